@@ -1,0 +1,55 @@
+# `make` lists the targets. PYTHON chooses the interpreter of .venv.
+PYTHON ?= python3
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+PIP_OPTIONS := --disable-pip-version-check --no-deps --require-hashes
+QUIET := $(if $(MAKE_TERMERR),,--quiet)
+
+.PHONY: help setup demo test lint lock clean
+
+help: ## list the targets
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 14
+
+setup: .venv/installed ## make .venv from requirements.lock
+
+demo: setup ## run one night on a sample day through Airflow and Spark, and show its tables
+	@.venv/bin/python -m jobs.demo
+
+test: lint ## everything that CI runs: lint, types, import rules, tests
+	.venv/bin/pytest
+
+lint: setup ## ruff, mypy and import-linter
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+lock: setup ## resolve the dependencies of pyproject.toml anew
+	.venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --all-extras --generate-hashes \
+	    --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" -o requirements.lock pyproject.toml
+
+clean: ## remove .venv, .demo and caches
+	rm -rf .venv .demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
+	    || { echo "$(PYTHON) is no Python 3.11 to 3.13; name one, as in: make PYTHON=python3.12" >&2; exit 2; }
+	@echo "Setting up .venv from requirements.lock: about 3 GB, a minute with uv, several with pip"
+	@if ! command -v uv > /dev/null; then \
+	    $(PYTHON) -c 'import ensurepip' 2> /dev/null || { \
+	        echo "$(PYTHON) cannot make environments: install uv, or Debian's python3-venv" >&2; exit 2; }; \
+	    $(PYTHON) -m venv .venv; \
+	    .venv/bin/pip install $(PIP_OPTIONS) --quiet -r <(sed -n '/^uv==/,/# via/p' requirements.lock) \
+	        || echo "No uv for this machine: going on with pip"; \
+	fi
+	@if uv=$$(command -v uv || ls .venv/bin/uv 2> /dev/null); then \
+	    $$uv venv --quiet --allow-existing --python $(PYTHON) .venv; \
+	    $$uv pip sync $(QUIET) --python .venv --require-hashes requirements.lock; \
+	    $$uv pip install --quiet --python .venv --no-deps --no-build-isolation --editable .; \
+	else \
+	    .venv/bin/pip install $(PIP_OPTIONS) $(QUIET) -r requirements.lock; \
+	    .venv/bin/pip install --quiet --no-deps --no-build-isolation --editable .; \
+	fi
+	@touch $@

@@ -1,0 +1,32 @@
+"""age_groups: bands of age, and P(younger than) from a distribution. Column ► Column."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from pyspark.sql import Column
+from pyspark.sql import functions as F
+
+UNKNOWN = "unknown"
+
+
+def age_group_names(lower_bounds_years: Sequence[int]) -> list[str]:
+    """Name the bands: (0, 18, 65) ► 0-17, 18-64, 65+."""
+    closed = [f"{low}-{high - 1}" for low, high in pairwise(lower_bounds_years)]
+    return [*closed, f"{lower_bounds_years[-1]}+"]
+
+
+def age_group(age_years: Column, lower_bounds_years: Sequence[int]) -> Column:
+    """Return the band that holds an age in years; 'unknown' for null."""
+    band = F.lit(UNKNOWN)
+    for low, name in zip(lower_bounds_years, age_group_names(lower_bounds_years), strict=True):
+        band = F.when(age_years >= low, F.lit(name)).otherwise(band)
+    return band
+
+
+def probability_under(age_distribution: Column, age_years: int) -> Column:
+    """Return P(age < age_years) from probabilities by year of age; null for null."""
+    years_under = F.slice(age_distribution, 1, age_years)
+    total = F.aggregate(years_under, F.lit(0.0), lambda total, share: total + share.cast("double"))
+    return F.least(total, F.lit(1.0))

@@ -1,0 +1,57 @@
+"""checkout_photos: the photo objects that landed for the day, placed by their key at a store, till and time."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from jobs import tables
+from jobs.landing import landed_photos, photos_folder
+from jobs.settings import Settings
+from jobs.warehouse import Warehouse
+
+FIELD_PATTERNS = {
+    "store_id": r"([^/]+)",
+    "till_id": r"([^/]+)",
+    "transaction_id": r"([^/]+)",
+    "taken_at": r"(\d{8}T\d{6}(?:\.\d{1,6})?Z)",
+    "extension": r"((?i:jpg|jpeg|png))",
+}
+TAKEN_AT_FORMAT = "yyyyMMdd'T'HHmmss[.SSSSSS][.SSSSS][.SSSS][.SSS][.SS][.S]X"
+
+
+def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
+    photos = landed_photos(warehouse.spark, settings.landing_uri, business_date)
+    template = f"{photos_folder(business_date)}/{settings.photo_key_template}"
+    warehouse.stage(tables.CHECKOUT_PHOTOS, business_date, checkout_photos(photos, template))
+
+
+def checkout_photos(photos: DataFrame, template: str) -> DataFrame:
+    """Read store, till, time and, where the template has it, transaction from each photo key.
+
+    A key that does not match keeps its row, with `key_problem` in words.
+    """
+    parts = re.split(r"\{(\w+)\}", template)
+    fields = parts[1::2]
+    pattern = "".join(FIELD_PATTERNS[part] if place % 2 else re.escape(part) for place, part in enumerate(parts))
+    placed = photos.select("*", *(_field(name, fields, f"^{pattern}$") for name in ("store_id", "till_id")))
+    placed = placed.withColumn("transaction_id", _field("transaction_id", fields, f"^{pattern}$"))
+    placed = placed.withColumn(
+        "taken_at", F.try_to_timestamp(_field("taken_at", fields, f"^{pattern}$"), F.lit(TAKEN_AT_FORMAT))
+    )
+    return placed.withColumn("key_problem", _key_problem(template))
+
+
+def _field(name: str, fields: list[str], pattern: str) -> Column:
+    if name not in fields:
+        return F.lit(None).cast("string").alias(name)
+    found = F.regexp_extract("photo_key", pattern, fields.index(name) + 1)
+    return F.nullif(found, F.lit("")).alias(name)
+
+
+def _key_problem(template: str) -> Column:
+    words = F.concat(F.lit("photo key '"), F.substring("photo_key", 1, 300), F.lit(f"' does not match '{template}'"))
+    return F.when(F.col("store_id").isNull() | F.col("taken_at").isNull(), words)

@@ -1,0 +1,15 @@
+"""errors: what a person can mend."""
+
+from __future__ import annotations
+
+
+class InputError(Exception):
+    """Bad input or configuration; the message is one sentence with the thing, the value and the way out."""
+
+
+class NotLandedError(InputError):
+    """The stores have not delivered the day whole; they may later."""
+
+
+class FailedCheckError(Exception):
+    """A *fail* rule of check_night is broken, nothing is published; the message names each."""

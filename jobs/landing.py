@@ -1,0 +1,164 @@
+"""landing: what the stores delivered for a day, as Spark rows; nothing is judged here, everything is text or size.
+
+{landing}/photos/business_date=D/…           photo objects, and _SUCCESS when all are there
+{landing}/transactions/business_date=D/…     *.parquet, *.csv, *.csv.gz, *.jsonl, *.jsonl.gz, and _SUCCESS
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.datasource import DataSource, DataSourceReader, InputPartition
+from pyspark.sql.pandas.types import from_arrow_schema
+from pyspark.sql.types import StructType
+
+from jobs.landed_files import LANDED_LINE_SCHEMA, read_landed_lines
+from jobs.object_store import ObjectStore, StoredObject
+
+SUCCESS = "_SUCCESS"
+LISTING_PARTITIONS = 32
+PAGE_ROWS = 10_000
+LANDED_PHOTO_SCHEMA = pa.schema(
+    [
+        pa.field("photo_key", pa.string()),
+        pa.field("etag", pa.string()),
+        pa.field("size_bytes", pa.int64()),
+        pa.field("landed_at", pa.timestamp("us", tz="UTC")),
+    ]
+)
+
+
+def photos_folder(business_date: date) -> str:
+    """Return the folder of a day's photos under the landing URI."""
+    return f"photos/business_date={business_date.isoformat()}"
+
+
+def transactions_folder(business_date: date) -> str:
+    """Return the folder of a day's receipts under the landing URI."""
+    return f"transactions/business_date={business_date.isoformat()}"
+
+
+def missing_markers(landing: ObjectStore, business_date: date) -> list[str]:
+    """Return the URIs of the day's completion marks that are not there yet."""
+    marks = [f"{folder(business_date)}/{SUCCESS}" for folder in (photos_folder, transactions_folder)]
+    return [landing.location(mark) for mark in marks if not landing.exists(mark)]
+
+
+def receipt_files(landing: ObjectStore, business_date: date) -> list[StoredObject]:
+    """List a day's receipt files by key; names that begin with _ or . are marks, not data."""
+    listed = landing.list(transactions_folder(business_date))
+    data = (entry for entry in listed if entry.key.rsplit("/", 1)[-1][0] not in "_.")
+    return sorted(data, key=lambda entry: entry.key)
+
+
+def landed_photos(spark: SparkSession, landing_uri: str, business_date: date) -> DataFrame:
+    """Return photo_key, etag, size_bytes and landed_at of each photo object of a day."""
+    return _load(spark, LandedPhotos, landing_uri, business_date)
+
+
+def landed_transaction_lines(spark: SparkSession, landing_uri: str, business_date: date) -> DataFrame:
+    """Return each record of a day's receipt files, every field as text; see landed_files for the columns."""
+    return _load(spark, LandedTransactionLines, landing_uri, business_date)
+
+
+@dataclass
+class Folders(InputPartition):
+    """Folders to list, and objects already listed."""
+
+    folders: Sequence[str]
+    objects: Sequence[StoredObject]
+
+
+@dataclass
+class ReceiptFile(InputPartition):
+    """One receipt file."""
+
+    key: str | None
+
+
+class LandedPhotos(DataSource):
+    """Lists a day's photos, in parallel over the sub-folders of the day."""
+
+    @classmethod
+    def name(cls) -> str:
+        return "landed_photos"
+
+    def schema(self) -> StructType:
+        return from_arrow_schema(LANDED_PHOTO_SCHEMA)
+
+    def reader(self, schema: StructType) -> DataSourceReader:
+        return _PhotoLister(ObjectStore(self.options["uri"]), date.fromisoformat(self.options["business_date"]))
+
+
+class _PhotoLister(DataSourceReader):
+    def __init__(self, landing: ObjectStore, business_date: date) -> None:
+        self._landing = landing
+        self._folder = photos_folder(business_date)
+
+    def partitions(self) -> Sequence[Folders]:
+        folders, objects = self._landing.list_folder(self._folder)
+        shares = [folders[start::LISTING_PARTITIONS] for start in range(min(len(folders), LISTING_PARTITIONS))]
+        return [Folders([], objects), *(Folders(share, []) for share in shares)]
+
+    def read(self, partition: Folders) -> Iterator[pa.RecordBatch]:  # type: ignore[override]
+        page: list[StoredObject] = []
+        for photo in self._photos(partition):
+            page.append(photo)
+            if len(page) == PAGE_ROWS:
+                yield _photo_batch(page)
+                page = []
+        if page:
+            yield _photo_batch(page)
+
+    def _photos(self, partition: Folders) -> Iterator[StoredObject]:
+        yield from (entry for entry in partition.objects if entry.key != f"{self._folder}/{SUCCESS}")
+        for folder in partition.folders:
+            yield from self._landing.list(folder)
+
+
+class LandedTransactionLines(DataSource):
+    """Reads a day's receipt files, one task a file."""
+
+    @classmethod
+    def name(cls) -> str:
+        return "landed_transaction_lines"
+
+    def schema(self) -> StructType:
+        return from_arrow_schema(LANDED_LINE_SCHEMA)
+
+    def reader(self, schema: StructType) -> DataSourceReader:
+        return _LineReader(ObjectStore(self.options["uri"]), date.fromisoformat(self.options["business_date"]))
+
+
+class _LineReader(DataSourceReader):
+    def __init__(self, landing: ObjectStore, business_date: date) -> None:
+        self._landing = landing
+        self._business_date = business_date
+
+    def partitions(self) -> Sequence[ReceiptFile]:
+        files = receipt_files(self._landing, self._business_date)
+        return [ReceiptFile(entry.key) for entry in files] or [ReceiptFile(None)]
+
+    def read(self, partition: ReceiptFile) -> Iterator[pa.RecordBatch]:  # type: ignore[override]
+        if partition.key is not None:
+            yield from read_landed_lines(self._landing, partition.key)
+
+
+def _load(spark: SparkSession, source: type[DataSource], uri: str, business_date: date) -> DataFrame:
+    spark.dataSource.register(source)
+    return spark.read.format(source.name()).options(uri=uri, business_date=business_date.isoformat()).load()
+
+
+def _photo_batch(photos: list[StoredObject]) -> pa.RecordBatch:
+    columns = (
+        [photo.key for photo in photos],
+        [photo.etag for photo in photos],
+        [photo.size_bytes for photo in photos],
+        [photo.modified_at for photo in photos],
+    )
+    arrays = [pa.array(values, field.type) for values, field in zip(columns, LANDED_PHOTO_SCHEMA, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=LANDED_PHOTO_SCHEMA)

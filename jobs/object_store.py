@@ -1,0 +1,205 @@
+"""object_store: one store of objects under any URI (file:, s3:, gs:), the only module that knows a filesystem.
+
+Credentials and endpoint come from the environment, by the standard names: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,
+AWS_SESSION_TOKEN, AWS_REGION, AWS_ENDPOINT_URL.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import IO, Any, cast
+from urllib.parse import urlsplit
+
+import obstore
+from obstore import exceptions
+from obstore.store import from_url
+
+from jobs.errors import InputError
+
+SCHEMES = ("file", "s3", "gs")
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """One listed object; `key` is relative to the store's URI."""
+
+    key: str
+    size_bytes: int
+    etag: str
+    modified_at: datetime
+
+
+@dataclass(frozen=True)
+class ObjectStore:
+    """Objects under `uri`; keys are relative to it. Cheap to make and to send to a worker."""
+
+    uri: str
+
+    def list(self, prefix: str = "") -> Iterator[StoredObject]:
+        """Yield all objects under a folder-like prefix, in no particular order."""
+        with self._explained():
+            for page in obstore.list(self._store, prefix or None, chunk_size=1000):
+                yield from (_stored_object(entry) for entry in page)
+
+    def list_folder(self, folder: str) -> tuple[Sequence[str], Sequence[StoredObject]]:
+        """Return the sub-folders of a folder and the objects that lie in it directly."""
+        with self._explained():
+            listing = obstore.list_with_delimiter(self._store, folder or None)
+        return list(listing["common_prefixes"]), [_stored_object(entry) for entry in listing["objects"]]
+
+    def exists(self, key: str) -> bool:
+        """Say whether the object is there."""
+        try:
+            with self._explained():
+                obstore.head(self._store, key)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def read(self, key: str) -> bytes:
+        """Return the whole object; FileNotFoundError when it is not there."""
+        with self._explained():
+            return bytes(obstore.get(self._store, key).bytes())
+
+    @contextmanager
+    def reader(self, key: str) -> Iterator[IO[bytes]]:
+        """Open an object for reading at any offset."""
+        with self._explained():
+            yield cast("IO[bytes]", _Download(obstore.open_reader(self._store, key)))
+
+    @contextmanager
+    def writer(self, key: str) -> Iterator[IO[bytes]]:
+        """Open an object for writing; it appears whole when the block ends, and not at all when it fails."""
+        with self._explained():
+            upload = obstore.open_writer(self._store, key)
+            yield cast("IO[bytes]", _Upload(upload))
+            upload.close()
+
+    def write(self, key: str, data: bytes) -> None:
+        """Write an object in one atomic replace."""
+        with self._explained():
+            obstore.put(self._store, key, data)
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Write an object only if none is there; say whether it was written."""
+        try:
+            with self._explained():
+                obstore.put(self._store, key, data, mode="create", use_multipart=False)
+        except FileExistsError:
+            return False
+        return True
+
+    def copy(self, source_key: str, target_key: str) -> None:
+        """Copy an object over another in one atomic replace."""
+        with self._explained():
+            obstore.copy(self._store, source_key, target_key, overwrite=True)
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Delete objects; one that is not there is no error."""
+        for key in keys:
+            try:
+                with self._explained():
+                    obstore.delete(self._store, key)
+            except FileNotFoundError:
+                continue
+
+    def location(self, key: str) -> str:
+        """Return the full URI of a key, for messages and queries."""
+        return f"{self.uri.rstrip('/')}/{key}"
+
+    @property
+    def _store(self) -> Any:
+        return _open(self.uri, tuple(sorted(item for item in os.environ.items() if item[0].startswith("AWS_"))))
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError):
+            raise InputError(
+                f"object store '{self.uri}' refused the credentials; "
+                "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the bucket's policy"
+            ) from None
+        except exceptions.AlreadyExistsError as error:
+            raise FileExistsError(str(error)) from None
+        except exceptions.NotFoundError as error:
+            raise self._not_found(error) from None
+        except exceptions.GenericError as error:
+            raise InputError(
+                f"object store '{self.uri}' cannot be reached at {_endpoint()}: {_first_line(error)}; "
+                "check the URI and AWS_ENDPOINT_URL"
+            ) from None
+
+    def _not_found(self, error: Exception) -> Exception:
+        if "NoSuchBucket" in str(error):
+            return InputError(f"the bucket of '{self.uri}' does not exist at {_endpoint()}; create it or mend the URI")
+        return FileNotFoundError(_first_line(error))
+
+
+class _Download(io.RawIOBase):
+    """An obstore reader as the file object that pyarrow expects."""
+
+    def __init__(self, download: Any) -> None:
+        self._download = download
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return int(self._download.seek(offset, whence))
+
+    def tell(self) -> int:
+        return int(self._download.tell())
+
+    def read(self, size: int = -1) -> bytes:
+        return bytes(self._download.read(None if size < 0 else size))
+
+
+class _Upload(io.RawIOBase):
+    """An obstore writer as the file object that pyarrow expects; closing it does not finish the upload."""
+
+    def __init__(self, upload: Any) -> None:
+        self._upload = upload
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._upload.write(bytes(data))
+        return len(data)
+
+
+@lru_cache(maxsize=16)
+def _open(uri: str, environment: tuple[tuple[str, str], ...]) -> Any:
+    """Open one client per URI and set of credentials, shared by all threads of the process."""
+    parts = urlsplit(uri)
+    if parts.scheme not in SCHEMES:
+        raise InputError(f"'{uri}' is not a URI of a kind that is read here; begin it with file:///, s3:// or gs://")
+    if parts.scheme == "file":
+        return from_url(uri, mkdir=True)
+    return from_url(
+        uri,
+        client_options={"allow_http": True, "timeout": timedelta(seconds=60), "connect_timeout": timedelta(seconds=5)},
+        retry_config={"max_retries": 5, "retry_timeout": timedelta(seconds=60)},
+    )
+
+
+def _stored_object(entry: Any) -> StoredObject:
+    return StoredObject(entry["path"], entry["size"], (entry["e_tag"] or "").strip('"'), entry["last_modified"])
+
+
+def _endpoint() -> str:
+    return f"'{os.environ.get('AWS_ENDPOINT_URL', 'the default endpoint')}'"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:200]

@@ -1,0 +1,83 @@
+"""publish_night: makes a checked run visible, table by table, and then says so in pipeline_runs.
+
+It can be killed anywhere and run again: promoting copies staged files over published ones, the commit mark is
+written last, and staging goes only after it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, date, datetime
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from jobs import tables
+from jobs.errors import InputError
+from jobs.landing import receipt_files
+from jobs.object_store import ObjectStore
+from jobs.settings import Settings
+from jobs.warehouse import Warehouse
+
+
+def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
+    warnings = warehouse.check_warnings()
+    if warnings is None:
+        _finish_or_refuse(warehouse, business_date)
+        return
+    with warehouse.lock(business_date):
+        pipeline_run = _pipeline_run(warehouse, business_date, settings, warnings)
+        for table in tables.NIGHT_TABLES:
+            warehouse.promote(table, business_date)
+        warehouse.write_pipeline_run(business_date, pipeline_run)
+        warehouse.drop_staging()
+
+
+def input_digest(photo_tags: pa.Table, receipt_tags: list[tuple[str, str]]) -> str:
+    """Return the sha256 over (key, content tag) of all photos and receipt files, in key order."""
+    digest = hashlib.sha256()
+    for batch in photo_tags.sort_by("photo_key").to_batches():
+        for key, etag in zip(batch["photo_key"].to_pylist(), batch["etag"].to_pylist(), strict=True):
+            digest.update(f"{key}\0{etag}\n".encode())
+    for key, etag in receipt_tags:
+        digest.update(f"{key}\0{etag}\n".encode())
+    return digest.hexdigest()
+
+
+def _finish_or_refuse(warehouse: Warehouse, business_date: date) -> None:
+    """A run without a passed check is either published already, and loses its staging, or not to be published."""
+    if not warehouse.is_published(business_date):
+        raise InputError(
+            f"run '{warehouse.run_id}' of {business_date} has not passed check_night; run check_night first"
+        )
+    warehouse.drop_staging()
+
+
+def _pipeline_run(
+    warehouse: Warehouse, business_date: date, settings: Settings, warnings: list[str]
+) -> dict[str, object]:
+    photo_statuses = warehouse.read_arrow(tables.PHOTO_AGE_ESTIMATES, ["estimate_status"])
+    transaction_statuses = warehouse.read_arrow(tables.TRANSACTION_AGES, ["estimate_status"])
+    amounts = warehouse.read_arrow(tables.TRANSACTION_LINES, ["net_amount"])["net_amount"]
+    photo_tags = warehouse.read_arrow(tables.CHECKOUT_PHOTOS, ["photo_key", "etag"])
+    landing = ObjectStore(settings.landing_uri)
+    receipt_tags = [(entry.key, entry.etag) for entry in receipt_files(landing, business_date)]
+    return {
+        "run_id": warehouse.run_id,
+        "published_at": datetime.now(UTC),
+        "model_version": settings.model_version,
+        "landed_photo_count": photo_statuses.num_rows,
+        "estimated_photo_count": _estimated_count(photo_statuses),
+        "accepted_line_count": len(amounts),
+        "rejected_line_count": warehouse.staged(tables.REJECTED_TRANSACTION_LINES).row_count,
+        "transaction_count": transaction_statuses.num_rows,
+        "estimated_transaction_count": _estimated_count(transaction_statuses),
+        "net_amount": pc.sum(amounts.cast(tables.AMOUNT_SUM)).as_py() or 0,
+        "input_digest": input_digest(photo_tags, receipt_tags),
+        "warnings": warnings,
+        "table_seconds": {table.name: warehouse.staged(table).seconds for table in tables.NIGHT_TABLES},
+    }
+
+
+def _estimated_count(statuses: pa.Table) -> int:
+    return int(pc.sum(pc.equal(statuses["estimate_status"], "estimated")).as_py() or 0)

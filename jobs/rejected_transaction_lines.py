@@ -1,0 +1,25 @@
+"""rejected_transaction_lines: the receipt lines of the day that break the landing contract, with the reason."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from jobs import tables
+from jobs.landing import landed_transaction_lines
+from jobs.receipt_lines import judge_receipt_lines
+from jobs.settings import Settings
+from jobs.warehouse import Warehouse
+
+
+def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
+    landed_lines = landed_transaction_lines(warehouse.spark, settings.landing_uri, business_date)
+    warehouse.stage(tables.REJECTED_TRANSACTION_LINES, business_date, rejected_transaction_lines(landed_lines))
+
+
+def rejected_transaction_lines(landed_lines: DataFrame) -> DataFrame:
+    """Return the landed lines that break a rule, as they came."""
+    rejected = judge_receipt_lines(landed_lines).where(F.col("rejection_reason").isNotNull())
+    return rejected.withColumn("landed_line", F.coalesce("unparsed_line", F.to_json("landed")))

@@ -1,0 +1,93 @@
+"""run: one step of a night: `python -m jobs.run STEP --business-date D --run-id R`, or spark-submit jobs/run.py.
+
+Exit codes: 0 done, 1 a check failed or something broke, 2 bad input or configuration (a retry does not help),
+75 the day has not landed yet.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import re
+import sys
+from datetime import date
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from jobs.errors import FailedCheckError, InputError, NotLandedError
+from jobs.object_store import ObjectStore
+from jobs.settings import Settings, read_settings
+from jobs.tables import NIGHT_TABLES
+from jobs.warehouse import Warehouse
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+TABLE_STEPS = tuple(table.name for table in NIGHT_TABLES)
+STEPS = ("wait_for_business_date", *TABLE_STEPS, "check_night", "publish_night")
+NOT_LANDED_YET = 75
+
+
+def main() -> int:
+    """Run the step that the command line names and return the exit code."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    arguments = _parse_arguments()
+    try:
+        settings = read_settings(os.environ)
+        run_step(arguments.step, arguments.business_date, arguments.run_id, settings)
+    except NotLandedError as error:
+        print(error, file=sys.stderr)
+        return NOT_LANDED_YET
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except FailedCheckError as error:
+        print(f"check failed: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def run_step(step: str, business_date: date, run_id: str, settings: Settings) -> None:
+    """Build one table, or wait, check or publish; each step is the module of its name."""
+    store = ObjectStore(settings.warehouse_uri)
+    session = spark_session(f"{step} {business_date}") if step in TABLE_STEPS else None
+    import_module(f"jobs.{step}").run(Warehouse(store, run_id, session), business_date, settings)
+
+
+def spark_session(name: str) -> SparkSession:
+    """Start Spark, on the master that spark-submit or the environment names, else on all cores of this machine."""
+    from pyspark.sql import SparkSession
+
+    from jobs.parquet_source import ObjectStoreParquet
+
+    session = (
+        SparkSession.builder.appName(f"checkout-ages {name}")
+        .config("spark.sql.session.timeZone", "UTC")
+        .config("spark.sql.execution.arrow.maxRecordsPerBatch", 256)
+        .config("spark.ui.enabled", "false")
+        .config("spark.ui.showConsoleProgress", "false")
+        .getOrCreate()
+    )
+    session.sparkContext.setLogLevel("ERROR")
+    session.conf.set("spark.sql.shuffle.partitions", max(4, 2 * session.sparkContext.defaultParallelism))
+    session.dataSource.register(ObjectStoreParquet)
+    return session
+
+
+def _parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("step", choices=STEPS, metavar="STEP", help=", ".join(STEPS))
+    parser.add_argument("--business-date", type=date.fromisoformat, required=True)
+    parser.add_argument("--run-id", type=_path_safe, required=True, help="letters, digits, '.', '_' and '-'")
+    return parser.parse_args()
+
+
+def _path_safe(run_id: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}", run_id):
+        raise argparse.ArgumentTypeError(f"run id '{run_id}' may hold letters, digits, '.', '_' and '-' only")
+    return run_id
+
+
+if __name__ == "__main__":
+    sys.exit(main())

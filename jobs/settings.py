@@ -1,0 +1,120 @@
+"""settings: typed settings, read once at the entry from CHECKOUT_AGES_… and flags, passed on as values."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from jobs.errors import InputError
+
+PREFIX = "CHECKOUT_AGES_"
+
+
+class Settings(BaseModel):
+    """All that a night can be told. Each field is also an environment variable, CHECKOUT_AGES_ and its name."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    landing_uri: str = Field(description="where the stores deliver photos and receipts: file:///…, s3://bucket/…")
+    warehouse_uri: str = Field(description="where the tables are published")
+    store_time_zone: str = Field("Europe/Moscow", description="the stores' time zone; it decides the business date")
+    photo_key_template: str = Field(
+        "store_id={store_id}/till_id={till_id}/{taken_at}.{extension}",
+        description="photo key below photos/business_date=D/; fields store_id, till_id, taken_at, extension, "
+        "and optionally transaction_id",
+    )
+    model_version: str = Field("age_resnet50-1", description="which age model estimates")
+    age_group_lower_bounds_years: tuple[int, ...] = Field(
+        (0, 18, 25, 35, 45, 55, 65), description="first year of each age group"
+    )
+    legal_purchase_age_years: int = Field(18, ge=1, le=100, description="youngest lawful buyer of alcohol")
+    challenge_age_years: int = Field(25, ge=1, le=100, description="who looks younger than this is asked for an ID")
+    under_legal_age_alert_probability: float = Field(
+        0.5, gt=0, le=1, description="from this P(under the legal age) an unchecked sale is possibly under age"
+    )
+    under_challenge_age_alert_probability: float = Field(
+        0.5, gt=0, le=1, description="from this P(under the challenge age) an unchecked sale should have been checked"
+    )
+    transaction_span_seconds: int = Field(
+        180, ge=1, le=7200, description="how long before closed_at a receipt begins when it has no opened_at"
+    )
+    max_photo_bytes: int = Field(20 * 1024 * 1024, ge=1, description="larger photos are not fetched")
+    max_photo_pixels: int = Field(50_000_000, ge=1, description="photos with more pixels are not decoded")
+    landing_timeout_seconds: int = Field(12 * 3600, ge=1, description="how long the DAG waits for a day to land")
+    max_unknown_share_warning: float = Field(
+        0.5, ge=0, le=1, description="warn when more of a day's transactions have no age estimate"
+    )
+
+    @field_validator("store_time_zone")
+    @classmethod
+    def _known_time_zone(cls, name: str) -> str:
+        if name not in available_timezones():
+            raise ValueError(f"no time zone '{name}'; use a name such as Europe/Moscow")
+        return name
+
+    @field_validator("landing_uri", "warehouse_uri")
+    @classmethod
+    def _absolute_uri(cls, uri: str) -> str:
+        return uri.rstrip("/") if re.match(r"^[a-z0-9+]+://", uri) else Path(uri).absolute().as_uri()
+
+    @field_validator("age_group_lower_bounds_years", mode="before")
+    @classmethod
+    def _bounds_from_text(cls, bounds: object) -> object:
+        return tuple(part.strip() for part in bounds.split(",")) if isinstance(bounds, str) else bounds
+
+    @field_validator("age_group_lower_bounds_years")
+    @classmethod
+    def _rising_from_zero(cls, bounds: tuple[int, ...]) -> tuple[int, ...]:
+        if not bounds or bounds[0] != 0 or list(bounds) != sorted(set(bounds)):
+            raise ValueError(f"age groups {bounds} must begin at 0 and rise, as in 0,18,25,35,45,55,65")
+        return bounds
+
+    @field_validator("photo_key_template")
+    @classmethod
+    def _template_places_a_photo(cls, template: str) -> str:
+        fields = set(re.findall(r"\{(\w+)\}", template))
+        missing = {"store_id", "till_id", "taken_at"} - fields
+        unknown = fields - {"store_id", "till_id", "taken_at", "extension", "transaction_id"}
+        if missing or unknown:
+            raise ValueError(f"template '{template}' lacks {sorted(missing)} or has unknown fields {sorted(unknown)}")
+        return template
+
+    @property
+    def time_zone(self) -> ZoneInfo:
+        """The stores' time zone."""
+        return ZoneInfo(self.store_time_zone)
+
+
+def read_settings(environment: Mapping[str, str], **flags: object) -> Settings:
+    """Read settings from the environment; flags that are not None win.
+
+    Raises InputError naming the variable, its value and the way out.
+    """
+    given = {name[len(PREFIX) :].lower(): value for name, value in environment.items() if name.startswith(PREFIX)}
+    for name in given:
+        if name not in Settings.model_fields:
+            raise InputError(f"unknown setting {PREFIX}{name.upper()}{_did_you_mean(name)}")
+    given_flags = {name: value for name, value in flags.items() if value is not None}
+    try:
+        return Settings.model_validate(given | given_flags)
+    except ValidationError as error:
+        raise InputError(_explain(error)) from None
+
+
+def _did_you_mean(name: str) -> str:
+    close = difflib.get_close_matches(name, Settings.model_fields, n=1)
+    return f"; did you mean {PREFIX}{close[0].upper()}?" if close else "; `checkout-ages settings` lists the known ones"
+
+
+def _explain(error: ValidationError) -> str:
+    first = error.errors()[0]
+    name = str(first["loc"][0]) if first["loc"] else "?"
+    variable, flag = f"{PREFIX}{name.upper()}", f"--{name.replace('_', '-')}"
+    if first["type"] == "missing":
+        return f"no {name.replace('_', ' ')}: set {variable} or pass {flag}"
+    return f"setting {variable} = '{first['input']}' is not usable: {first['msg'].removeprefix('Value error, ')}"

@@ -1,0 +1,196 @@
+"""warehouse: reads, stages and publishes one day of a table; the only module that touches tables.
+
+    {warehouse}/{table}/business_date=D/part-0.parquet          published, one file a day
+    {warehouse}/pipeline_runs/business_date=D/{run_id}.parquet  one file a run, written last
+    {warehouse}/_staging/{run_id}/{table}/part-0.parquet        built, not yet published
+    {warehouse}/_locks/business_date=D.json                     who publishes that day
+
+A night reads the tables of its own run from staging and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from jobs.errors import InputError
+from jobs.object_store import ObjectStore
+from jobs.tables import PIPELINE_RUNS, Table
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+STALE_LOCK_AGE = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class StagedTable:
+    """A table that a run has built: its rows and what building it took."""
+
+    row_count: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Warehouse:
+    """The tables of one night run. `session` is needed to read or stage DataFrames, not to check or publish."""
+
+    store: ObjectStore
+    run_id: str
+    session: SparkSession | None = None
+
+    def read(self, table: Table, business_date: date) -> DataFrame:
+        """Return the run's staged rows of a table."""
+        from pyspark.sql.pandas.types import from_arrow_schema
+
+        self.staged(table)
+        return (
+            self.spark.read.format("object_store_parquet")
+            .schema(from_arrow_schema(table.schema))
+            .options(uri=self.store.uri, key=self._staged_key(table))
+            .load()
+        )
+
+    def stage(self, table: Table, business_date: date, rows: DataFrame) -> None:
+        """Conform rows to the table's schema, sort them by its key, write them to the run's staging.
+
+        Raises when a column is missing or of another type, or a key is null or there twice.
+        """
+        from pyspark.sql import functions as F
+        from pyspark.sql.pandas.types import from_arrow_schema
+
+        started = time.monotonic()
+        conformed = rows.withColumn("run_id", F.lit(self.run_id)).to(from_arrow_schema(table.schema))
+        (
+            conformed.repartition(1)
+            .sortWithinPartitions(*table.key)
+            .write.format("object_store_parquet")
+            .mode("append")
+            .options(
+                uri=self.store.uri,
+                key=self._staged_key(table),
+                table=table.name,
+                attempts=f"{self._staging}/_attempts",
+            )
+            .save()
+        )
+        self._mark_staged(table, time.monotonic() - started)
+
+    def staged(self, table: Table) -> StagedTable:
+        """Return what is known of a staged table; InputError when the run has not staged it."""
+        try:
+            return StagedTable(**json.loads(self.store.read(self._staged_mark(table))))
+        except FileNotFoundError:
+            raise InputError(
+                f"table '{table.name}' of run '{self.run_id}' is not staged; run its task first "
+                "(staging goes when a run is published: to redo one, clear all its tasks)"
+            ) from None
+
+    def read_arrow(self, table: Table, columns: list[str]) -> pa.Table:
+        """Return some columns of a staged table in memory."""
+        self.staged(table)
+        with self.store.reader(self._staged_key(table)) as stream:
+            return pq.ParquetFile(stream).read(columns=columns)
+
+    def promote(self, table: Table, business_date: date) -> None:
+        """Publish a staged table: its day shows the old rows until this returns, the new rows after."""
+        self.staged(table)
+        self.store.copy(self._staged_key(table), f"{table.name}/{_partition(business_date)}/part-0.parquet")
+
+    def write_pipeline_run(self, business_date: date, run: dict[str, object]) -> None:
+        """Write the commit mark of the run, one file of one row."""
+        rows = pa.Table.from_pylist([run], schema=PIPELINE_RUNS.schema)
+        sink = pa.BufferOutputStream()
+        pq.write_table(rows, sink, compression="zstd")
+        self.store.write(self._pipeline_run_key(business_date), sink.getvalue().to_pybytes())
+
+    def is_published(self, business_date: date) -> bool:
+        """Say whether this run has its commit mark in pipeline_runs."""
+        return self.store.exists(self._pipeline_run_key(business_date))
+
+    def mark_checked(self, warnings: list[str]) -> None:
+        """Record that the staged tables passed check_night, and with which warnings."""
+        self.store.write(self._check_mark, json.dumps(warnings).encode())
+
+    def check_warnings(self) -> list[str] | None:
+        """Return the warnings of a passed check_night, None when none has passed."""
+        try:
+            warnings: list[str] = json.loads(self.store.read(self._check_mark))
+        except FileNotFoundError:
+            return None
+        return warnings
+
+    def drop_staging(self) -> None:
+        """Delete all that the run has staged, the passed check first, so that half of it is never published."""
+        self.store.delete([self._check_mark, *(entry.key for entry in self.store.list(self._staging))])
+
+    @contextmanager
+    def lock(self, business_date: date) -> Iterator[None]:
+        """Hold the right to publish a day.
+
+        A lock of the same run, or one older than an hour, was left by a dead process and is taken over. Raises
+        InputError naming the owner and the age of any other.
+        """
+        key = f"_locks/{_partition(business_date)}.json"
+        mine = json.dumps({"run_id": self.run_id, "locked_at": datetime.now(UTC).isoformat()}).encode()
+        if not self.store.create(key, mine):
+            self._refuse_if_held(key, business_date)
+            self.store.write(key, mine)
+        try:
+            yield
+        finally:
+            self.store.delete([key])
+
+    def _refuse_if_held(self, key: str, business_date: date) -> None:
+        try:
+            held = json.loads(self.store.read(key))
+        except FileNotFoundError:
+            return
+        age = datetime.now(UTC) - datetime.fromisoformat(held["locked_at"])
+        if held["run_id"] != self.run_id and age < STALE_LOCK_AGE:
+            raise InputError(
+                f"business date {business_date} is being published by run '{held['run_id']}' for {age.seconds} s; "
+                f"wait for it, or delete '{self.store.location(key)}' if that run is dead"
+            )
+
+    def _mark_staged(self, table: Table, seconds: float) -> None:
+        with self.store.reader(self._staged_key(table)) as stream:
+            row_count = pq.ParquetFile(stream).metadata.num_rows
+        mark = json.dumps({"row_count": row_count, "seconds": round(seconds, 3)})
+        self.store.write(self._staged_mark(table), mark.encode())
+
+    def _staged_key(self, table: Table) -> str:
+        return f"{self._staging}/{table.name}/part-0.parquet"
+
+    def _staged_mark(self, table: Table) -> str:
+        return f"{self._staging}/{table.name}/_STAGED.json"
+
+    def _pipeline_run_key(self, business_date: date) -> str:
+        return f"{PIPELINE_RUNS.name}/{_partition(business_date)}/{self.run_id}.parquet"
+
+    @property
+    def _check_mark(self) -> str:
+        return f"{self._staging}/_CHECKED.json"
+
+    @property
+    def _staging(self) -> str:
+        return f"_staging/{self.run_id}"
+
+    @property
+    def spark(self) -> SparkSession:
+        """The session that reads and stages."""
+        if self.session is None:
+            raise RuntimeError("this Warehouse was opened without Spark; it can check and publish only")
+        return self.session
+
+
+def _partition(business_date: date) -> str:
+    return f"business_date={business_date.isoformat()}"
