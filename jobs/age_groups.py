@@ -29,4 +29,4 @@ def probability_under(age_distribution: Column, age_years: int) -> Column:
     """Return P(age < age_years) from probabilities by year of age; null for null."""
     years_under = F.slice(age_distribution, 1, age_years)
     total = F.aggregate(years_under, F.lit(0.0), lambda total, share: total + share.cast("double"))
-    return F.least(total, F.lit(1.0))
+    return F.when(age_distribution.isNotNull(), F.least(total, F.lit(1.0)))

@@ -41,12 +41,14 @@ SUMMARY_TYPE = (
 
 def photo_age_estimator(settings: Settings) -> Callable[..., Column]:
     """Return a UDF: struct of photo_key, etag, size_bytes, key_problem ► struct ESTIMATE_TYPE, one per photo."""
+
     def estimate(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         estimator = _estimator(settings.model_version, _limits(settings))
         landing = ObjectStore(settings.landing_uri)
         with ThreadPoolExecutor(FETCH_THREADS) as pool:
             for photos, fetched in _fetched_ahead(batches, landing, estimator, settings, pool):
-                yield _estimates_frame(estimator, photos, [future.result() for future in fetched])
+                rows = _estimate_rows(estimator, [future.result() for future in fetched])
+                yield pd.DataFrame(rows, columns=_names(ESTIMATE_TYPE), index=photos.index)
 
     estimate.__annotations__ = {"batches": Iterator[pd.DataFrame], "return": Iterator[pd.DataFrame]}
     return _udf(estimate, ESTIMATE_TYPE)
@@ -54,6 +56,7 @@ def photo_age_estimator(settings: Settings) -> Callable[..., Column]:
 
 def summarise_age(settings: Settings) -> Callable[..., Column]:
     """Return a UDF: probabilities by year of age ► struct SUMMARY_TYPE; nulls for null. Starts no network."""
+
     def summarise(distributions: pd.Series) -> pd.DataFrame:
         known = distributions.notna()
         summaries = pd.DataFrame(np.nan, index=distributions.index, columns=_names(SUMMARY_TYPE))
@@ -88,9 +91,9 @@ def estimate_photo_files(paths: list[Path], settings: Settings) -> Iterator[dict
     for start in range(0, len(paths), BATCH_SIZE):
         batch = paths[start : start + BATCH_SIZE]
         decoded = [_decoded(estimator, path.read_bytes, str(path)) for path in batch]
-        frame = _estimates_frame(estimator, pd.DataFrame({"photo_key": [str(path) for path in batch]}), decoded)
-        for path, row in zip(batch, frame.drop(columns=["age_distribution"]).to_dict("records"), strict=True):
-            yield {"photo": str(path), **row, "model_version": settings.model_version}
+        for path, row in zip(batch, _estimate_rows(estimator, decoded), strict=True):
+            del row["age_distribution"]
+            yield {"photo": str(path)} | row | {"model_version": settings.model_version}
 
 
 class Decoded:
@@ -149,13 +152,12 @@ def _decoded(estimator: AgeEstimator, read: Callable[[], bytes], name: str) -> D
         return Decoded(unusable, content_sha256)
 
 
-def _estimates_frame(estimator: AgeEstimator, photos: pd.DataFrame, decoded: list[Decoded]) -> pd.DataFrame:
+def _estimate_rows(estimator: AgeEstimator, decoded: list[Decoded]) -> list[dict[str, object]]:
     estimates = estimator.estimate_decoded([photo.pixels_or_problem for photo in decoded])
-    rows = [
+    return [
         _estimate_row(estimate) | {"content_sha256": photo.content_sha256}
         for estimate, photo in zip(estimates, decoded, strict=True)
     ]
-    return pd.DataFrame(rows, columns=_names(ESTIMATE_TYPE), index=photos.index)
 
 
 def _estimate_row(estimate: AgeEstimate) -> dict[str, object]:

@@ -65,7 +65,8 @@ RULES = (
         "each transaction of the log has one row of ages",
         "fail",
         """SELECT format('{} transactions in the log, {} in transaction_ages', logged, aged)
-        FROM (SELECT count(*) AS logged FROM (SELECT DISTINCT store_id, till_id, transaction_id FROM transaction_lines)),
+        FROM (SELECT count(*) AS logged
+              FROM (SELECT DISTINCT store_id, till_id, transaction_id FROM transaction_lines)),
         (SELECT count(*) AS aged FROM transaction_ages)
         WHERE logged <> aged""",
     ),
@@ -73,7 +74,8 @@ RULES = (
         "a photo belongs to one transaction at most",
         "fail",
         """SELECT format('{} photos are in several', count(*)) FROM (
-            SELECT unnest(photo_keys) AS photo_key FROM transaction_ages GROUP BY ALL HAVING count(*) > 1
+            FROM (SELECT unnest(photo_keys) AS photo_key FROM transaction_ages) SELECT photo_key
+            GROUP BY photo_key HAVING count(*) > 1
         ) HAVING count(*) > 0""",
     ),
     Rule(
@@ -90,7 +92,8 @@ RULES = (
         "each alcohol sale of the log is audited once, with a status and a reason",
         "fail",
         """SELECT format('{} in the log, {} with status and reason in the audit', sold, audited)
-        FROM (SELECT count(*) AS sold FROM (SELECT DISTINCT store_id, till_id, transaction_id FROM transaction_lines
+        FROM (SELECT count(*) AS sold
+              FROM (SELECT DISTINCT store_id, till_id, transaction_id FROM transaction_lines
               WHERE is_alcohol AND line_type = 'sale')),
         (SELECT count(*) AS audited FROM alcohol_sale_audit WHERE audit_status IS NOT NULL AND audit_reason IS NOT NULL)
         WHERE sold <> audited""",

@@ -94,7 +94,7 @@ def sample_day(
     Example: checkout-ages sample-day --business-date 2026-11-20 --landing-uri .demo/landing --truth .demo/truth.csv
     """
     from jobs.sample_day import write_sample_day
-    from jobs.sample_faces import open_faces
+    from jobs.sample_faces import labelled_face_photos, synthetic_face_photos
 
     with _explained():
         settings = read_settings(os.environ, landing_uri=landing_uri, warehouse_uri=os.curdir)
@@ -102,7 +102,7 @@ def sample_day(
             people = write_sample_day(
                 ObjectStore(settings.landing_uri),
                 business_date.date(),
-                open_faces(faces, seed),
+                labelled_face_photos(faces) if faces else synthetic_face_photos(),
                 receipts,
                 seed,
                 settings.store_time_zone,

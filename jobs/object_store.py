@@ -121,25 +121,37 @@ class ObjectStore:
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError):
-            raise InputError(
-                f"object store '{self.uri}' refused the credentials; "
-                "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the bucket's policy"
-            ) from None
         except exceptions.AlreadyExistsError as error:
-            raise FileExistsError(str(error)) from None
+            raise FileExistsError(_first_line(error)) from None
         except exceptions.NotFoundError as error:
             raise self._not_found(error) from None
+        except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError):
+            raise self._refused() from None
         except exceptions.GenericError as error:
-            raise InputError(
-                f"object store '{self.uri}' cannot be reached at {_endpoint()}: {_first_line(error)}; "
-                "check the URI and AWS_ENDPOINT_URL"
-            ) from None
+            raise self._unreachable(error) from None
 
     def _not_found(self, error: Exception) -> Exception:
-        if "NoSuchBucket" in str(error):
-            return InputError(f"the bucket of '{self.uri}' does not exist at {_endpoint()}; create it or mend the URI")
-        return FileNotFoundError(_first_line(error))
+        return self._no_bucket() if "NoSuchBucket" in str(error) else FileNotFoundError(_first_line(error))
+
+    def _unreachable(self, error: Exception) -> InputError:
+        """Explain a failed request; a listing reports refusal and a missing bucket by status code only."""
+        words = _first_line(error)
+        if "403 Forbidden" in words or "401 Unauthorized" in words:
+            return self._refused()
+        if "404 Not Found" in words:
+            return self._no_bucket()
+        return InputError(
+            f"object store '{self.uri}' cannot be reached at {_endpoint()}: {words}; check the URI and AWS_ENDPOINT_URL"
+        )
+
+    def _refused(self) -> InputError:
+        return InputError(
+            f"object store '{self.uri}' refused the credentials; "
+            "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the bucket's policy"
+        )
+
+    def _no_bucket(self) -> InputError:
+        return InputError(f"the bucket of '{self.uri}' does not exist at {_endpoint()}; create it or mend the URI")
 
 
 class _Download(io.RawIOBase):

@@ -13,6 +13,7 @@ from jobs.settings import Settings
 from jobs.warehouse import Warehouse
 
 PHOTOS_PER_TASK = 512
+FEWEST_PHOTOS_PER_TASK = 128
 
 
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
@@ -30,6 +31,9 @@ def photo_age_estimates(photos: DataFrame, settings: Settings) -> DataFrame:
 
 
 def _task_count(photo_count: int, slots: int) -> int:
-    """Whole rounds of all task slots, so that none idles at the end, in tasks of some hundred photos."""
+    """Whole rounds of all task slots, so that none idles at the end, in tasks of some hundred photos.
+
+    Starting the network costs a task slot what some hundred photos cost, so a small day does not start it twice.
+    """
     rounds = max(1, round(photo_count / (slots * PHOTOS_PER_TASK)))
-    return slots * rounds
+    return max(1, min(slots * rounds, photo_count // FEWEST_PHOTOS_PER_TASK))

@@ -68,6 +68,8 @@ class Warehouse:
         from pyspark.sql.pandas.types import from_arrow_schema
 
         started = time.monotonic()
+        if missing := set(table.column_names) - {*rows.columns, "run_id"}:
+            raise ValueError(f"table '{table.name}' lacks columns {sorted(missing)}")
         conformed = rows.withColumn("run_id", F.lit(self.run_id)).to(from_arrow_schema(table.schema))
         (
             conformed.repartition(1)

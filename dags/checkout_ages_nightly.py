@@ -1,0 +1,162 @@
+"""One night: the photos and receipts of one business date become one partition of each table.
+
+**When.** Every night at 03:00 in the stores' time zone (`CHECKOUT_AGES_STORE_TIME_ZONE`), for the day that has just
+ended: the business date is the date on which the run's data interval starts, in the stores' time zone.
+
+**What.** `wait_for_business_date` looks once a minute for the `_SUCCESS` marks of photos and receipts, for twelve
+hours (`CHECKOUT_AGES_LANDING_TIMEOUT_SECONDS`), and its log names the mark that is missing. Each table then is one
+Spark application, `jobs/run.py TABLE`, which stages its rows out of readers' sight. `check_night` judges the staged
+tables, and `publish_night` puts them in place. Nothing is published unless every check holds.
+
+**Which exit code means what.** 0 done; 1 a check failed or something broke, retried twice; 2 bad input or
+configuration, not retried, since a retry would not help; 75 not there yet. The sentence that begins with `error:` or
+`check failed:` in the task's log names the thing and the way out.
+
+**Run a day by hand, or again.** A day run twice is a day run once.
+
+    airflow dags trigger checkout_ages_nightly --conf '{"business_date": "2026-11-20"}'
+
+**Backfill.** Days do not depend on each other, in any order.
+
+    airflow backfill create --dag-id checkout_ages_nightly --from-date 2026-11-18 --to-date 2026-11-20
+
+**Recover.** A killed or failed task can be cleared at any time: it meets the staging of its own run, replaces its own
+table and leaves the published tables as they were. A day that landed late or was corrected is run again by hand.
+
+**Credentials** of the object store come from the environment (`AWS_ACCESS_KEY_ID`, …), or from the connection
+`checkout_ages_object_store` (type aws; extra `endpoint_url`, `region_name`) if there is one. Spark's master is the
+connection `spark_default`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import sys
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
+from airflow.providers.standard.operators.bash import BashOperator
+from airflow.providers.standard.sensors.bash import BashSensor
+from airflow.sdk import DAG, BaseHook, Context, CronDataIntervalTimetable, Param, RetryDecision, RetryPolicy
+from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException
+
+RUN_PY = Path(__file__).resolve().parent.parent / "jobs" / "run.py"
+STORE_TIME_ZONE = ZoneInfo(os.environ.get("CHECKOUT_AGES_STORE_TIME_ZONE", "Europe/Moscow"))
+LANDING_TIMEOUT = timedelta(seconds=int(os.environ.get("CHECKOUT_AGES_LANDING_TIMEOUT_SECONDS", "43200")))
+OBJECT_STORE_CONNECTION = "checkout_ages_object_store"
+NOT_LANDED_YET = 75
+OPTIONS = ["--business-date", "{{ business_date(params, dag_run) }}", "--run-id", "{{ path_safe(run_id) }}"]
+
+
+def business_date(params: Mapping[str, Any], dag_run: Any) -> str:
+    """Return the day that a run is for: the one it was asked for, else the day on which its data interval starts."""
+    if params["business_date"]:
+        return date.fromisoformat(params["business_date"]).isoformat()
+    if dag_run.data_interval_start is None:
+        raise AirflowFailException(
+            f"run '{dag_run.run_id}' is for no day: trigger it with --conf '{{\"business_date\": \"2026-11-20\"}}'"
+        )
+    return dag_run.data_interval_start.astimezone(STORE_TIME_ZONE).date().isoformat()
+
+
+def path_safe(run_id: str) -> str:
+    """Return a run's id as a folder name: the same for each try of each task of the run."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "-", run_id)
+
+
+def export_object_store_credentials(context: Context) -> None:
+    """Put the connection's credentials into the environment that the task's own process inherits.
+
+    So they are in no template, no command line and no log.
+    """
+    try:
+        connection = BaseHook.get_connection(OBJECT_STORE_CONNECTION)
+    except AirflowNotFoundException:
+        return
+    extra = connection.extra_dejson
+    credentials = {
+        "AWS_ACCESS_KEY_ID": connection.login,
+        "AWS_SECRET_ACCESS_KEY": connection.password,
+        "AWS_SESSION_TOKEN": extra.get("aws_session_token"),
+        "AWS_REGION": extra.get("region_name"),
+        "AWS_ENDPOINT_URL": extra.get("endpoint_url"),
+    }
+    os.environ.update({name: value for name, value in credentials.items() if value})
+
+
+class NoRetryOfBadInput(RetryPolicy):
+    """Exit code 2 of jobs/run.py is bad input or configuration, which the next try would meet again."""
+
+    def evaluate(
+        self, exception: BaseException, try_number: int, max_tries: int, context: Context | None = None
+    ) -> RetryDecision:
+        """Fail at once on exit code 2, as BashOperator and SparkSubmitOperator word it."""
+        if re.search(r"(exit code|Error code is:) 2\.", str(exception)):
+            return RetryDecision.fail("bad input or configuration: mend it, then clear the task")
+        return RetryDecision.default()
+
+
+def step(name: str) -> str:
+    """Return the shell command of a step that needs no Spark."""
+    return " ".join(["exec", shlex.quote(sys.executable), "-m jobs.run", name, *OPTIONS])
+
+
+def table(name: str) -> SparkSubmitOperator:
+    """Return the task that stages a table's rows of the day."""
+    return SparkSubmitOperator(
+        task_id=name, name=f"checkout-ages {name}", application=str(RUN_PY), application_args=[name, *OPTIONS]
+    )
+
+
+with DAG(
+    "checkout_ages_nightly",
+    description="Checkout photos and receipts of a day to age-group purchases and the alcohol sale audit",
+    doc_md=__doc__,
+    schedule=CronDataIntervalTimetable("0 3 * * *", timezone=str(STORE_TIME_ZONE)),
+    start_date=datetime(2000, 1, 1, tzinfo=STORE_TIME_ZONE),
+    catchup=False,
+    max_active_runs=2,
+    params={
+        "business_date": Param(
+            None, type=["null", "string"], format="date", description="day to run; empty: the data interval's"
+        )
+    },
+    user_defined_macros={"business_date": business_date, "path_safe": path_safe},
+    default_args={
+        "retries": 2,
+        "retry_delay": timedelta(minutes=5),
+        "retry_policy": NoRetryOfBadInput(),
+        "pre_execute": export_object_store_credentials,
+        "do_xcom_push": False,
+    },
+    tags=["checkout-ages"],
+):
+    wait_for_business_date = BashSensor(
+        task_id="wait_for_business_date",
+        bash_command=step("wait_for_business_date"),
+        retry_exit_code=NOT_LANDED_YET,
+        mode="reschedule",
+        timeout=LANDING_TIMEOUT,
+        poke_interval=min(timedelta(minutes=1), LANDING_TIMEOUT / 4),
+    )
+    checkout_photos = table("checkout_photos")
+    photo_age_estimates = table("photo_age_estimates")
+    transaction_lines = table("transaction_lines")
+    rejected_transaction_lines = table("rejected_transaction_lines")
+    transaction_ages = table("transaction_ages")
+    age_group_purchases = table("age_group_purchases")
+    alcohol_sale_audit = table("alcohol_sale_audit")
+    check_night = BashOperator(task_id="check_night", bash_command=step("check_night"))
+    publish_night = BashOperator(task_id="publish_night", bash_command=step("publish_night"))
+
+    wait_for_business_date >> [checkout_photos, transaction_lines, rejected_transaction_lines]
+    checkout_photos >> photo_age_estimates
+    [photo_age_estimates, transaction_lines] >> transaction_ages
+    transaction_ages >> [age_group_purchases, alcohol_sale_audit]
+    [rejected_transaction_lines, age_group_purchases, alcohol_sale_audit] >> check_night >> publish_night

@@ -1,0 +1,1 @@
+"""The night: one module per table, and the edges they stand on."""

@@ -1,0 +1,228 @@
+"""demo: one night on a sample day, through Airflow and Spark on this machine. `make demo` runs it.
+
+All that it writes lies under .demo/: landing, warehouse, airflow (database and logs), truth.csv.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+
+import duckdb
+from rich.console import Console
+from rich.table import Table as RichTable
+
+from jobs import tables
+from jobs.errors import InputError
+from jobs.local_spark import local_spark_environment
+from jobs.object_store import ObjectStore
+from jobs.sample_day import write_sample_day
+from jobs.sample_faces import synthetic_face_photos
+from jobs.settings import Settings
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+DEMO = REPOSITORY / ".demo"
+LANDING, WAREHOUSE, AIRFLOW, TRUTH = DEMO / "landing", DEMO / "warehouse", DEMO / "airflow", DEMO / "truth.csv"
+LOG = AIRFLOW / "night.log"
+BUSINESS_DATE = date(2026, 11, 20)
+SEED = 1
+DAG_ID = "checkout_ages_nightly"
+LOG_LINES_SHOWN = 40
+TASK_MOMENT = re.compile(r"\[DAG TEST\] (?P<moment>starting|end task) task_id=(?P<task_id>\w+)")
+
+PURCHASES_QUERY = """\
+SELECT age_group, sum(line_count) AS lines, sum(net_amount) AS net_amount, currency
+FROM read_parquet('.demo/warehouse/age_group_purchases/**/*.parquet', hive_partitioning = true)
+GROUP BY ALL ORDER BY age_group"""
+
+AUDIT_QUERY = """\
+SELECT audit_status, count(*) AS sales, round(sum(under_18_probability), 1) AS under_18_expected,
+    any_value(audit_reason) AS for_example
+FROM read_parquet('.demo/warehouse/alcohol_sale_audit/**/*.parquet', hive_partitioning = true)
+GROUP BY ALL ORDER BY sales DESC"""
+
+CLOSENESS_QUERY = """\
+SELECT count(*) AS photos, round(corr(estimated_age_years, true_age_years), 2) AS correlation,
+    round(avg(abs(estimated_age_years - true_age_years)), 1) AS mean_absolute_error_years
+FROM read_parquet('.demo/warehouse/photo_age_estimates/**/*.parquet', hive_partitioning = true)
+JOIN read_csv('.demo/truth.csv') truth USING (photo_key)
+WHERE kind = 'photo' AND estimate_status = 'estimated' AND true_age_years IS NOT NULL"""
+
+TABLE_SECONDS_QUERY = """\
+SELECT unnest(map_entries(table_seconds), recursive := true)
+FROM (FROM read_parquet('.demo/warehouse/pipeline_runs/**/*.parquet') ORDER BY published_at DESC LIMIT 1)"""
+
+console = Console()
+
+
+@dataclass
+class Times:
+    """Seconds that the parts of the demo took."""
+
+    sample_day: float = 0.0
+    airflow: float = 0.0
+    tasks: dict[str, float] = field(default_factory=dict)
+
+
+class NightFailedError(Exception):
+    """A task of the night failed; the message is the end of the log."""
+
+
+def main() -> int:
+    """Write a sample day, run its night, show the tables; return the exit code."""
+    os.chdir(REPOSITORY)
+    started = time.monotonic()
+    try:
+        times = run_demo()
+    except InputError as error:
+        console.print(f"error: {error}", style="red", markup=False)
+        return 2
+    except NightFailedError as error:
+        console.print(str(error), markup=False, highlight=False)
+        console.print(f"the night failed; all of its log: {LOG}", style="red", markup=False)
+        return 1
+    show_tables()
+    show_times(times, time.monotonic() - started)
+    return 0
+
+
+def run_demo() -> Times:
+    """Prepare Airflow's database while the sample day is written, then run the night."""
+    times = Times()
+    environment = airflow_environment(os.environ, AIRFLOW, LANDING.as_uri(), WAREHOUSE.as_uri())
+    AIRFLOW.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+    with LOG.open("w") as log:
+        migration = subprocess.Popen(["airflow", "db", "migrate"], env=environment, stdout=log, stderr=log)
+        with console.status(f"writing a sample day of receipts and photos for {BUSINESS_DATE}"):
+            write_landing()
+        times.sample_day = time.monotonic() - started
+        console.print(f"{'sample day':28}{times.sample_day:6.1f} s")
+        with console.status("preparing Airflow's database"):
+            if migration.wait():
+                raise NightFailedError(_end_of_log())
+    with console.status("starting Airflow") as status:
+        for task_id, seconds in run_night(environment, BUSINESS_DATE):
+            if seconds is None:
+                status.update(task_id)
+            else:
+                times.tasks[task_id] = times.tasks.get(task_id, 0) + seconds
+                console.print(f"{task_id:28}{seconds:6.1f} s")
+    times.airflow = time.monotonic() - started - times.sample_day - sum(times.tasks.values())
+    return times
+
+
+def airflow_environment(
+    environment: Mapping[str, str], home: Path, landing_uri: str, warehouse_uri: str
+) -> dict[str, str]:
+    """Return the environment of an Airflow of its own on this machine, which no setting of the shell's reaches."""
+    own = ("AIRFLOW_", "CHECKOUT_AGES_", "SPARK_", "PYSPARK_")
+    inherited = {name: value for name, value in environment.items() if not name.startswith(own)}
+    return {
+        **inherited,
+        **local_spark_environment(inherited),
+        "PYTHONUNBUFFERED": "1",
+        "PATH": f"{Path(sys.prefix) / 'bin'}{os.pathsep}{inherited.get('PATH', '')}",
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(REPOSITORY / "dags"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW_CONN_SPARK_DEFAULT": '{"conn_type": "spark", "host": "local[*]"}',
+        "CHECKOUT_AGES_LANDING_URI": landing_uri,
+        "CHECKOUT_AGES_WAREHOUSE_URI": warehouse_uri,
+    }
+
+
+def write_landing() -> None:
+    """Write the sample day, and its truth beside the landing folder."""
+    time_zone = Settings.model_fields["store_time_zone"].default
+    truth = write_sample_day(
+        ObjectStore(LANDING.as_uri()), BUSINESS_DATE, synthetic_face_photos(), "completejourney", SEED, time_zone
+    )
+    truth.to_csv(TRUTH, index=False)
+
+
+def run_night(environment: Mapping[str, str], business_date: date) -> Iterator[tuple[str, float | None]]:
+    """Run the DAG for a day; yield a task's name when it starts, and its name and seconds when it ends.
+
+    Raises NightFailedError when a task has failed, without waiting for its retries.
+    """
+    command = ["airflow", "dags", "test", DAG_ID, "--conf", json.dumps({"business_date": business_date.isoformat()})]
+    failed = False
+    with (
+        LOG.open("a", buffering=1) as log,
+        subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as night,
+    ):
+        for line in night.stdout or ():
+            log.write(line)
+            failed = failed or "Task failed with exception" in line
+            if moment := TASK_MOMENT.search(line):
+                if moment["moment"] == "starting":
+                    started = time.monotonic()
+                    yield moment["task_id"], None
+                else:
+                    yield moment["task_id"], time.monotonic() - started
+                    if failed:
+                        night.kill()
+    if failed or night.returncode:
+        raise NightFailedError(_end_of_log())
+
+
+def show_tables() -> None:
+    """Print the tables of the night, where they lie, and how to read them."""
+    counts = {
+        table: WAREHOUSE.glob(f"{table.name}/business_date={BUSINESS_DATE}/*.parquet") for table in tables.ALL_TABLES
+    }
+    listing = RichTable("table", "rows", "one row per", title="What the night published")
+    for table, files in counts.items():
+        rows = duckdb.read_parquet([str(file) for file in files]).count("*").fetchall()
+        listing.add_row(table.name, str(rows[0][0]), table.grain.removeprefix("one row per "))
+    console.print(listing)
+    show_query("What each age group bought", PURCHASES_QUERY)
+    show_query("Alcohol sales, by what the audit says of them", AUDIT_QUERY)
+    show_query("How close the estimates are to the truth", CLOSENESS_QUERY)
+    console.print(f"The Parquet files lie in {WAREHOUSE}/TABLE/business_date={BUSINESS_DATE}/", highlight=False)
+    console.print("This query, in DuckDB, made the second table:", highlight=False)
+    console.print(PURCHASES_QUERY, markup=False, highlight=False)
+
+
+def show_query(title: str, query: str) -> None:
+    """Print what a query returns."""
+    found = duckdb.sql(query)
+    listing = RichTable(*found.columns, title=title)
+    for row in found.fetchall():
+        listing.add_row(*("" if value is None else str(value) for value in row))
+    console.print(listing)
+
+
+def show_times(times: Times, total_seconds: float) -> None:
+    """Print what the demo's time went into: work on tables is what pipeline_runs says, the rest is start-up."""
+    table_seconds = dict(duckdb.sql(TABLE_SECONDS_QUERY).fetchall())
+    starting = sum(seconds - table_seconds.get(task_id, 0.0) for task_id, seconds in times.tasks.items())
+    parts = {
+        "writing the sample day": times.sample_day,
+        "building tables": sum(table_seconds.values()),
+        "starting Airflow": times.airflow,
+        "starting Spark and Python for each task": starting,
+    }
+    listing = RichTable("where the time went", "seconds", "share")
+    for part, seconds in {**parts, "total": total_seconds}.items():
+        listing.add_row(part, f"{seconds:.0f}", f"{seconds / total_seconds:.0%}")
+    console.print(listing)
+
+
+def _end_of_log() -> str:
+    return "\n".join(LOG.read_text().splitlines()[-LOG_LINES_SHOWN:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

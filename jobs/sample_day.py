@@ -1,0 +1,93 @@
+"""sample_day: one day of landing data whose truth is known, by the landing contract, with faults put in on purpose."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.random import Generator
+
+from jobs.landing import SUCCESS, photos_folder, transactions_folder
+from jobs.object_store import ObjectStore
+from jobs.sample_baskets import completejourney_baskets, synthetic_baskets
+from jobs.sample_faces import FacePhotos
+from jobs.sample_photos import photo_contents, sample_photos
+from jobs.sample_receipt_files import receipt_files
+from jobs.sample_receipts import LEGAL_PURCHASE_AGE_YEARS, sample_receipts
+
+Receipts = Literal["completejourney", "synthetic"]
+
+TRUTH_COLUMNS = (
+    "kind",  # transaction, photo or line (a receipt line broken on purpose)
+    "photo_key",
+    "transaction_id",
+    "line_number",
+    "store_id",
+    "till_id",
+    "true_age_years",  # of the buyer, or of the face in the photo
+    "is_minor",
+    "has_alcohol",
+    "id_check",  # what happened at the till, whether it was logged or not
+    "fault",  # what was broken on purpose, else null
+)
+TRUTH_NUMBER_TYPES = {
+    "line_number": "Int64",
+    "true_age_years": "Int64",
+    "is_minor": "boolean",
+    "has_alcohol": "boolean",
+}
+
+
+def write_sample_day(
+    landing: ObjectStore, business_date: date, faces: FacePhotos, receipts: Receipts, seed: int, time_zone: str
+) -> pd.DataFrame:
+    """Replace a day's photos and receipts in the landing store, and return the truth: TRUTH_COLUMNS.
+
+    One row per transaction, per photo, and per receipt line broken on purpose. The same arguments write the same
+    bytes. The day is complete, marked by _SUCCESS, only when all else is written.
+    Raises InputError when the receipts' package or the store cannot be had.
+    """
+    random = np.random.default_rng([seed, business_date.toordinal()])
+    rung_up = sample_receipts(_baskets(receipts, business_date, time_zone, random), time_zone, random)
+    files, broken_lines = receipt_files(rung_up.lines)
+    photos = sample_photos(rung_up.transactions, photos_folder(business_date), random)
+    _clear(landing, business_date)
+    for name, content in files.items():
+        landing.write(f"{transactions_folder(business_date)}/{name}", content)
+    photos["true_age_years"] = _write_photos(landing, photos, faces, seed + business_date.toordinal())
+    for folder in (transactions_folder, photos_folder):
+        landing.write(f"{folder(business_date)}/{SUCCESS}", b"")
+    return _truth(rung_up.transactions, photos, broken_lines)
+
+
+def _baskets(receipts: Receipts, business_date: date, time_zone: str, random: Generator) -> pd.DataFrame:
+    if receipts == "completejourney":
+        return completejourney_baskets(business_date, time_zone)
+    return synthetic_baskets(business_date, time_zone, random)
+
+
+def _clear(landing: ObjectStore, business_date: date) -> None:
+    """Delete what the day held, its marks first: a day half deleted is not complete."""
+    for folder in (transactions_folder(business_date), photos_folder(business_date)):
+        landing.delete([f"{folder}/{SUCCESS}"])
+        landing.delete([entry.key for entry in list(landing.list(folder))])
+
+
+def _write_photos(landing: ObjectStore, photos: pd.DataFrame, faces: FacePhotos, seed: int) -> list[int | None]:
+    """Write all photos; return the age of the face in each, None where no face can be seen."""
+    ages: list[int | None] = []
+    for key, (content, age_years) in zip(photos["photo_key"], photo_contents(photos, faces, seed), strict=True):
+        landing.write(key, content)
+        ages.append(age_years)
+    return ages
+
+
+def _truth(transactions: pd.DataFrame, photos: pd.DataFrame, broken_lines: pd.DataFrame) -> pd.DataFrame:
+    truth = pd.concat(
+        [transactions.assign(kind="transaction"), photos.assign(kind="photo"), broken_lines.assign(kind="line")],
+        ignore_index=True,
+    ).reindex(columns=TRUTH_COLUMNS)
+    truth = truth.astype(dict.fromkeys(TRUTH_COLUMNS, "string") | TRUTH_NUMBER_TYPES)
+    return truth.assign(is_minor=truth["true_age_years"] < LEGAL_PURCHASE_AGE_YEARS)

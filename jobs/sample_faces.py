@@ -1,0 +1,99 @@
+"""sample_faces: photo bytes of a face of a wanted age: real labelled photos of a folder, or synthetic faces."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.random import Generator
+from PIL import Image
+
+from jobs.errors import InputError
+from models.face_labels import find_labelled_faces
+from models.synthetic_faces import SyntheticFaces
+from models.weights import WeightsError, weights_path
+
+SYNTHETIC_FACES_VERSION = "synthetic_faces-1"
+AGE_NEIGHBOURHOOD_YEARS = 2
+PHOTO_SIDE_PIXELS = 200
+JPEG_QUALITY = 90
+CAMERA_SHIFT_SHARE = 0.03
+
+
+class FacePhoto(NamedTuple):
+    """The bytes of a photo, and the age of the face in it."""
+
+    content: bytes
+    age_years: int
+
+
+FacePhotos = Callable[[Sequence[int], Sequence[int], int], Iterator[FacePhoto]]
+"""(ages_years, people, seed) ► one photo for each age, in order; the same arguments give the same bytes."""
+
+
+def labelled_face_photos(folder: Path) -> FacePhotos:
+    """Take the real photos of a folder, bytes unchanged, by nearest age; who the person is, no folder says.
+
+    Within two years of the wanted age each photo is used once before any is used again.
+    Raises InputError when the folder holds no labelled photo.
+    """
+    try:
+        faces = find_labelled_faces(folder)
+    except ValueError as error:
+        raise InputError(str(error)) from None
+    if faces.empty:
+        raise InputError(f"folder '{folder}' holds none of the photos that its labels.csv names")
+    names = faces["file_name"].to_list()
+    ages = faces["real_age"].to_numpy(dtype=float)
+
+    def photos(ages_years: Sequence[int], people: Sequence[int], seed: int) -> Iterator[FacePhoto]:
+        order = np.random.default_rng(seed).permutation(len(names))
+        used = np.zeros(len(names), dtype=int)
+        for age_years in ages_years:
+            face = order[_least_used_near(ages[order], used[order], age_years)]
+            used[face] += 1
+            yield FacePhoto((folder / names[face]).read_bytes(), round(float(ages[face])))
+
+    return photos
+
+
+def synthetic_face_photos() -> FacePhotos:
+    """Draw faces of no real person; photos of the same person differ by what a hand-held camera does.
+
+    Raises InputError when the weights are missing or altered.
+    """
+    try:
+        faces = SyntheticFaces.load(weights_path(SYNTHETIC_FACES_VERSION))
+    except WeightsError as error:
+        raise InputError(str(error)) from None
+
+    def photos(ages_years: Sequence[int], people: Sequence[int], seed: int) -> Iterator[FacePhoto]:
+        for number, (age_years, person) in enumerate(zip(ages_years, people, strict=True)):
+            pixels = faces.sample(age_years, np.random.default_rng([seed, 0, person]))
+            yield FacePhoto(_take_photo(pixels, np.random.default_rng([seed, 1, number])), age_years)
+
+    return photos
+
+
+def _least_used_near(ages: np.ndarray, used: np.ndarray, age_years: int) -> int:
+    """Return the row used least of those near the age; of several the nearest, of several such the first."""
+    distance = np.abs(ages - age_years)
+    is_near = distance <= max(AGE_NEIGHBOURHOOD_YEARS, distance.min())
+    near = np.flatnonzero(is_near)
+    return int(near[np.lexsort((distance[near], used[near]))[0]])
+
+
+def _take_photo(pixels: np.ndarray, random: Generator) -> bytes:
+    """Photograph a square of pixels a little off-centre, as a JPEG."""
+    side = pixels.shape[0]
+    left, top = random.uniform(0, CAMERA_SHIFT_SHARE * side, size=2)
+    inner = side * (1 - CAMERA_SHIFT_SHARE)
+    photo = Image.fromarray(pixels).resize(
+        (PHOTO_SIDE_PIXELS, PHOTO_SIDE_PIXELS), Image.Resampling.BICUBIC, box=(left, top, left + inner, top + inner)
+    )
+    jpeg = io.BytesIO()
+    photo.save(jpeg, "JPEG", quality=JPEG_QUALITY)
+    return jpeg.getvalue()

@@ -1,0 +1,51 @@
+"""model_manifest: what belongs to a version of the age network beside its weights, as a JSON file."""
+
+from __future__ import annotations
+
+import functools
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from models.weights import WEIGHTS_FOLDER, model_files
+
+
+@dataclass(frozen=True)
+class TrainingFacts:
+    """How the weights came about."""
+
+    started_from: str
+    data: str
+    """Name and terms of the photos."""
+    photo_count: int
+    age_prior: list[float]
+    """Share of each year of age 0–100 among the photos that were shown in training, as sampled."""
+    recipe: dict[str, float]
+
+
+@dataclass(frozen=True)
+class ModelManifest:
+    """Preprocessing, calibration and origin of one version."""
+
+    image_size: int
+    """Side in pixels of the square photo that the network sees at inference."""
+    temperature: float
+    """Divisor of the logits, fitted on split `valid`."""
+    interval_mass: float
+    """Probability mass of the central interval that holds 90 % of the true ages of split `valid`."""
+    training: TrainingFacts
+
+
+@functools.cache
+def read_manifest(version: str, folder: Path = WEIGHTS_FOLDER) -> ModelManifest:
+    """Read the verified manifest of a version; TensorFlow is not needed for it.
+
+    Raises WeightsError when the version is unknown or one of its files is missing or altered.
+    """
+    content = json.loads(model_files(version, folder).manifest.read_text())
+    return ModelManifest(**{**content, "training": TrainingFacts(**content["training"])})
+
+
+def write_manifest(manifest: ModelManifest, path: Path) -> None:
+    """Write the manifest as JSON; the same manifest gives the same bytes."""
+    path.write_text(json.dumps(asdict(manifest), indent=1) + "\n")

@@ -1,0 +1,127 @@
+"""photo_preprocessing: photo bytes ► the square of pixels that the network sees, in training and in inference alike.
+
+Photo bytes are hostile: size, format and pixel count are bounded before anything is decoded.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+Pixels = NDArray[np.uint8]
+"""(height, width, 3) RGB, 0–255."""
+
+SIGNATURES = {"JPEG": b"\xff\xd8\xff", "PNG": b"\x89PNG"}
+"""Formats that are read, and how their files begin."""
+
+SMALLEST_SIDE_PIXELS = 32
+EXIF_ORIENTATION = 0x0112
+UPRIGHT = 1
+
+
+@dataclass(frozen=True)
+class PhotoLimits:
+    """Bounds that are checked before a photo is decoded."""
+
+    max_bytes: int = 20 * 1024 * 1024
+    max_pixels: int = 50_000_000
+
+
+DEFAULT_LIMITS = PhotoLimits()
+
+
+class UnusablePhotoError(Exception):
+    """A photo that gives no pixels; `status` is for counting, `reason` for reading."""
+
+    def __init__(self, status: str, reason: str) -> None:
+        super().__init__(status, reason)
+        self.status = status
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+def decode_photo(photo: bytes, min_side_pixels: int, limits: PhotoLimits = DEFAULT_LIMITS) -> Pixels:
+    """Decode a JPEG or PNG to upright RGB pixels.
+
+    A JPEG may come out at a reduced scale, never with a side under `min_side_pixels` that was longer before.
+    Raises UnusablePhotoError, and nothing else, with one of the statuses empty, too_large, too_many_pixels,
+    too_small, not_an_image and truncated (which counts damaged photos too).
+    """
+    if not photo:
+        raise UnusablePhotoError("empty", "the photo has 0 bytes")
+    if len(photo) > limits.max_bytes:
+        raise UnusablePhotoError("too_large", f"{len(photo)} bytes, the limit is {limits.max_bytes}")
+    image = _open(photo)
+    _check_shape(image, limits)
+    try:
+        if image.format == "PNG":
+            return _decode_with_pillow(image)
+        return _decode_jpeg(photo, image, min_side_pixels)
+    except Exception as error:
+        raise UnusablePhotoError("truncated", f"the {image.format} ends early or is damaged: {error}") from error
+
+
+def to_network_input(pixels: Pixels, image_size: int) -> Pixels:
+    """Cut the middle square and scale it to (image_size, image_size, 3), antialiased."""
+    height, width = pixels.shape[:2]
+    side = min(height, width)
+    left, top = (width - side) / 2, (height - side) / 2
+    square = Image.fromarray(pixels).resize(
+        (image_size, image_size), Image.Resampling.BILINEAR, box=(left, top, left + side, top + side)
+    )
+    return np.asarray(square)
+
+
+def _open(photo: bytes) -> Image.Image:
+    try:
+        return Image.open(io.BytesIO(photo), formats=tuple(SIGNATURES))
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise UnusablePhotoError("too_many_pixels", str(error)) from error
+    except Exception as error:
+        for name, signature in SIGNATURES.items():
+            if photo.startswith(signature):
+                raise UnusablePhotoError(
+                    "truncated", f"the {name} ends within its header, or that is damaged"
+                ) from error
+        raise UnusablePhotoError("not_an_image", f"the {len(photo)} bytes are neither JPEG nor PNG") from error
+
+
+def _check_shape(image: Image.Image, limits: PhotoLimits) -> None:
+    width, height = image.size
+    if width * height > limits.max_pixels:
+        raise UnusablePhotoError(
+            "too_many_pixels", f"{width} × {height} pixels, the limit is {limits.max_pixels} in all"
+        )
+    if min(width, height) < SMALLEST_SIDE_PIXELS:
+        raise UnusablePhotoError(
+            "too_small", f"{width} × {height} pixels, each side needs {SMALLEST_SIDE_PIXELS} or more"
+        )
+
+
+def _decode_jpeg(photo: bytes, image: Image.Image, min_side_pixels: int) -> Pixels:
+    """Decode strictly: Pillow takes a photo whose end was cut and closed with a marker, and leaves the rest grey."""
+    if image.mode == "CMYK":
+        simplejpeg.decode_jpeg(photo, colorspace="CMYK", strict=True)
+        return _decode_with_pillow(image)
+    pixels: Pixels = simplejpeg.decode_jpeg(
+        photo, colorspace="RGB", min_height=min_side_pixels, min_width=min_side_pixels, strict=True
+    )
+    if image.getexif().get(EXIF_ORIENTATION, UPRIGHT) == UPRIGHT:
+        return pixels
+    turned = Image.fromarray(pixels)
+    turned.getexif()[EXIF_ORIENTATION] = image.getexif()[EXIF_ORIENTATION]
+    return np.asarray(ImageOps.exif_transpose(turned))
+
+
+def _decode_with_pillow(image: Image.Image) -> Pixels:
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode.startswith("I"):
+        upright = Image.fromarray((np.asarray(upright) / 256).astype("uint8"))
+    return np.asarray(upright.convert("RGB"))

@@ -1,0 +1,51 @@
+"""What all tests share: one Spark session, one S3 server, throw-away warehouses."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from jobs.object_store import ObjectStore
+from jobs.settings import Settings, read_settings
+from jobs.warehouse import Warehouse
+from tests.s3_server import S3_ENVIRONMENT, running_s3_server
+
+
+@pytest.fixture(scope="session")
+def spark() -> Iterator[SparkSession]:
+    from jobs.run import spark_session
+
+    os.environ |= {"SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable}
+    os.environ |= {name: value for name, value in S3_ENVIRONMENT.items() if name not in os.environ}
+    session = spark_session("tests")
+    yield session
+    session.stop()
+
+
+@pytest.fixture(scope="session")
+def s3_bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URI of a bucket on a real S3 server that checks credentials; the environment has them."""
+    with running_s3_server(tmp_path_factory.mktemp("s3")):
+        yield "s3://checkout-ages-test"
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return read_settings(
+        {}, landing_uri=(tmp_path / "landing").as_uri(), warehouse_uri=(tmp_path / "warehouse").as_uri()
+    )
+
+
+@pytest.fixture
+def warehouse(settings: Settings, spark: SparkSession) -> Warehouse:
+    return Warehouse(ObjectStore(settings.warehouse_uri), "test-run", spark)
+
+
+@pytest.fixture
+def landing(settings: Settings) -> ObjectStore:
+    return ObjectStore(settings.landing_uri)

@@ -1,0 +1,180 @@
+"""One night on a sample day, on local disk and on S3, with DuckDB as the reader."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import duckdb
+import pytest
+from pyspark.sql import SparkSession
+
+from jobs import tables
+from jobs.errors import FailedCheckError, InputError, NotLandedError
+from jobs.night import run_night
+from jobs.object_store import ObjectStore
+from jobs.sample_day import write_sample_day
+from jobs.sample_faces import synthetic_face_photos
+from jobs.settings import Settings, read_settings
+from jobs.warehouse import Warehouse
+from tests.duckdb_s3 import connect_over_s3
+from tests.rows import BUSINESS_DATE
+from tests.s3_server import S3_ENVIRONMENT
+
+pytestmark = pytest.mark.slow
+
+
+def no_report(step: str, seconds: float) -> None:
+    pass
+
+
+def run_whole_night(spark: SparkSession, settings: Settings, run_id: str) -> None:
+    run_night(Warehouse(ObjectStore(settings.warehouse_uri), run_id, spark), BUSINESS_DATE, settings, no_report)
+
+
+def land_sample_day(settings: Settings) -> None:
+    landing = ObjectStore(settings.landing_uri)
+    write_sample_day(landing, BUSINESS_DATE, synthetic_face_photos(), "synthetic", 1, settings.store_time_zone)
+
+
+@pytest.fixture(scope="module")
+def local_night(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    folder = tmp_path_factory.mktemp("night")
+    settings = read_settings({}, landing_uri=str(folder / "landing"), warehouse_uri=str(folder / "warehouse"))
+    land_sample_day(settings)
+    run_whole_night(spark, settings, "first")
+    return settings
+
+
+@pytest.fixture
+def connection() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect() as opened:
+        yield opened
+
+
+def table_rows(
+    connection: duckdb.DuckDBPyConnection, warehouse_uri: str, table: tables.Table
+) -> list[tuple[object, ...]]:
+    """All rows of a published table, without what differs between runs by nature."""
+    columns = ", ".join(f'"{name}"' for name in table.column_names if name not in ("run_id", "landed_at", "etag"))
+    files = f"{warehouse_uri.removeprefix('file://')}/{table.name}/business_date={BUSINESS_DATE}/*.parquet"
+    return connection.sql(f"SELECT {columns} FROM read_parquet('{files}') ORDER BY ALL").fetchall()
+
+
+def local_table(settings: Settings, table: tables.Table) -> str:
+    return f"'{settings.warehouse_uri.removeprefix('file://')}/{table.name}/*/*.parquet'"
+
+
+def test_sums_over_age_groups_equal_the_accepted_lines_to_the_cent(
+    local_night: Settings, connection: duckdb.DuckDBPyConnection
+) -> None:
+    lines, purchases = (
+        local_table(local_night, table) for table in (tables.TRANSACTION_LINES, tables.AGE_GROUP_PURCHASES)
+    )
+    logged = connection.sql(f"SELECT count(*), sum(quantity), sum(net_amount) FROM {lines}").fetchone()
+    summed = connection.sql(f"SELECT sum(line_count), sum(quantity), sum(net_amount) FROM {purchases}").fetchone()
+    assert logged == summed
+    assert logged is not None
+    assert logged[2] > Decimal(100)
+
+
+def test_every_photo_landed_is_a_row_and_every_unusable_one_has_a_reason(
+    local_night: Settings, connection: duckdb.DuckDBPyConnection
+) -> None:
+    folder = Path(local_night.landing_uri.removeprefix("file://"), "photos")
+    landed = sum(path.is_file() and path.name != "_SUCCESS" for path in folder.rglob("*"))
+    estimates = local_table(local_night, tables.PHOTO_AGE_ESTIMATES)
+    counts = connection.sql(f"""
+        SELECT count(*), count(*) FILTER (estimate_status <> 'estimated'), count(estimate_reason) FROM {estimates}
+    """).fetchone()
+    assert counts is not None
+    assert counts[0] == landed
+    assert counts[1] == counts[2] > 0
+
+
+def test_every_receipt_line_landed_is_accepted_or_rejected(
+    local_night: Settings, connection: duckdb.DuckDBPyConnection
+) -> None:
+    accepted, rejected, run = (
+        local_table(local_night, table)
+        for table in (tables.TRANSACTION_LINES, tables.REJECTED_TRANSACTION_LINES, tables.PIPELINE_RUNS)
+    )
+    counts = connection.sql(f"SELECT (SELECT count(*) FROM {accepted}), (SELECT count(*) FROM {rejected})").fetchone()
+    recorded = connection.sql(f"SELECT accepted_line_count, rejected_line_count FROM {run}").fetchone()
+    assert counts == recorded
+    assert counts is not None
+    assert counts[1] > 0
+
+
+def test_a_day_run_twice_equals_a_day_run_once(
+    local_night: Settings, spark: SparkSession, connection: duckdb.DuckDBPyConnection
+) -> None:
+    once = {table: table_rows(connection, local_night.warehouse_uri, table) for table in tables.NIGHT_TABLES}
+    run_whole_night(spark, local_night, "second")
+    assert once == {table: table_rows(connection, local_night.warehouse_uri, table) for table in tables.NIGHT_TABLES}
+
+
+def test_a_night_killed_before_publish_leaves_the_old_tables(
+    local_night: Settings, spark: SparkSession, connection: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = sorted(Path(local_night.warehouse_uri.removeprefix("file://")).glob("*/business_date=*/*.parquet"))
+    before = [path.read_bytes() for path in files]
+
+    def die(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("jobs.publish_night.run", die)
+    with pytest.raises(KeyboardInterrupt):
+        run_whole_night(spark, local_night, "killed")
+    assert [path.read_bytes() for path in files] == before
+
+
+def test_a_failed_check_publishes_nothing(
+    spark: SparkSession, settings: Settings, landing: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    land_empty_day(landing)
+    monkeypatch.setattr("jobs.check_night.broken_rules", lambda *arguments: (["a rule: broken"], []))
+    with pytest.raises(FailedCheckError, match="nothing is published for 2026-11-20: a rule: broken"):
+        run_whole_night(spark, settings, "failed")
+    assert not Path(settings.warehouse_uri.removeprefix("file://"), "transaction_lines").exists()
+
+
+def test_an_empty_day_publishes_empty_tables(
+    spark: SparkSession, settings: Settings, landing: ObjectStore, connection: duckdb.DuckDBPyConnection
+) -> None:
+    land_empty_day(landing)
+    run_whole_night(spark, settings, "empty")
+    assert all(table_rows(connection, settings.warehouse_uri, table) == [] for table in tables.NIGHT_TABLES)
+    (warnings,) = connection.sql(f"SELECT warnings FROM {local_table(settings, tables.PIPELINE_RUNS)}").fetchone() or ()
+    assert warnings == ["the day has photos: none landed", "the day has receipts: no valid line"]
+
+
+def test_a_day_that_has_not_landed_is_not_run(spark: SparkSession, settings: Settings) -> None:
+    with pytest.raises(NotLandedError, match=r"missing file://.*/photos/business_date=2026-11-20/_SUCCESS and file://"):
+        run_whole_night(spark, settings, "early")
+
+
+def test_an_unknown_model_version_is_refused_before_anything_is_built(spark: SparkSession, settings: Settings) -> None:
+    with pytest.raises(InputError, match="unknown model version 'age_resnet50-99'; known versions: age_resnet50-1"):
+        run_whole_night(spark, settings.model_copy(update={"model_version": "age_resnet50-99"}), "unknown")
+
+
+def test_a_night_on_s3_gives_the_tables_of_the_local_night(
+    local_night: Settings, spark: SparkSession, s3_bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in S3_ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    settings = read_settings({}, landing_uri=f"{s3_bucket}/landing", warehouse_uri=f"{s3_bucket}/warehouse")
+    land_sample_day(settings)
+    run_whole_night(spark, settings, "on-s3")
+    with connect_over_s3() as over_s3, duckdb.connect() as local:
+        for table in tables.NIGHT_TABLES:
+            assert table_rows(over_s3, settings.warehouse_uri, table) == table_rows(
+                local, local_night.warehouse_uri, table
+            )
+
+
+def land_empty_day(landing: ObjectStore) -> None:
+    for kind in ("photos", "transactions"):
+        landing.write(f"{kind}/business_date={BUSINESS_DATE}/_SUCCESS", b"")

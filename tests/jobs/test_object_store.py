@@ -1,0 +1,87 @@
+import contextlib
+from collections.abc import Iterator
+
+import pytest
+
+from jobs.errors import InputError
+from jobs.object_store import ObjectStore
+
+
+@pytest.fixture(params=["local", "s3"])
+def store(request: pytest.FixtureRequest) -> Iterator[ObjectStore]:
+    if request.param == "local":
+        yield ObjectStore(request.getfixturevalue("tmp_path").as_uri())
+    else:
+        bucket = ObjectStore(request.getfixturevalue("s3_bucket") + "/object-store-test")
+        yield bucket
+        bucket.delete([entry.key for entry in bucket.list()])
+
+
+def test_what_is_written_is_read_and_listed(store: ObjectStore) -> None:
+    store.write("day=1/a.txt", b"one")
+    store.write("day=1/deep/b.txt", b"three")
+    assert store.read("day=1/a.txt") == b"one"
+    assert {entry.key: entry.size_bytes for entry in store.list("day=1")} == {"day=1/a.txt": 3, "day=1/deep/b.txt": 5}
+    folders, objects = store.list_folder("day=1")
+    assert (folders, [entry.key for entry in objects]) == (["day=1/deep"], ["day=1/a.txt"])
+
+
+def test_a_replaced_object_has_another_etag(store: ObjectStore) -> None:
+    store.write("a", b"one")
+    (before,) = store.list()
+    store.write("a", b"two")
+    (after,) = store.list()
+    assert before.etag != after.etag
+
+
+def test_create_writes_once(store: ObjectStore) -> None:
+    assert store.create("lock", b"mine")
+    assert not store.create("lock", b"theirs")
+    assert store.read("lock") == b"mine"
+
+
+def test_copy_replaces_the_target(store: ObjectStore) -> None:
+    store.write("old", b"old")
+    store.write("new", b"new")
+    store.copy("new", "old")
+    assert (store.read("old"), store.read("new")) == (b"new", b"new")
+
+
+def test_an_upload_that_fails_leaves_the_old_object(store: ObjectStore) -> None:
+    store.write("a", b"old")
+    with contextlib.suppress(ZeroDivisionError), store.writer("a") as stream:
+        stream.write(b"half")
+        raise ZeroDivisionError
+    assert store.read("a") == b"old"
+
+
+def test_a_missing_object_is_a_missing_file_and_deleting_it_is_no_error(store: ObjectStore) -> None:
+    with pytest.raises(FileNotFoundError):
+        store.read("nothing")
+    assert not store.exists("nothing")
+    store.delete(["nothing"])
+
+
+def test_an_unknown_scheme_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(InputError, match="'ftp://x' is not a URI of a kind that is read here; begin it with file:///"):
+        list(ObjectStore("ftp://x").list())
+
+
+def test_wrong_credentials_are_named_and_not_shown(s3_bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong-secret")
+    with pytest.raises(InputError, match="refused the credentials; check AWS_ACCESS_KEY_ID") as refused:
+        list(ObjectStore(s3_bucket).list())
+    assert "wrong-secret" not in str(refused.value)
+
+
+def test_a_bucket_that_does_not_exist_is_named(s3_bucket: str) -> None:
+    with pytest.raises(InputError, match="the bucket of 's3://no-such-bucket/x' does not exist"):
+        list(ObjectStore("s3://no-such-bucket/x").list())
+
+
+def test_an_endpoint_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    with pytest.raises(
+        InputError, match=r"cannot be reached at 'http://127.0.0.1:9'.*check the URI and AWS_ENDPOINT_URL"
+    ):
+        ObjectStore("s3://somewhere/x").read("a")

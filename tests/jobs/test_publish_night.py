@@ -1,0 +1,84 @@
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pytest
+from pyspark.sql import SparkSession
+
+from jobs import publish_night, tables
+from jobs.errors import InputError
+from jobs.object_store import ObjectStore
+from jobs.publish_night import input_digest
+from jobs.settings import Settings
+from jobs.warehouse import Warehouse
+from tests.rows import BUSINESS_DATE, line, rows_of
+
+
+def staged_run(settings: Settings, spark: SparkSession, run_id: str, line_count: int) -> Warehouse:
+    """A checked run with some receipt lines and nothing else."""
+    warehouse = Warehouse(ObjectStore(settings.warehouse_uri), run_id, spark)
+    lines = [line(line_number=number) for number in range(1, line_count + 1)]
+    for table in tables.NIGHT_TABLES:
+        warehouse.stage(
+            table, BUSINESS_DATE, rows_of(spark, table, *(lines if table is tables.TRANSACTION_LINES else ()))
+        )
+    warehouse.mark_checked(["the day has photos: none landed"])
+    return warehouse
+
+
+def published(settings: Settings, query: str) -> list[tuple[object, ...]]:
+    root = settings.warehouse_uri.removeprefix("file://")
+    return duckdb.sql(query.replace("warehouse/", f"{root}/")).fetchall()
+
+
+LINES = "SELECT run_id, count(*) FROM 'warehouse/transaction_lines/*/*.parquet' GROUP BY ALL"
+RUNS = "SELECT run_id, accepted_line_count, net_amount::VARCHAR FROM 'warehouse/pipeline_runs/*/*.parquet' ORDER BY ALL"
+
+
+def test_a_second_run_replaces_the_day_and_both_runs_stay_on_record(settings: Settings, spark: SparkSession) -> None:
+    publish_night.run(staged_run(settings, spark, "run-1", 3), BUSINESS_DATE, settings)
+    publish_night.run(staged_run(settings, spark, "run-2", 2), BUSINESS_DATE, settings)
+    assert published(settings, LINES) == [("run-2", 2)]
+    assert published(settings, RUNS) == [("run-1", 3, "7.50"), ("run-2", 2, "5.00")]
+    assert not list(ObjectStore(settings.warehouse_uri).list("_staging"))
+
+
+def test_a_run_that_dies_while_publishing_is_mended_by_running_it_again(
+    settings: Settings, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish_night.run(staged_run(settings, spark, "run-1", 3), BUSINESS_DATE, settings)
+    warehouse = staged_run(settings, spark, "run-2", 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(Warehouse, "write_pipeline_run", _die)
+        with pytest.raises(KeyboardInterrupt):
+            publish_night.run(warehouse, BUSINESS_DATE, settings)
+    assert [run[0] for run in published(settings, RUNS)] == ["run-1"]
+    publish_night.run(warehouse, BUSINESS_DATE, settings)
+    assert [run[0] for run in published(settings, RUNS)] == ["run-1", "run-2"]
+    assert published(settings, LINES) == [("run-2", 2)]
+
+
+def test_publishing_a_published_run_again_changes_nothing(settings: Settings, spark: SparkSession) -> None:
+    warehouse = staged_run(settings, spark, "run-1", 1)
+    publish_night.run(warehouse, BUSINESS_DATE, settings)
+    publish_night.run(warehouse, BUSINESS_DATE, settings)
+    assert published(settings, LINES) == [("run-1", 1)]
+
+
+def test_a_run_that_passed_no_check_is_not_published(settings: Settings) -> None:
+    warehouse = Warehouse(ObjectStore(settings.warehouse_uri), "unchecked")
+    with pytest.raises(InputError, match="run 'unchecked' of 2026-11-20 has not passed check_night"):
+        publish_night.run(warehouse, BUSINESS_DATE, settings)
+    assert not Path(settings.warehouse_uri.removeprefix("file://"), "transaction_lines").exists()
+
+
+def test_the_digest_depends_on_keys_and_tags_and_not_on_their_order() -> None:
+    photos = pa.table({"photo_key": ["a", "b"], "etag": ["1", "2"]})
+    other_order = pa.table({"photo_key": ["b", "a"], "etag": ["2", "1"]})
+    changed = pa.table({"photo_key": ["a", "b"], "etag": ["1", "3"]})
+    assert input_digest(photos, []) == input_digest(other_order, [])
+    assert len({input_digest(photos, []), input_digest(changed, []), input_digest(photos, [("c", "1")])}) == 3
+
+
+def _die(*arguments: object) -> None:
+    raise KeyboardInterrupt

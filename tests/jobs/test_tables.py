@@ -1,0 +1,38 @@
+import importlib
+from pathlib import Path
+
+import pytest
+
+from jobs import tables
+from jobs.run import STEPS
+
+
+@pytest.mark.parametrize("table", tables.ALL_TABLES, ids=lambda table: table.name)
+def test_grain_key_and_every_column_have_a_meaning(table: tables.Table) -> None:
+    assert table.grain.startswith("one row per ")
+    assert set(table.key) <= set(table.column_names)
+    assert all(tables.meaning(field) for field in table.columns)
+    assert len(set(table.column_names)) == len(table.column_names)
+
+
+@pytest.mark.parametrize("table", tables.NIGHT_TABLES, ids=lambda table: table.name)
+def test_a_table_has_its_module_function_step_and_test(table: tables.Table) -> None:
+    module = importlib.import_module(f"jobs.{table.name}")
+    assert callable(getattr(module, table.name))
+    assert table.name in STEPS
+    assert (Path(__file__).parent / f"test_{table.name}.py").exists()
+
+
+def test_every_row_carries_its_run() -> None:
+    assert all("run_id" in table.column_names for table in tables.ALL_TABLES)
+
+
+def test_the_dictionary_is_markdown_with_each_column() -> None:
+    dictionary = tables.as_markdown()
+    assert "### `alcohol_sale_audit`" in dictionary
+    assert "| `under_18_probability` | double | calibrated estimate of P(age under 18) |" in dictionary
+
+
+def test_readme_shows_the_dictionary_as_it_is() -> None:
+    readme = Path(__file__).parents[2] / "README.md"
+    assert tables.as_markdown() in readme.read_text()

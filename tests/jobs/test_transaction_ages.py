@@ -1,0 +1,89 @@
+from typing import Any
+
+import pytest
+from pyspark.sql import Row, SparkSession
+
+from jobs import tables
+from jobs.settings import Settings
+from jobs.transaction_ages import transaction_ages
+from tests.rows import at, certain_of, line, rows_of
+
+
+def photo(key: str, clock: str | None, age: int | None = 30, **given: Any) -> dict[str, Any]:
+    """A photo of till 03, with the age that the model is sure of; None for an unusable photo."""
+    return {"photo_key": key, "store_id": "0042", "till_id": "03", "taken_at": clock and at(clock), "age": age} | given
+
+
+def ages_of(
+    spark: SparkSession, settings: Settings, lines: list[dict[str, Any]], photos: list[dict[str, Any]]
+) -> dict[str, Row]:
+    estimates = [
+        {
+            "photo_key": photo["photo_key"],
+            "age_distribution": None if photo["age"] is None else certain_of(photo["age"]),
+            "estimate_reason": "0 bytes" if photo["age"] is None else None,
+        }
+        for photo in photos
+    ]
+    ages = transaction_ages(
+        rows_of(spark, tables.TRANSACTION_LINES, *lines),
+        rows_of(spark, tables.CHECKOUT_PHOTOS, *photos),
+        rows_of(spark, tables.PHOTO_AGE_ESTIMATES, *estimates),
+        settings,
+    )
+    return {row.transaction_id: row for row in ages.collect()}
+
+
+def test_a_photo_belongs_to_the_transaction_whose_span_holds_it(spark: SparkSession, settings: Settings) -> None:
+    lines = [line(), line(transaction_id="t2", opened_at=at("18:32:00"), closed_at=at("18:33:00"))]
+    photos = [photo("a", "18:30:00", 30), photo("b", "18:32:59", 50), photo("between", "18:31:30")]
+    ages = ages_of(spark, settings, lines, photos)
+    assert (ages["t1"].photo_keys, ages["t1"].estimated_age_years, ages["t1"].age_group) == (["a"], 30, "25-34")
+    assert (ages["t2"].photo_keys, ages["t2"].estimated_age_years, ages["t2"].age_group) == (["b"], 50, "45-54")
+
+
+def test_without_opened_at_the_span_is_a_stated_time_before_closed_at(spark: SparkSession, settings: Settings) -> None:
+    short = settings.model_copy(update={"transaction_span_seconds": 60})
+    ages = ages_of(spark, short, [line(opened_at=None)], [photo("in", "18:30:00"), photo("early", "18:29:59")])
+    assert ages["t1"].photo_keys == ["in"]
+
+
+def test_of_two_spans_the_one_that_closes_nearest_wins(spark: SparkSession, settings: Settings) -> None:
+    lines = [
+        line(transaction_id="long", opened_at=at("18:00:00"), closed_at=at("19:00:00")),
+        line(transaction_id="near", opened_at=at("18:30:00"), closed_at=at("18:31:00")),
+    ]
+    ages = ages_of(spark, settings, lines, [photo("a", "18:30:30"), photo("b", "18:10:00")])
+    assert (ages["near"].photo_keys, ages["long"].photo_keys) == (["a"], ["b"])
+
+
+def test_a_key_that_names_the_transaction_wins_over_time(spark: SparkSession, settings: Settings) -> None:
+    lines = [line(), line(transaction_id="t2", opened_at=at("20:00:00"), closed_at=at("20:01:00"))]
+    ages = ages_of(spark, settings, lines, [photo("a", "18:30:30", transaction_id="t2")])
+    assert (ages["t1"].photo_count, ages["t2"].photo_keys) == (0, ["a"])
+
+
+def test_several_photos_of_one_buyer_are_averaged_into_one_estimate(spark: SparkSession, settings: Settings) -> None:
+    photos = [photo("b", "18:30:20", 16), photo("a", "18:30:10", 20), photo("bad", "18:30:30", None)]
+    buyer = ages_of(spark, settings, [line()], photos)["t1"]
+    assert (buyer.photo_keys, buyer.photo_count, buyer.usable_photo_count) == (["a", "b", "bad"], 3, 2)
+    assert (buyer.estimated_age_years, buyer.under_18_probability, buyer.estimate_status) == (18, 0.5, "estimated")
+    assert sum(buyer.age_distribution) == pytest.approx(1)
+    assert buyer.estimated_age_low_years <= 18 <= buyer.estimated_age_high_years
+
+
+def test_a_transaction_without_a_photo_is_unknown_with_a_reason(spark: SparkSession, settings: Settings) -> None:
+    buyer = ages_of(spark, settings, [line()], [photo("elsewhere", "18:30:30", till_id="04")])["t1"]
+    assert (buyer.estimate_status, buyer.age_group, buyer.estimated_age_years) == ("no_photo", "unknown", None)
+    assert buyer.estimate_reason == "no photo was taken at this till during the transaction"
+
+
+def test_a_transaction_whose_photos_are_unusable_says_why(spark: SparkSession, settings: Settings) -> None:
+    buyer = ages_of(spark, settings, [line()], [photo("bad", "18:30:30", None)])["t1"]
+    assert (buyer.estimate_status, buyer.age_group) == ("no_usable_photo", "unknown")
+    assert buyer.estimate_reason == "no usable photo: 0 bytes"
+
+
+def test_a_photo_that_has_no_place_matches_nothing(spark: SparkSession, settings: Settings) -> None:
+    lost = photo("junk", None, store_id=None, till_id=None, key_problem="photo key 'junk' does not match '…'")
+    assert ages_of(spark, settings, [line()], [lost])["t1"].photo_count == 0

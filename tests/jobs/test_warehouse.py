@@ -1,0 +1,103 @@
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from pyspark.sql import SparkSession
+
+from jobs import tables
+from jobs.errors import InputError
+from jobs.object_store import ObjectStore
+from jobs.settings import Settings
+from jobs.warehouse import Warehouse
+from tests.rows import BUSINESS_DATE, line, rows_of
+
+LOCK = f"_locks/business_date={BUSINESS_DATE}.json"
+
+
+def stage_lines(warehouse: Warehouse, spark: SparkSession, *lines: dict[str, object]) -> None:
+    warehouse.stage(tables.TRANSACTION_LINES, BUSINESS_DATE, rows_of(spark, tables.TRANSACTION_LINES, *lines))
+
+
+def test_a_staged_table_is_sorted_by_key_and_carries_the_run(warehouse: Warehouse, spark: SparkSession) -> None:
+    stage_lines(warehouse, spark, line(transaction_id="t2"), line(line_number=2), line())
+    rows = warehouse.read(tables.TRANSACTION_LINES, BUSINESS_DATE).collect()
+    assert [(row.transaction_id, row.line_number, row.run_id) for row in rows] == [
+        ("t1", 1, "test-run"),
+        ("t1", 2, "test-run"),
+        ("t2", 1, "test-run"),
+    ]
+    assert warehouse.staged(tables.TRANSACTION_LINES).row_count == 3
+
+
+def test_a_key_that_is_there_twice_is_refused_with_its_value(warehouse: Warehouse, spark: SparkSession) -> None:
+    with pytest.raises(Exception, match=r'transaction_lines.*"0042", "03", "t1", 1.*is there twice'):
+        stage_lines(warehouse, spark, line(), line())
+    with pytest.raises(InputError, match="table 'transaction_lines' of run 'test-run' is not staged"):
+        warehouse.read(tables.TRANSACTION_LINES, BUSINESS_DATE)
+
+
+def test_a_key_that_is_null_is_refused(warehouse: Warehouse, spark: SparkSession) -> None:
+    with pytest.raises(Exception, match="key column 'store_id' is null in 1 rows"):
+        stage_lines(warehouse, spark, line(store_id=None))
+
+
+def test_a_column_that_is_missing_is_refused_with_its_name(warehouse: Warehouse, spark: SparkSession) -> None:
+    with pytest.raises(ValueError, match=r"table 'transaction_lines' lacks columns .*'line_number'"):
+        warehouse.stage(
+            tables.TRANSACTION_LINES, BUSINESS_DATE, spark.createDataFrame([("t1",)], "transaction_id string")
+        )
+
+
+def test_an_empty_table_is_staged_and_published_with_its_schema(
+    warehouse: Warehouse, spark: SparkSession, settings: Settings
+) -> None:
+    stage_lines(warehouse, spark)
+    assert warehouse.read(tables.TRANSACTION_LINES, BUSINESS_DATE).count() == 0
+    warehouse.promote(tables.TRANSACTION_LINES, BUSINESS_DATE)
+    path = Path(settings.warehouse_uri.removeprefix("file://"))
+    published = pq.read_schema(path / f"transaction_lines/business_date={BUSINESS_DATE}/part-0.parquet")
+    assert published.names == tables.TRANSACTION_LINES.column_names
+    assert published.field("net_amount").metadata[b"meaning"] == b"price paid, signed"
+
+
+def test_publishing_replaces_the_day_and_nothing_else(warehouse: Warehouse, spark: SparkSession) -> None:
+    stage_lines(warehouse, spark, line(), line(line_number=2))
+    warehouse.promote(tables.TRANSACTION_LINES, BUSINESS_DATE)
+    warehouse.promote(tables.TRANSACTION_LINES, BUSINESS_DATE + timedelta(days=1))
+    stage_lines(warehouse, spark, line())
+    warehouse.promote(tables.TRANSACTION_LINES, BUSINESS_DATE)
+    keys = sorted(entry.key for entry in warehouse.store.list("transaction_lines"))
+    assert keys == [f"transaction_lines/business_date=2026-11-{day}/part-0.parquet" for day in (20, 21)]
+
+
+def test_no_attempt_file_is_left_in_staging(warehouse: Warehouse, spark: SparkSession) -> None:
+    stage_lines(warehouse, spark, line())
+    names = sorted(entry.key for entry in warehouse.store.list("_staging"))
+    assert names == [
+        "_staging/test-run/transaction_lines/_STAGED.json",
+        "_staging/test-run/transaction_lines/part-0.parquet",
+    ]
+
+
+def test_a_lock_lets_one_run_publish_and_names_it_to_the_other(settings: Settings) -> None:
+    first, second = (Warehouse(ObjectStore(settings.warehouse_uri), run_id) for run_id in ("first", "second"))
+    with (
+        first.lock(BUSINESS_DATE),
+        pytest.raises(InputError, match="business date 2026-11-20 is being published by run 'first'"),
+        second.lock(BUSINESS_DATE),
+    ):
+        pass
+    with second.lock(BUSINESS_DATE):
+        assert json.loads(second.store.read(LOCK))["run_id"] == "second"
+    assert not second.store.exists(LOCK)
+
+
+@pytest.mark.parametrize(("owner", "age"), [("test-run", timedelta(0)), ("dead", timedelta(hours=2))])
+def test_a_lock_of_the_same_or_of_a_dead_run_is_taken_over(settings: Settings, owner: str, age: timedelta) -> None:
+    warehouse = Warehouse(ObjectStore(settings.warehouse_uri), "test-run")
+    held = {"run_id": owner, "locked_at": (datetime.now(UTC) - age).isoformat()}
+    warehouse.store.write(LOCK, json.dumps(held).encode())
+    with warehouse.lock(BUSINESS_DATE):
+        assert json.loads(warehouse.store.read(LOCK))["run_id"] == "test-run"

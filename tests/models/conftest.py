@@ -1,0 +1,35 @@
+"""Photos made on the spot, and one start of TensorFlow for all tests of the model."""
+
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from models.age_estimator import AgeEstimator
+from models.photo_preprocessing import EXIF_ORIENTATION
+from models.weights import MODEL_VERSIONS
+
+
+def photo_bytes(image: Image.Image, kind: str = "JPEG", **options: Any) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def exif_orientation(orientation: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[EXIF_ORIENTATION] = orientation
+    return exif
+
+
+def smooth_photo(width: int, height: int, seed: int = 0) -> Image.Image:
+    """Return soft coloured blots: as large and as compressible as a photo, of nobody."""
+    blots = np.random.default_rng(seed).integers(0, 256, (5, 6, 3), dtype="uint8")
+    return Image.fromarray(blots).resize((width, height), Image.Resampling.BICUBIC)
+
+
+@pytest.fixture(scope="session")
+def estimator() -> AgeEstimator:
+    return AgeEstimator.load(MODEL_VERSIONS[-1], batch_size=4, threads=1)

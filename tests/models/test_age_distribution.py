@@ -1,0 +1,124 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from models.age_distribution import (
+    YEARS_OF_AGE,
+    age_interval_years,
+    age_quantile_years,
+    expected_age_years,
+    fit_interval_mass,
+    fit_temperature,
+    probabilities,
+    probability_under,
+    summarise,
+)
+
+LOGITS = arrays(np.float64, (3, YEARS_OF_AGE), elements=st.floats(-50, 50))
+YEARS = np.arange(YEARS_OF_AGE)
+
+
+def distribution_of(shares: dict[int, float]) -> np.ndarray:
+    row = np.zeros((1, YEARS_OF_AGE))
+    for age_years, share in shares.items():
+        row[0, age_years] = share
+    return row
+
+
+def test_equal_logits_are_equal_probabilities():
+    assert probabilities(np.zeros((1, 4))).tolist() == [[0.25, 0.25, 0.25, 0.25]]
+
+
+def test_a_higher_temperature_is_less_sure():
+    logits = np.log([[0.9, 0.1]])
+    assert probabilities(logits).round(6).tolist() == [[0.9, 0.1]]
+    assert probabilities(logits, temperature=2.0).round(6).tolist() == [[0.75, 0.25]]
+
+
+def test_a_person_who_is_surely_30_is_30_give_or_take_half_a_year():
+    surely_30 = distribution_of({30: 1.0})
+    assert expected_age_years(surely_30).tolist() == [30.0]
+    low, high = age_interval_years(surely_30, 0.9)
+    assert low.round(6).tolist() == [29.55]
+    assert high.round(6).tolist() == [30.45]
+
+
+def test_half_17_and_half_25_is_half_under_18_and_wholly_under_26():
+    torn = distribution_of({17: 0.5, 25: 0.5})
+    assert expected_age_years(torn).tolist() == [21.0]
+    assert [probability_under(torn, years).tolist() for years in (17, 18, 25, 26)] == [[0.0], [0.5], [0.5], [1.0]]
+
+
+def test_a_summary_holds_years_interval_and_both_probabilities():
+    summary = summarise(distribution_of({16: 0.25, 20: 0.5, 40: 0.25}), 18, 25, interval_mass=0.8)
+    assert summary.estimated_age_years.tolist() == [24.0]
+    assert summary.age_interval_low_years.round(6).tolist() == [15.9]
+    assert summary.age_interval_high_years.round(6).tolist() == [40.1]
+    assert summary.under_legal_age_probability.tolist() == [0.25]
+    assert summary.under_challenge_age_probability.tolist() == [0.75]
+
+
+def test_an_empty_batch_has_an_empty_summary():
+    summary = summarise(np.empty((0, YEARS_OF_AGE)), 18, 25)
+    assert summary.estimated_age_years.shape == (0,)
+    assert summary.age_interval_low_years.shape == (0,)
+
+
+@given(LOGITS, st.floats(0.3, 5.0))
+def test_probabilities_are_a_distribution(logits, temperature):
+    distribution = probabilities(logits, temperature)
+    assert distribution.min() >= 0
+    assert np.allclose(distribution.sum(axis=1), 1)
+
+
+@given(LOGITS, st.floats(0.0, 1.0))
+def test_an_interval_holds_its_estimate_and_stays_on_the_scale(logits, mass):
+    distribution = probabilities(logits)
+    low, high = age_interval_years(distribution, mass)
+    mean = expected_age_years(distribution)
+    assert np.all((low >= 0) & (low <= mean) & (mean <= high) & (high <= YEARS_OF_AGE))
+
+
+@given(LOGITS, st.floats(0.0, 1.0), st.floats(0.0, 1.0))
+def test_a_quantile_grows_with_its_share(logits, one_share, other_share):
+    distribution = probabilities(logits)
+    lower = age_quantile_years(distribution, min(one_share, other_share))
+    upper = age_quantile_years(distribution, max(one_share, other_share))
+    assert np.all(lower <= upper + 1e-12)
+
+
+@given(LOGITS)
+def test_the_probability_of_being_younger_grows_with_the_age_asked_for(logits):
+    under = np.stack([probability_under(probabilities(logits), years) for years in range(YEARS_OF_AGE + 1)])
+    assert np.all(np.diff(under, axis=0) >= -1e-12)
+    assert np.all((under >= 0) & (under <= 1))
+
+
+def people_and_logits(count: int, spread_years: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return true ages, and logits of an observer who knows them up to `spread_years` and says so."""
+    random = np.random.default_rng(7)
+    ages = random.integers(20, 80, count)
+    seen = ages + random.normal(0, spread_years, count)
+    return ages, -0.5 * ((YEARS - seen[:, None]) / spread_years) ** 2
+
+
+@pytest.mark.parametrize(("overconfidence", "temperature"), [(1.0, 1.0), (2.0, 2.0), (0.5, 0.5)])
+def test_the_fitted_temperature_undoes_wrong_confidence(overconfidence, temperature):
+    ages, logits = people_and_logits(4000, spread_years=5)
+    assert fit_temperature(logits * overconfidence, ages) == pytest.approx(temperature, rel=0.05)
+
+
+@pytest.mark.parametrize("overconfidence", [0.5, 1.0, 3.0])
+def test_fitted_intervals_hold_nine_of_ten_further_people(overconfidence):
+    ages, logits = people_and_logits(4000, spread_years=5)
+    distribution = probabilities(logits * overconfidence)
+    mass = fit_interval_mass(distribution[:2000], ages[:2000])
+    low, high = age_interval_years(distribution[2000:], mass)
+    assert np.mean((low <= ages[2000:]) & (ages[2000:] <= high)) == pytest.approx(0.9, abs=0.02)
+
+
+def test_too_few_people_to_promise_nine_of_ten_get_the_widest_interval():
+    ages, logits = people_and_logits(8, spread_years=5)
+    assert fit_interval_mass(probabilities(logits), ages) == 1.0

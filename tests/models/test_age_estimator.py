@@ -1,0 +1,106 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import photo_bytes, smooth_photo
+
+from models.age_estimator import AgeEstimate, AgeEstimator
+from models.model_manifest import ModelManifest, TrainingFacts
+from models.photo_preprocessing import PhotoLimits, UnusablePhotoError
+from models.weights import MODEL_VERSIONS, WeightsError
+
+SIDE = 32
+MANIFEST = ModelManifest(SIDE, 1.0, 0.9, TrainingFacts("nothing", "no photos", 0, [], {}))
+
+
+class BrightnessNetwork:
+    """Takes the mean of the red channel for the age, and remembers the shapes that it was given."""
+
+    def __init__(self) -> None:
+        self.shapes: list[tuple[int, ...]] = []
+
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        self.shapes.append(pixels.shape)
+        years = pixels[..., 0].mean(axis=(1, 2)).round().astype(int)
+        return np.where(np.arange(101) == years[:, None], 50.0, 0.0).astype("float32")
+
+
+def brightness_estimator(batch_size: int = 4) -> tuple[AgeEstimator, BrightnessNetwork]:
+    network = BrightnessNetwork()
+    return AgeEstimator("brightness-1", MANIFEST, network, batch_size), network
+
+
+def grey_photo(brightness: int) -> bytes:
+    return photo_bytes(smooth_photo(40, 50).point(lambda _: brightness), "PNG")
+
+
+def test_each_photo_gets_its_estimate_in_order():
+    estimator, _ = brightness_estimator()
+    estimates = estimator.estimate([grey_photo(40), grey_photo(7), grey_photo(99)])
+    assert [round(estimate.estimated_age_years, 6) for estimate in estimates] == [40, 7, 99]
+    assert {estimate.estimate_status for estimate in estimates} == {"estimated"}
+
+
+def test_ten_photos_in_ten_rows_out_and_each_broken_one_says_why():
+    estimator, _ = brightness_estimator()
+    whole = grey_photo(30)
+    photos = [
+        whole,
+        b"",
+        b"hello",
+        photo_bytes(smooth_photo(64, 64))[:700],
+        photo_bytes(smooth_photo(9, 9)),
+        whole,
+        whole,
+        whole,
+        b"\xff\xd8\xff",
+    ]
+    estimates = estimator.estimate([*photos, UnusablePhotoError("missing", "photo 'a.jpg' is no longer there")])
+    assert [estimate.estimate_status for estimate in estimates] == [
+        *["estimated", "empty", "not_an_image", "truncated", "too_small"],
+        *["estimated", "estimated", "estimated", "truncated", "missing"],
+    ]
+    assert estimates[1] == AgeEstimate("empty", "the photo has 0 bytes")
+    assert estimates[9] == AgeEstimate("missing", "photo 'a.jpg' is no longer there")
+
+
+def test_no_photos_give_no_estimates():
+    estimator, network = brightness_estimator()
+    assert estimator.estimate([]) == []
+    assert estimator.estimate([b""]) == [AgeEstimate("empty", "the photo has 0 bytes")]
+    assert estimator.estimate_pixels(np.empty((0, SIDE, SIDE, 3), dtype="uint8")).shape == (0, 101)
+    assert network.shapes == []
+
+
+def test_the_network_sees_one_shape_only():
+    estimator, network = brightness_estimator(batch_size=4)
+    estimator.estimate([grey_photo(years) for years in range(9)])
+    assert network.shapes == [(4, SIDE, SIDE, 3)] * 3
+
+
+def test_an_estimate_has_its_interval_and_its_distribution():
+    estimator, _ = brightness_estimator()
+    (estimate,) = estimator.estimate([grey_photo(30)])
+    assert (round(estimate.age_interval_low_years, 2), round(estimate.age_interval_high_years, 2)) == (29.55, 30.45)
+    assert len(estimate.age_distribution) == 101
+    assert round(estimate.age_distribution[30], 6) == 1.0
+
+
+def test_the_limits_of_the_caller_hold():
+    estimator = AgeEstimator("brightness-1", MANIFEST, BrightnessNetwork(), 4, PhotoLimits(max_bytes=10))
+    (estimate,) = estimator.estimate([grey_photo(30)])
+    assert estimate == AgeEstimate("too_large", f"{len(grey_photo(30))} bytes, the limit is 10")
+
+
+def test_the_committed_network_gives_the_same_estimate_alone_and_in_company(estimator):
+    photos = [photo_bytes(smooth_photo(200, 200, seed)) for seed in range(5)]
+    together = estimator.estimate(photos)
+    alone = [estimate for photo in photos for estimate in estimator.estimate([photo])]
+    assert [len(estimate.age_distribution) for estimate in together] == [101] * 5
+    for one, other in zip(together, alone, strict=True):
+        assert one.age_distribution == pytest.approx(other.age_distribution, abs=1e-5)
+
+
+def test_an_altered_version_is_refused_before_tensorflow_starts(tmp_path: Path):
+    with pytest.raises(WeightsError, match="is missing"):
+        AgeEstimator.load(MODEL_VERSIONS[-1], folder=tmp_path)
