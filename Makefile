@@ -6,7 +6,7 @@ SHELL := bash
 PIP_OPTIONS := --disable-pip-version-check --no-deps --require-hashes
 QUIET := $(if $(MAKE_TERMERR),,--quiet)
 
-.PHONY: help setup demo test lint lock clean
+.PHONY: help setup demo test lint lock readme clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 14
@@ -23,7 +23,10 @@ lint: setup ## ruff, mypy and import-linter
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
-	.venv/bin/lint-imports
+	.venv/bin/lint-imports --no-logo
+
+readme: setup ## render README's settings and data dictionary from the code
+	.venv/bin/python -m jobs.readme
 
 lock: setup ## resolve the dependencies of pyproject.toml anew
 	.venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --all-extras --generate-hashes \
@@ -52,4 +55,5 @@ clean: ## remove .venv, .demo and caches
 	    .venv/bin/pip install $(PIP_OPTIONS) $(QUIET) -r requirements.lock; \
 	    .venv/bin/pip install --quiet --no-deps --no-build-isolation --editable .; \
 	fi
+	@.venv/bin/python -m jobs.local_spark || echo "No class archive: Spark works as well, but starts slowly" >&2
 	@touch $@

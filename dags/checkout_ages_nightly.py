@@ -20,6 +20,8 @@ configuration, not retried, since a retry would not help; 75 not there yet. The 
 
     airflow backfill create --dag-id checkout_ages_nightly --from-date 2026-11-18 --to-date 2026-11-20
 
+A date without a time is midnight UTC, which is 03:00 in Moscow; for stores elsewhere write 03:00 with their offset.
+
 **Recover.** A killed or failed task can be cleared at any time: it meets the staging of its own run, replaces its own
 table and leaves the published tables as they were. A day that landed late or was corrected is run again by hand.
 

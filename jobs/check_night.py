@@ -84,7 +84,8 @@ RULES = (
         """SELECT format('log: {} lines, {} units, {}; table: {} lines, {} units, {}', l.n, l.q, l.a, p.n, p.q, p.a)
         FROM (SELECT count(*) AS n, coalesce(sum(quantity), 0) AS q, coalesce(sum(net_amount), 0) AS a
               FROM transaction_lines) l,
-             (SELECT coalesce(sum(line_count), 0) AS n, coalesce(sum(quantity), 0) AS q, coalesce(sum(net_amount), 0) AS a
+             (SELECT coalesce(sum(line_count), 0) AS n, coalesce(sum(quantity), 0) AS q,
+                     coalesce(sum(net_amount), 0) AS a
               FROM age_group_purchases) p
         WHERE (l.n, l.q, l.a) <> (p.n, p.q, p.a)""",
     ),
@@ -94,8 +95,9 @@ RULES = (
         """SELECT format('{} in the log, {} with status and reason in the audit', sold, audited)
         FROM (SELECT count(*) AS sold
               FROM (SELECT DISTINCT store_id, till_id, transaction_id FROM transaction_lines
-              WHERE is_alcohol AND line_type = 'sale')),
-        (SELECT count(*) AS audited FROM alcohol_sale_audit WHERE audit_status IS NOT NULL AND audit_reason IS NOT NULL)
+                    WHERE is_alcohol AND line_type = 'sale')),
+        (SELECT count(*) AS audited FROM alcohol_sale_audit
+         WHERE audit_status IS NOT NULL AND audit_reason IS NOT NULL)
         WHERE sold <> audited""",
     ),
     Rule(

@@ -45,6 +45,7 @@ def night(business_date: BusinessDate, landing_uri: LandingUri = None, warehouse
     Example: checkout-ages night --business-date 2026-11-20 --landing-uri .demo/landing --warehouse-uri .demo/warehouse
     """
     from jobs.landing import missing_markers
+    from jobs.local_spark import local_spark_environment
     from jobs.night import run_night
     from jobs.run import spark_session
     from jobs.warehouse import Warehouse
@@ -54,6 +55,7 @@ def night(business_date: BusinessDate, landing_uri: LandingUri = None, warehouse
         settings = read_settings(os.environ, landing_uri=landing_uri, warehouse_uri=warehouse_uri)
         if missing := missing_markers(ObjectStore(settings.landing_uri), day):
             raise InputError(f"business date {day} has not landed: missing {' and '.join(missing)}")
+        os.environ |= local_spark_environment(os.environ) | dict(os.environ)
         run_id = f"night-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
         with console.status("starting Spark") as status:
             session = spark_session(f"night {day}")

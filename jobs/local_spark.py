@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -72,9 +73,8 @@ def write_class_archive() -> None:
         return
     JAVA_FOLDER.mkdir(exist_ok=True)
     _run([str(java), "-Xshare:dump", f"-XX:SharedArchiveFile={base}", "-XX:+UseSerialGC"], environment)
-    environment["SPARK_SUBMIT_OPTS"] = (
-        f"{SMALL_DAY_OPTIONS} -XX:SharedArchiveFile={base} -XX:ArchiveClassesAtExit={classes} -Xlog:disable"
-    )
+    archiving = shlex.join([f"-XX:SharedArchiveFile={base}", f"-XX:ArchiveClassesAtExit={classes}", "-Xlog:disable"])
+    environment["SPARK_SUBMIT_OPTS"] = f"{SMALL_DAY_OPTIONS} {archiving}"
     with tempfile.TemporaryDirectory() as folder:
         landing = ObjectStore(Path(folder, "landing").as_uri())
         business_date = date(2026, 1, 1)
@@ -125,7 +125,7 @@ def _archives(home: Path) -> tuple[Path, Path]:
 
 
 def _archive_options(base: Path, classes: Path) -> str:
-    return f"-XX:SharedArchiveFile={base}:{classes} -Xlog:disable" if classes.exists() else ""
+    return f"{shlex.quote(f'-XX:SharedArchiveFile={base}:{classes}')} -Xlog:disable" if classes.exists() else ""
 
 
 def _run(command: list[str], environment: Mapping[str, str]) -> None:

@@ -106,6 +106,23 @@ def read_settings(environment: Mapping[str, str], **flags: object) -> Settings:
         raise InputError(_explain(error)) from None
 
 
+def as_markdown() -> str:
+    """Render all settings with their defaults and meaning."""
+    rows = [
+        f"| `{PREFIX}{name.upper()}` | {_default(name)} | {field.description} |"
+        for name, field in Settings.model_fields.items()
+    ]
+    return "\n".join(["| variable | default | meaning |", "|---|---|---|", *rows])
+
+
+def _default(name: str) -> str:
+    field = Settings.model_fields[name]
+    if field.is_required():
+        return "none: needed"
+    value = field.default
+    return f"`{','.join(map(str, value)) if isinstance(value, tuple) else value}`"
+
+
 def _did_you_mean(name: str) -> str:
     close = difflib.get_close_matches(name, Settings.model_fields, n=1)
     return f"; did you mean {PREFIX}{close[0].upper()}?" if close else "; `checkout-ages settings` lists the known ones"

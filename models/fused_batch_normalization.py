@@ -7,6 +7,7 @@ the variance of a batch, which PyTorch takes with n - 1 when it updates the movi
 
 from __future__ import annotations
 
+from importlib import import_module
 from types import MethodType
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ def fuse_batch_normalization(network: keras.Model) -> None:
 
 def _torch_batch_normalization(layer: Any, inputs: Any, training: bool | None = None, mask: None = None) -> Any:
     """Stand in for BatchNormalization.call on (batch, height, width, channels); updates the moving statistics."""
-    import torch
+    torch = import_module("torch")  # no dependency of ours: who trains on it installs it
 
     outputs = torch.nn.functional.batch_norm(
         inputs.permute(0, 3, 1, 2),

@@ -13,11 +13,11 @@ from pathlib import Path
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
 
 PINNED_SHA256 = {
-    "age_resnet50-1/manifest.json": "d70d0b2196fa64820ed55cdf1ff36138246810bdafcfb086fcc0b0d5fc5894a2",
-    "age_resnet50-1/weights.npz": "dadbd77885b1352fbbfd68802aa511dd49f3ab286f98cc609e5e90a3a5b5b3ec",
+    "age_resnet50-1/manifest.json": "3ea405b4a86a94838c46d1a9000fadcc641302afe00b0a3d5be3e2826979ea10",
+    "age_resnet50-1/weights.npz": "7d706c79c230566cf24307d537f7a8b912348d1e972dc959f806aab680bf1ada",
     "synthetic_faces-1.npz": "0",
 }
-"""Every file below `models/weights`, and the sum of the bytes that were committed."""
+"""The files that are read below `models/weights`, and the sums of the bytes that were committed."""
 
 MODEL_VERSIONS = tuple(name.split("/")[0] for name in PINNED_SHA256 if name.endswith("/manifest.json"))
 """Versions of the age network, oldest first."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from pyspark.sql import SparkSession
 
+from jobs.local_spark import local_spark_environment
 from jobs.object_store import ObjectStore
 from jobs.settings import Settings, read_settings
 from jobs.warehouse import Warehouse
@@ -20,8 +20,7 @@ from tests.s3_server import S3_ENVIRONMENT, running_s3_server
 def spark() -> Iterator[SparkSession]:
     from jobs.run import spark_session
 
-    os.environ |= {"SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable}
-    os.environ |= {name: value for name, value in S3_ENVIRONMENT.items() if name not in os.environ}
+    os.environ |= local_spark_environment(os.environ) | S3_ENVIRONMENT
     session = spark_session("tests")
     yield session
     session.stop()

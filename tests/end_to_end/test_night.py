@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -14,6 +15,7 @@ from jobs import tables
 from jobs.errors import FailedCheckError, InputError, NotLandedError
 from jobs.night import run_night
 from jobs.object_store import ObjectStore
+from jobs.readme import README
 from jobs.sample_day import write_sample_day
 from jobs.sample_faces import synthetic_face_photos
 from jobs.settings import Settings, read_settings
@@ -105,6 +107,13 @@ def test_every_receipt_line_landed_is_accepted_or_rejected(
     assert counts == recorded
     assert counts is not None
     assert counts[1] > 0
+
+
+@pytest.mark.parametrize("query", re.findall(r"```sql\n(.*?)```", README.read_text(), re.DOTALL))
+def test_the_queries_of_readme_run(local_night: Settings, query: str) -> None:
+    on_this_night = query.replace(".demo/warehouse", local_night.warehouse_uri.removeprefix("file://"))
+    for statement in on_this_night.strip().split(";")[:-1]:
+        assert duckdb.sql(statement).columns
 
 
 def test_a_day_run_twice_equals_a_day_run_once(

@@ -31,8 +31,3 @@ def test_the_dictionary_is_markdown_with_each_column() -> None:
     dictionary = tables.as_markdown()
     assert "### `alcohol_sale_audit`" in dictionary
     assert "| `under_18_probability` | double | calibrated estimate of P(age under 18) |" in dictionary
-
-
-def test_readme_shows_the_dictionary_as_it_is() -> None:
-    readme = Path(__file__).parents[2] / "README.md"
-    assert tables.as_markdown() in readme.read_text()

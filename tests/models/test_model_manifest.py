@@ -5,7 +5,7 @@ from models.weights import MODEL_VERSIONS
 
 def test_the_committed_manifest_can_be_read_without_tensorflow():
     manifest = read_manifest(MODEL_VERSIONS[-1])
-    assert manifest.image_size >= 112
+    assert manifest.image_size >= 64
     assert 0.5 < manifest.interval_mass <= 1.0
     assert len(manifest.training.age_prior) == YEARS_OF_AGE
     assert abs(sum(manifest.training.age_prior) - 1) < 1e-4

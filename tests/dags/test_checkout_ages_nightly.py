@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import ast
+import importlib.util
+import os
+import sys
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.exceptions import AirflowException
+from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
+from airflow.providers.standard.operators.bash import BashOperator
+from airflow.sdk import RetryAction
+from airflow.sdk.exceptions import AirflowFailException
+from airflow.serialization.serialized_objects import DagSerialization
+
+from jobs.run import STEPS
+from jobs.settings import Settings
+from jobs.tables import NIGHT_TABLES
+
+DAG_FILE = Path(__file__).parents[2] / "dags" / "checkout_ages_nightly.py"
+NO_DATE = {"business_date": None}
+
+
+def load_dag_file() -> ModuleType:
+    spec = importlib.util.spec_from_file_location(DAG_FILE.stem, DAG_FILE)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def dag_file() -> ModuleType:
+    return load_dag_file()
+
+
+@pytest.fixture(scope="module")
+def dag(dag_file: ModuleType) -> Any:
+    return dag_file.wait_for_business_date.dag
+
+
+@pytest.fixture(scope="module")
+def scheduled(dag: Any) -> Any:
+    """The DAG as the scheduler knows it."""
+    return DagSerialization.deserialize_dag(DagSerialization.serialize_dag(dag))
+
+
+def run_of(data_interval_start: datetime | None) -> SimpleNamespace:
+    return SimpleNamespace(run_id="manual__1", data_interval_start=data_interval_start)
+
+
+def test_the_dag_file_imports_only_airflow_and_the_standard_library() -> None:
+    imports = [node for node in ast.walk(ast.parse(DAG_FILE.read_text())) if isinstance(node, ast.Import)]
+    froms = [node for node in ast.walk(ast.parse(DAG_FILE.read_text())) if isinstance(node, ast.ImportFrom)]
+    packages = {alias.name.split(".")[0] for node in imports for alias in node.names}
+    packages |= {str(node.module).split(".")[0] for node in froms}
+    assert packages - set(sys.stdlib_module_names) == {"airflow"}
+
+
+def test_every_step_of_a_night_is_a_task_of_its_name(dag: Any) -> None:
+    assert set(dag.task_ids) == set(STEPS)
+
+
+def test_every_table_is_one_spark_application(dag: Any) -> None:
+    applications = {task.task_id: task for task in dag.tasks if isinstance(task, SparkSubmitOperator)}
+    assert set(applications) == {table.name for table in NIGHT_TABLES}
+    for name, task in applications.items():
+        assert task.application_args[0] == name
+        assert Path(task.application).is_file()
+
+
+def test_the_arrows_are_those_of_the_architecture(dag: Any) -> None:
+    assert {task.task_id: task.downstream_task_ids for task in dag.tasks} == {
+        "wait_for_business_date": {"checkout_photos", "transaction_lines", "rejected_transaction_lines"},
+        "checkout_photos": {"photo_age_estimates"},
+        "photo_age_estimates": {"transaction_ages"},
+        "transaction_lines": {"transaction_ages"},
+        "transaction_ages": {"age_group_purchases", "alcohol_sale_audit"},
+        "rejected_transaction_lines": {"check_night"},
+        "age_group_purchases": {"check_night"},
+        "alcohol_sale_audit": {"check_night"},
+        "check_night": {"publish_night"},
+        "publish_night": set(),
+    }
+
+
+def test_its_defaults_are_those_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("CHECKOUT_AGES_")]:
+        monkeypatch.delenv(name)
+    defaults = load_dag_file()
+    assert str(defaults.STORE_TIME_ZONE) == Settings.model_fields["store_time_zone"].default
+    assert defaults.LANDING_TIMEOUT.total_seconds() == Settings.model_fields["landing_timeout_seconds"].default
+
+
+def test_a_night_starts_at_three_in_moscow_for_the_day_that_has_ended(scheduled: Any, dag_file: ModuleType) -> None:
+    interval = scheduled.timetable.infer_manual_data_interval(run_after=datetime(2026, 11, 21, 0, 0, tzinfo=UTC))
+    assert interval.end == datetime(2026, 11, 21, 0, 0, tzinfo=UTC)
+    assert dag_file.business_date(NO_DATE, run_of(interval.start)) == "2026-11-20"
+
+
+@pytest.mark.parametrize(
+    ("data_interval_start", "business_date"),
+    [
+        (datetime(2026, 11, 19, 20, 59, tzinfo=UTC), "2026-11-19"),
+        (datetime(2026, 11, 19, 21, 0, tzinfo=UTC), "2026-11-20"),
+        (datetime(2026, 11, 20, 0, 0, tzinfo=UTC), "2026-11-20"),
+        (datetime(2026, 11, 20, 20, 59, tzinfo=UTC), "2026-11-20"),
+    ],
+)
+def test_the_business_date_turns_at_midnight_in_moscow(
+    dag_file: ModuleType, data_interval_start: datetime, business_date: str
+) -> None:
+    assert dag_file.business_date(NO_DATE, run_of(data_interval_start)) == business_date
+
+
+def test_a_run_by_hand_is_for_the_date_it_was_asked_for(dag_file: ModuleType) -> None:
+    asked = {"business_date": "2026-03-01"}
+    assert dag_file.business_date(asked, run_of(datetime(2026, 11, 20, tzinfo=UTC))) == "2026-03-01"
+
+
+def test_a_run_for_no_day_fails_and_says_how_to_name_one(dag_file: ModuleType) -> None:
+    with pytest.raises(AirflowFailException, match=r'trigger it with --conf .{"business_date": "2026-11-20"}'):
+        dag_file.business_date(NO_DATE, run_of(None))
+
+
+def test_a_backfill_runs_each_date_once(scheduled: Any, dag_file: ModuleType) -> None:
+    runs = scheduled.iter_dagrun_infos_between(datetime(2026, 10, 30, tzinfo=UTC), datetime(2026, 11, 2, tzinfo=UTC))
+    dates = [dag_file.business_date(NO_DATE, run_of(run.data_interval.start)) for run in runs]
+    assert dates == ["2026-10-30", "2026-10-31", "2026-11-01", "2026-11-02"]
+
+
+def test_a_time_zone_with_summer_time_gives_each_date_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHECKOUT_AGES_STORE_TIME_ZONE", "Europe/Berlin")
+    berlin = load_dag_file()
+    scheduled: Any = DagSerialization.deserialize_dag(DagSerialization.serialize_dag(berlin.wait_for_business_date.dag))
+    midnight = datetime(2026, 3, 27, tzinfo=berlin.STORE_TIME_ZONE)
+    runs = scheduled.iter_dagrun_infos_between(midnight, midnight + timedelta(days=4))
+    dates = [berlin.business_date(NO_DATE, run_of(run.data_interval.start)) for run in runs]
+    assert dates == [(date(2026, 3, 27) + timedelta(days=day)).isoformat() for day in range(4)]
+
+
+def test_a_run_id_is_the_same_safe_folder_name_for_every_try(dag_file: ModuleType) -> None:
+    assert dag_file.path_safe("manual__2026-11-20T03:00:00+00:00") == "manual__2026-11-20T03-00-00-00-00"
+
+
+def test_the_landing_timeout_is_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHECKOUT_AGES_LANDING_TIMEOUT_SECONDS", "8")
+    sensor = load_dag_file().wait_for_business_date
+    assert (sensor.timeout, sensor.poke_interval) == (8, 2)
+
+
+def test_credentials_of_the_connection_reach_the_environment(
+    dag_file: ModuleType, dag: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_ENDPOINT_URL"]
+    for name in names:
+        monkeypatch.setenv(name, "of the environment")
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_CHECKOUT_AGES_OBJECT_STORE",
+        '{"conn_type": "aws", "login": "key", "password": "secret",'
+        ' "extra": {"endpoint_url": "http://127.0.0.1:1", "region_name": "r"}}',
+    )
+    dag_file.export_object_store_credentials({})
+    found = [os.environ[name] for name in names]
+    assert found == ["key", "secret", "of the environment", "r", "http://127.0.0.1:1"]
+    assert all(task._pre_execute_hook is dag_file.export_object_store_credentials for task in dag.tasks)
+
+
+def test_without_a_connection_the_environment_stays(dag_file: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AIRFLOW_CONN_CHECKOUT_AGES_OBJECT_STORE", raising=False)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "of the environment")
+    dag_file.export_object_store_credentials({})
+    assert os.environ["AWS_ACCESS_KEY_ID"] == "of the environment"
+
+
+@pytest.mark.parametrize(("exit_code", "action"), [(1, RetryAction.DEFAULT), (2, RetryAction.FAIL)])
+def test_bad_input_is_not_retried(
+    dag_file: ModuleType, exit_code: int, action: RetryAction, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spark_submit = tmp_path / "spark-submit"
+    spark_submit.write_text(f"#!/bin/sh\nexit {exit_code}\n")
+    spark_submit.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setenv("AIRFLOW_CONN_SPARK_DEFAULT", '{"conn_type": "spark", "host": "local[*]"}')
+    operators = [
+        BashOperator(task_id="bash", bash_command=f"exit {exit_code}"),
+        SparkSubmitOperator(task_id="spark", application="run.py"),
+    ]
+    for operator in operators:
+        with pytest.raises(AirflowException) as failure:
+            operator.execute({})
+        assert dag_file.NoRetryOfBadInput().evaluate(failure.value, 1, 2).action is action

@@ -1,0 +1,110 @@
+"""Nights through Airflow, as `airflow dags test` runs them: real operators, real spark-submit, no scheduler."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from jobs import tables
+from jobs.demo import airflow_environment
+from jobs.object_store import ObjectStore
+from jobs.sample_day import write_sample_day
+from jobs.sample_faces import synthetic_face_photos
+from tests.s3_server import S3_ENVIRONMENT
+
+pytestmark = pytest.mark.slow
+
+BUSINESS_DATES = (date(2026, 11, 20), date(2026, 11, 19))
+NightRun = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("airflow-night")
+
+
+@pytest.fixture(scope="module")
+def run_night(folder: Path) -> NightRun:
+    """Run the DAG for a day in an Airflow of its own; landing and warehouse are folders unless other URIs are given."""
+    shell = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    landing_uri, warehouse_uri = (folder / "landing").as_uri(), (folder / "warehouse").as_uri()
+    environment = airflow_environment(shell, folder / "airflow", landing_uri, warehouse_uri)
+    subprocess.run(["airflow", "db", "migrate"], env=environment, check=True, capture_output=True)
+
+    def run(business_date: date, **variables: str) -> subprocess.CompletedProcess[str]:
+        conf = json.dumps({"business_date": business_date.isoformat()})
+        command = ["airflow", "dags", "test", "checkout_ages_nightly", "--conf", conf]
+        return subprocess.run(
+            command,
+            env=environment | variables,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            timeout=800,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def warehouse(folder: Path, run_night: NightRun) -> Path:
+    """Two business dates, the later one first, each landed and run."""
+    for business_date in BUSINESS_DATES:
+        landing = ObjectStore((folder / "landing").as_uri())
+        write_sample_day(landing, business_date, synthetic_face_photos(), "synthetic", 1, "Europe/Moscow")
+        night = run_night(business_date)
+        assert night.returncode == 0, night.stdout[-5000:]
+    return folder / "warehouse"
+
+
+def test_each_night_publishes_one_file_of_each_table_for_its_date_and_leaves_no_staging(warehouse: Path) -> None:
+    published = {path.parent.relative_to(warehouse).as_posix() for path in warehouse.rglob("*.parquet")}
+    assert published == {
+        f"{table.name}/business_date={business_date}" for table in tables.ALL_TABLES for business_date in BUSINESS_DATES
+    }
+
+
+@pytest.mark.parametrize("business_date", BUSINESS_DATES)
+def test_groups_add_up_to_the_log_and_each_photo_is_a_row(folder: Path, warehouse: Path, business_date: date) -> None:
+    purchases, lines, estimates = (
+        f"'{warehouse}/{table.name}/business_date={business_date}/*.parquet'"
+        for table in (tables.AGE_GROUP_PURCHASES, tables.TRANSACTION_LINES, tables.PHOTO_AGE_ESTIMATES)
+    )
+    summed = duckdb.sql(f"SELECT sum(line_count), sum(quantity), sum(net_amount) FROM {purchases}").fetchone()
+    logged = duckdb.sql(f"SELECT count(*), sum(quantity), sum(net_amount) FROM {lines}").fetchone()
+    estimated = duckdb.sql(f"SELECT count(*) FROM {estimates}").fetchone()
+    photos = [path for path in (folder / f"landing/photos/business_date={business_date}").rglob("*") if path.is_file()]
+    assert summed == logged
+    assert estimated == (sum(path.name != "_SUCCESS" for path in photos),)
+
+
+def test_a_day_that_does_not_land_fails_naming_the_missing_mark_with_credentials_that_no_log_shows(
+    run_night: NightRun, s3_bucket: str
+) -> None:
+    connection = {
+        "conn_type": "aws",
+        "login": S3_ENVIRONMENT["AWS_ACCESS_KEY_ID"],
+        "password": S3_ENVIRONMENT["AWS_SECRET_ACCESS_KEY"],
+        "extra": {
+            "endpoint_url": S3_ENVIRONMENT["AWS_ENDPOINT_URL"],
+            "region_name": S3_ENVIRONMENT["AWS_REGION"],
+        },
+    }
+    night = run_night(
+        date(2026, 1, 1),
+        AIRFLOW_CONN_CHECKOUT_AGES_OBJECT_STORE=json.dumps(connection),
+        CHECKOUT_AGES_LANDING_URI=f"{s3_bucket}/nothing-landed",
+        CHECKOUT_AGES_LANDING_TIMEOUT_SECONDS="4",
+    )
+    assert night.returncode != 0
+    assert f"missing {s3_bucket}/nothing-landed/photos/business_date=2026-01-01/_SUCCESS" in night.stdout
+    assert "AirflowSensorTimeout" in night.stdout
+    assert S3_ENVIRONMENT["AWS_SECRET_ACCESS_KEY"] not in night.stdout
