@@ -40,20 +40,20 @@ clean: ## remove .venv, .demo and caches
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
 	    || { echo "$(PYTHON) is no Python 3.11 to 3.13; name one, as in: make PYTHON=python3.12" >&2; exit 2; }
 	@echo "Setting up .venv from requirements.lock: about 3 GB, a minute with uv, several with pip"
-	@if ! command -v uv > /dev/null; then \
-	    $(PYTHON) -c 'import ensurepip' 2> /dev/null || { \
-	        echo "$(PYTHON) cannot make environments: install uv, or Debian's python3-venv" >&2; exit 2; }; \
+	@if $(PYTHON) -c 'import ensurepip' 2> /dev/null; then \
 	    $(PYTHON) -m venv .venv; \
-	    .venv/bin/pip install $(PIP_OPTIONS) --quiet -r <(sed -n '/^uv==/,/# via/p' requirements.lock) \
-	        || echo "No uv for this machine: going on with pip"; \
-	fi
-	@if uv=$$(command -v uv || ls .venv/bin/uv 2> /dev/null); then \
-	    $$uv venv --quiet --allow-existing --python $(PYTHON) .venv; \
-	    $$uv pip sync $(QUIET) --python .venv --require-hashes requirements.lock; \
-	    $$uv pip install --quiet --python .venv --no-deps --no-build-isolation --editable .; \
+	elif command -v uv > /dev/null; then \
+	    uv venv --quiet --allow-existing --python $(PYTHON) .venv; \
 	else \
-	    .venv/bin/pip install $(PIP_OPTIONS) $(QUIET) -r requirements.lock; \
-	    .venv/bin/pip install --quiet --no-deps --no-build-isolation --editable .; \
+	    echo "$(PYTHON) cannot make environments: install uv, or Debian's python3-venv" >&2; exit 2; \
 	fi
+	@if ! command -v uv > /dev/null; then \
+	    .venv/bin/pip install $(PIP_OPTIONS) --quiet -r <(sed -n '/^uv==/,/# via/p' requirements.lock) || true; \
+	fi
+	@uv=$$(command -v uv || echo .venv/bin/uv); \
+	$$uv pip sync $(QUIET) --python .venv --require-hashes requirements.lock \
+	    || { echo "uv could not, so pip does it: this takes several minutes" >&2; \
+	         .venv/bin/pip install $(PIP_OPTIONS) --require-hashes $(QUIET) -r requirements.lock; }
+	@.venv/bin/python -m hatchling version > /dev/null
 	@.venv/bin/python -m jobs.local_spark || echo "No class archive: Spark works as well, but starts slowly" >&2
 	@touch $@

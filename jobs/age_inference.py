@@ -76,7 +76,10 @@ def _udf(function: Callable[..., Any], returned_type: str) -> Callable[..., Colu
 
 
 def check_model(settings: Settings) -> None:
-    """Check that the model's files are there and unaltered, before a night starts; loads no network."""
+    """Check that the model's files are there and unaltered, before any photo is fetched; starts no network.
+
+    Raises InputError naming the file or version and the way out.
+    """
     from models.weights import WeightsError, model_files
 
     try:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from datetime import date
 from importlib import import_module
 
-from jobs.age_inference import check_model
 from jobs.run import STEPS
 from jobs.settings import Settings
 from jobs.warehouse import Warehouse
@@ -21,7 +20,7 @@ def run_night(warehouse: Warehouse, business_date: date, settings: Settings, ste
 
     Raises InputError for what a person can mend and FailedCheckError when a check fails; then nothing is published.
     """
-    check_model(settings)
+    warehouse.store.check_reachable()
     for step in STEPS:
         started = time.monotonic()
         import_module(f"jobs.{step}").run(warehouse, business_date, settings)

@@ -23,6 +23,8 @@ from obstore.store import from_url
 from jobs.errors import InputError
 
 SCHEMES = ("file", "s3", "gs")
+INSTANCE_METADATA_HOST = "169.254.169.254"
+"""Where an AWS client looks for credentials when the environment has none."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,10 @@ class ObjectStore:
         with self._explained():
             listing = obstore.list_with_delimiter(self._store, folder or None)
         return list(listing["common_prefixes"]), [_stored_object(entry) for entry in listing["objects"]]
+
+    def check_reachable(self) -> None:
+        """Ask the store for a listing; InputError names what is wrong with URI, endpoint, bucket or credentials."""
+        self.list_folder("_locks")
 
     def exists(self, key: str) -> bool:
         """Say whether the object is there."""
@@ -136,6 +142,10 @@ class ObjectStore:
     def _unreachable(self, error: Exception) -> InputError:
         """Explain a failed request; a listing reports refusal and a missing bucket by status code only."""
         words = _first_line(error)
+        if INSTANCE_METADATA_HOST in words:
+            return InputError(
+                f"no credentials for object store '{self.uri}'; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            )
         if "403 Forbidden" in words or "401 Unauthorized" in words:
             return self._refused()
         if "404 Not Found" in words:

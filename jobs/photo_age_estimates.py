@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs import tables
-from jobs.age_inference import photo_age_estimator
+from jobs.age_inference import check_model, photo_age_estimator
 from jobs.settings import Settings
 from jobs.warehouse import Warehouse
 
@@ -17,6 +17,7 @@ FEWEST_PHOTOS_PER_TASK = 128
 
 
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
+    check_model(settings)
     photos = warehouse.read(tables.CHECKOUT_PHOTOS, business_date)
     photo_count = warehouse.staged(tables.CHECKOUT_PHOTOS).row_count
     spread = photos.repartition(_task_count(photo_count, warehouse.spark.sparkContext.defaultParallelism))

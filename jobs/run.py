@@ -51,6 +51,7 @@ def main() -> int:
 def run_step(step: str, business_date: date, run_id: str, settings: Settings) -> None:
     """Build one table, or wait, check or publish; each step is the module of its name."""
     store = ObjectStore(settings.warehouse_uri)
+    store.check_reachable()
     session = spark_session(f"{step} {business_date}") if step in TABLE_STEPS else None
     import_module(f"jobs.{step}").run(Warehouse(store, run_id, session), business_date, settings)
 

@@ -6,7 +6,7 @@ is_alcohol, and age_band, the buyer's household's band of age, null where it is 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from importlib import resources
@@ -160,14 +160,16 @@ def _read(
 
 
 def _moved_to(moments: pd.Series, business_date: date) -> pd.Series:
-    return pd.Timestamp(business_date) + (moments - moments.dt.normalize())
+    moved: pd.Series = moments - moments.dt.normalize() + pd.Timestamp(business_date)
+    return moved
 
 
 def _to_utc(wall_clock: pd.Series, time_zone: str) -> pd.Series:
     """Read times of the stores' wall clock; the hour that a zone skips in spring becomes the moment after it."""
     ambiguous_is_summer_time = np.ones(len(wall_clock), dtype=bool)
     local = wall_clock.dt.tz_localize(time_zone, ambiguous=ambiguous_is_summer_time, nonexistent="shift_forward")
-    return local.dt.tz_convert("UTC")
+    utc: pd.Series = local.dt.tz_convert("UTC")
+    return utc
 
 
 def _quantities(bought: pd.DataFrame) -> list[Decimal]:
@@ -176,6 +178,6 @@ def _quantities(bought: pd.DataFrame) -> list[Decimal]:
     return _exact(bought["quantity"].where(is_fuel, bought["quantity"] * 1000), places=3)
 
 
-def _exact(values: pd.Series | Sequence[int], places: int) -> list[Decimal]:
+def _exact(values: Iterable[int], places: int) -> list[Decimal]:
     """Turn whole numbers of the smallest unit into decimals with so many places."""
     return [Decimal(int(value)).scaleb(-places) for value in values]

@@ -97,7 +97,8 @@ def _photo_keys(photos: pd.DataFrame, folder: str) -> pd.Series:
     number = photos.groupby(["store_id", "till_id", "taken_at"]).cumcount()
     taken_at = photos["taken_at"] + pd.to_timedelta(number, "ms")
     time = taken_at.dt.strftime("%Y%m%dT%H%M%S.%f").str[:-3] + "Z"
-    return f"{folder}/store_id=" + photos["store_id"] + "/till_id=" + photos["till_id"] + "/" + time + ".jpg"
+    keys: pd.Series = f"{folder}/store_id=" + photos["store_id"] + "/till_id=" + photos["till_id"] + "/" + time + ".jpg"
+    return keys
 
 
 def _broken(jpeg: bytes, fault: str) -> bytes:

@@ -59,7 +59,7 @@ def _as_text(lines: pd.DataFrame) -> list[Record]:
     texts = lines[list(RECEIPT_FIELDS)].astype({"quantity": str, "net_amount": str})
     for column in ("opened_at", "closed_at"):
         texts[column] = lines[column].dt.strftime("%Y-%m-%dT%H:%M:%SZ")
-    return [dict(record) for record in texts.to_dict("records")]
+    return [dict(zip(RECEIPT_FIELDS, row, strict=True)) for row in texts.itertuples(index=False)]
 
 
 def _parquet(lines: pd.DataFrame) -> bytes:

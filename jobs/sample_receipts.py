@@ -174,7 +174,7 @@ def _receipt_lines(basket_lines: pd.DataFrame, transactions: pd.DataFrame, rando
     lines["line_number"] = lines.groupby("transaction_id").cumcount() + 1
     till_names = lines["store_id"] + "/" + lines["till_id"]
     is_silent = [_one_of(SILENT_TILL_OF, name) for name in till_names]
-    lines["id_check"] = lines["id_check"].where(lines["is_alcohol"] & ~np.array(is_silent), None)
+    lines.loc[~lines["is_alcohol"] | np.array(is_silent), "id_check"] = None
     return lines
 
 

@@ -35,9 +35,8 @@ def transaction_ages(
     holds the moment it was taken; of several, to the one that closed nearest to that moment.
     """
     transactions = _transaction_spans(transaction_lines, settings.transaction_span_seconds)
-    photos = checkout_photos.where(F.col("key_problem").isNull())
-    matched = _photos_named(photos, transactions).unionByName(_photos_in_span(photos, transactions))
-    combined = _combined_estimates(matched, photo_age_estimates)
+    matched_photos = _matched_photos(checkout_photos.where(F.col("key_problem").isNull()), transactions)
+    combined = _combined_estimates(matched_photos, photo_age_estimates)
     return _with_age(transactions.join(combined, KEY, how="left"), settings)
 
 
@@ -52,35 +51,37 @@ def _transaction_spans(transaction_lines: DataFrame, default_span_seconds: int) 
     return spans.select(*KEY, opened_at.alias("opened_at"), "closed_at")
 
 
-def _photos_named(photos: DataFrame, transactions: DataFrame) -> DataFrame:
-    """Photos whose key names a transaction of the log."""
-    named = photos.where(F.col("transaction_id").isNotNull())
-    return named.join(transactions.select(*KEY), KEY, how="inner").select(*KEY, "photo_key", "taken_at")
-
-
-def _photos_in_span(photos: DataFrame, transactions: DataFrame) -> DataFrame:
-    """Photos inside a transaction's span, found by an equality join on five-minute buckets of the till's day."""
-    unnamed = photos.where(F.col("transaction_id").isNull()).drop("transaction_id")
-    bucketed_photos = unnamed.select(
-        "store_id", "till_id", "photo_key", "taken_at", _bucket(F.col("taken_at")).alias("bucket")
-    )
+def _matched_photos(photos: DataFrame, transactions: DataFrame) -> DataFrame:
+    """One row per matched photo, found by one equality join: on the named transaction, or on five-minute buckets."""
+    named_or_bucket = F.coalesce(_named(F.col("transaction_id")), _bucket_name(_bucket(F.col("taken_at"))))
+    wanted = photos.select("store_id", "till_id", "photo_key", "taken_at", named_or_bucket.alias("place"))
     buckets = F.sequence(_bucket(F.col("opened_at")), _bucket(F.col("closed_at")))
-    bucketed_transactions = transactions.withColumn("bucket", F.explode(buckets))
-    held = F.col("taken_at").between(F.col("opened_at"), F.col("closed_at"))
-    candidates = bucketed_photos.join(bucketed_transactions, ["store_id", "till_id", "bucket"], how="inner").where(held)
+    places = F.array_append(F.transform(buckets, _bucket_name), _named(F.col("transaction_id")))
+    offered = transactions.withColumn("place", F.explode(places))
+    is_held = F.col("taken_at").between(F.col("opened_at"), F.col("closed_at"))
+    is_named = F.col("place") == _named(F.col("transaction_id"))
+    candidates = wanted.join(offered, ["store_id", "till_id", "place"], how="inner").where(is_named | is_held)
     nearest_first = Window.partitionBy("photo_key").orderBy("closed_at", "transaction_id")
     nearest = candidates.withColumn("rank", F.row_number().over(nearest_first)).where(F.col("rank") == 1)
     return nearest.select(*KEY, "photo_key", "taken_at")
+
+
+def _named(transaction_id: Column) -> Column:
+    return F.concat(F.lit("transaction "), transaction_id)
+
+
+def _bucket_name(bucket: Column) -> Column:
+    return F.concat(F.lit("bucket "), bucket.cast("string"))
 
 
 def _bucket(moment: Column) -> Column:
     return F.floor(F.unix_seconds(moment) / BUCKET_SECONDS)
 
 
-def _combined_estimates(matched: DataFrame, photo_age_estimates: DataFrame) -> DataFrame:
+def _combined_estimates(matched_photos: DataFrame, photo_age_estimates: DataFrame) -> DataFrame:
     """One row per transaction with photos: which, how many are usable, the mean of their distributions."""
     estimates = photo_age_estimates.select("photo_key", "age_distribution", "estimate_reason")
-    photos = matched.join(estimates, "photo_key", how="left")
+    photos = matched_photos.join(estimates, "photo_key", how="left")
     by_time = F.array_sort(F.collect_list(F.struct("taken_at", "photo_key", "estimate_reason", "age_distribution")))
     listed = photos.groupBy(*KEY).agg(by_time.alias("photos"), F.count("age_distribution").alias("usable_photo_count"))
     usable = F.filter("photos.age_distribution", lambda distribution: distribution.isNotNull())

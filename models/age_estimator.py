@@ -9,6 +9,7 @@ Decoding and the network are two steps, so that a caller may decode in threads w
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,6 +141,7 @@ class AgeEstimator:
 
 
 def _load_network(weights: Path, image_size: int, batch_size: int, threads: int | None) -> Network:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import keras
     import tensorflow as tf
 

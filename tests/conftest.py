@@ -16,11 +16,17 @@ from jobs.warehouse import Warehouse
 from tests.s3_server import S3_ENVIRONMENT, running_s3_server
 
 
+@pytest.fixture(scope="session", autouse=True)
+def s3_credentials() -> None:
+    """Before Spark starts, whose Python workers inherit what its JVM was started with."""
+    os.environ |= S3_ENVIRONMENT
+
+
 @pytest.fixture(scope="session")
 def spark() -> Iterator[SparkSession]:
     from jobs.run import spark_session
 
-    os.environ |= local_spark_environment(os.environ) | S3_ENVIRONMENT
+    os.environ |= local_spark_environment(os.environ)
     session = spark_session("tests")
     yield session
     session.stop()

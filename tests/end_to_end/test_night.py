@@ -164,9 +164,13 @@ def test_a_day_that_has_not_landed_is_not_run(spark: SparkSession, settings: Set
         run_whole_night(spark, settings, "early")
 
 
-def test_an_unknown_model_version_is_refused_before_anything_is_built(spark: SparkSession, settings: Settings) -> None:
+def test_an_unknown_model_version_is_refused_and_nothing_is_published(
+    spark: SparkSession, settings: Settings, landing: ObjectStore
+) -> None:
+    land_empty_day(landing)
     with pytest.raises(InputError, match="unknown model version 'age_resnet50-99'; known versions: age_resnet50-1"):
         run_whole_night(spark, settings.model_copy(update={"model_version": "age_resnet50-99"}), "unknown")
+    assert not Path(settings.warehouse_uri.removeprefix("file://"), "photo_age_estimates").exists()
 
 
 def test_a_night_on_s3_gives_the_tables_of_the_local_night(

@@ -36,6 +36,14 @@ def test_a_night_whose_day_has_not_landed_says_what_is_missing(tmp_path: Path) -
     assert not Path("/nowhere").exists()
 
 
+def test_a_night_whose_landing_does_not_answer_names_it_and_publishes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    arguments = ["--business-date", "2026-11-20", "--landing-uri", "s3://in/landing", "--warehouse-uri", "s3://out/w"]
+    refused = runner.invoke(app, ["night", *arguments])
+    assert refused.exit_code == 2
+    assert "object store 's3://in/landing' cannot be reached at 'http://127.0.0.1:9'" in refused.stderr
+
+
 def test_a_night_without_a_landing_says_how_to_name_it() -> None:
     refused = runner.invoke(app, ["night", "--business-date", "2026-11-20"])
     assert (refused.exit_code, refused.stderr.strip()) == (

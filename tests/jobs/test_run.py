@@ -1,0 +1,58 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jobs.object_store import ObjectStore
+from tests.rows import BUSINESS_DATE
+
+
+def run_step(step: str, environment: dict[str, str], run_id: str = "test-run") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "jobs.run", step, "--business-date", str(BUSINESS_DATE), "--run-id", run_id]
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("CHECKOUT_AGES_")}
+    return subprocess.run(command, env=clean | environment, capture_output=True, text=True, check=False)
+
+
+def uris(folder: Path) -> dict[str, str]:
+    return {"CHECKOUT_AGES_LANDING_URI": str(folder / "in"), "CHECKOUT_AGES_WAREHOUSE_URI": str(folder / "out")}
+
+
+def test_waiting_for_a_day_exits_with_75_until_it_has_landed(tmp_path: Path) -> None:
+    waiting = run_step("wait_for_business_date", uris(tmp_path))
+    assert waiting.returncode == 75
+    assert f"missing file://{tmp_path}/in/photos/business_date=2026-11-20/_SUCCESS and file://" in waiting.stderr
+    for kind in ("photos", "transactions"):
+        ObjectStore((tmp_path / "in").as_uri()).write(f"{kind}/business_date={BUSINESS_DATE}/_SUCCESS", b"")
+    assert run_step("wait_for_business_date", uris(tmp_path)).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("step", "environment", "sentence"),
+    [
+        ("check_night", {}, "error: no landing uri: set CHECKOUT_AGES_LANDING_URI or pass --landing-uri"),
+        ("check_night", {"CHECKOUT_AGES_SPARK": "x"}, "error: unknown setting CHECKOUT_AGES_SPARK"),
+        (
+            "check_night",
+            {"CHECKOUT_AGES_LANDING_URI": "/in", "CHECKOUT_AGES_WAREHOUSE_URI": "ftp://out"},
+            "error: 'ftp://out' is not a URI of a kind that is read here; begin it with file:///, s3:// or gs://",
+        ),
+    ],
+)
+def test_bad_configuration_exits_with_2_and_one_sentence(step: str, environment: dict[str, str], sentence: str) -> None:
+    refused = run_step(step, environment)
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert refused.stderr.startswith(sentence)
+
+
+def test_a_check_of_a_run_that_staged_nothing_says_what_to_run_first(tmp_path: Path) -> None:
+    refused = run_step("check_night", uris(tmp_path))
+    assert refused.returncode == 2
+    assert "table 'checkout_photos' of run 'test-run' is not staged; run its task first" in refused.stderr
+
+
+def test_a_run_id_that_could_leave_its_folder_is_refused(tmp_path: Path) -> None:
+    refused = run_step("check_night", uris(tmp_path), run_id="../other")
+    assert refused.returncode == 2
+    assert "run id '../other' may hold letters, digits" in refused.stderr
