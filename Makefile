@@ -3,7 +3,7 @@ PYTHON ?= python3
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-PIP_OPTIONS := --disable-pip-version-check --no-deps --require-hashes
+PIP := .venv/bin/python -m pip install --disable-pip-version-check --no-deps
 QUIET := $(if $(MAKE_TERMERR),,--quiet)
 
 .PHONY: help setup demo test lint lock readme clean
@@ -48,12 +48,12 @@ clean: ## remove .venv, .demo and caches
 	    echo "$(PYTHON) cannot make environments: install uv, or Debian's python3-venv" >&2; exit 2; \
 	fi
 	@if ! command -v uv > /dev/null; then \
-	    .venv/bin/pip install $(PIP_OPTIONS) --quiet -r <(sed -n '/^uv==/,/# via/p' requirements.lock) || true; \
+	    $(PIP) --quiet --require-hashes -r <(sed -n '/^uv==/,/# via/p' requirements.lock) || echo 'no uv for this machine' >&2; \
 	fi
 	@uv=$$(command -v uv || echo .venv/bin/uv); \
 	$$uv pip sync $(QUIET) --python .venv --require-hashes requirements.lock \
 	    || { echo "uv could not, so pip does it: this takes several minutes" >&2; \
-	         .venv/bin/pip install $(PIP_OPTIONS) --require-hashes $(QUIET) -r requirements.lock; }
-	@.venv/bin/python -m hatchling version > /dev/null
+	         $(PIP) $(QUIET) --require-hashes -r requirements.lock; }
+	@$(PIP) --quiet --no-build-isolation --editable .
 	@.venv/bin/python -m jobs.local_spark || echo "No class archive: Spark works as well, but starts slowly" >&2
 	@touch $@

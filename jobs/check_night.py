@@ -121,13 +121,13 @@ RULES = (
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
     connection = duckdb.connect()
     for table, columns in COLUMNS_CHECKED.items():
-        connection.register(table.name, warehouse.read_arrow(table, columns))
+        connection.register(table.name, warehouse.read_arrow(table, business_date, columns))
     failures, warnings = broken_rules(connection, settings)
     for warning in warnings:
         log.warning("warn: %s", warning)
     if failures:
         raise FailedCheckError(f"nothing is published for {business_date}: " + "; ".join(failures))
-    warehouse.mark_checked(warnings)
+    warehouse.mark_checked(business_date, warnings)
 
 
 def broken_rules(connection: duckdb.DuckDBPyConnection, settings: Settings) -> tuple[list[str], list[str]]:

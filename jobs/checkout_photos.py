@@ -37,10 +37,10 @@ def checkout_photos(photos: DataFrame, template: str) -> DataFrame:
     parts = re.split(r"\{(\w+)\}", template)
     fields = parts[1::2]
     pattern = "".join(FIELD_PATTERNS[part] if place % 2 else re.escape(part) for place, part in enumerate(parts))
-    placed = photos.select("*", *(_field(name, fields, f"^{pattern}$") for name in ("store_id", "till_id")))
-    placed = placed.withColumn("transaction_id", _field("transaction_id", fields, f"^{pattern}$"))
+    placed = photos.select("*", *(_field(name, fields, f"^{pattern}\\z") for name in ("store_id", "till_id")))
+    placed = placed.withColumn("transaction_id", _field("transaction_id", fields, f"^{pattern}\\z"))
     placed = placed.withColumn(
-        "taken_at", F.try_to_timestamp(_field("taken_at", fields, f"^{pattern}$"), F.lit(TAKEN_AT_FORMAT))
+        "taken_at", F.try_to_timestamp(_field("taken_at", fields, f"^{pattern}\\z"), F.lit(TAKEN_AT_FORMAT))
     )
     return placed.withColumn("key_problem", _key_problem(template))
 

@@ -19,7 +19,7 @@ FEWEST_PHOTOS_PER_TASK = 128
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
     check_model(settings)
     photos = warehouse.read(tables.CHECKOUT_PHOTOS, business_date)
-    photo_count = warehouse.staged(tables.CHECKOUT_PHOTOS).row_count
+    photo_count = warehouse.staged(tables.CHECKOUT_PHOTOS, business_date).row_count
     spread = photos.repartition(_task_count(photo_count, warehouse.spark.sparkContext.defaultParallelism))
     warehouse.stage(tables.PHOTO_AGE_ESTIMATES, business_date, photo_age_estimates(spread, settings))
 

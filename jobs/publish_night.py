@@ -21,7 +21,7 @@ from jobs.warehouse import Warehouse
 
 
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
-    warnings = warehouse.check_warnings()
+    warnings = warehouse.check_warnings(business_date)
     if warnings is None:
         _finish_or_refuse(warehouse, business_date)
         return
@@ -30,7 +30,7 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
         for table in tables.NIGHT_TABLES:
             warehouse.promote(table, business_date)
         warehouse.write_pipeline_run(business_date, pipeline_run)
-        warehouse.drop_staging()
+        warehouse.drop_staging(business_date)
 
 
 def input_digest(photo_tags: pa.Table, receipt_tags: list[tuple[str, str]]) -> str:
@@ -50,16 +50,16 @@ def _finish_or_refuse(warehouse: Warehouse, business_date: date) -> None:
         raise InputError(
             f"run '{warehouse.run_id}' of {business_date} has not passed check_night; run check_night first"
         )
-    warehouse.drop_staging()
+    warehouse.drop_staging(business_date)
 
 
 def _pipeline_run(
     warehouse: Warehouse, business_date: date, settings: Settings, warnings: list[str]
 ) -> dict[str, object]:
-    photo_statuses = warehouse.read_arrow(tables.PHOTO_AGE_ESTIMATES, ["estimate_status"])
-    transaction_statuses = warehouse.read_arrow(tables.TRANSACTION_AGES, ["estimate_status"])
-    amounts = warehouse.read_arrow(tables.TRANSACTION_LINES, ["net_amount"])["net_amount"]
-    photo_tags = warehouse.read_arrow(tables.CHECKOUT_PHOTOS, ["photo_key", "etag"])
+    photo_statuses = warehouse.read_arrow(tables.PHOTO_AGE_ESTIMATES, business_date, ["estimate_status"])
+    transaction_statuses = warehouse.read_arrow(tables.TRANSACTION_AGES, business_date, ["estimate_status"])
+    amounts = warehouse.read_arrow(tables.TRANSACTION_LINES, business_date, ["net_amount"])["net_amount"]
+    photo_tags = warehouse.read_arrow(tables.CHECKOUT_PHOTOS, business_date, ["photo_key", "etag"])
     landing = ObjectStore(settings.landing_uri)
     receipt_tags = [(entry.key, entry.etag) for entry in receipt_files(landing, business_date)]
     return {
@@ -69,13 +69,13 @@ def _pipeline_run(
         "landed_photo_count": photo_statuses.num_rows,
         "estimated_photo_count": _estimated_count(photo_statuses),
         "accepted_line_count": len(amounts),
-        "rejected_line_count": warehouse.staged(tables.REJECTED_TRANSACTION_LINES).row_count,
+        "rejected_line_count": warehouse.staged(tables.REJECTED_TRANSACTION_LINES, business_date).row_count,
         "transaction_count": transaction_statuses.num_rows,
         "estimated_transaction_count": _estimated_count(transaction_statuses),
         "net_amount": pc.sum(amounts.cast(tables.AMOUNT_SUM)).as_py() or 0,
         "input_digest": input_digest(photo_tags, receipt_tags),
         "warnings": warnings,
-        "table_seconds": {table.name: warehouse.staged(table).seconds for table in tables.NIGHT_TABLES},
+        "table_seconds": {table.name: warehouse.staged(table, business_date).seconds for table in tables.NIGHT_TABLES},
     }
 
 

@@ -51,11 +51,11 @@ class Warehouse:
         """Return the run's staged rows of a table."""
         from pyspark.sql.pandas.types import from_arrow_schema
 
-        self.staged(table)
+        self.staged(table, business_date)
         return (
             self.spark.read.format("object_store_parquet")
             .schema(from_arrow_schema(table.schema))
-            .options(uri=self.store.uri, key=self._staged_key(table))
+            .options(uri=self.store.uri, key=self._staged_key(table, business_date))
             .load()
         )
 
@@ -78,34 +78,36 @@ class Warehouse:
             .mode("append")
             .options(
                 uri=self.store.uri,
-                key=self._staged_key(table),
+                key=self._staged_key(table, business_date),
                 table=table.name,
-                attempts=f"{self._staging}/_attempts",
+                attempts=f"{self._staging(business_date)}/_attempts",
             )
             .save()
         )
-        self._mark_staged(table, time.monotonic() - started)
+        self._mark_staged(table, business_date, time.monotonic() - started)
 
-    def staged(self, table: Table) -> StagedTable:
+    def staged(self, table: Table, business_date: date) -> StagedTable:
         """Return what is known of a staged table; InputError when the run has not staged it."""
         try:
-            return StagedTable(**json.loads(self.store.read(self._staged_mark(table))))
+            return StagedTable(**json.loads(self.store.read(self._staged_mark(table, business_date))))
         except FileNotFoundError:
             raise InputError(
                 f"table '{table.name}' of run '{self.run_id}' is not staged; run its task first "
                 "(staging goes when a run is published: to redo one, clear all its tasks)"
             ) from None
 
-    def read_arrow(self, table: Table, columns: list[str]) -> pa.Table:
+    def read_arrow(self, table: Table, business_date: date, columns: list[str]) -> pa.Table:
         """Return some columns of a staged table in memory."""
-        self.staged(table)
-        with self.store.reader(self._staged_key(table)) as stream:
+        self.staged(table, business_date)
+        with self.store.reader(self._staged_key(table, business_date)) as stream:
             return pq.ParquetFile(stream).read(columns=columns)
 
     def promote(self, table: Table, business_date: date) -> None:
         """Publish a staged table: its day shows the old rows until this returns, the new rows after."""
-        self.staged(table)
-        self.store.copy(self._staged_key(table), f"{table.name}/{_partition(business_date)}/part-0.parquet")
+        self.staged(table, business_date)
+        self.store.copy(
+            self._staged_key(table, business_date), f"{table.name}/{_partition(business_date)}/part-0.parquet"
+        )
 
     def write_pipeline_run(self, business_date: date, run: dict[str, object]) -> None:
         """Write the commit mark of the run, one file of one row."""
@@ -118,21 +120,23 @@ class Warehouse:
         """Say whether this run has its commit mark in pipeline_runs."""
         return self.store.exists(self._pipeline_run_key(business_date))
 
-    def mark_checked(self, warnings: list[str]) -> None:
+    def mark_checked(self, business_date: date, warnings: list[str]) -> None:
         """Record that the staged tables passed check_night, and with which warnings."""
-        self.store.write(self._check_mark, json.dumps(warnings).encode())
+        self.store.write(self._check_mark(business_date), json.dumps(warnings).encode())
 
-    def check_warnings(self) -> list[str] | None:
+    def check_warnings(self, business_date: date) -> list[str] | None:
         """Return the warnings of a passed check_night, None when none has passed."""
         try:
-            warnings: list[str] = json.loads(self.store.read(self._check_mark))
+            warnings: list[str] = json.loads(self.store.read(self._check_mark(business_date)))
         except FileNotFoundError:
             return None
         return warnings
 
-    def drop_staging(self) -> None:
+    def drop_staging(self, business_date: date) -> None:
         """Delete all that the run has staged, the passed check first, so that half of it is never published."""
-        self.store.delete([self._check_mark, *(entry.key for entry in self.store.list(self._staging))])
+        self.store.delete(
+            [self._check_mark(business_date), *(entry.key for entry in self.store.list(self._staging(business_date)))]
+        )
 
     @contextmanager
     def lock(self, business_date: date) -> Iterator[None]:
@@ -163,28 +167,26 @@ class Warehouse:
                 f"wait for it, or delete '{self.store.location(key)}' if that run is dead"
             )
 
-    def _mark_staged(self, table: Table, seconds: float) -> None:
-        with self.store.reader(self._staged_key(table)) as stream:
+    def _mark_staged(self, table: Table, business_date: date, seconds: float) -> None:
+        with self.store.reader(self._staged_key(table, business_date)) as stream:
             row_count = pq.ParquetFile(stream).metadata.num_rows
         mark = json.dumps({"row_count": row_count, "seconds": round(seconds, 3)})
-        self.store.write(self._staged_mark(table), mark.encode())
+        self.store.write(self._staged_mark(table, business_date), mark.encode())
 
-    def _staged_key(self, table: Table) -> str:
-        return f"{self._staging}/{table.name}/part-0.parquet"
+    def _staged_key(self, table: Table, business_date: date) -> str:
+        return f"{self._staging(business_date)}/{table.name}/part-0.parquet"
 
-    def _staged_mark(self, table: Table) -> str:
-        return f"{self._staging}/{table.name}/_STAGED.json"
+    def _staged_mark(self, table: Table, business_date: date) -> str:
+        return f"{self._staging(business_date)}/{table.name}/_STAGED.json"
 
     def _pipeline_run_key(self, business_date: date) -> str:
         return f"{PIPELINE_RUNS.name}/{_partition(business_date)}/{self.run_id}.parquet"
 
-    @property
-    def _check_mark(self) -> str:
-        return f"{self._staging}/_CHECKED.json"
+    def _check_mark(self, business_date: date) -> str:
+        return f"{self._staging(business_date)}/_CHECKED.json"
 
-    @property
-    def _staging(self) -> str:
-        return f"_staging/{self.run_id}"
+    def _staging(self, business_date: date) -> str:
+        return f"_staging/{self.run_id}/{_partition(business_date)}"
 
     @property
     def spark(self) -> SparkSession:

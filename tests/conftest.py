@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,9 +18,10 @@ from tests.s3_server import S3_ENVIRONMENT, running_s3_server
 
 
 @pytest.fixture(scope="session", autouse=True)
-def s3_credentials() -> None:
-    """Before Spark starts, whose Python workers inherit what its JVM was started with."""
-    os.environ |= S3_ENVIRONMENT
+def environment() -> None:
+    """Set before Spark starts, whose Python workers inherit what its JVM was started with."""
+    os.environ |= S3_ENVIRONMENT | {"TZ": "UTC"}
+    time.tzset()
 
 
 @pytest.fixture(scope="session")

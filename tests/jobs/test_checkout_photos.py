@@ -36,6 +36,7 @@ def test_seconds_may_have_a_fraction_and_extensions_any_case(spark: SparkSession
         f"{FOLDER}/store_id=0042/till_id=03/deeper/20261120T183015.123Z.jpg",
         f"{FOLDER}/store_id=/till_id=03/20261120T183015.123Z.jpg",
         f"{FOLDER}/store_id=0042/till_id=03/20261120T183015.123Z.jpg\nx",
+        f"{FOLDER}/store_id=0042/till_id=03/20261120T183015.123Z.jpg\n",
     ],
 )
 def test_a_key_that_does_not_match_keeps_its_row_with_the_problem(spark: SparkSession, key: str) -> None:

@@ -22,7 +22,7 @@ def staged_run(settings: Settings, spark: SparkSession, run_id: str, line_count:
         warehouse.stage(
             table, BUSINESS_DATE, rows_of(spark, table, *(lines if table is tables.TRANSACTION_LINES else ()))
         )
-    warehouse.mark_checked(["the day has photos: none landed"])
+    warehouse.mark_checked(BUSINESS_DATE, ["the day has photos: none landed"])
     return warehouse
 
 

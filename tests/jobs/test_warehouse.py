@@ -28,7 +28,7 @@ def test_a_staged_table_is_sorted_by_key_and_carries_the_run(warehouse: Warehous
         ("t1", 2, "test-run"),
         ("t2", 1, "test-run"),
     ]
-    assert warehouse.staged(tables.TRANSACTION_LINES).row_count == 3
+    assert warehouse.staged(tables.TRANSACTION_LINES, BUSINESS_DATE).row_count == 3
 
 
 def test_a_key_that_is_there_twice_is_refused_with_its_value(warehouse: Warehouse, spark: SparkSession) -> None:
@@ -65,7 +65,9 @@ def test_an_empty_table_is_staged_and_published_with_its_schema(
 def test_publishing_replaces_the_day_and_nothing_else(warehouse: Warehouse, spark: SparkSession) -> None:
     stage_lines(warehouse, spark, line(), line(line_number=2))
     warehouse.promote(tables.TRANSACTION_LINES, BUSINESS_DATE)
-    warehouse.promote(tables.TRANSACTION_LINES, BUSINESS_DATE + timedelta(days=1))
+    neighbour = BUSINESS_DATE + timedelta(days=1)
+    warehouse.stage(tables.TRANSACTION_LINES, neighbour, rows_of(spark, tables.TRANSACTION_LINES, line()))
+    warehouse.promote(tables.TRANSACTION_LINES, neighbour)
     stage_lines(warehouse, spark, line())
     warehouse.promote(tables.TRANSACTION_LINES, BUSINESS_DATE)
     keys = sorted(entry.key for entry in warehouse.store.list("transaction_lines"))
@@ -76,8 +78,8 @@ def test_no_attempt_file_is_left_in_staging(warehouse: Warehouse, spark: SparkSe
     stage_lines(warehouse, spark, line())
     names = sorted(entry.key for entry in warehouse.store.list("_staging"))
     assert names == [
-        "_staging/test-run/transaction_lines/_STAGED.json",
-        "_staging/test-run/transaction_lines/part-0.parquet",
+        "_staging/test-run/business_date=2026-11-20/transaction_lines/_STAGED.json",
+        "_staging/test-run/business_date=2026-11-20/transaction_lines/part-0.parquet",
     ]
 
 
