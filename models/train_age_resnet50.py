@@ -36,7 +36,7 @@ Tensor = Any
 
 @dataclass(frozen=True)
 class TrainingRecipe:
-    """The choices of a training run; the defaults are those of the committed weights."""
+    """The choices of a training run; those behind committed weights are in the manifest and the model card."""
 
     image_size: int = 112
     epochs: int = 10

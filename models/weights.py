@@ -13,9 +13,9 @@ from pathlib import Path
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
 
 PINNED_SHA256 = {
-    "age_resnet50-1/manifest.json": "3ea405b4a86a94838c46d1a9000fadcc641302afe00b0a3d5be3e2826979ea10",
-    "age_resnet50-1/weights.npz": "7d706c79c230566cf24307d537f7a8b912348d1e972dc959f806aab680bf1ada",
-    "synthetic_faces-1.npz": "0",
+    "age_resnet50-1/manifest.json": "ba20357a232725077b326ce3099ece115faf79171c4003fc45de89315fcbb6f0",
+    "age_resnet50-1/weights.npz": "9da4b935e6620d7a08898dd7382fdd5db1381ee2389a194eef096d205a5efeac",
+    "synthetic_faces-1.npz": "30444ee691c80785519b5b4041da7daa2e6c32c2bf5e2d8b2282ac941025e345",
 }
 """The files that are read below `models/weights`, and the sums of the bytes that were committed."""
 
