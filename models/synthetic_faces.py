@@ -1,0 +1,84 @@
+"""synthetic_faces: faces of nobody, of a wanted age: a mean face that ages, and random looks. numpy only.
+
+    faces = SyntheticFaces.load(weights_path("synthetic_faces-1"))
+    pixels = faces.sample(age_years=42, random=np.random.default_rng(7))
+
+A face is `reference face + ageing(age) + looks`. Ageing follows the average face of each age; looks are principal
+components of what is left (Turk & Pentland 1991, "Eigenfaces for Recognition"). Each look is drawn far from its mean,
+on one side or the other, never near it: so samples lie on a shell around the mean face on which no photo lies, and
+`train_synthetic_faces` measures that none comes as near to a training photo as unrelated photos do.
+
+Terms: fitted to UTKFace, whose photos belong to their owners and may be used for non-commercial research; so may the
+weights. No sample shows a real person.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+SIDE_PIXELS = 112
+LOOK_RANGE = (0.95, 1.10)
+"""How far a look is drawn from its mean, to either side, in units of its stored size."""
+
+Arrays = dict[str, NDArray[np.generic]]
+
+
+@dataclass(frozen=True)
+class SyntheticFaces:
+    """A statistical model of faces of 112 × 112 RGB pixels, flattened to p numbers."""
+
+    reference: NDArray[np.float32]
+    """(p,) the mean face at the age from which ageing is drawn."""
+    ageing: NDArray[np.float32]
+    """(k, p) directions along which the mean face ages."""
+    ageing_scores: NDArray[np.float32]
+    """(years, k) how far along each direction a face of each age lies."""
+    looks: NDArray[np.float32]
+    """(m, p) all else in which faces differ, each of the size in which it is drawn."""
+    youngest_years: int
+    """The age of the first row of `ageing_scores`."""
+
+    @classmethod
+    def load(cls, path: Path) -> SyntheticFaces:
+        """Read an .npz made by `train_synthetic_faces`; pickled content is refused."""
+        with np.load(path, allow_pickle=False) as arrays:
+            return cls.unpack({name: arrays[name] for name in arrays.files})
+
+    @classmethod
+    def unpack(cls, arrays: Arrays) -> SyntheticFaces:
+        """Turn stored arrays, components as bytes with a scale each, into a model."""
+        return cls(
+            reference=arrays["reference"].astype(np.float32),
+            ageing=_unpacked(arrays["ageing"], arrays["ageing_scale"]),
+            ageing_scores=arrays["ageing_scores"].astype(np.float32),
+            looks=_unpacked(arrays["looks"], arrays["looks_scale"]),
+            youngest_years=int(arrays["youngest_years"]),
+        )
+
+    @property
+    def oldest_years(self) -> int:
+        """The age of the last row of `ageing_scores`."""
+        return self.youngest_years + len(self.ageing_scores) - 1
+
+    def mean_face(self, age_years: float) -> NDArray[np.float32]:
+        """Return the (p,) mean face of an age; younger and older than the model knows is as its first or last age."""
+        ages = np.arange(self.youngest_years, self.oldest_years + 1)
+        scores = [np.interp(age_years, ages, column) for column in self.ageing_scores.T]
+        mean_face: NDArray[np.float32] = self.reference + np.asarray(scores, dtype=np.float32) @ self.ageing
+        return mean_face
+
+    def sample(self, age_years: float, random: Generator) -> NDArray[np.uint8]:
+        """Draw the face of nobody: (112, 112, 3) RGB pixels."""
+        sides = random.choice((-1.0, 1.0), len(self.looks))
+        looks = (sides * random.uniform(*LOOK_RANGE, len(self.looks))).astype(np.float32)
+        face = self.mean_face(age_years) + looks @ self.looks
+        return face.round().clip(0, 255).astype(np.uint8).reshape(SIDE_PIXELS, SIDE_PIXELS, 3)
+
+
+def _unpacked(components: NDArray[np.generic], scale: NDArray[np.generic]) -> NDArray[np.float32]:
+    return components.astype(np.float32) * scale.astype(np.float32)[:, None]
