@@ -21,6 +21,7 @@ from jobs.errors import FailedCheckError, InputError
 from jobs.object_store import ObjectStore
 from jobs.run import STEPS
 from jobs.settings import PREFIX, Settings, read_settings
+from models.cli import app as model_commands
 
 app = typer.Typer(
     help="Nightly age-group purchase and alcohol-sale audit tables from checkout photos and receipts.",
@@ -28,6 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+app.add_typer(model_commands)
 console = Console()
 errors = Console(stderr=True)
 

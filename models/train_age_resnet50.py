@@ -26,7 +26,7 @@ from models.age_distribution import YEARS_OF_AGE
 from models.age_resnet50 import build_age_resnet50, load_weights, network_weights, read_weights, write_weights
 from models.calibrate_age_resnet50 import calibrate_version
 from models.face_labels import ages_years, read_face_labels
-from models.fused_batch_normalization import fuse_batch_normalization
+from models.fast_torch_layers import use_torch_kernels
 from models.model_manifest import TrainingFacts
 from models.photo_augmentation import augment_photo
 from models.photo_preprocessing import Pixels, decode_photo, to_network_input
@@ -152,7 +152,7 @@ def _network_to_train(init: Path | None, recipe: TrainingRecipe) -> keras.Model:
     keras.config.set_dtype_policy("mixed_bfloat16")
     network = build_age_resnet50(recipe.dropout)
     keras.config.set_dtype_policy("float32")
-    fuse_batch_normalization(network)
+    use_torch_kernels(network)
     if init:
         missing = load_weights(network, read_weights(init))
         print(f"started from {init.name}; {len(missing)} arrays start random", flush=True)
