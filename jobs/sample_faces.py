@@ -12,6 +12,7 @@ from numpy.random import Generator
 from PIL import Image
 
 from jobs.errors import InputError
+from models.errors import ModelInputError
 from models.face_labels import find_labelled_faces
 from models.synthetic_faces import SyntheticFaces
 from models.weights import WeightsError, weights_path
@@ -42,7 +43,7 @@ def labelled_face_photos(folder: Path) -> FacePhotos:
     """
     try:
         faces = find_labelled_faces(folder)
-    except ValueError as error:
+    except ModelInputError as error:
         raise InputError(str(error)) from None
     if faces.empty:
         raise InputError(f"folder '{folder}' holds none of the photos that its labels.csv names")

@@ -6,6 +6,7 @@ ages from 29.5 to 30.5, so that mean and quantiles of one distribution speak of 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,11 +14,17 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
+Mass = Floats | Sequence[float] | float
+"""Probability mass of a central interval: one, or (101,) by age."""
+
 YEARS_OF_AGE = 101
 """Ages 0 to 100; older people are counted as 100."""
 
 INTERVAL_COVERAGE = 0.9
 """Share of people whose true age an age interval is meant to hold."""
+
+INTERVAL_SPREAD_YEARS, INTERVAL_SPREAD_SHARE = 1.0, 1 / 12
+"""People of about an age decide together how wide intervals are there: within a year or so, more among the old."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +39,10 @@ class AgeSummary:
 
 
 def summarise(
-    distribution: Floats, legal_age_years: int, challenge_age_years: int, interval_mass: float = INTERVAL_COVERAGE
+    distribution: Floats,
+    legal_age_years: int,
+    challenge_age_years: int,
+    interval_mass: Floats | float = INTERVAL_COVERAGE,
 ) -> AgeSummary:
     """Summarise (n, 101) calibrated distributions, of single photos or averaged over the photos of one person.
 
@@ -84,12 +94,32 @@ def age_quantile_years(distribution: Floats, share: float) -> Floats:
     return years
 
 
-def age_interval_years(distribution: Floats, mass: float) -> tuple[Floats, Floats]:
-    """Return the (n,) ends of the central interval with `mass` of each distribution, widened to hold its mean."""
+def age_interval_years(distribution: Floats, mass: Mass) -> tuple[Floats, Floats]:
+    """Return the (n,) ends of the run of ages around each median that are not too far out, widened to hold the mean.
+
+    An age is too far out when it lies outside the central part with its `mass`: one for all ages, or (101,) by age
+    (see `fit_interval_mass`).
+    """
+    years = np.arange(distribution.shape[1])
+    tail = np.broadcast_to((1 - np.asarray(mass)) / 2, years.shape)
+    up_to_year = np.cumsum(distribution, axis=1)
+    before_year = up_to_year - distribution
+    median_year = np.minimum((up_to_year < 0.5).sum(axis=1)[:, None], years[-1])
+    is_too_far = (up_to_year < tail) | (before_year > 1 - tail)
+    first = np.where(is_too_far & (years < median_year), years + 1, 0).max(axis=1, initial=0)
+    last = np.where(is_too_far & (years > median_year), years - 1, years[-1]).min(axis=1, initial=years[-1])
     mean = expected_age_years(distribution)
-    low: Floats = np.minimum(age_quantile_years(distribution, (1 - mass) / 2), mean)
-    high: Floats = np.maximum(age_quantile_years(distribution, (1 + mass) / 2), mean)
+    low = np.minimum(_edge_years(first, tail, before_year, distribution), mean)
+    high = np.maximum(_edge_years(last, 1 - tail, before_year, distribution), mean)
     return low, high
+
+
+def _edge_years(year: NDArray[np.int64], share: Floats, before_year: Floats, distribution: Floats) -> Floats:
+    """Return the age within each `year` at which the distribution has gathered the `share` of that year."""
+    rows = np.arange(len(year))
+    within = (share[year] - before_year[rows, year]) / np.maximum(distribution[rows, year], 1e-12)
+    edge: Floats = np.maximum(year - 0.5 + np.clip(within, 0.0, 1.0), 0.0)
+    return edge
 
 
 def fit_temperature(logits: NDArray[np.floating], ages_years: NDArray[np.integer]) -> float:
@@ -97,24 +127,37 @@ def fit_temperature(logits: NDArray[np.floating], ages_years: NDArray[np.integer
 
     Fit it on photos that trained nothing and that judge nothing.
     """
-    candidates = np.geomspace(0.3, 5.0, 200)
     rows = np.arange(len(ages_years))
-    losses = [-np.log(probabilities(logits, t)[rows, ages_years] + 1e-12).mean() for t in candidates]
-    return float(candidates[int(np.argmin(losses))])
+
+    def loss(temperature: float) -> float:
+        return float(-np.log(probabilities(logits, temperature)[rows, ages_years] + 1e-12).mean())
+
+    nearest = min(np.geomspace(0.25, 5.0, 20), key=loss)
+    return float(min(nearest * np.geomspace(0.86, 1.16, 20), key=loss))
 
 
-def fit_interval_mass(distribution: Floats, ages_years: NDArray[np.integer]) -> float:
-    """Return the mass that central intervals need so that 90 % of further people like these are inside.
+def fit_interval_mass(distribution: Floats, ages_years: NDArray[np.integer]) -> Floats:
+    """Return the (101,) masses by age with which intervals hold 90 % of further people of each age.
 
-    Fit it on photos that trained nothing and that judge nothing. Source: Chernozhukov, Wüthrich & Zhu 2021,
-    "Distributional conformal prediction": the score of a person is how far from the middle of their distribution
-    the true age lies; unlike a fixed number of years (Romano, Patterson & Candès 2019), this widens unsure
-    intervals by more than sure ones.
+    Fit it on photos that trained nothing and that judge nothing. The score of a person is how far from the middle of
+    their distribution the true age lies; the mass of an age is the quantile of the scores of people of about that age,
+    so that the old, who are few, are held as often as the young. Sources: Chernozhukov, Wüthrich & Zhu 2021,
+    "Distributional conformal prediction"; Vovk 2013, "Conditional validity of inductive conformal predictors".
     """
     rows = np.arange(len(ages_years))
     up_to_the_middle_of_the_year = (
         np.cumsum(distribution, axis=1)[rows, ages_years] - distribution[rows, ages_years] / 2
     )
-    scores = np.sort(2 * np.abs(up_to_the_middle_of_the_year - 0.5))
-    rank = int(np.ceil((len(scores) + 1) * INTERVAL_COVERAGE))
-    return float(scores[rank - 1]) if rank <= len(scores) else 1.0
+    scores = 2 * np.abs(up_to_the_middle_of_the_year - 0.5)
+    years = np.arange(distribution.shape[1])
+    spread_years = INTERVAL_SPREAD_YEARS + INTERVAL_SPREAD_SHARE * years
+    nearness = np.exp(-0.5 * ((years - ages_years[:, None]) / spread_years) ** 2)
+    return np.array([_conformal_quantile(scores, weights) for weights in nearness.T])
+
+
+def _conformal_quantile(scores: Floats, weights: Floats) -> float:
+    """Return the score under which 90 % of people lie, those counted who are near and one more, unseen and far out."""
+    order = np.argsort(scores)
+    gathered = np.cumsum(weights[order])
+    rank = int(np.searchsorted(gathered, INTERVAL_COVERAGE * (gathered[-1] + 1.0)))
+    return float(scores[order[rank]]) if rank < len(scores) else 1.0

@@ -39,6 +39,34 @@ def build_age_resnet50(dropout: float = 0.0) -> keras.Model:
     return keras.Model(pixels, logits, name="age_resnet50")
 
 
+def build_seed_network() -> keras.Model:
+    """Build the network of the seed notebooks: photos scaled to 0–1, average pooling, Dense(1, relu).
+
+    Input: as of `build_age_resnet50`. Output: (batch, 1) float32 years.
+    """
+    import keras
+
+    pixels = keras.Input(shape=(None, None, 3), name="rgb_pixels")
+    scaled = keras.layers.Rescaling(1 / 255)(pixels)
+    backbone = keras.applications.ResNet50(include_top=False, weights=None, input_tensor=scaled, pooling="avg")
+    years = keras.layers.Dense(1, activation="relu", name="age_years", dtype="float32")(backbone.output)
+    return keras.Model(pixels, years, name="seed_resnet50")
+
+
+def build_network(head: str, dropout: float = 0.0) -> keras.Model:
+    """Build the network with head `years` (logits over years of age) or `age` (one number, the seeds' own)."""
+    return build_seed_network() if head == "age" else build_age_resnet50(dropout)
+
+
+def years_as_logits(outputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return (n, 101) logits from the outputs of either head; one number is shared between its two nearest years."""
+    if outputs.shape[1] == YEARS_OF_AGE:
+        return outputs
+    distance = np.abs(np.arange(YEARS_OF_AGE) - np.clip(outputs, 0, YEARS_OF_AGE - 1))
+    logits: NDArray[np.float32] = np.log(np.maximum(1 - distance, 1e-12)).astype("float32")
+    return logits
+
+
 def load_weights(network: keras.Model, weights: Weights) -> list[str]:
     """Copy arrays named `layer/weight:0` into the layers of that name; return the names that `weights` lacks.
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import Enum
+from enum import StrEnum
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -22,6 +24,10 @@ Labels = Annotated[
     Path | None, typer.Option(help="CSV with file_name,real_age; else IMAGES/labels.csv or UTKFace file names")
 ]
 Images = Annotated[Path, typer.Option(help="folder of the photos")]
+Loss = Literal["cross_entropy", "label_distribution", "mean_variance", "ordinal"]
+Variation = StrEnum(
+    "Variation", ["flip", "crop", "rotation", "brightness", "blur", "jpeg", "low_resolution", "occlusion"]
+)
 OutFolder = Annotated[Path, typer.Option(help="folder that takes what the command writes")]
 
 
@@ -33,3 +39,40 @@ def explained() -> Iterator[None]:
     except (ModelInputError, WeightsError) as error:
         errors.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(2) from None
+
+
+@app.command()
+def train(
+    images: Images,
+    out: OutFolder,
+    labels: Labels = None,
+    recipe: Annotated[Literal["default", "seed"], typer.Option(help="ours, or that of the seed notebooks")] = "default",
+    init: Annotated[Path | None, typer.Option(help="weights to start from: layer/weight:0 arrays in an .npz")] = None,
+    image_size: Annotated[int | None, typer.Option(min=32, max=512, help="side of the photos in pixels")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1)] = None,
+    loss: Annotated[Loss | None, typer.Option(help="what the default recipe minimises")] = None,
+    without: Annotated[list[Variation] | None, typer.Option(help="a variation of the photos to leave out")] = None,
+    data: Annotated[str, typer.Option(help="name and terms of the photos, for the manifest")] = "not stated",
+    resume: Annotated[bool, typer.Option("--resume", help="go on with the run in OUT")] = False,
+) -> None:
+    """Train the age network on labelled faces, calibrate it, and write a version: weights, manifest, learning curves.
+
+    Runs on PyTorch where it is installed (twice as fast on a CPU) or as KERAS_BACKEND says.
+
+    Example: checkout-ages train --images faces --init models/weights/age_resnet50-1/weights.npz --out run
+    """
+    with explained():
+        _choose_keras_backend()
+        from models.face_labels import read_face_labels
+        from models.train_age_resnet50 import train_version
+        from models.training_recipe import recipe_of
+
+        chosen = recipe_of(recipe, image_size=image_size, epochs=epochs, loss=loss, without=without or [])
+        faces = read_face_labels(labels, images)
+        train_version(faces, images, init, out, chosen, data, resume)
+    console.print(f"wrote weights.npz, manifest.json and learning_curves.png to {out}")
+
+
+def _choose_keras_backend() -> None:
+    if "KERAS_BACKEND" not in os.environ and find_spec("torch"):
+        os.environ["KERAS_BACKEND"] = "torch"

@@ -6,6 +6,7 @@ import functools
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from models.weights import WEIGHTS_FOLDER, model_files
 
@@ -19,8 +20,8 @@ class TrainingFacts:
     """Name and terms of the photos."""
     photo_count: int
     age_prior: list[float]
-    """Share of each year of age 0–100 among the photos that were shown in training, as sampled."""
-    recipe: dict[str, float]
+    """Share of each year of age 0–100 that training took for true: of the photos shown, times their weights."""
+    recipe: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,11 @@ class ModelManifest:
     """Side in pixels of the square photo that the network sees at inference."""
     temperature: float
     """Divisor of the logits, fitted on split `valid`."""
-    interval_mass: float
-    """Probability mass of the central interval that holds 90 % of the true ages of split `valid`."""
+    interval_mass: float | list[float]
+    """Probability mass of the central interval that holds 90 % of the true ages of split `valid`: one, or by age."""
     training: TrainingFacts
+    weights_sha256: str | None = None
+    """Sum of the weights that were calibrated; the first version has none and is pinned in `weights.py` alone."""
 
 
 @functools.cache
@@ -42,7 +45,12 @@ def read_manifest(version: str, folder: Path = WEIGHTS_FOLDER) -> ModelManifest:
 
     Raises WeightsError when the version is unknown or one of its files is missing or altered.
     """
-    content = json.loads(model_files(version, folder).manifest.read_text())
+    return parse_manifest(model_files(version, folder).manifest)
+
+
+def parse_manifest(path: Path) -> ModelManifest:
+    """Read a manifest that need not belong to a committed version."""
+    content = json.loads(path.read_text())
     return ModelManifest(**{**content, "training": TrainingFacts(**content["training"])})
 
 

@@ -1,136 +1,88 @@
-"""train_age_resnet50: fine-tune the age network on labelled faces, then calibrate it.
+"""train_age_resnet50: labelled faces ► a version of the age network: weights, manifest and learning curves.
 
-    python -m models.train_age_resnet50 --labels labels.csv --images DIR --init imagenet.npz --data TEXT --out DIR
-
-Runs on any Keras backend (KERAS_BACKEND=tensorflow, torch or jax); the weights are the same. Epochs are
-checkpointed, so a killed run goes on where it was when it is started again with the same arguments.
-DIR gets weights.npz and manifest.json, the two files of a model version, beside the curve of the epochs.
+Runs on any Keras backend (KERAS_BACKEND=tensorflow, torch or jax); the weights are the same. Each epoch is
+checkpointed, and a run that was killed goes on behind its last whole epoch.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from models.age_distribution import YEARS_OF_AGE
-from models.age_resnet50 import build_age_resnet50, load_weights, network_weights, read_weights, write_weights
+from models.age_losses import LOSSES, mae
+from models.age_resnet50 import build_network, load_weights, network_weights, read_weights, write_weights
 from models.calibrate_age_resnet50 import calibrate_version
-from models.face_labels import ages_years, read_face_labels
+from models.errors import ModelInputError
+from models.face_batches import FaceBatches, photo_problems
+from models.face_labels import ages_years
 from models.fast_torch_layers import use_torch_kernels
+from models.layerwise_adamw import LayerwiseAdamW
+from models.learning_curves import plot_learning_curves
 from models.model_manifest import TrainingFacts
-from models.photo_augmentation import augment_photo
-from models.photo_preprocessing import Pixels, decode_photo, to_network_input
+from models.training_recipe import TrainingRecipe, age_weights, effective_age_prior
 
-Tensor = Any
-
-
-@dataclass(frozen=True)
-class TrainingRecipe:
-    """The choices of a training run; those behind committed weights are in the manifest and the model card."""
-
-    image_size: int = 112
-    epochs: int = 10
-    batch_size: int = 32
-    dropout: float = 0.2
-    peak_learning_rate: float = 3e-4
-    weight_decay: float = 0.02
-    weight_average_momentum: float = 0.995
-    seed: int = 2026
-
-    def stages(self) -> list[tuple[int, int]]:
-        """Return (side of the photos, epoch where the stage ends): smaller photos first, cheaper and regularising.
-
-        Source: Tan & Le 2021, "EfficientNetV2: Smaller Models and Faster Training", progressive learning.
-        """
-        return [(max(32, self.image_size * 5 // 7), self.epochs // 2), (self.image_size, self.epochs)]
+EPOCHS_FILE = "epochs.csv"
+CHECKPOINT_FOLDER = "checkpoint"
+LEFT_OUT_FILE = "left_out.csv"
+SMALLEST_SPLIT = 2
 
 
-LABEL_SPREAD_YEARS = 2.0
-EXPECTATION_LOSS_WEIGHT = 0.2
+def train_version(
+    faces: pd.DataFrame,
+    images: Path,
+    init: Path | None,
+    out: Path,
+    recipe: TrainingRecipe,
+    data: str,
+    resume: bool = False,
+) -> None:
+    """Train, calibrate and write a version to `out`; with `resume`, go on with what a killed run left there.
 
-
-class FaceBatches(keras.utils.PyDataset):  # type: ignore[misc]
-    """Batches of (n, side, side, 3) float32 pixels and (n, 1) ages, augmented and shuffled where there is a `seed`."""
-
-    def __init__(
-        self, faces: pd.DataFrame, images: Path, side_pixels: int, batch_size: int, seed: int | None = None
-    ) -> None:
-        super().__init__(workers=1)
-        self._photos = [(images / name).read_bytes() for name in faces["file_name"]]
-        self._ages = ages_years(faces)
-        self._side = side_pixels
-        self._batch_size = batch_size
-        self._seed = seed
-        self._order = np.arange(len(faces))
-        self.start_epoch(0)
-
-    def __len__(self) -> int:
-        return int(np.ceil(len(self._photos) / self._batch_size))
-
-    def __getitem__(self, batch: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        rows = self._order[batch * self._batch_size : (batch + 1) * self._batch_size]
-        return np.stack([self._face(row) for row in rows]).astype("float32"), self._ages[rows, None]
-
-    def start_epoch(self, epoch: int) -> None:
-        """Take the order and the variations of `epoch`, so that a resumed run sees what it missed."""
-        if self._seed is not None:
-            self._random = np.random.default_rng((self._seed, epoch))
-            self._order = self._random.permutation(len(self._photos))
-
-    def _face(self, row: int) -> Pixels:
-        pixels = decode_photo(self._photos[row], self._side)
-        if self._seed is not None:
-            return augment_photo(pixels, self._side, self._random)
-        return to_network_input(pixels, self._side)
-
-
-def label_distribution_loss(ages: Tensor, logits: Tensor) -> Tensor:
-    """Cross-entropy to a narrow Gaussian around the true age, plus the error of the expected age.
-
-    Source: Gao et al. 2018, "Age Estimation Using Expectation of Label Distribution Learning" (DLDL-v2).
+    `faces` has file_name, real_age, split and age_conflict; near duplicates that contradict each other are left out.
+    Raises ModelInputError when a split is empty, or `out` holds a run and `resume` is not asked for.
     """
-    years = keras.ops.arange(YEARS_OF_AGE, dtype="float32")
-    ages = keras.ops.cast(ages, "float32")
-    target = keras.ops.softmax(-0.5 * ((years - ages) / LABEL_SPREAD_YEARS) ** 2)
-    cross_entropy = keras.ops.categorical_crossentropy(target, keras.ops.cast(logits, "float32"), from_logits=True)
-    return cross_entropy + EXPECTATION_LOSS_WEIGHT * mae(ages, logits)
-
-
-def mae(ages: Tensor, logits: Tensor) -> Tensor:
-    """Absolute error of the expected age, per photo, in years."""
-    years = keras.ops.arange(YEARS_OF_AGE, dtype="float32")
-    probabilities = keras.ops.softmax(keras.ops.cast(logits, "float32"))
-    expected_years = keras.ops.sum(probabilities * years, axis=-1)
-    return keras.ops.abs(expected_years - keras.ops.cast(ages, "float32")[:, 0])
+    if init is None:
+        recipe = replace(recipe, rate_factors={})  # random layers must learn
+    problems = photo_problems(faces, images)
+    agreed_faces = faces[(faces["age_conflict"] == 0) & problems.isna()]
+    _check(agreed_faces, out, recipe, resume)
+    out.mkdir(parents=True, exist_ok=True)
+    _report_left_out(faces, problems, out / LEFT_OUT_FILE)
+    facts = training_facts(agreed_faces, init, data, recipe)
+    (out / "training.json").write_text(json.dumps(asdict(facts), indent=1))
+    network = train(agreed_faces, images, init, out, recipe)
+    write_weights(network_weights(network), out / "weights.npz")
+    plot_learning_curves(out / EPOCHS_FILE, out / "learning_curves.png", recipe.name)
+    calibrate_version(out, agreed_faces, images, [recipe.image_size])
 
 
 def train(faces: pd.DataFrame, images: Path, init: Path | None, out: Path, recipe: TrainingRecipe) -> keras.Model:
-    """Train on split `train`, watch split `valid`, return the network with its weights averaged over late steps.
-
-    Each epoch is saved below `out`. A run or stage that finds one saved goes on behind it.
-    """
+    """Train on split `train`, watch split `valid`, return the network with its weights averaged over late steps."""
     train_faces, valid_faces = (faces[faces["split"] == split] for split in ("train", "valid"))
     network = _network_to_train(init, recipe)
     steps = recipe.epochs * int(np.ceil(len(train_faces) / recipe.batch_size))
-    network.compile(_optimizer(recipe, steps), loss=label_distribution_loss, metrics=[mae], jit_compile=False)
+    metrics = [mae] if recipe.head == "years" else [keras.losses.mean_absolute_error]
+    loss = LOSSES.get(recipe.loss, recipe.loss)
+    network.compile(_optimizer(recipe, steps), loss=loss, metrics=metrics, jit_compile=False)
+    weights_by_age = age_weights(ages_years(train_faces), recipe)
     for side_pixels, last_epoch in recipe.stages():
-        batches = FaceBatches(train_faces, images, side_pixels, recipe.batch_size, recipe.seed)
+        batches = FaceBatches(
+            train_faces, images, side_pixels, recipe.batch_size, weights_by_age, recipe.augmentation, recipe.seed
+        )
         network.fit(
             batches,
             validation_data=FaceBatches(valid_faces, images, recipe.image_size, recipe.batch_size),
             epochs=last_epoch,
             verbose=1 if sys.stdout.isatty() else 2,
-            callbacks=_callbacks(batches.start_epoch, out),
+            callbacks=_callbacks(batches.start_epoch, out, recipe),
         )
     return network
 
@@ -142,24 +94,61 @@ def training_facts(faces: pd.DataFrame, init: Path | None, data: str, recipe: Tr
         started_from=init.name if init else "random weights",
         data=data,
         photo_count=len(ages),
-        age_prior=(np.bincount(ages, minlength=YEARS_OF_AGE) / len(ages)).round(6).tolist(),
+        age_prior=effective_age_prior(ages, recipe).round(6).tolist(),
         recipe=asdict(recipe),
     )
+
+
+def _report_left_out(faces: pd.DataFrame, problems: pd.Series, report: Path) -> None:
+    """Write every photo that trains nothing, with the reason, and say how many they are."""
+    reasons = problems.where(problems.notna() | (faces["age_conflict"] == 0), "near duplicates disagree on its age")
+    left_out = faces[["file_name"]].assign(reason=reasons)[reasons.notna()]
+    left_out.to_csv(report, index=False)
+    print(f"{len(faces)} labelled photos, {len(left_out)} left out: reasons in {report}", flush=True)
+
+
+def _check(faces: pd.DataFrame, out: Path, recipe: TrainingRecipe, resume: bool) -> None:
+    for split in ("train", "valid"):
+        count = int((faces["split"] == split).sum())
+        if count < SMALLEST_SPLIT:
+            raise ModelInputError(f"split '{split}' has {count} photos, training needs {SMALLEST_SPLIT} or more")
+    if not (out / "training.json").exists():
+        return
+    if not resume:
+        raise ModelInputError(f"folder '{out}' holds a training run: go on with it by --resume, or name another folder")
+    begun = json.loads((out / "training.json").read_text())["recipe"]
+    changed = [name for name, value in json.loads(json.dumps(asdict(recipe))).items() if begun.get(name) != value]
+    if changed:
+        raise ModelInputError(
+            f"the run in '{out}' was begun with another {' and '.join(changed)}: resume it with its own options"
+        )
 
 
 def _network_to_train(init: Path | None, recipe: TrainingRecipe) -> keras.Model:
     keras.utils.set_random_seed(recipe.seed)
     keras.config.set_dtype_policy("mixed_bfloat16")
-    network = build_age_resnet50(recipe.dropout)
+    network = build_network(recipe.head, recipe.dropout)
     keras.config.set_dtype_policy("float32")
     use_torch_kernels(network)
     if init:
-        missing = load_weights(network, read_weights(init))
+        missing = _load_init(network, init)
         print(f"started from {init.name}; {len(missing)} arrays start random", flush=True)
+    frozen = tuple(layer for layer, factor in recipe.rate_factors.items() if factor == 0)
+    for layer in network.layers:
+        layer.trainable = not (frozen and layer.name.startswith(frozen))
     return network
 
 
+def _load_init(network: keras.Model, init: Path) -> list[str]:
+    try:
+        return load_weights(network, read_weights(init))
+    except (OSError, ValueError) as error:
+        raise ModelInputError(f"weights '{init}' cannot start the training: {error}") from error
+
+
 def _optimizer(recipe: TrainingRecipe, steps: int) -> keras.optimizers.Optimizer:
+    if recipe.head == "age":
+        return keras.optimizers.Adam(recipe.peak_learning_rate)
     warmup_steps = steps // 20
     schedule = keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=recipe.peak_learning_rate / 100,
@@ -168,8 +157,9 @@ def _optimizer(recipe: TrainingRecipe, steps: int) -> keras.optimizers.Optimizer
         decay_steps=steps - warmup_steps,
         alpha=0.01,
     )
-    return keras.optimizers.AdamW(
+    return LayerwiseAdamW(
         schedule,
+        recipe.rate_factors,
         weight_decay=recipe.weight_decay,
         global_clipnorm=5.0,
         use_ema=True,
@@ -177,36 +167,11 @@ def _optimizer(recipe: TrainingRecipe, steps: int) -> keras.optimizers.Optimizer
     )
 
 
-def _callbacks(start_epoch: Callable[[int], None], out: Path) -> list[keras.callbacks.Callback]:
+def _callbacks(start_epoch: Callable[[int], None], out: Path, recipe: TrainingRecipe) -> list[keras.callbacks.Callback]:
+    averaged: list[Any] = [keras.callbacks.SwapEMAWeights()] if recipe.weight_average_momentum else []
     return [
         keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: start_epoch(epoch)),
-        keras.callbacks.SwapEMAWeights(),
-        keras.callbacks.CSVLogger(out / "epochs.csv", append=True),
-        keras.callbacks.BackupAndRestore(out / "backup", delete_checkpoint=False),
+        *averaged,
+        keras.callbacks.BackupAndRestore(out / CHECKPOINT_FOLDER, double_checkpoint=True, delete_checkpoint=False),
+        keras.callbacks.CSVLogger(out / EPOCHS_FILE, append=True),
     ]
-
-
-def main() -> None:
-    """Train and calibrate as the command line says."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--labels", type=Path, required=True, help="CSV with file_name,real_age[,split,age_conflict]")
-    parser.add_argument("--images", type=Path, required=True, help="folder of the photos")
-    parser.add_argument("--init", type=Path, help="weights to start from, layer/weight:0 arrays in an .npz")
-    parser.add_argument("--data", required=True, help="name and terms of the photos, for the manifest")
-    parser.add_argument("--out", type=Path, required=True, help="folder for weights, manifest and checkpoints")
-    parser.add_argument("--image-size", type=int, default=TrainingRecipe.image_size, help="side in pixels")
-    parser.add_argument("--epochs", type=int, default=TrainingRecipe.epochs)
-    arguments = parser.parse_args()
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    recipe = TrainingRecipe(image_size=arguments.image_size, epochs=arguments.epochs)
-    faces = read_face_labels(arguments.labels)
-    agreed_faces = faces[faces["age_conflict"] == 0]
-    network = train(agreed_faces, arguments.images, arguments.init, arguments.out, recipe)
-    write_weights(network_weights(network), arguments.out / "weights.npz")
-    facts = training_facts(agreed_faces, arguments.init, arguments.data, recipe)
-    (arguments.out / "training.json").write_text(json.dumps(asdict(facts)))
-    calibrate_version(arguments.out, agreed_faces, arguments.images, [recipe.image_size])
-
-
-if __name__ == "__main__":
-    main()

@@ -59,14 +59,19 @@ def weights_path(version: str, folder: Path = WEIGHTS_FOLDER) -> Path:
     return _verified(name, folder)
 
 
+def file_sha256(path: Path) -> str:
+    """Return the hex sha256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 @functools.cache
 def _verified(name: str, folder: Path) -> Path:
     path = folder / name
     way_out = "restore it with `git checkout models/weights`, or install the package again"
     if not path.is_file():
         raise WeightsError(f"weights file '{path}' is missing (expected sha256 {PINNED_SHA256[name]}): {way_out}")
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    found = file_sha256(path)
     if found != PINNED_SHA256[name]:
         raise WeightsError(
             f"weights file '{path}' was altered (expected sha256 {PINNED_SHA256[name]}, found {found}): {way_out}"

@@ -121,4 +121,22 @@ def test_fitted_intervals_hold_nine_of_ten_further_people(overconfidence):
 
 def test_too_few_people_to_promise_nine_of_ten_get_the_widest_interval():
     ages, logits = people_and_logits(8, spread_years=5)
-    assert fit_interval_mass(probabilities(logits), ages) == 1.0
+    assert fit_interval_mass(probabilities(logits), ages).tolist() == [1.0] * YEARS_OF_AGE
+
+
+def test_fitted_intervals_hold_nine_of_ten_of_each_age_also_where_the_observer_is_worse():
+    random = np.random.default_rng(11)
+    ages = random.integers(10, 90, 8000)
+    seen = ages + random.normal(0, np.where(ages < 50, 2, 8))
+    distribution = probabilities(-0.5 * ((YEARS - seen[:, None]) / 5) ** 2)
+    low, high = age_interval_years(distribution[4000:], fit_interval_mass(distribution[:4000], ages[:4000]))
+    is_inside = (low <= ages[4000:]) & (ages[4000:] <= high)
+    for youngest in (10, 30, 55, 70):
+        of_that_age = (ages[4000:] >= youngest) & (ages[4000:] < youngest + 15)
+        assert is_inside[of_that_age].mean() == pytest.approx(0.9, abs=0.04)
+
+
+def test_an_age_beyond_a_gap_is_not_in_the_interval():
+    torn = distribution_of({20: 0.6, 25: 0.3, 70: 0.1})
+    wide_for_the_old = np.where(YEARS >= 60, 1.0, 0.7)
+    assert age_interval_years(torn, wide_for_the_old)[1].round(2).tolist() == [26.5]  # the mean

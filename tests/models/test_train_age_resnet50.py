@@ -1,80 +1,41 @@
 import json
-from dataclasses import asdict
+import signal
+import subprocess
+import sys
+import time
 
-import numpy as np
 import pandas as pd
 import pytest
 from conftest import photo_bytes, smooth_photo
+from typer.testing import CliRunner
 
-from models.age_distribution import YEARS_OF_AGE
-from models.age_resnet50 import network_weights, write_weights
-from models.calibrate_age_resnet50 import calibrate_version
-from models.face_labels import read_face_labels
-from models.train_age_resnet50 import (
-    FaceBatches,
-    TrainingRecipe,
-    label_distribution_loss,
-    mae,
-    train,
-    training_facts,
-)
+from models.cli import app
+from models.model_manifest import parse_manifest
+from models.train_age_resnet50 import training_facts
+from models.training_recipe import TrainingRecipe
+from models.weights import file_sha256
 
-RECIPE = TrainingRecipe(image_size=48, epochs=2, batch_size=4)
+EAGERLY = """
+import sys, tensorflow
+tensorflow.config.run_functions_eagerly(True)
+from models.cli import app
+app(sys.argv[1:])
+"""
+PATIENCE_SECONDS = 240
 
 
 @pytest.fixture
-def faces(tmp_path):
-    """Ten faces, eight to train, one each to watch and to test; the brighter the older."""
+def images(tmp_path):
+    """Twelve faces, eight to train, two each to watch and to test; the brighter the older."""
+    folder = tmp_path / "images"
+    folder.mkdir()
     rows = []
-    for row in range(10):
-        photo = smooth_photo(64, 64, row).point(lambda value, row=row: value // 4 + 18 * row)
-        (tmp_path / f"{row}.jpg").write_bytes(photo_bytes(photo))
-        rows.append((f"{row}.jpg", 10 * row))
-    pd.DataFrame(rows, columns=["file_name", "real_age"]).to_csv(tmp_path / "labels.csv", index=False)
-    return read_face_labels(tmp_path / "labels.csv")
-
-
-def test_batches_hold_every_face_once_an_epoch(faces, tmp_path):
-    batches = FaceBatches(faces, tmp_path, 40, batch_size=4, seed=1)
-    assert len(batches) == 3
-    assert [batches[batch][0].shape for batch in range(3)] == [(4, 40, 40, 3), (4, 40, 40, 3), (2, 40, 40, 3)]
-    assert sorted(age for batch in range(3) for age in batches[batch][1].ravel()) == list(range(0, 100, 10))
-
-
-def test_a_resumed_epoch_sees_the_faces_of_that_epoch(faces, tmp_path):
-    whole, resumed = (FaceBatches(faces, tmp_path, 40, batch_size=4, seed=1) for _ in range(2))
-    first_of_epoch_0, _ = whole[0]
-    whole.start_epoch(1)
-    resumed.start_epoch(1)
-    first_of_epoch_1, _ = whole[0]
-    assert np.array_equal(resumed[0][0], first_of_epoch_1)
-    assert not np.array_equal(first_of_epoch_0, first_of_epoch_1)
-
-
-def test_faces_to_watch_stay_in_order_and_unaltered(faces, tmp_path):
-    batches = FaceBatches(faces, tmp_path, 40, batch_size=4)
-    before = batches[1]
-    batches.start_epoch(1)
-    assert batches[1][1].ravel().tolist() == [40, 50, 60, 70]
-    assert np.array_equal(batches[1][0], before[0])
-
-
-def test_photos_grow_in_the_second_half():
-    assert TrainingRecipe(image_size=112, epochs=5).stages() == [(80, 2), (112, 5)]
-
-
-def test_the_loss_is_smallest_at_the_true_age():
-    sure_of = 50.0 * np.eye(YEARS_OF_AGE, dtype="float32")
-    ages = np.full((3, 1), 30)
-    losses = np.asarray(label_distribution_loss(ages, sure_of[[30, 33, 60]]))
-    assert losses[0] < losses[1] < losses[2]
-    assert np.asarray(mae(ages, sure_of[[30, 33, 60]])).tolist() == pytest.approx([0, 3, 30], abs=1e-3)
-
-
-def test_the_manifest_knows_the_ages_that_were_shown(faces):
-    facts = training_facts(faces, None, "blots, nobody's", RECIPE)
-    assert (facts.started_from, facts.photo_count, facts.recipe["epochs"]) == ("random weights", 8, 2)
-    assert [age for age, share in enumerate(facts.age_prior) if share == 0.125] == list(range(0, 80, 10))
+    for row in range(12):
+        photo = smooth_photo(64, 64, row).point(lambda value, row=row: value // 4 + 15 * row)
+        (folder / f"{row}.jpg").write_bytes(photo_bytes(photo))
+        rows.append((f"{row}.jpg", 8 * row, f"g{row}", ["train", "train", "train", "train", "valid", "test"][row % 6]))
+    pd.DataFrame(rows, columns=["file_name", "real_age", "group", "split"]).to_csv(folder / "labels.csv", index=False)
+    return folder
 
 
 @pytest.fixture
@@ -87,27 +48,81 @@ def without_tracing():
     tf.config.run_functions_eagerly(False)
 
 
+def train_arguments(images, out, *more: str) -> list[str]:
+    options = {"--images": images, "--out": out, "--image-size": 32, "--data": "blots, nobody's"}
+    return ["train", *(str(word) for option in options.items() for word in option), *more]
+
+
+def invoke(arguments):
+    return CliRunner(env={"KERAS_BACKEND": "tensorflow"}).invoke(app, arguments)
+
+
 @pytest.mark.filterwarnings("ignore:Even though the `tf.config.experimental_run_functions_eagerly`")
 @pytest.mark.usefixtures("without_tracing")
-def test_a_killed_training_goes_on_where_it_was_and_gives_a_version(faces, tmp_path, monkeypatch):
-    start_epoch = FaceBatches.start_epoch
+def test_a_killed_training_goes_on_where_it_was_and_gives_a_version(images, tmp_path):
+    (images / "0.jpg").write_bytes(b"not a photo")
+    out, epochs = tmp_path / "run", tmp_path / "run" / "epochs.csv"
+    arguments = train_arguments(images, out, "--epochs", "3")
+    killed = subprocess.Popen([sys.executable, "-c", EAGERLY, *arguments], stdout=subprocess.DEVNULL)
+    waiting_until = time.monotonic() + PATIENCE_SECONDS
+    while not (epochs.exists() and epochs.read_text().count("\n") >= 2):
+        assert killed.poll() is None, "the training ended by itself"
+        assert time.monotonic() < waiting_until, "the first epoch takes too long"
+        time.sleep(0.05)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    assert not (out / "weights.npz").exists()
 
-    def killed_in_the_second_epoch(self, epoch):
-        if epoch == 1:
-            raise KeyboardInterrupt
-        start_epoch(self, epoch)
+    refused = invoke(arguments)
+    assert refused.exit_code == 2
+    assert "holds a training run: go on with it by --resume" in refused.stderr
+    other = invoke([*arguments, "--resume", "--loss", "ordinal"])
+    assert "was begun with another loss: resume it with its own options" in other.stderr
 
-    monkeypatch.setattr(FaceBatches, "start_epoch", killed_in_the_second_epoch)
-    with pytest.raises(KeyboardInterrupt):
-        train(faces, tmp_path, None, tmp_path, RECIPE)
-    monkeypatch.undo()
-    network = train(faces, tmp_path, None, tmp_path, RECIPE)
-    assert pd.read_csv(tmp_path / "epochs.csv")["epoch"].tolist() == [0, 1]
-    assert int(network.optimizer.iterations) == 4
+    resumed = invoke([*arguments, "--resume"])
+    assert resumed.exit_code == 0, resumed.output
+    assert pd.read_csv(epochs)["epoch"].tolist() == [0, 1, 2]
+    assert (out / "left_out.csv").read_text().splitlines() == [
+        "file_name,reason",
+        "0.jpg,the 11 bytes are neither JPEG nor PNG",
+    ]
+    manifest = parse_manifest(out / "manifest.json")
+    assert manifest.weights_sha256 == file_sha256(out / "weights.npz")
+    assert (manifest.image_size, manifest.training.photo_count) == (32, 7)
+    assert manifest.interval_mass == [1.0] * 101
+    assert (out / "learning_curves.png").read_bytes().startswith(b"\x89PNG")
 
-    write_weights(network_weights(network), tmp_path / "weights.npz")
-    (tmp_path / "training.json").write_text(json.dumps(asdict(training_facts(faces, None, "nobody", RECIPE))))
-    manifest = calibrate_version(tmp_path, faces, tmp_path, [32, 48])
-    assert manifest.image_size in (32, 48)
-    assert manifest.interval_mass == 1.0
-    assert json.loads((tmp_path / "manifest.json").read_text()) == asdict(manifest)
+
+@pytest.mark.filterwarnings("ignore:Even though the `tf.config.experimental_run_functions_eagerly`")
+@pytest.mark.usefixtures("without_tracing")
+def test_the_seed_recipe_gives_one_number_that_is_sure_of_nothing(images, tmp_path):
+    run = invoke(train_arguments(images, tmp_path / "run", "--recipe", "seed", "--epochs", "1"))
+    assert run.exit_code == 0, run.output
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    assert (manifest["temperature"], manifest["interval_mass"]) == (1.0, 1.0)
+    assert manifest["training"]["recipe"]["head"] == "age"
+
+
+def test_a_folder_with_too_few_photos_is_refused_by_its_split(images, tmp_path):
+    labels = tmp_path / "labels.csv"
+    pd.read_csv(images / "labels.csv").query("split != 'valid'").to_csv(labels, index=False)
+    refused = invoke(train_arguments(images, tmp_path / "run", "--labels", str(labels)))
+    assert refused.exit_code == 2
+    assert "split 'valid' has 0 photos, training needs 2 or more" in refused.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_weights_of_another_network_cannot_start_a_training(images, tmp_path):
+    (tmp_path / "other.npz").write_bytes(b"no weights")
+    refused = invoke(train_arguments(images, tmp_path / "run", "--init", str(tmp_path / "other.npz")))
+    assert refused.exit_code == 2
+    assert "other.npz' cannot start the training" in refused.stderr
+
+
+def test_the_manifest_knows_the_ages_as_they_were_weighed():
+    faces = pd.DataFrame({"real_age": [20, 40, 40, 80], "split": ["train", "train", "train", "valid"]})
+    facts = training_facts(
+        faces, None, "blots, nobody's", TrainingRecipe(balance_power=0, audited_ages_weight=2, epochs=2)
+    )
+    assert (facts.started_from, facts.photo_count, facts.recipe["epochs"]) == ("random weights", 3, 2)
+    assert (facts.age_prior[20], facts.age_prior[40], sum(facts.age_prior)) == (0.5, 0.5, 1)

@@ -1,0 +1,79 @@
+"""face_batches: labelled photos as the batches that training takes, each epoch in another order and variation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from models.age_distribution import Floats
+from models.face_labels import ages_years
+from models.photo_augmentation import NO_VARIATIONS, Augmentation, augment_photo
+from models.photo_preprocessing import SMALLEST_SIDE_PIXELS, Pixels, UnusablePhotoError, decode_photo
+
+THREADS = 2
+
+Batch = tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]
+
+
+class FaceBatches(keras.utils.PyDataset):  # type: ignore[misc]
+    """Batches of (n, side, side, 3) float32 pixels, (n, 1) ages and (n,) weights; shuffled where there is a `seed`."""
+
+    def __init__(
+        self,
+        faces: pd.DataFrame,
+        images: Path,
+        side_pixels: int,
+        batch_size: int,
+        weights_by_age: Floats | None = None,
+        augmentation: Augmentation = NO_VARIATIONS,
+        seed: int | None = None,
+    ) -> None:
+        super().__init__(workers=THREADS, max_queue_size=2 * THREADS)
+        self._photos = [(images / name).read_bytes() for name in faces["file_name"]]
+        self._ages = ages_years(faces)
+        weights = np.ones(len(faces)) if weights_by_age is None else weights_by_age[self._ages]
+        self._weights = weights.astype("float32")
+        self._side = side_pixels
+        self._batch_size = batch_size
+        self._augmentation = augmentation
+        self._seed = seed
+        self.start_epoch(0)
+
+    def __len__(self) -> int:
+        return int(np.ceil(len(self._photos) / self._batch_size))
+
+    def __getitem__(self, batch: int) -> Batch:
+        rows = self._order[batch * self._batch_size : (batch + 1) * self._batch_size]
+        pixels = np.stack([self._face(row) for row in rows]).astype("float32")
+        return pixels, self._ages[rows, None], self._weights[rows]
+
+    def start_epoch(self, epoch: int) -> None:
+        """Take the order and the variations of `epoch`, so that a resumed run sees what it missed."""
+        self._epoch = epoch
+        self._order = np.arange(len(self._photos))
+        if self._seed is not None:
+            self._order = np.random.default_rng((self._seed, epoch)).permutation(len(self._photos))
+
+    def _face(self, row: int) -> Pixels:
+        pixels = decode_photo(self._photos[row], self._side)
+        random = np.random.default_rng((self._seed or 0, self._epoch, row))
+        return augment_photo(pixels, self._side, random, self._augmentation)
+
+
+def photo_problems(faces: pd.DataFrame, images: Path) -> pd.Series:
+    """Return, by row of `faces`, why its photo cannot be used, or null."""
+    return pd.Series([_photo_problem(images / name) for name in faces["file_name"]], index=faces.index, dtype=object)
+
+
+def _photo_problem(path: Path) -> str | None:
+    try:
+        decode_photo(path.read_bytes(), SMALLEST_SIDE_PIXELS)
+    except OSError:
+        return "the photo is not there or cannot be read"
+    except UnusablePhotoError as unusable:
+        return unusable.reason
+    return None
