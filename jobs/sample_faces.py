@@ -17,7 +17,7 @@ from models.face_labels import find_labelled_faces
 from models.synthetic_faces import SyntheticFaces
 from models.weights import WeightsError, weights_path
 
-SYNTHETIC_FACES_VERSION = "synthetic_faces-1"
+SYNTHETIC_FACES_VERSION = "synthetic_faces-2"
 AGE_NEIGHBOURHOOD_YEARS = 2
 PHOTO_SIDE_PIXELS = 200
 JPEG_QUALITY = 90

@@ -1,6 +1,6 @@
 """synthetic_faces: faces of nobody, of a wanted age: a mean face that ages, and random looks. numpy only.
 
-    faces = SyntheticFaces.load(weights_path("synthetic_faces-1"))
+    faces = SyntheticFaces.load(weights_path("synthetic_faces-2"))
     pixels = faces.sample(age_years=42, random=np.random.default_rng(7))
 
 A face is `reference face + ageing(age) + looks`. Ageing follows the average face of each age; looks are principal

@@ -1,6 +1,6 @@
 """train_synthetic_faces: fit the synthetic face model to the training photos, and measure that it shows none of them.
 
-Writes synthetic_faces-1.npz, and beside it synthetic_faces-1.json with what was measured: how near samples come to
+Writes synthetic_faces-2.npz, and beside it synthetic_faces-2.json with what was measured: how near samples come to
 training photos, against how near unrelated (`valid`) photos come to them, and, with --model-version, how well the age
 network's estimates on samples follow the ages that were asked for. Needs 6 GB of memory and some minutes.
 
@@ -25,7 +25,7 @@ from models.face_labels import read_face_labels
 from models.photo_preprocessing import decode_photo, to_network_input
 from models.synthetic_faces import LOOK_RANGE, SIDE_PIXELS, Arrays, SyntheticFaces
 
-NAME = "synthetic_faces-1"
+NAME = "synthetic_faces-2"
 TERMS = (
     "Fitted to the training photos of UTKFace: for non-commercial research only, as those photos, which belong to "
     "their owners. Samples show no real person."
@@ -36,7 +36,7 @@ YOUNGEST_YEARS, OLDEST_YEARS = 13, 85
 REFERENCE_YEARS = 28
 AGE_BANDWIDTH_YEARS = 4.0
 AGEING_COMPONENTS = 6
-AGEING_GAIN = 4.5
+AGEING_GAIN = 5.5
 """Averaging many faces washes out what ages each of them; drawn this many times as strong it shows again."""
 
 LOOK_COMPONENTS = 56

@@ -15,7 +15,8 @@ WEIGHTS_FOLDER = Path(__file__).parent / "weights"
 PINNED_SHA256 = {
     "age_resnet50-1/manifest.json": "ba20357a232725077b326ce3099ece115faf79171c4003fc45de89315fcbb6f0",
     "age_resnet50-1/weights.npz": "9da4b935e6620d7a08898dd7382fdd5db1381ee2389a194eef096d205a5efeac",
-    "synthetic_faces-1.npz": "6196a2618958e003a7f82ed40615450d8821f1cd4485600aa7bbdf4f8e12314f",
+    "centerface/centerface.onnx": "09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc",
+    "synthetic_faces-2.npz": "4689521194ddb1b6d94bab6ae335ea56557fd60271a18f09de89e12815229304",
 }
 """The files that are read below `models/weights`, and the sums of the bytes that were committed."""
 
@@ -48,7 +49,7 @@ def model_files(version: str, folder: Path = WEIGHTS_FOLDER) -> ModelFiles:
 
 
 def weights_path(version: str, folder: Path = WEIGHTS_FOLDER) -> Path:
-    """Return the verified single file of a version that has no manifest, as `synthetic_faces-1`.
+    """Return the verified single file of a version that has no manifest, as `synthetic_faces-2`.
 
     Raises WeightsError when the version is unknown or the file is missing or altered.
     """
@@ -63,6 +64,14 @@ def file_sha256(path: Path) -> str:
     """Return the hex sha256 of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def finder_path(folder: Path = WEIGHTS_FOLDER) -> Path:
+    """Return the verified file of the network that finds faces.
+
+    Raises WeightsError when the file is missing or altered.
+    """
+    return _verified("centerface/centerface.onnx", folder)
 
 
 @functools.cache

@@ -13,7 +13,7 @@ from models.weights import weights_path
 @pytest.fixture(scope="module")
 def faces():
     """Six faces of nobody, all as alike as faces are that were aligned."""
-    synthetic = SyntheticFaces.load(weights_path("synthetic_faces-1"))
+    synthetic = SyntheticFaces.load(weights_path("synthetic_faces-2"))
     return [Image.fromarray(synthetic.sample(20 + 10 * seed, np.random.default_rng(seed))) for seed in range(6)]
 
 

@@ -10,7 +10,7 @@ from models.synthetic_faces import SyntheticFaces
 from models.train_synthetic_faces import TrainingPhotos, fit, mean_face_by_age
 from models.weights import weights_path
 
-SYNTHETIC_FACES = weights_path("synthetic_faces-1")
+SYNTHETIC_FACES = weights_path("synthetic_faces-2")
 
 
 @pytest.fixture(scope="module")

@@ -43,7 +43,7 @@ def test_an_unknown_version_lists_the_known_ones():
 
 
 def test_unknown_single_file_weights_list_the_known_ones():
-    with pytest.raises(WeightsError, match=r"unknown weights 'age_resnet50-1'; known weights: synthetic_faces-1"):
+    with pytest.raises(WeightsError, match=r"unknown weights 'age_resnet50-1'; known weights: synthetic_faces-2"):
         weights_path("age_resnet50-1")
 
 
