@@ -148,7 +148,7 @@ def _load_init(network: keras.Model, init: Path) -> list[str]:
 
 def _optimizer(recipe: TrainingRecipe, steps: int) -> keras.optimizers.Optimizer:
     if recipe.head == "age":
-        return keras.optimizers.Adam(recipe.peak_learning_rate)
+        return LayerwiseAdamW(recipe.peak_learning_rate, recipe.rate_factors, weight_decay=0.0)  # plain Adam
     warmup_steps = steps // 20
     schedule = keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=recipe.peak_learning_rate / 100,
