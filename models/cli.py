@@ -73,6 +73,55 @@ def train(
     console.print(f"wrote weights.npz, manifest.json and learning_curves.png to {out}")
 
 
+@app.command()
+def explore(
+    out: OutFolder,
+    labels: Labels = None,
+    images: Annotated[Path | None, typer.Option(help="folder of the photos; without it only ages are explored")] = None,
+) -> None:
+    """Show what a labelled set holds and lacks: ages, near duplicates, contradictory labels, photos, as an HTML page.
+
+    Example: checkout-ages explore --labels labels.csv --images faces --out exploration
+    """
+    with explained():
+        from models.exploration_page import explore as explore_labelled
+        from models.explore_faces import summary_table
+        from models.face_labels import read_face_labels
+
+        with console.status("looking at the photos"):
+            facts = explore_labelled(read_face_labels(labels, images), images, out)
+        console.print(summary_table(*facts))
+    console.print(f"wrote {out / 'index.html'}")
+
+
+@app.command()
+def evaluate(
+    images: Images,
+    out: OutFolder,
+    labels: Labels = None,
+    split: Annotated[str, typer.Option(help="train, valid, test, or all")] = "test",
+    weights: Annotated[
+        str | None, typer.Option(help="model version, or folder of a training; else the newest version")
+    ] = None,
+    baseline: Annotated[
+        Path | None, typer.Option(help="an earlier OUT, or its metrics.json, to compare with photo by photo")
+    ] = None,
+) -> None:
+    """Measure how far off a model version is on labelled photos, for whom, and whether it knows how sure it is.
+
+    Example: checkout-ages evaluate --labels labels.csv --images faces --split test --out evaluation
+    """
+    with explained():
+        from models.evaluate_age_resnet50 import evaluate_version, terminal_tables
+        from models.face_labels import read_face_labels
+
+        with console.status("estimating ages"):
+            faces = read_face_labels(labels, images)
+            figures = evaluate_version(weights, faces, images, out, split, baseline)
+        console.print(*terminal_tables(figures))
+    console.print(f"wrote {out / 'metrics.json'}, predictions.csv and index.html")
+
+
 def _choose_keras_backend() -> None:
     if "KERAS_BACKEND" not in os.environ and find_spec("torch"):
         os.environ["KERAS_BACKEND"] = "torch"
