@@ -1,194 +1,266 @@
-"""evaluate_age_resnet50: how far off a model version is on labelled faces, by age, and whether it knows how sure it is.
+"""evaluate_age_resnet50: how far off a version is on labelled photos, for whom, and whether it knows how sure it is.
 
-    python -m models.evaluate_age_resnet50 --labels labels.csv --images DIR --out metrics.json
+    checkout-ages evaluate --labels labels.csv --images DIR --out DIR
 
-Judges what a night would say: photo bytes in, the committed weights, calibration and preprocessing. Nothing is
-fitted or chosen here, so that split `test` stays a test.
+Judges what a night would say: photo bytes in, the weights, calibration and preprocessing of a version. Nothing is
+fitted or chosen here, so that split `test` stays a test. OUT gets metrics.json, predictions.csv (one row per listed
+photo, numbers only, also for those without an estimate) and index.html, which shows photos.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.table import Table
 
-from models.age_distribution import Floats, age_interval_years, expected_age_years, probability_under
-from models.age_estimator import AgeEstimator
-from models.face_labels import read_face_labels
+from models.age_distribution import Floats, probability_under
+from models.age_estimator import ESTIMATED, AgeEstimator
+from models.age_metrics import (
+    RELIABILITY_AGES_YEARS,
+    Figures,
+    JudgedAges,
+    challenge_figures,
+    confusion,
+    figures_by,
+    metrics,
+    named_rows,
+    quantile_bin_rows,
+    reliability,
+)
+from models.bootstrap import GroupBootstrap
+from models.compare_versions import compare_with_baseline, comparison_sentence, read_baseline
+from models.errors import ModelInputError
+from models.photo_preprocessing import Pixels, UnusablePhotoError
+from models.photo_traits import PhotoTraits, photo_traits
+from models.trained_version import load_trained_version
 from models.weights import MODEL_VERSIONS
 
-AGE_BANDS = {"0-17": (0, 17), "18-24": (18, 24), "25-34": (25, 34), "35-44": (35, 44), "45-54": (45, 54)}
-AGE_BANDS |= {"55-64": (55, 64), "65+": (65, 200)}
-LEGAL_AGE_YEARS = 18
-BOOTSTRAP_SAMPLES = 2000
-PROBABILITY_BINS = 10
+ALL_SPLITS = "all"
 CHUNK_PHOTOS = 256
+UTKFACE_CODES = {
+    "gender": {"0": "male", "1": "female"},
+    "race": {"0": "white", "1": "black", "2": "asian", "3": "indian", "4": "other"},
+}
+"""What the codes in UTKFace's file names mean; other labels are taken as they are written."""
+
+TRAIT_DIGITS = {"face_side_pixels": 0, "sharpness": 3, "brightness": 0}
+"""What errors are told apart by, and how many digits say it."""
+
+LOOKED_AT_COLUMNS = ["estimate_status", "estimate_reason", *PhotoTraits.__annotations__]
+PREDICTION_COLUMNS = [
+    "file_name",
+    "group",
+    "age_conflict",
+    "real_age",
+    "estimate_status",
+    "estimate_reason",
+    "estimated_age_years",
+    "age_interval_low_years",
+    "age_interval_high_years",
+    *(f"under_{age}_probability" for age in RELIABILITY_AGES_YEARS),
+    *PhotoTraits.__annotations__,
+]
 
 
 @dataclass(frozen=True)
-class BandMetrics:
-    """Errors on the people of one band of true age."""
+class Evaluation:
+    """What came out: figures for metrics.json, and a row per listed photo for predictions.csv and the page."""
 
-    age_band: str
-    photo_count: int
-    mae: float
-    bias: float
-    """Mean of estimated minus true age."""
-    interval_coverage: float
+    metrics: Figures
+    predictions: pd.DataFrame
+    judged: JudgedAges
+    """The photos without age conflict, which the figures at the top are of."""
 
 
-@dataclass(frozen=True)
-class Metrics:
-    """Errors in years on a set of photos."""
-
-    mae: float
-    mae_interval_95: tuple[float, float]
-    """Percentile bootstrap over photos."""
-    photo_count: int
-    bias: float
-    within_5_years_share: float
-    interval_coverage: float
-    """Share of true ages inside the 90 % interval."""
-    interval_width_years: float
-    under_18_calibration_error: float
-    by_age_band: list[BandMetrics]
+def faces_of_split(faces: pd.DataFrame, split: str) -> pd.DataFrame:
+    """Return the rows of `split`, or every row for 'all'. Raises ModelInputError for a split that has no row."""
+    chosen = faces if split == ALL_SPLITS else faces[faces["split"] == split]
+    if chosen.empty:
+        known = ", ".join(sorted(faces["split"].astype(str).unique())) or "none"
+        raise ModelInputError(f"the labels have no photo of split '{split}': name one of {known} or {ALL_SPLITS}")
+    return chosen.reset_index(drop=True)
 
 
-def evaluate(estimator: AgeEstimator, faces: pd.DataFrame, images: Path) -> dict[str, Any]:
-    """Return the metrics of rows without age conflict at the top, and those of all rows and with mirroring below.
+def evaluate_version(
+    version: str | None, faces: pd.DataFrame, images: Path, out: Path, split: str, baseline: Path | None = None
+) -> Figures:
+    """Write metrics.json, predictions.csv and index.html about a version (None: the newest) into `out`.
 
-    Mirroring averages the distributions of a photo and its mirror image, at double the cost.
+    `version` and `baseline` are as `load_trained_version` and `compare_with_baseline` take them. What is wrong with
+    them or with `split` is said before any photo is looked at, as ModelInputError or WeightsError.
     """
-    plain, mirrored = _distributions(estimator, faces, images)
-    ages = faces["real_age"].to_numpy("int64")
-    agreed = faces["age_conflict"].to_numpy() == 0
-    mass = estimator.manifest.interval_mass
-    return {
-        **asdict(metrics(plain[agreed], ages[agreed], mass)),
+    from models.evaluation_page import write_evaluation_page
+
+    chosen = faces_of_split(faces, split)
+    if baseline:
+        read_baseline(baseline)
+    evaluation = evaluate(load_trained_version(version or MODEL_VERSIONS[-1]), chosen, images)
+    figures = {"mae": evaluation.metrics["mae"], "split": split, **evaluation.metrics}
+    if baseline:
+        figures["baseline"] = compare_with_baseline(evaluation.predictions, baseline)
+    evaluation = replace(evaluation, metrics=figures)
+    write_evaluation(evaluation, out)
+    write_evaluation_page(evaluation, images, out)
+    return figures
+
+
+def evaluate(estimator: AgeEstimator, faces: pd.DataFrame, images: Path) -> Evaluation:
+    """Judge the photos of `faces`: figures of rows without age conflict at the top, others below.
+
+    `with_mirroring` averages the distributions of a photo and its mirror image, at double the cost. A photo that
+    gives no estimate has its status and reason in `predictions` and is in no figure but the counts.
+    Raises ModelInputError when no photo gives one, or when every one has an age conflict.
+    """
+    predictions, plain, mirrored = _predict(estimator, faces, images)
+    estimated = predictions[predictions["estimate_status"] == ESTIMATED]
+    _check_usable(estimated, predictions, images)
+    ages = estimated["real_age"].to_numpy("int64")
+    mass = np.asarray(estimator.manifest.interval_mass)
+    every, both = (JudgedAges.of(each, ages, mass) for each in (plain, (plain + mirrored) / 2))
+    agreed = estimated["age_conflict"].to_numpy() == 0
+    bootstrap = GroupBootstrap(estimated["group"].to_numpy("str")[agreed])
+    figures = {
+        **metrics(every.rows(agreed), bootstrap),
         "model_version": estimator.version,
         "image_size": estimator.manifest.image_size,
-        "with_conflicting_labels": asdict(metrics(plain, ages, mass)),
-        "with_mirroring": asdict(metrics((plain + mirrored)[agreed] / 2, ages[agreed], mass)),
+        "photos": _photo_counts(predictions),
+        **_figures_for_whom(every.rows(agreed), estimated[agreed], bootstrap),
+        "with_conflicting_labels": metrics(every, GroupBootstrap(estimated["group"].to_numpy("str"))),
+        "with_mirroring": metrics(both.rows(agreed), bootstrap),
     }
+    _note_estimates(predictions, every)
+    return Evaluation(figures, predictions, every.rows(agreed))
 
 
-def metrics(distribution: Floats, ages: NDArray[np.int64], interval_mass: float) -> Metrics:
-    """Compare (n, 101) distributions with (n,) true ages."""
-    errors = expected_age_years(distribution) - ages
-    low, high = age_interval_years(distribution, interval_mass)
-    is_inside = (low <= ages) & (ages <= high)
-    return Metrics(
-        mae=float(np.abs(errors).mean()),
-        mae_interval_95=_bootstrap_interval(np.abs(errors)),
-        photo_count=len(ages),
-        bias=float(errors.mean()),
-        within_5_years_share=float((np.abs(errors) <= 5).mean()),
-        interval_coverage=float(is_inside.mean()),
-        interval_width_years=float((high - low).mean()),
-        under_18_calibration_error=expected_calibration_error(
-            probability_under(distribution, LEGAL_AGE_YEARS), ages < LEGAL_AGE_YEARS
-        ),
-        by_age_band=list(_by_age_band(errors, is_inside, ages)),
+def write_evaluation(evaluation: Evaluation, out: Path) -> None:
+    """Write metrics.json and predictions.csv."""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "metrics.json").write_text(json.dumps(evaluation.metrics, indent=1) + "\n")
+    predictions = evaluation.predictions[PREDICTION_COLUMNS].astype(
+        {"face_count": "Int64", "face_side_pixels": "Int64"}
     )
+    predictions.to_csv(out / "predictions.csv", index=False, float_format="%.4f")
 
 
-def expected_calibration_error(probability: Floats, happened: NDArray[np.bool_]) -> float:
-    """Return the mean gap between said and seen frequency over ten equal bins of probability, weighted by photos.
+def _figures_for_whom(judged: JudgedAges, rows: pd.DataFrame, bootstrap: GroupBootstrap) -> Figures:
+    figures: Figures = {
+        f"by_{label}": figures_by(label, judged, named_rows(_label_names(rows, label)), bootstrap)
+        for label in UTKFACE_CODES
+        if label in rows.columns
+    }
+    for trait, digits in TRAIT_DIGITS.items():
+        bins = quantile_bin_rows(rows[trait].to_numpy("float64"), digits=digits)
+        figures[f"by_{trait}"] = figures_by(trait, judged, bins, bootstrap)
+    figures["confusion"] = confusion(judged)
+    figures["reliability"] = {f"under_{age}": reliability(judged, age, bootstrap) for age in RELIABILITY_AGES_YEARS}
+    figures["challenge_25"] = challenge_figures(judged, bootstrap)
+    return figures
 
-    Source: Guo et al. 2017, "On Calibration of Modern Neural Networks".
-    """
-    bins = np.minimum((probability * PROBABILITY_BINS).astype(int), PROBABILITY_BINS - 1)
-    said = np.bincount(bins, weights=probability, minlength=PROBABILITY_BINS)
-    seen = np.bincount(bins, weights=happened, minlength=PROBABILITY_BINS)
-    return float(np.abs(said - seen).sum() / len(probability))
+
+def _label_names(rows: pd.DataFrame, label: str) -> list[str | None]:
+    """Return readable names, None where there is no label; a code may have come as 1, 1.0 or '1'."""
+    written = [None if pd.isna(value) else str(value).removesuffix(".0").lower() for value in rows[label]]
+    return [UTKFACE_CODES[label].get(name, name) if name else None for name in written]
 
 
-def _distributions(estimator: AgeEstimator, faces: pd.DataFrame, images: Path) -> tuple[Floats, Floats]:
+def _predict(estimator: AgeEstimator, faces: pd.DataFrame, images: Path) -> tuple[pd.DataFrame, Floats, Floats]:
+    """Return a row per listed photo, and the distributions, plain and mirrored, of those that could be estimated."""
+    rows: list[dict[str, Any]] = []
     plain, mirrored = [], []
     for at in range(0, len(faces), CHUNK_PHOTOS):
-        file_names = faces["file_name"].iloc[at : at + CHUNK_PHOTOS]
-        pixels = np.stack([estimator.decode((images / file_name).read_bytes()) for file_name in file_names])
-        plain.append(estimator.estimate_pixels(pixels))
-        mirrored.append(estimator.estimate_pixels(pixels[:, :, ::-1]))
-    return np.concatenate(plain), np.concatenate(mirrored)
+        chunk: list[Pixels] = []
+        for file_name in faces["file_name"].iloc[at : at + CHUNK_PHOTOS]:
+            row, pixels = _looked_at(estimator, images / file_name)
+            rows.append(row)
+            chunk += [] if pixels is None else [pixels]
+        if chunk:
+            plain.append(estimator.estimate_pixels(np.stack(chunk)))
+            mirrored.append(estimator.estimate_pixels(np.stack(chunk)[:, :, ::-1]))
+    predictions = pd.concat([faces, pd.DataFrame(rows, columns=LOOKED_AT_COLUMNS, index=faces.index)], axis=1)
+    none = estimator.estimate_pixels(np.empty((0, 1, 1, 3), dtype=np.uint8))
+    return predictions, np.concatenate([none, *plain]), np.concatenate([none, *mirrored])
 
 
-def _bootstrap_interval(values: Floats) -> tuple[float, float]:
-    random = np.random.default_rng(2026)
-    means = [values[random.integers(len(values), size=len(values))].mean() for _ in range(BOOTSTRAP_SAMPLES)]
-    low, high = np.quantile(means, [0.025, 0.975])
-    return float(low), float(high)
+def _looked_at(estimator: AgeEstimator, photo: Path) -> tuple[dict[str, Any], Pixels | None]:
+    try:
+        face = estimator.read_face(photo.read_bytes())
+    except FileNotFoundError:
+        return {"estimate_status": "missing", "estimate_reason": "there is no such file"}, None
+    except OSError as error:
+        return {"estimate_status": "unreadable", "estimate_reason": str(error.strerror)}, None
+    except UnusablePhotoError as unusable:
+        return {"estimate_status": unusable.status, "estimate_reason": unusable.reason}, None
+    return {"estimate_status": ESTIMATED, **asdict(photo_traits(face))}, face.pixels
 
 
-def _by_age_band(errors: Floats, is_inside: NDArray[np.bool_], ages: NDArray[np.int64]) -> Iterator[BandMetrics]:
-    for band, (youngest, oldest) in AGE_BANDS.items():
-        rows = (ages >= youngest) & (ages <= oldest)
-        if rows.any():
-            yield BandMetrics(
-                age_band=band,
-                photo_count=int(rows.sum()),
-                mae=float(np.abs(errors[rows]).mean()),
-                bias=float(errors[rows].mean()),
-                interval_coverage=float(is_inside[rows].mean()),
-            )
+def _check_usable(estimated: pd.DataFrame, predictions: pd.DataFrame, images: Path) -> None:
+    if estimated.empty:
+        first = predictions.iloc[0]
+        raise ModelInputError(
+            f"none of the {len(predictions)} photos below '{images}' can be used (first '{first['file_name']}': "
+            f"{first['estimate_reason']}): name the folder that their file names start from"
+        )
+    if (estimated["age_conflict"] != 0).all():
+        raise ModelInputError(
+            f"each of the {len(estimated)} photos has a near duplicate with another age: correct the labels or their "
+            "column 'age_conflict'"
+        )
 
 
-def _tables(evaluation: dict[str, Any]) -> Iterator[Table]:
-    kinds = {"without conflicts": evaluation, "all rows": evaluation["with_conflicting_labels"]}
-    kinds["mirrored too"] = evaluation["with_mirroring"]
+def _photo_counts(predictions: pd.DataFrame) -> Figures:
+    statuses = predictions["estimate_status"].value_counts()
+    return {
+        "listed_count": len(predictions),
+        "estimated_count": int(statuses.get(ESTIMATED, 0)),
+        "without_estimate": {str(status): int(count) for status, count in statuses.items() if status != ESTIMATED},
+    }
+
+
+def _note_estimates(predictions: pd.DataFrame, judged: JudgedAges) -> None:
+    """Add the estimates to the rows that have one; the others stay empty."""
+    columns: dict[str, NDArray[np.float64]] = {
+        "estimated_age_years": judged.estimated,
+        "age_interval_low_years": judged.low,
+        "age_interval_high_years": judged.high,
+        **{f"under_{age}_probability": probability_under(judged.distribution, age) for age in RELIABILITY_AGES_YEARS},
+    }
+    is_estimated = predictions["estimate_status"] == ESTIMATED
+    for name, values in columns.items():
+        predictions.loc[is_estimated, name] = values
+
+
+def terminal_tables(figures: Figures) -> Iterator[Table | str]:
+    """Yield what a person wants to see at once: the headline figures, and the errors by true age."""
+    kinds = {"without conflicts": figures, "all rows": figures["with_conflicting_labels"]}
+    kinds["mirrored too"] = figures["with_mirroring"]
     table = Table("rows", "photos", "MAE", "95 %", "bias", "within 5", "coverage", "width", "ECE under 18")
     for name, row in kinds.items():
-        table.add_row(
-            name,
-            str(row["photo_count"]),
-            f"{row['mae']:.2f}",
-            "{:.2f}-{:.2f}".format(*row["mae_interval_95"]),
-            f"{row['bias']:+.2f}",
-            f"{row['within_5_years_share']:.1%}",
-            f"{row['interval_coverage']:.1%}",
-            f"{row['interval_width_years']:.1f}",
-            f"{row['under_18_calibration_error']:.3f}",
-        )
+        table.add_row(name, *_cells(row), f"{row['under_18_calibration_error']:.3f}")
     yield table
-    bands = Table("true age", "photos", "MAE", "bias", "coverage")
-    for row in evaluation["by_age_band"]:
-        bands.add_row(
-            row["age_band"],
-            str(row["photo_count"]),
-            f"{row['mae']:.2f}",
-            f"{row['bias']:+.2f}",
-            f"{row['interval_coverage']:.1%}",
-        )
+    bands = Table("true age", "photos", "MAE", "95 %", "bias", "within 5", "coverage", "width")
+    for row in figures["by_age_band"]:
+        bands.add_row(row["age_band"], *_cells(row))
     yield bands
+    if "baseline" in figures:
+        yield comparison_sentence(figures["baseline"])
+    for status, count in figures["photos"]["without_estimate"].items():
+        yield f"no estimate for {count} of {figures['photos']['listed_count']} photos: {status}"
 
 
-def main() -> None:
-    """Evaluate as the command line says."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--labels", type=Path, required=True, help="CSV with file_name,real_age[,split,age_conflict]")
-    parser.add_argument("--images", type=Path, required=True, help="folder of the photos")
-    parser.add_argument("--split", default="test", choices=["train", "valid", "test"])
-    parser.add_argument("--version", default=MODEL_VERSIONS[-1], choices=MODEL_VERSIONS)
-    parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
-    arguments = parser.parse_args()
-    faces = read_face_labels(arguments.labels)
-    split_faces = faces[faces["split"] == arguments.split]
-    evaluation = {
-        "split": arguments.split,
-        **evaluate(AgeEstimator.load(arguments.version), split_faces, arguments.images),
-    }
-    arguments.out.write_text(json.dumps({"mae": evaluation["mae"], **evaluation}, indent=1) + "\n")
-    Console().print(*_tables(evaluation), f"written to {arguments.out}")
-
-
-if __name__ == "__main__":
-    main()
+def _cells(row: Figures) -> list[str]:
+    return [
+        str(row["photo_count"]),
+        f"{row['mae']:.2f}",
+        "{:.2f}–{:.2f}".format(*row["mae_interval_95"]),
+        f"{row['bias']:+.2f}",
+        f"{row['within_5_years_share']:.1%}",
+        f"{row['interval_coverage']:.1%}",
+        f"{row['interval_width_years']:.1f}",
+    ]
