@@ -6,7 +6,7 @@ SHELL := bash
 PIP := .venv/bin/python -m pip install --disable-pip-version-check --no-deps
 QUIET := $(if $(MAKE_TERMERR),,--quiet)
 
-.PHONY: help setup demo test lint lock readme clean
+.PHONY: help setup demo test lint lock readme card clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 14
@@ -27,6 +27,9 @@ lint: setup ## ruff, mypy and import-linter
 
 readme: setup ## render README's settings and data dictionary from the code
 	.venv/bin/python -m jobs.readme
+
+card: setup ## render models/README.md from the figures of the newest model version
+	.venv/bin/python -m models.model_card
 
 lock: setup ## resolve the dependencies of pyproject.toml anew
 	.venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --all-extras --generate-hashes \
