@@ -190,6 +190,8 @@ def _share(name: str, happened: Rows, people: Rows, bootstrap: GroupBootstrap) -
     if not people.any():
         return {name: None, f"{name}_interval_95": None}
     (interval,) = bootstrap.mean_intervals(happened[:, None].astype("float64"), people)
+    if interval[0] == interval[1]:  # all or nobody: samples of these people cannot show that others differ
+        interval = wilson_interval(int(happened[people].sum()), int(people.sum()))
     return {name: float(happened[people].mean()), f"{name}_interval_95": interval}
 
 

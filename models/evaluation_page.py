@@ -97,15 +97,8 @@ def _headline(figures: Figures) -> Section:
         "all rows": figures["with_conflicting_labels"],
         "mirror image averaged in, without conflicting labels": figures["with_mirroring"],
     }
-    rows = [
-        [
-            name,
-            *_error_cells(row),
-            _with_range(row, "under_18_calibration_error", ".3f"),
-        ]
-        for name, row in kinds.items()
-    ]
-    return Section("Errors at a glance", tables=[PageTable(["rows", *ERROR_HEADINGS, "calibration under 18"], rows)])
+    rows = [[name, *_error_cells(row)] for name, row in kinds.items()]
+    return Section("Errors at a glance", tables=[PageTable(["rows", *ERROR_HEADINGS], rows)])
 
 
 def _comparison(comparison: Figures) -> Section:

@@ -89,6 +89,11 @@ def test_challenge_25_counts_minors_who_pass_and_adults_who_are_asked():
     assert challenge_figures(judged([30], [30]), each_alone(1))["false_positive_rate"] is None
 
 
+def test_a_share_of_none_of_few_people_is_not_surely_none():
+    found = challenge_figures(judged([20, 20], [17, 17]), each_alone(2))
+    assert (found["false_positive_rate"], found["false_positive_rate_interval_95"]) == (0.0, wilson_interval(0, 2))
+
+
 def test_confusion_counts_true_by_estimated_age_group():
     counts = np.array(confusion(judged([17, 18, 24, 66], [18, 18, 30, 64]))["counts"])
     assert {(int(row), int(column)): int(counts[row, column]) for row, column in np.argwhere(counts)} == {
