@@ -1,6 +1,6 @@
 """age_estimator: photos ► one age estimate, or the reason why there is none, per photo.
 
-Decoding and the network are two steps, so that a caller may decode in threads while the network runs:
+Finding the face and the network are two steps, so that a caller may find faces in threads while the network runs:
 
     estimator = AgeEstimator.load("age_resnet50-1")
     estimates = estimator.estimate([photo.read_bytes() for photo in photos])
@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +20,10 @@ from numpy.typing import NDArray
 
 from models.age_distribution import YEARS_OF_AGE, Floats, age_interval_years, expected_age_years, probabilities
 from models.age_resnet50 import build_age_resnet50, load_weights, read_weights
+from models.face_finding import FaceFinder
+from models.face_photo import FacePhoto, UnusableFaceError, read_crop, read_face
 from models.model_manifest import ModelManifest, read_manifest
-from models.photo_preprocessing import (
-    DEFAULT_LIMITS,
-    PhotoLimits,
-    Pixels,
-    UnusablePhotoError,
-    decode_photo,
-    to_network_input,
-)
+from models.photo_preprocessing import DEFAULT_LIMITS, PhotoLimits, Pixels, UnusablePhotoError
 from models.weights import WEIGHTS_FOLDER, model_files
 
 ESTIMATED = "estimated"
@@ -50,6 +45,10 @@ class AgeEstimate:
     """The interval holds the true age of 9 of 10 people like those of split `valid`."""
     age_distribution: list[float] | None = None
     """Calibrated probability of each year of age 0–100; `age_distribution.summarise` takes it further."""
+    face_count: int | None = None
+    """Faces in the photo; the estimate is of the largest and nearest to the middle. None for a photo not searched."""
+    face_side_pixels: int | None = None
+    """Side of the square around that face, in pixels of the photo as it was taken."""
 
 
 class AgeEstimator:
@@ -60,13 +59,16 @@ class AgeEstimator:
         version: str,
         manifest: ModelManifest,
         network: Network,
+        finder: FaceFinder | None,
         batch_size: int,
         limits: PhotoLimits = DEFAULT_LIMITS,
     ) -> None:
+        """Without a `finder` each photo is taken for a tight crop of one face."""
         self.version = version
         self.manifest = manifest
         self.batch_size = batch_size
         self._network = network
+        self._finder = finder
         self._limits = limits
 
     @classmethod
@@ -80,32 +82,43 @@ class AgeEstimator:
     ) -> AgeEstimator:
         """Start TensorFlow (10–16 s in a fresh process) and load a verified version.
 
-        `threads` bounds TensorFlow's threads; None lets it take every core.
+        `threads` bounds the threads of TensorFlow and of the face finder; None lets them take every core.
         Raises WeightsError when the version is unknown or one of its files is missing or altered.
         """
         manifest = read_manifest(version, folder)
         weights = model_files(version, folder).weights
         network = _load_network(weights, manifest.image_size, batch_size, threads)
-        return cls(version, manifest, network, batch_size, limits)
+        return cls(version, manifest, network, FaceFinder.load(threads), batch_size, limits)
 
-    def decode(self, photo: bytes) -> Pixels:
-        """Turn photo bytes into (side, side, 3) pixels as the network takes them; safe to call from threads.
+    def read_face(self, photo: bytes) -> FacePhoto:
+        """Find the face and cut the square that the network takes; safe to call from threads.
 
         Raises UnusablePhotoError.
         """
         side = self.manifest.image_size
-        return to_network_input(decode_photo(photo, side, self._limits), side)
+        return (
+            read_face(photo, self._finder, side, self._limits) if self._finder else read_crop(photo, side, self._limits)
+        )
+
+    def decode(self, photo: bytes) -> Pixels:
+        """Return only the (side, side, 3) pixels of `read_face`, as `estimate_pixels` takes them.
+
+        Raises UnusablePhotoError.
+        """
+        return self.read_face(photo).pixels
 
     def estimate(self, photos: Sequence[bytes | UnusablePhotoError]) -> list[AgeEstimate]:
         """Return one estimate, or reason why there is none, per photo, in their order."""
-        return self.estimate_decoded([self._try_decode(photo) for photo in photos])
+        return self.estimate_faces([self._try_read_face(photo) for photo in photos])
 
-    def estimate_decoded(self, photos: Sequence[Pixels | UnusablePhotoError]) -> list[AgeEstimate]:
-        """Return one estimate, or reason why there is none, per result of `decode`, in their order."""
-        pixels = [photo for photo in photos if not isinstance(photo, UnusablePhotoError)]
+    def estimate_faces(self, photos: Sequence[FacePhoto | UnusablePhotoError]) -> list[AgeEstimate]:
+        """Return one estimate, or reason why there is none, per result of `read_face`, in their order."""
+        pixels = [photo.pixels for photo in photos if isinstance(photo, FacePhoto)]
         estimates = iter(self._estimates(self.estimate_pixels(np.stack(pixels)))) if pixels else iter(())
         return [
-            AgeEstimate(photo.status, photo.reason) if isinstance(photo, UnusablePhotoError) else next(estimates)
+            replace(next(estimates), face_count=photo.face_count, face_side_pixels=photo.face_side_pixels)
+            if isinstance(photo, FacePhoto)
+            else _without_estimate(photo)
             for photo in photos
         ]
 
@@ -123,11 +136,11 @@ class AgeEstimator:
         padding = np.zeros((self.batch_size - len(pixels), *pixels.shape[1:]), dtype="uint8")
         return self._network(np.concatenate([pixels, padding]))[: len(pixels)]
 
-    def _try_decode(self, photo: bytes | UnusablePhotoError) -> Pixels | UnusablePhotoError:
+    def _try_read_face(self, photo: bytes | UnusablePhotoError) -> FacePhoto | UnusablePhotoError:
         if isinstance(photo, UnusablePhotoError):
             return photo
         try:
-            return self.decode(photo)
+            return self.read_face(photo)
         except UnusablePhotoError as unusable:
             return unusable
 
@@ -138,6 +151,13 @@ class AgeEstimator:
             AgeEstimate(ESTIMATED, None, float(years[row]), float(low[row]), float(high[row]), distribution.tolist())
             for row, distribution in enumerate(distributions)
         ]
+
+
+def _without_estimate(unusable: UnusablePhotoError) -> AgeEstimate:
+    estimate = AgeEstimate(unusable.status, unusable.reason)
+    if isinstance(unusable, UnusableFaceError):
+        return replace(estimate, face_count=unusable.face_count, face_side_pixels=unusable.face_side_pixels)
+    return estimate
 
 
 def _load_network(weights: Path, image_size: int, batch_size: int, threads: int | None) -> Network:

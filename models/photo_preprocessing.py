@@ -22,6 +22,7 @@ SIGNATURES = {"JPEG": b"\xff\xd8\xff", "PNG": b"\x89PNG"}
 SMALLEST_SIDE_PIXELS = 32
 EXIF_ORIENTATION = 0x0112
 UPRIGHT = 1
+LYING = (5, 6, 7, 8)
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,16 @@ def decode_photo(photo: bytes, min_side_pixels: int, limits: PhotoLimits = DEFAU
         return _decode_jpeg(photo, image, min_side_pixels)
     except Exception as error:
         raise UnusablePhotoError("truncated", f"the {image.format} ends early or is damaged: {error}") from error
+
+
+def photo_size(photo: bytes) -> tuple[int, int]:
+    """Return the width and height of a JPEG or PNG, held upright, from its header.
+
+    Raises UnusablePhotoError with the status truncated or not_an_image.
+    """
+    image = _open(photo)
+    is_lying = image.getexif().get(EXIF_ORIENTATION, UPRIGHT) in LYING
+    return (image.height, image.width) if is_lying else image.size
 
 
 def to_network_input(pixels: Pixels, image_size: int) -> Pixels:

@@ -1,6 +1,7 @@
-"""Photos made on the spot, and one start of TensorFlow for all tests of the model."""
+"""Photos made on the spot, and one start of TensorFlow and of the face finder for all tests of the model."""
 
 import io
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -8,8 +9,10 @@ import pytest
 from PIL import Image
 
 from models.age_estimator import AgeEstimator
-from models.photo_preprocessing import EXIF_ORIENTATION
-from models.weights import MODEL_VERSIONS
+from models.face_finding import FaceFinder
+from models.photo_preprocessing import EXIF_ORIENTATION, Pixels
+from models.synthetic_faces import SyntheticFaces
+from models.weights import MODEL_VERSIONS, weights_path
 
 
 def photo_bytes(image: Image.Image, kind: str = "JPEG", **options: Any) -> bytes:
@@ -28,6 +31,21 @@ def smooth_photo(width: int, height: int, seed: int = 0) -> Image.Image:
     """Return soft coloured blots: as large and as compressible as a photo, of nobody."""
     blots = np.random.default_rng(seed).integers(0, 256, (5, 6, 3), dtype="uint8")
     return Image.fromarray(blots).resize((width, height), Image.Resampling.BICUBIC)
+
+
+def synthetic_face(person: int, age_years: int = 35) -> Pixels:
+    """Return a tight crop of a face of nobody, of 112 pixels a side."""
+    return _synthetic_faces().sample(age_years, np.random.default_rng(person))
+
+
+@cache
+def _synthetic_faces() -> SyntheticFaces:
+    return SyntheticFaces.load(weights_path("synthetic_faces-2"))
+
+
+@pytest.fixture(scope="session")
+def finder() -> FaceFinder:
+    return FaceFinder.load(threads=1)
 
 
 @pytest.fixture(scope="session")

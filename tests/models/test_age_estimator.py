@@ -2,7 +2,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import photo_bytes, smooth_photo
+from conftest import photo_bytes, smooth_photo, synthetic_face
+from PIL import Image
 
 from models.age_estimator import AgeEstimate, AgeEstimator
 from models.model_manifest import ModelManifest, TrainingFacts
@@ -27,7 +28,7 @@ class BrightnessNetwork:
 
 def brightness_estimator(batch_size: int = 4) -> tuple[AgeEstimator, BrightnessNetwork]:
     network = BrightnessNetwork()
-    return AgeEstimator("brightness-1", MANIFEST, network, batch_size), network
+    return AgeEstimator("brightness-1", MANIFEST, network, None, batch_size), network
 
 
 def grey_photo(brightness: int) -> bytes:
@@ -87,18 +88,29 @@ def test_an_estimate_has_its_interval_and_its_distribution():
 
 
 def test_the_limits_of_the_caller_hold():
-    estimator = AgeEstimator("brightness-1", MANIFEST, BrightnessNetwork(), 4, PhotoLimits(max_bytes=10))
+    estimator = AgeEstimator("brightness-1", MANIFEST, BrightnessNetwork(), None, 4, PhotoLimits(max_bytes=10))
     (estimate,) = estimator.estimate([grey_photo(30)])
     assert estimate == AgeEstimate("too_large", f"{len(grey_photo(30))} bytes, the limit is 10")
 
 
 def test_the_committed_network_gives_the_same_estimate_alone_and_in_company(estimator):
-    photos = [photo_bytes(smooth_photo(200, 200, seed)) for seed in range(5)]
+    photos = [photo_bytes(Image.fromarray(synthetic_face(person))) for person in range(5)]
     together = estimator.estimate(photos)
     alone = [estimate for photo in photos for estimate in estimator.estimate([photo])]
     assert [len(estimate.age_distribution) for estimate in together] == [101] * 5
+    assert [estimate.face_count for estimate in together] == [1] * 5
     for one, other in zip(together, alone, strict=True):
         assert one.age_distribution == pytest.approx(other.age_distribution, abs=1e-5)
+
+
+def test_a_photo_without_a_face_is_told_from_one_that_was_not_searched(finder):
+    estimator = AgeEstimator("brightness-1", MANIFEST, BrightnessNetwork(), finder, 4)
+    face, no_face, broken = estimator.estimate(
+        [photo_bytes(Image.fromarray(synthetic_face(0))), photo_bytes(smooth_photo(200, 200)), b"hello"]
+    )
+    assert (face.estimate_status, face.face_count, face.face_side_pixels) == ("estimated", 1, 112)
+    assert (no_face.estimate_status, no_face.face_count, no_face.face_side_pixels) == ("no_face", 0, None)
+    assert (broken.estimate_status, broken.face_count, broken.face_side_pixels) == ("not_an_image", None, None)
 
 
 def test_an_altered_version_is_refused_before_tensorflow_starts(tmp_path: Path):

@@ -1,0 +1,77 @@
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from conftest import synthetic_face
+from PIL import Image
+
+from models.face_finding import SHAPES, Face, FaceFinder, _shape_for, prominence
+from models.face_scenes import draw_scene
+from models.weights import WeightsError
+
+
+def scene_with(*faces: tuple[int, int, int], seed: int = 1, size: tuple[int, int] = (1280, 720)) -> np.ndarray:
+    """Return a drawn shop, or a part of it, with synthetic faces at (left, top, side)."""
+    scene = Image.fromarray(draw_scene(np.random.default_rng(seed))).resize(size)
+    for person, (left, top, side) in enumerate(faces):
+        scene.paste(Image.fromarray(synthetic_face(person)).resize((side, side)), (left, top))
+    return np.asarray(scene)
+
+
+def is_within(face: Face, left: int, top: int, side: int) -> bool:
+    x, y = face.middle
+    return abs(x - left - side / 2) < side / 5 and abs(y - top - side / 2) < side / 5 and 0.6 < face.side / side < 1.2
+
+
+@pytest.mark.parametrize("place", [(800, 300, 90), (100, 420, 220), (500, 60, 400)])
+def test_a_face_in_a_camera_photo_is_found_where_it_is(finder: FaceFinder, place):
+    (face,) = finder.find(scene_with(place))
+    assert is_within(face, *place)
+
+
+@pytest.mark.parametrize("size", [(1280, 720), (720, 1280), (900, 900), (200, 200)])
+def test_a_face_is_found_in_a_photo_of_any_shape(finder: FaceFinder, size):
+    side = min(size) // 2
+    place = (size[0] // 4, size[1] // 4, side)
+    (face,) = finder.find(scene_with(place, size=size))
+    assert is_within(face, *place)
+
+
+def test_of_several_faces_the_most_prominent_comes_first_and_each_comes_once(finder: FaceFinder):
+    places = [(40, 40, 160), (560, 250, 200), (1000, 480, 160)]
+    faces = finder.find(scene_with(*places))
+    assert len(faces) == 3
+    assert is_within(faces[0], *places[1])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_shelves_and_walls_have_no_face(finder: FaceFinder, seed):
+    assert finder.find(draw_scene(np.random.default_rng(seed))) == []
+
+
+@pytest.mark.parametrize("grey", [0, 128, 255])
+def test_a_photo_of_one_colour_has_no_face(finder: FaceFinder, grey):
+    assert finder.find(np.full((240, 320, 3), grey, dtype="uint8")) == []
+
+
+def test_threads_find_what_one_after_the_other_finds(finder: FaceFinder):
+    photos = [scene_with((100 * k, 50 * k, 150 + 20 * k), seed=k) for k in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(finder.find, photos)) == [finder.find(photo) for photo in photos]
+
+
+def test_the_larger_face_wins_and_of_two_alike_the_one_nearer_to_the_middle():
+    large, middle, corner = Face(0, 0, 300, 300, 0.9), Face(600, 320, 680, 400, 0.9), Face(0, 0, 80, 80, 0.9)
+    ranked = sorted([corner, middle, large], key=lambda face: -prominence(face, 1280, 720))
+    assert ranked == [large, middle, corner]
+
+
+def test_a_photo_is_searched_in_the_shape_that_shows_it_largest():
+    assert [_shape_for(*size) for size in [(1920, 1080), (1080, 1920), (800, 800), (200, 200)]] == [*SHAPES, (256, 256)]
+
+
+def test_an_altered_finder_is_refused(tmp_path):
+    (tmp_path / "centerface").mkdir()
+    (tmp_path / "centerface" / "centerface.onnx").write_bytes(b"not the network")
+    with pytest.raises(WeightsError, match=r"centerface\.onnx' was altered"):
+        FaceFinder.load(folder=tmp_path)
