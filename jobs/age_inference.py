@@ -31,7 +31,8 @@ FETCH_THREADS = 8
 BATCH_SIZE = 32
 ESTIMATE_TYPE = (
     "estimate_status string, estimate_reason string, estimated_age_years double, estimated_age_low_years double, "
-    "estimated_age_high_years double, under_18_probability double, age_distribution array<float>, content_sha256 string"
+    "estimated_age_high_years double, under_18_probability double, age_distribution array<float>, face_count bigint, "
+    "face_side_pixels bigint, content_sha256 string"
 )
 SUMMARY_TYPE = (
     "estimated_age_years double, estimated_age_low_years double, estimated_age_high_years double, "
@@ -76,14 +77,15 @@ def _udf(function: Callable[..., Any], returned_type: str) -> Callable[..., Colu
 
 
 def check_model(settings: Settings) -> None:
-    """Check that the model's files are there and unaltered, before any photo is fetched; starts no network.
+    """Check that the model's and the face finder's files are there and unaltered, before any photo is fetched.
 
     Raises InputError naming the file or version and the way out.
     """
-    from models.weights import WeightsError, model_files
+    from models.weights import WeightsError, finder_path, model_files
 
     try:
         model_files(settings.model_version)
+        finder_path()
     except WeightsError as error:
         raise InputError(str(error)) from None
 
@@ -102,8 +104,8 @@ def estimate_photo_files(paths: list[Path], settings: Settings) -> Iterator[dict
 class Decoded:
     """A photo ready for the network, or why it is not; and the hash of its bytes."""
 
-    def __init__(self, pixels_or_problem: Any, content_sha256: str | None) -> None:
-        self.pixels_or_problem = pixels_or_problem
+    def __init__(self, face_or_problem: Any, content_sha256: str | None) -> None:
+        self.face_or_problem = face_or_problem
         self.content_sha256 = content_sha256
 
 
@@ -150,13 +152,13 @@ def _decoded(estimator: AgeEstimator, read: Callable[[], bytes], name: str) -> D
         return Decoded(UnusablePhotoError("unreadable_object", f"photo '{name}' cannot be read: {error}"), None)
     content_sha256 = hashlib.sha256(content).hexdigest()
     try:
-        return Decoded(estimator.decode(content), content_sha256)
+        return Decoded(estimator.read_face(content), content_sha256)
     except UnusablePhotoError as unusable:
         return Decoded(unusable, content_sha256)
 
 
 def _estimate_rows(estimator: AgeEstimator, decoded: list[Decoded]) -> list[dict[str, object]]:
-    estimates = estimator.estimate_decoded([photo.pixels_or_problem for photo in decoded])
+    estimates = estimator.estimate_faces([photo.face_or_problem for photo in decoded])
     return [
         _estimate_row(estimate) | {"content_sha256": photo.content_sha256}
         for estimate, photo in zip(estimates, decoded, strict=True)

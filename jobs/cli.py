@@ -69,7 +69,9 @@ def night(business_date: BusinessDate, landing_uri: LandingUri = None, warehouse
 
 
 @app.command()
-def estimate(photos: Annotated[list[Path], typer.Argument(help="JPEG or PNG files, each of one face")]) -> None:
+def estimate(
+    photos: Annotated[list[Path], typer.Argument(help="JPEG or PNG files, from a camera or cut to a face")],
+) -> None:
     """Estimate the age in each photo: one JSON line per photo, also for one that cannot be used.
 
     Example: checkout-ages estimate face.jpg other.png

@@ -93,11 +93,14 @@ PHOTO_AGE_ESTIMATES = Table(
             "estimate_status",
             TEXT,
             "'estimated', or the kind of reason why not: unreadable_key, missing, empty, "
-            "too_large, too_many_pixels, too_small, not_an_image, truncated, unreadable_object",
+            "too_large, too_many_pixels, too_small, not_an_image, truncated, unreadable_object, no_face, "
+            "face_too_small, face_too_blurred",
         ),
         column("estimate_reason", TEXT, "why there is no estimate, in words, else null"),
         *ESTIMATE_COLUMNS,
         column("age_distribution", DISTRIBUTION, "calibrated probability of each year of age, 0 to 100"),
+        column("face_count", COUNT, "faces found; the estimate is of the largest and nearest to the middle; else null"),
+        column("face_side_pixels", COUNT, "side of the square around that face in the photo as taken, else null"),
         column("content_sha256", TEXT, "hash of the photo's bytes, else null"),
         MODEL_VERSION,
         RUN_ID,
