@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from models.age_distribution import Floats, expected_age_years, fit_interval_mass, fit_temperature, probabilities
 from models.age_resnet50 import build_network, load_weights, read_weights, years_as_logits
+from models.face_finding import FaceFinder
 from models.face_labels import ages_years
+from models.face_photo import read_face
 from models.model_manifest import ModelManifest, TrainingFacts, write_manifest
-from models.photo_preprocessing import decode_photo, to_network_input
 from models.weights import file_sha256
 
 BATCH_SIZE = 32
@@ -78,5 +79,6 @@ def _mae_years(distribution: Floats, ages: NDArray[np.int64]) -> float:
 
 
 def _pixels(images: Path, file_names: Sequence[str], image_size: int) -> NDArray[np.float32]:
-    photos = [decode_photo((images / file_name).read_bytes(), image_size) for file_name in file_names]
-    return np.stack([to_network_input(photo, image_size) for photo in photos]).astype("float32")
+    finder = FaceFinder.load()
+    photos = [read_face((images / file_name).read_bytes(), finder, image_size) for file_name in file_names]
+    return np.stack([photo.pixels for photo in photos]).astype("float32")

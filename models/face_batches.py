@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -10,9 +13,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from models.age_distribution import Floats
+from models.face_crop import cut_square
+from models.face_finding import FaceFinder
 from models.face_labels import ages_years
+from models.face_photo import read_face
 from models.photo_augmentation import NO_VARIATIONS, Augmentation, augment_photo
-from models.photo_preprocessing import SMALLEST_SIDE_PIXELS, Pixels, UnusablePhotoError, decode_photo
+from models.photo_preprocessing import Pixels, UnusablePhotoError, decode_photo
 
 THREADS = 2
 
@@ -32,8 +38,10 @@ class FaceBatches(keras.utils.PyDataset):  # type: ignore[misc]
         augmentation: Augmentation = NO_VARIATIONS,
         seed: int | None = None,
     ) -> None:
+        """Take `faces` with file_name, real_age and the square of `find_squares`."""
         super().__init__(workers=THREADS, max_queue_size=2 * THREADS)
         self._photos = [(images / name).read_bytes() for name in faces["file_name"]]
+        self._squares = list(faces["square"])
         self._ages = ages_years(faces)
         weights = np.ones(len(faces)) if weights_by_age is None else weights_by_age[self._ages]
         self._weights = weights.astype("float32")
@@ -59,21 +67,30 @@ class FaceBatches(keras.utils.PyDataset):  # type: ignore[misc]
             self._order = np.random.default_rng((self._seed, epoch)).permutation(len(self._photos))
 
     def _face(self, row: int) -> Pixels:
-        pixels = decode_photo(self._photos[row], self._side)
+        square = self._squares[row]
+        photo = decode_photo(self._photos[row], int(np.ceil(self._side / square.side)))
+        face = cut_square(photo, square, round(square.side * min(photo.shape[:2])))
         random = np.random.default_rng((self._seed or 0, self._epoch, row))
-        return augment_photo(pixels, self._side, random, self._augmentation)
+        return augment_photo(face, self._side, random, self._augmentation)
 
 
-def photo_problems(faces: pd.DataFrame, images: Path) -> pd.Series:
-    """Return, by row of `faces`, why its photo cannot be used, or null."""
-    return pd.Series([_photo_problem(images / name) for name in faces["file_name"]], index=faces.index, dtype=object)
+def find_squares(faces: pd.DataFrame, images: Path, image_size: int) -> pd.DataFrame:
+    """Return `faces` with the `square` around each face, as inference cuts it, or the `problem` why there is none."""
+    finder = FaceFinder.load()
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        paths = [images / name for name in faces["file_name"]]
+        found = list(pool.map(partial(_square, finder=finder, image_size=image_size), paths))
+    problems = [result if isinstance(result, str) else None for result in found]
+    squares = [None if isinstance(result, str) else result for result in found]
+    return faces.assign(
+        square=pd.Series(squares, faces.index, object), problem=pd.Series(problems, faces.index, object)
+    )
 
 
-def _photo_problem(path: Path) -> str | None:
+def _square(path: Path, finder: FaceFinder, image_size: int) -> object:
     try:
-        decode_photo(path.read_bytes(), SMALLEST_SIDE_PIXELS)
+        return read_face(path.read_bytes(), finder, image_size).square
     except OSError:
         return "the photo is not there or cannot be read"
     except UnusablePhotoError as unusable:
         return unusable.reason
-    return None

@@ -21,7 +21,7 @@ from models.age_losses import LOSSES, mae
 from models.age_resnet50 import build_network, load_weights, network_weights, read_weights, write_weights
 from models.calibrate_age_resnet50 import calibrate_version
 from models.errors import ModelInputError
-from models.face_batches import FaceBatches, photo_problems
+from models.face_batches import FaceBatches, find_squares
 from models.face_labels import ages_years
 from models.fast_torch_layers import use_torch_kernels
 from models.layerwise_adamw import LayerwiseAdamW
@@ -46,16 +46,17 @@ def train_version(
 ) -> None:
     """Train, calibrate and write a version to `out`; with `resume`, go on with what a killed run left there.
 
-    `faces` has file_name, real_age, split and age_conflict; near duplicates that contradict each other are left out.
+    `faces` has file_name, real_age, split and age_conflict. Near duplicates that contradict each other and photos
+    without a usable face are left out and listed with the reason in `left_out.csv`.
     Raises ModelInputError when a split is empty, or `out` holds a run and `resume` is not asked for.
     """
     if init is None:
         recipe = replace(recipe, rate_factors={})  # random layers must learn
-    problems = photo_problems(faces, images)
-    agreed_faces = faces[(faces["age_conflict"] == 0) & problems.isna()]
+    faces = find_squares(faces, images, recipe.image_size)
+    agreed_faces = faces[(faces["age_conflict"] == 0) & faces["problem"].isna()]
     _check(agreed_faces, out, recipe, resume)
     out.mkdir(parents=True, exist_ok=True)
-    _report_left_out(faces, problems, out / LEFT_OUT_FILE)
+    _report_left_out(faces, out / LEFT_OUT_FILE)
     facts = training_facts(agreed_faces, init, data, recipe)
     (out / "training.json").write_text(json.dumps(asdict(facts), indent=1))
     network = train(agreed_faces, images, init, out, recipe)
@@ -99,9 +100,11 @@ def training_facts(faces: pd.DataFrame, init: Path | None, data: str, recipe: Tr
     )
 
 
-def _report_left_out(faces: pd.DataFrame, problems: pd.Series, report: Path) -> None:
+def _report_left_out(faces: pd.DataFrame, report: Path) -> None:
     """Write every photo that trains nothing, with the reason, and say how many they are."""
-    reasons = problems.where(problems.notna() | (faces["age_conflict"] == 0), "near duplicates disagree on its age")
+    reasons = faces["problem"].where(
+        faces["problem"].notna() | (faces["age_conflict"] == 0), "near duplicates disagree on its age"
+    )
     left_out = faces[["file_name"]].assign(reason=reasons)[reasons.notna()]
     left_out.to_csv(report, index=False)
     print(f"{len(faces)} labelled photos, {len(left_out)} left out: reasons in {report}", flush=True)

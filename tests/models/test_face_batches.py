@@ -1,9 +1,11 @@
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import photo_bytes, smooth_photo
+from conftest import photo_bytes, smooth_photo, synthetic_face
+from PIL import Image
 
-from models.face_batches import FaceBatches, photo_problems
+from models.face_batches import FaceBatches, find_squares
+from models.face_crop import Square, middle_square
 from models.photo_augmentation import ALL_VARIATIONS
 
 
@@ -11,7 +13,10 @@ from models.photo_augmentation import ALL_VARIATIONS
 def faces(tmp_path):
     for row in range(10):
         (tmp_path / f"{row}.jpg").write_bytes(photo_bytes(smooth_photo(64, 64, row)))
-    return pd.DataFrame({"file_name": [f"{row}.jpg" for row in range(10)], "real_age": range(0, 100, 10)})
+    whole = [middle_square(64, 64)] * 10
+    return pd.DataFrame({"file_name": [f"{row}.jpg" for row in range(10)], "real_age": range(0, 100, 10)}).assign(
+        square=whole
+    )
 
 
 def varied(faces, images) -> FaceBatches:
@@ -48,12 +53,25 @@ def test_a_face_carries_the_weight_of_its_age(faces, tmp_path):
     assert weights == pytest.approx(ages.ravel() / 100)
 
 
-def test_photos_that_cannot_be_used_have_a_reason_each(faces, tmp_path):
-    (tmp_path / "1.jpg").unlink()
-    (tmp_path / "2.jpg").write_bytes(b"not a photo")
-    problems = photo_problems(faces, tmp_path)
-    assert problems[[1, 2]].tolist() == [
-        "the photo is not there or cannot be read",
+def test_the_square_of_a_face_is_what_training_sees_of_a_photo(faces, tmp_path):
+    left_half = np.zeros((64, 128, 3), dtype="uint8")
+    left_half[:, :64] = 255
+    (tmp_path / "0.png").write_bytes(photo_bytes(Image.fromarray(left_half), "PNG"))
+    of_the_left = pd.DataFrame({"file_name": ["0.png"], "real_age": [30], "square": [Square(0.0, 0.0, 1.0)]})
+    pixels, _, _ = FaceBatches(of_the_left, tmp_path, 40, batch_size=1)[0]
+    assert pixels.min() == 255
+
+
+def test_each_photo_has_the_square_of_its_face_or_a_reason(tmp_path):
+    (tmp_path / "face.jpg").write_bytes(photo_bytes(Image.fromarray(synthetic_face(1)), quality=95))
+    (tmp_path / "blots.jpg").write_bytes(photo_bytes(smooth_photo(300, 300)))
+    (tmp_path / "text.jpg").write_bytes(b"not a photo")
+    faces = pd.DataFrame({"file_name": ["face.jpg", "blots.jpg", "text.jpg", "gone.jpg"], "real_age": 30})
+    found = find_squares(faces, tmp_path, 64)
+    assert found["problem"].tolist() == [
+        None,
+        "no face was found in the 300 × 300 pixels",
         "the 11 bytes are neither JPEG nor PNG",
+        "the photo is not there or cannot be read",
     ]
-    assert problems.isna().sum() == 8
+    assert found["square"].tolist() == [middle_square(112, 112), None, None, None]

@@ -6,7 +6,8 @@ import time
 
 import pandas as pd
 import pytest
-from conftest import photo_bytes, smooth_photo
+from conftest import photo_bytes, synthetic_face
+from PIL import Image
 from typer.testing import CliRunner
 
 from models.cli import app
@@ -22,18 +23,22 @@ from models.cli import app
 app(sys.argv[1:])
 """
 PATIENCE_SECONDS = 240
+SPLITS = ["train", "train", "train", "train", "valid", "test"]
 
 
 @pytest.fixture
 def images(tmp_path):
-    """Twelve faces, eight to train, two each to watch and to test; the brighter the older."""
+    """Twelve faces of nobody, eight to train, two each to watch and to test."""
     folder = tmp_path / "images"
     folder.mkdir()
     rows = []
     for row in range(12):
-        photo = smooth_photo(64, 64, row).point(lambda value, row=row: value // 4 + 15 * row)
-        (folder / f"{row}.jpg").write_bytes(photo_bytes(photo))
-        rows.append((f"{row}.jpg", 8 * row, f"g{row}", ["train", "train", "train", "train", "valid", "test"][row % 6]))
+        age_years = 20 + 5 * row
+        photo = Image.fromarray(synthetic_face(row, age_years))
+        (folder / f"{row}.jpg").write_bytes(photo_bytes(photo, quality=95))
+        rows.append(
+            (f"{row}.jpg", age_years, f"g{row}", ["train", "train", "train", "train", "valid", "test"][row % 6])
+        )
     pd.DataFrame(rows, columns=["file_name", "real_age", "group", "split"]).to_csv(folder / "labels.csv", index=False)
     return folder
 
