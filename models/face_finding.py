@@ -84,9 +84,7 @@ class FaceFinder:
         request.infer([_network_input(pixels, shape, scale)])
         heatmap, sizes, offsets = (request.get_tensor(name).data[0] for name in (HEATMAP, SIZES, OFFSETS))
         boxes, scores = _boxes(heatmap[0], sizes, offsets, smallest_score)
-        faces = [
-            Face(*(boxes[row] / scale).tolist(), score=float(scores[row])) for row in _without_doubles(boxes, scores)
-        ]
+        faces = [Face(*(boxes[row] / scale).tolist(), float(scores[row])) for row in _without_doubles(boxes, scores)]
         return sorted(faces, key=lambda face: -prominence(face, width, height))
 
 

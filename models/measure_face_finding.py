@@ -62,7 +62,7 @@ def measure(
     estimator: AgeEstimator, faces: pd.DataFrame, images: Path, empty_count: int, progress: Callable[..., Any] = iter
 ) -> dict[str, Any]:
     """Return what is found of labelled tight crops pasted into scenes, and in scenes without a face."""
-    rows = pd.DataFrame([_in_scene(estimator, *face, images) for face in progress(_numbered(faces))])
+    rows = pd.DataFrame([_in_scene(estimator, images, number, face) for number, face in progress(_numbered(faces))])
     bands = pd.cut(rows["side_pixels"], SIDE_BANDS_PIXELS, right=False)
     empty = [_look(estimator, jpeg(draw_scene(_random(2, number)))) for number in progress(range(empty_count))]
     return {
@@ -111,7 +111,8 @@ def jpeg(pixels: Pixels) -> bytes:
     return file.getvalue()
 
 
-def _in_scene(estimator: AgeEstimator, number: int, file_name: str, age: float, images: Path) -> dict[str, Any]:
+def _in_scene(estimator: AgeEstimator, images: Path, number: int, labelled: tuple[str, float]) -> dict[str, Any]:
+    file_name, age = labelled
     crop = (images / file_name).read_bytes()
     random = _random(1, number)
     side = int(random.integers(SIDES_PIXELS[0], SIDES_PIXELS[1] + 1))
@@ -150,8 +151,8 @@ def _error(estimator: AgeEstimator, look: FacePhoto | UnusablePhotoError, age: f
     return float(expected_age_years(estimator.estimate_pixels(look.pixels[None]))[0] - age)
 
 
-def _numbered(faces: pd.DataFrame) -> list[tuple[int, str, float]]:
-    return list(zip(range(len(faces)), faces["file_name"], faces["real_age"], strict=True))
+def _numbered(faces: pd.DataFrame) -> list[tuple[int, tuple[str, float]]]:
+    return list(enumerate(zip(faces["file_name"], faces["real_age"], strict=True)))
 
 
 def _random(purpose: int, number: int) -> np.random.Generator:
