@@ -84,7 +84,7 @@ class FaceFinder:
         request.infer([_network_input(pixels, shape, scale)])
         heatmap, sizes, offsets = (request.get_tensor(name).data[0] for name in (HEATMAP, SIZES, OFFSETS))
         boxes, scores = _boxes(heatmap[0], sizes, offsets, smallest_score)
-        faces = [Face(*(boxes[row] / scale).tolist(), float(scores[row])) for row in _without_doubles(boxes, scores)]
+        faces = [_face(boxes[row] / scale, scores[row]) for row in _without_doubles(boxes, scores)]
         return sorted(faces, key=lambda face: -prominence(face, width, height))
 
 
@@ -135,6 +135,11 @@ def _boxes(
     y = (rows + offsets[0, rows, columns] + 0.5) * CELL_PIXELS
     boxes = np.stack([x - widths / 2, y - heights / 2, x + widths / 2, y + heights / 2], axis=1)
     return boxes, heatmap[rows, columns]
+
+
+def _face(box: Boxes, score: np.float32) -> Face:
+    left, top, right, bottom = box.tolist()
+    return Face(left, top, right, bottom, float(score))
 
 
 def _without_doubles(boxes: Boxes, scores: NDArray[np.float32]) -> list[int]:
