@@ -28,7 +28,7 @@ class Settings(BaseModel):
         description="photo key below photos/business_date=D/; fields store_id, till_id, taken_at, extension, "
         "and optionally transaction_id",
     )
-    model_version: str = Field("age_resnet50-1", description="which age model estimates")
+    model_version: str = Field("age_resnet50-2", description="which age model estimates")
     age_group_lower_bounds_years: tuple[int, ...] = Field(
         (0, 18, 25, 35, 45, 55, 65), description="first year of each age group"
     )

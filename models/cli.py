@@ -59,7 +59,7 @@ def train(
 
     Runs on PyTorch where it is installed (twice as fast on a CPU) or as KERAS_BACKEND says.
 
-    Example: checkout-ages train --images faces --init models/weights/age_resnet50-1/weights.npz --out run
+    Example: checkout-ages train --images faces --init models/weights/age_resnet50-2/weights.npz --out run
     """
     with explained():
         _choose_keras_backend()
