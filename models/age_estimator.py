@@ -124,12 +124,16 @@ class AgeEstimator:
 
     def estimate_pixels(self, pixels: NDArray[np.uint8]) -> Floats:
         """Return (n, 101) calibrated distributions over years of age for (n, side, side, 3) pixels."""
-        logits = [
-            self._padded_batch(pixels[at : at + self.batch_size]) for at in range(0, len(pixels), self.batch_size)
-        ]
-        if not logits:
+        if not len(pixels):
             return np.empty((0, YEARS_OF_AGE))
-        return probabilities(np.concatenate(logits), self.manifest.temperature)
+        logits = self._logits(pixels)
+        if self.manifest.mirrored:
+            logits = np.mean([logits, self._logits(pixels[:, :, ::-1])], axis=0, dtype=np.float32)
+        return probabilities(logits, self.manifest.temperature)
+
+    def _logits(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        starts = range(0, len(pixels), self.batch_size)
+        return np.concatenate([self._padded_batch(pixels[at : at + self.batch_size]) for at in starts])
 
     def _padded_batch(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Run up to `batch_size` photos; one fixed shape, because TensorFlow traces each new shape anew."""

@@ -44,28 +44,40 @@ def calibrate_version(folder: Path, faces: pd.DataFrame, images: Path, image_siz
     valid_faces = faces[faces["split"] == "valid"]
     network = build_network(facts.recipe["head"])
     load_weights(network, read_weights(folder / "weights.npz"))
-    calibrations = [_calibrate(network, valid_faces, images, image_size) for image_size in image_sizes]
+    mirrored = bool(facts.recipe.get("mirrored"))
+    calibrations = [_calibrate(network, valid_faces, images, image_size, mirrored) for image_size in image_sizes]
     for each in calibrations:
         print(f"{each.image_size} px: valid mae {each.mae_years:.2f}, temperature {each.temperature:.2f}", flush=True)
     best = min(calibrations, key=lambda calibration: calibration.mae_years)
     manifest = ModelManifest(
-        best.image_size, best.temperature, best.interval_mass, facts, file_sha256(folder / "weights.npz")
+        best.image_size, best.temperature, best.interval_mass, facts, mirrored, file_sha256(folder / "weights.npz")
     )
     write_manifest(manifest, folder / "manifest.json")
     return manifest
 
 
-def predict_logits(network: keras.Model, faces: pd.DataFrame, images: Path, image_size: int) -> NDArray[np.float32]:
-    """Return (n, 101) logits, of the same pixels that inference sees, on any Keras backend."""
+def predict_logits(
+    network: keras.Model, faces: pd.DataFrame, images: Path, image_size: int, mirrored: bool
+) -> NDArray[np.float32]:
+    """Return (n, 101) logits, of the same pixels that inference sees, on any Keras backend.
+
+    With `mirrored` they are the means of those of each photo and its mirror image.
+    """
     file_names = list(faces["file_name"])
     batches = [file_names[at : at + BATCH_SIZE] for at in range(0, len(file_names), BATCH_SIZE)]
-    outputs = [network.predict_on_batch(_pixels(images, batch, image_size)) for batch in batches]
+    pixels = (_pixels(images, batch, image_size) for batch in batches)
+    outputs = [_output(network, batch, mirrored) for batch in pixels]
     return years_as_logits(np.concatenate(outputs).astype("float32"))
 
 
-def _calibrate(network: keras.Model, faces: pd.DataFrame, images: Path, image_size: int) -> Calibration:
+def _output(network: keras.Model, pixels: NDArray[np.float32], mirrored: bool) -> NDArray[np.float32]:
+    output: NDArray[np.float32] = network.predict_on_batch(pixels)
+    return (output + network.predict_on_batch(pixels[:, :, ::-1])) / 2 if mirrored else output
+
+
+def _calibrate(network: keras.Model, faces: pd.DataFrame, images: Path, image_size: int, mirrored: bool) -> Calibration:
     ages = ages_years(faces)
-    logits = predict_logits(network, faces, images, image_size)
+    logits = predict_logits(network, faces, images, image_size, mirrored)
     if network.output_shape[1] == 1:  # one number says nothing about how sure it is
         return Calibration(image_size, 1.0, 1.0, _mae_years(probabilities(logits), ages))
     temperature = fit_temperature(logits, ages)

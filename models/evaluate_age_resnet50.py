@@ -114,7 +114,8 @@ def evaluate_version(
 def evaluate(estimator: AgeEstimator, faces: pd.DataFrame, images: Path) -> Evaluation:
     """Judge the photos of `faces`: figures of rows without age conflict at the top, others below.
 
-    `with_mirroring` averages the distributions of a photo and its mirror image, at double the cost. A photo that
+    `with_mirroring` averages the distributions of a photo and its mirror image, where the version does not do that by
+    itself: what it would give, at double the cost. A photo that
     gives no estimate has its status and reason in `predictions` and is in no figure but the counts.
     Raises ModelInputError when no photo gives one, or when every one has an age conflict.
     """
@@ -133,8 +134,9 @@ def evaluate(estimator: AgeEstimator, faces: pd.DataFrame, images: Path) -> Eval
         "photos": _photo_counts(predictions),
         **_figures_for_whom(every.rows(agreed), estimated[agreed], bootstrap),
         "with_conflicting_labels": metrics(every, GroupBootstrap(estimated["group"].to_numpy("str"))),
-        "with_mirroring": metrics(both.rows(agreed), bootstrap),
     }
+    if not estimator.manifest.mirrored:
+        figures["with_mirroring"] = metrics(both.rows(agreed), bootstrap)
     _note_estimates(predictions, every)
     return Evaluation(figures, predictions, every.rows(agreed))
 
@@ -182,7 +184,8 @@ def _predict(estimator: AgeEstimator, faces: pd.DataFrame, images: Path) -> tupl
             chunk += [] if pixels is None else [pixels]
         if chunk:
             plain.append(estimator.estimate_pixels(np.stack(chunk)))
-            mirrored.append(estimator.estimate_pixels(np.stack(chunk)[:, :, ::-1]))
+            sees_both = estimator.manifest.mirrored
+            mirrored.append(plain[-1] if sees_both else estimator.estimate_pixels(np.stack(chunk)[:, :, ::-1]))
     predictions = pd.concat([faces, pd.DataFrame(rows, columns=LOOKED_AT_COLUMNS, index=faces.index)], axis=1)
     none = estimator.estimate_pixels(np.empty((0, 1, 1, 3), dtype=np.uint8))
     return predictions, np.concatenate([none, *plain]), np.concatenate([none, *mirrored])
@@ -239,7 +242,8 @@ def _note_estimates(predictions: pd.DataFrame, judged: JudgedAges) -> None:
 def terminal_tables(figures: Figures) -> Iterator[Table | str]:
     """Yield what a person wants to see at once: the headline figures, and the errors by true age."""
     kinds = {"without conflicts": figures, "all rows": figures["with_conflicting_labels"]}
-    kinds["mirrored too"] = figures["with_mirroring"]
+    if "with_mirroring" in figures:
+        kinds["mirrored too"] = figures["with_mirroring"]
     table = Table("rows", "photos", "MAE", "95 %", "bias", "within 5", "coverage", "width", "ECE under 18")
     for name, row in kinds.items():
         table.add_row(name, *_cells(row), f"{row['under_18_calibration_error']:.3f}")

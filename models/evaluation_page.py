@@ -92,11 +92,9 @@ def _sections(evaluation: Evaluation, images: Path) -> Iterator[Section]:
 
 
 def _headline(figures: Figures) -> Section:
-    kinds = {
-        "without conflicting labels": figures,
-        "all rows": figures["with_conflicting_labels"],
-        "mirror image averaged in, without conflicting labels": figures["with_mirroring"],
-    }
+    kinds = {"without conflicting labels": figures, "all rows": figures["with_conflicting_labels"]}
+    if "with_mirroring" in figures:
+        kinds["mirror image averaged in, without conflicting labels"] = figures["with_mirroring"]
     rows = [[name, *_error_cells(row)] for name, row in kinds.items()]
     return Section("Errors at a glance", tables=[PageTable(["rows", *ERROR_HEADINGS], rows)])
 

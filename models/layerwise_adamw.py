@@ -33,7 +33,8 @@ class LayerwiseAdamW(keras.optimizers.AdamW):  # type: ignore[misc]
             super().apply(grads, trainable_variables)
 
     def _rate_factor(self, variable: Any) -> float:
-        return next((rate for layer, rate in self._rate_factors.items() if variable.path.startswith(layer)), 1.0)
+        path = self._trainable_variables[self._get_variable_index(variable)].path
+        return next((rate for layer, rate in self._rate_factors.items() if path.startswith(layer)), 1.0)
 
     def _apply_fused(self, grads: Sequence[Any], variables: list[Any]) -> None:
         torch = import_module("torch")  # no dependency of ours: who trains on it installs it

@@ -35,6 +35,8 @@ class ModelManifest:
     interval_mass: float | list[float]
     """Probability mass of the central interval that holds 90 % of the true ages of split `valid`: one, or by age."""
     training: TrainingFacts
+    mirrored: bool = False
+    """Whether the network sees a photo twice, as it is and mirrored, and the mean of the logits counts."""
     weights_sha256: str | None = None
     """Sum of the weights that were calibrated; the first version has none and is pinned in `weights.py` alone."""
 

@@ -45,6 +45,8 @@ class TrainingRecipe:
     augmentation: Augmentation = ALL_VARIATIONS
     small_photo_share: float = 0.5
     """Share of the epochs that see photos of 6/7 of the size."""
+    mirrored: bool = True
+    """Whether the version averages the network's answers to a photo and its mirror image, at twice the cost."""
     seed: int = 2026
 
     def stages(self) -> list[tuple[int, int]]:
@@ -72,6 +74,7 @@ SEED_RECIPE = TrainingRecipe(
     audited_ages_weight=1.0,
     augmentation=NO_VARIATIONS,
     small_photo_share=0.0,
+    mirrored=False,
 )
 """The notebooks' own: average pooling, Dense(1, relu), Adam at its own rate, photos scaled to 0–1, no augmentation."""
 

@@ -15,7 +15,7 @@ WEIGHTS_FOLDER = Path(__file__).parent / "weights"
 PINNED_SHA256 = {
     "age_resnet50-1/manifest.json": "ba20357a232725077b326ce3099ece115faf79171c4003fc45de89315fcbb6f0",
     "age_resnet50-1/weights.npz": "9da4b935e6620d7a08898dd7382fdd5db1381ee2389a194eef096d205a5efeac",
-    "age_resnet50-2/manifest.json": "1fc75089c6ab7fc5f044ae8019071c030dee42cb3a1f57fb31424462c218fa8c",
+    "age_resnet50-2/manifest.json": "203791592f5057bd47c8f4a0e2e6cc6b9e8e23ccc33cddf336420b47a0cc4545",
     "age_resnet50-2/weights.npz": "fa7530fb9821587b5c7b269e83ce7ad7b7183a4486f98cbfc05b2c48b1b6f3d8",
     "centerface/centerface.onnx": "09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc",
     "synthetic_faces-2.npz": "4689521194ddb1b6d94bab6ae335ea56557fd60271a18f09de89e12815229304",

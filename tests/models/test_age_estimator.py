@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +78,18 @@ def test_the_network_sees_one_shape_only():
     estimator, network = brightness_estimator(batch_size=4)
     estimator.estimate([grey_photo(years) for years in range(9)])
     assert network.shapes == [(4, SIDE, SIDE, 3)] * 3
+
+
+def test_a_mirrored_version_takes_the_mean_of_what_it_says_to_both_sides():
+    def left_column(pixels: np.ndarray) -> np.ndarray:
+        return np.eye(101)[pixels[:, 0, 0, 0].astype(int)] * 40
+
+    half = np.zeros((1, SIDE, SIDE, 3), dtype="uint8")
+    half[:, :, : SIDE // 2], half[:, :, SIDE // 2 :] = 20, 60
+    estimator = AgeEstimator("left-1", replace(MANIFEST, mirrored=True), left_column, None, batch_size=2)
+    distribution = estimator.estimate_pixels(half)
+    assert distribution[0, [20, 60]].round(6).tolist() == [0.5, 0.5]
+    assert np.array_equal(estimator.estimate_pixels(half[:, :, ::-1]), distribution)
 
 
 def test_an_estimate_has_its_interval_and_its_distribution():

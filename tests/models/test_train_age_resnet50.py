@@ -93,7 +93,7 @@ def test_a_killed_training_goes_on_where_it_was_and_gives_a_version(images, tmp_
     ]
     manifest = parse_manifest(out / "manifest.json")
     assert manifest.weights_sha256 == file_sha256(out / "weights.npz")
-    assert (manifest.image_size, manifest.training.photo_count) == (32, 7)
+    assert (manifest.image_size, manifest.training.photo_count, manifest.mirrored) == (32, 7, True)
     assert manifest.interval_mass == [1.0] * 101
     assert (out / "learning_curves.png").read_bytes().startswith(b"\x89PNG")
 
