@@ -25,6 +25,12 @@ class LayerwiseAdamW(keras.optimizers.AdamW):  # type: ignore[misc]
         """Update one variable by its own learning rate."""
         super().update_step(gradient, variable, learning_rate * self._rate_factor(variable))
 
+    def _apply_weight_decay(self, variables: Sequence[Any]) -> None:
+        """Shrink each variable by its own learning rate times the decay."""
+        for variable in variables:
+            shrinkage = self.learning_rate * self._rate_factor(variable) * (self.weight_decay or 0.0)
+            variable.assign(variable * (1 - keras.ops.cast(shrinkage, variable.dtype)))
+
     def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> None:
         """Update all variables; on the torch backend in single kernels over all of them."""
         if keras.backend.backend() == "torch" and trainable_variables is not None:
