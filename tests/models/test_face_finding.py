@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -75,3 +77,23 @@ def test_an_altered_finder_is_refused(tmp_path):
     (tmp_path / "centerface" / "centerface.onnx").write_bytes(b"not the network")
     with pytest.raises(WeightsError, match=r"centerface\.onnx' was altered"):
         FaceFinder.load(folder=tmp_path)
+
+
+TOGETHER = """
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+import numpy as np
+from models.face_finding import FaceFinder
+
+finder = FaceFinder.load(threads=1)
+photos = [np.zeros(shape, dtype="uint8") for shape in [(90, 90, 3), (400, 300, 3), (300, 400, 3)] * 4]
+with ThreadPoolExecutor(len(photos)) as pool:
+    print(sum(len(faces) for faces in pool.map(finder.find, photos)))
+"""
+
+
+def test_the_first_photos_of_a_process_may_come_from_many_threads_at_once():
+    """OpenVINO sets itself up at its first array and waits for itself for ever when two threads bring the first."""
+    run = subprocess.run([sys.executable, "-c", TOGETHER], capture_output=True, text=True, check=True, timeout=120)
+    assert run.stdout.split() == ["0"]
