@@ -15,10 +15,10 @@ from models.face_finding import Face
 from models.photo_preprocessing import Pixels
 
 SQUARE_PER_FACE_SIDE = 1.10
-"""Side of the square over side of the face's box: the median of UTKFace split `train`."""
+"""Side of the square over side of the face's box: the median of 30 crops of UTKFace split `train`."""
 
 MIDDLE_BELOW_FACE_SIDES = 0.04
-"""How far the middle of the square lies below the middle of the face's box, in sides of the box: the median too."""
+"""How far the middle of the square lies below the middle of the face's box, in sides of the box: their median too."""
 
 LARGEST_ASPECT_OF_CROP = 1.15
 """A photo longer than this for its width was not cut to a face."""

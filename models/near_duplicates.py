@@ -34,7 +34,7 @@ def near_duplicate_groups(images: Path, file_names: Sequence[str]) -> NDArray[np
     """Return (n,) group numbers of the named photos below `images`: the same for near duplicates, and theirs alone.
 
     Near duplicates of near duplicates are in one group. A photo that is missing or cannot be decoded is a group of
-    its own. Takes about 3 ms a photo, most of it for decoding.
+    its own.
     """
     hashes = {row: bits for row, name in enumerate(file_names) if (bits := perceptual_hash(images / name)) is not None}
     groups = np.arange(len(file_names), dtype=np.int64)
