@@ -47,24 +47,28 @@ class WrittenFile(WriterCommitMessage):
 
 
 class ObjectStoreParquet(DataSource):
-    """Options: `uri`, `key` (the object), and for writing `table` and `attempts` (a folder for unfinished files)."""
+    """Options: `uri`, `key` (the object), `table`, and for writing `attempts` (a folder for unfinished files)."""
 
     @classmethod
     def name(cls) -> str:
         return FORMAT
 
     def reader(self, schema: StructType) -> DataSourceReader:
-        return _Reader(ObjectStore(self.options["uri"]), self.options["key"])
+        return _Reader(ObjectStore(self.options["uri"]), self.options["key"], self._table)
 
     def writer(self, schema: StructType, overwrite: bool) -> DataSourceArrowWriter:
-        table = next(table for table in tables.ALL_TABLES if table.name == self.options["table"])
-        return _Writer(ObjectStore(self.options["uri"]), self.options["key"], self.options["attempts"], table)
+        return _Writer(ObjectStore(self.options["uri"]), self.options["key"], self.options["attempts"], self._table)
+
+    @property
+    def _table(self) -> tables.Table:
+        return next(table for table in tables.ALL_TABLES if table.name == self.options["table"])
 
 
 class _Reader(DataSourceReader):
-    def __init__(self, store: ObjectStore, key: str) -> None:
+    def __init__(self, store: ObjectStore, key: str, table: tables.Table) -> None:
         self._store = store
         self._key = key
+        self._table = table
 
     def partitions(self) -> Sequence[RowGroup]:
         with self._store.reader(self._key) as stream:
@@ -75,7 +79,8 @@ class _Reader(DataSourceReader):
         if partition.index < 0:
             return
         with self._store.reader(partition.key) as stream:
-            yield from pq.ParquetFile(stream).iter_batches(row_groups=[partition.index])
+            for batch in pq.ParquetFile(stream).iter_batches(row_groups=[partition.index]):
+                yield with_all_columns(batch, self._table.schema)
 
 
 class _Writer(DataSourceArrowWriter):
@@ -102,6 +107,15 @@ class _Writer(DataSourceArrowWriter):
 
     def abort(self, messages: list[WriterCommitMessage | None]) -> None:
         self._store.delete(message.key for message in messages if isinstance(message, WrittenFile))
+
+
+def with_all_columns(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """Return the batch with the columns of a schema, null where it was written before a table had the column."""
+    columns = [
+        batch[field.name].cast(field.type) if field.name in batch.schema.names else pa.nulls(len(batch), field.type)
+        for field in schema
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
 def write_parquet(store: ObjectStore, key: str, table: tables.Table, batches: Iterator[pa.RecordBatch]) -> None:

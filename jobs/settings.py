@@ -6,6 +6,7 @@ import difflib
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -29,6 +30,12 @@ class Settings(BaseModel):
         "and optionally transaction_id",
     )
     model_version: str = Field("age_resnet50-2", description="which age model estimates")
+    inference_engine: Literal["openvino", "tensorflow"] = Field(
+        "openvino", description="what runs the age model: openvino (int8, fast) or tensorflow (the reference)"
+    )
+    reuse_estimates: bool = Field(
+        True, description="whether a run of a day again takes over estimates of the same photo and model version"
+    )
     age_group_lower_bounds_years: tuple[int, ...] = Field(
         (0, 18, 25, 35, 45, 55, 65), description="first year of each age group"
     )

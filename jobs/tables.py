@@ -51,6 +51,7 @@ def meaning(field: pa.Field) -> str:
 
 RUN_ID = column("run_id", TEXT, "night run that wrote the row; join tables of one day on it too")
 MODEL_VERSION = column("model_version", TEXT, "age model that the run used")
+INFERENCE_ENGINE = column("inference_engine", TEXT, "what ran the age model: openvino or tensorflow")
 TRANSACTION_KEY = ("store_id", "till_id", "transaction_id")
 TRANSACTION_KEY_COLUMNS = (
     column("store_id", TEXT, "store that rang up the sale"),
@@ -103,6 +104,12 @@ PHOTO_AGE_ESTIMATES = Table(
         column("face_side_pixels", COUNT, "side of the square around that face in the photo as taken, else null"),
         column("content_sha256", TEXT, "hash of the photo's bytes, else null"),
         MODEL_VERSION,
+        INFERENCE_ENGINE,
+        column(
+            "inferred_run_id",
+            TEXT,
+            "night run that looked at the photo: run_id, or an earlier run of the day whose estimate was taken over",
+        ),
         RUN_ID,
     ),
 )
@@ -221,8 +228,12 @@ PIPELINE_RUNS = Table(
         RUN_ID,
         column("published_at", INSTANT, "when the run's tables had all been published, UTC"),
         MODEL_VERSION,
+        INFERENCE_ENGINE,
         column("landed_photo_count", COUNT, "photos landed"),
         column("estimated_photo_count", COUNT, "photos with an age estimate"),
+        column("taken_over_photo_count", COUNT, "photos whose row was taken over from an earlier run of the day"),
+        column("inferred_photo_count", COUNT, "different photos, by content, that the run itself looked at"),
+        column("inferred_photos_per_second", pa.float64(), "those over the seconds of photo_age_estimates; else null"),
         column("accepted_line_count", COUNT, "receipt lines in transaction_lines"),
         column("rejected_line_count", COUNT, "receipt lines in rejected_transaction_lines"),
         column("transaction_count", COUNT, "transactions"),

@@ -5,7 +5,8 @@
     {warehouse}/_staging/{run_id}/{table}/part-0.parquet        built, not yet published
     {warehouse}/_locks/business_date=D.json                     who publishes that day
 
-A night reads the tables of its own run from staging and nothing else.
+A night reads the tables of its own run from staging; of what is published it reads only the day's own estimates, which
+it takes over rather than infer them again.
 """
 
 from __future__ import annotations
@@ -49,15 +50,16 @@ class Warehouse:
 
     def read(self, table: Table, business_date: date) -> DataFrame:
         """Return the run's staged rows of a table."""
-        from pyspark.sql.pandas.types import from_arrow_schema
-
         self.staged(table, business_date)
-        return (
-            self.spark.read.format("object_store_parquet")
-            .schema(from_arrow_schema(table.schema))
-            .options(uri=self.store.uri, key=self._staged_key(table, business_date))
-            .load()
-        )
+        return self._load(table, self._staged_key(table, business_date))
+
+    def read_published(self, table: Table, business_date: date) -> DataFrame | None:
+        """Return the rows of a table that readers see for a day, None when the day is not published.
+
+        A column that the table did not have yet when the day was written is null.
+        """
+        key = _published_key(table, business_date)
+        return self._load(table, key) if self.store.exists(key) else None
 
     def stage(self, table: Table, business_date: date, rows: DataFrame) -> None:
         """Conform rows to the table's schema, sort them by its key, write them to the run's staging.
@@ -102,12 +104,18 @@ class Warehouse:
         with self.store.reader(self._staged_key(table, business_date)) as stream:
             return pq.ParquetFile(stream).read(columns=columns)
 
+    def read_published_arrow(self, table: Table, business_date: date, columns: list[str]) -> pa.Table | None:
+        """Return some columns of a published table in memory, None when the day is not published."""
+        key = _published_key(table, business_date)
+        if not self.store.exists(key):
+            return None
+        with self.store.reader(key) as stream:
+            return pq.ParquetFile(stream).read(columns=columns)
+
     def promote(self, table: Table, business_date: date) -> None:
         """Publish a staged table: its day shows the old rows until this returns, the new rows after."""
         self.staged(table, business_date)
-        self.store.copy(
-            self._staged_key(table, business_date), f"{table.name}/{_partition(business_date)}/part-0.parquet"
-        )
+        self.store.copy(self._staged_key(table, business_date), _published_key(table, business_date))
 
     def write_pipeline_run(self, business_date: date, run: dict[str, object]) -> None:
         """Write the commit mark of the run, one file of one row."""
@@ -167,6 +175,16 @@ class Warehouse:
                 f"wait for it, or delete '{self.store.location(key)}' if that run is dead"
             )
 
+    def _load(self, table: Table, key: str) -> DataFrame:
+        from pyspark.sql.pandas.types import from_arrow_schema
+
+        return (
+            self.spark.read.format("object_store_parquet")
+            .schema(from_arrow_schema(table.schema))
+            .options(uri=self.store.uri, key=key, table=table.name)
+            .load()
+        )
+
     def _mark_staged(self, table: Table, business_date: date, seconds: float) -> None:
         with self.store.reader(self._staged_key(table, business_date)) as stream:
             row_count = pq.ParquetFile(stream).metadata.num_rows
@@ -194,6 +212,10 @@ class Warehouse:
         if self.session is None:
             raise RuntimeError("this Warehouse was opened without Spark; it can check and publish only")
         return self.session
+
+
+def _published_key(table: Table, business_date: date) -> str:
+    return f"{table.name}/{_partition(business_date)}/part-0.parquet"
 
 
 def _partition(business_date: date) -> str:

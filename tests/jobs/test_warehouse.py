@@ -103,3 +103,29 @@ def test_a_lock_of_the_same_or_of_a_dead_run_is_taken_over(settings: Settings, o
     warehouse.store.write(LOCK, json.dumps(held).encode())
     with warehouse.lock(BUSINESS_DATE):
         assert json.loads(warehouse.store.read(LOCK))["run_id"] == "test-run"
+
+
+def test_what_readers_see_of_a_day_is_the_published_rows_and_nothing_before(
+    warehouse: Warehouse, spark: SparkSession
+) -> None:
+    stage_lines(warehouse, spark, line())
+    assert warehouse.read_published(tables.TRANSACTION_LINES, BUSINESS_DATE) is None
+    assert warehouse.read_published_arrow(tables.TRANSACTION_LINES, BUSINESS_DATE, ["transaction_id"]) is None
+    warehouse.promote(tables.TRANSACTION_LINES, BUSINESS_DATE)
+    published = warehouse.read_published(tables.TRANSACTION_LINES, BUSINESS_DATE)
+    assert [row.transaction_id for row in published.collect()] == ["t1"]
+    columns = warehouse.read_published_arrow(tables.TRANSACTION_LINES, BUSINESS_DATE, ["transaction_id"])
+    assert columns.to_pydict() == {"transaction_id": ["t1"]}
+
+
+def test_a_column_that_a_table_did_not_have_yet_when_the_day_was_written_is_null(
+    warehouse: Warehouse, spark: SparkSession
+) -> None:
+    stage_lines(warehouse, spark, line())
+    key = warehouse._staged_key(tables.TRANSACTION_LINES, BUSINESS_DATE)
+    with warehouse.store.reader(key) as stream:
+        older = pq.ParquetFile(stream).read().drop_columns(["id_check"])
+    with warehouse.store.writer(key) as stream:
+        pq.write_table(older, stream)
+    (row,) = warehouse.read(tables.TRANSACTION_LINES, BUSINESS_DATE).collect()
+    assert (row.id_check, row.transaction_id) == (None, "t1")
