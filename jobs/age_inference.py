@@ -1,18 +1,19 @@
 """age_inference: the seam between the night and the age model. With sample_faces, all that imports models.
 
-Bytes in, a few numbers out: photos are fetched and decoded in threads of the Python worker while the network runs
-on those before; the model is loaded once per worker process.
+Bytes in, a few numbers out. In the Python worker three things go on at a time: photos are fetched by some threads,
+decoded and searched for faces by as many threads as the task has cores, and those before go through the network. The
+model is loaded once per worker process. Photos of the same content in a task are looked at once.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 import pandas as pd
@@ -22,13 +23,17 @@ from jobs.object_store import ObjectStore
 from jobs.settings import Settings
 
 if TYPE_CHECKING:
+    from pyspark.accumulators import Accumulator
     from pyspark.sql import Column
 
-    from models.age_estimator import AgeEstimate, AgeEstimator
-    from models.photo_preprocessing import PhotoLimits
+    from models.age_estimator import AgeEstimate, AgeEstimator, Engine
+    from models.face_photo import FacePhoto
+    from models.photo_preprocessing import PhotoLimits, UnusablePhotoError
 
 FETCH_THREADS = 8
-BATCH_SIZE = 32
+PHOTOS_AHEAD = 64
+"""Photos that are fetched, or held as faces, before those that the network runs on: a worker's memory hangs on it."""
+
 ESTIMATE_TYPE = (
     "estimate_status string, estimate_reason string, estimated_age_years double, estimated_age_low_years double, "
     "estimated_age_high_years double, under_18_probability double, age_distribution array<float>, face_count bigint, "
@@ -40,16 +45,18 @@ SUMMARY_TYPE = (
 )
 
 
-def photo_age_estimator(settings: Settings) -> Callable[..., Column]:
-    """Return a UDF: struct of photo_key, etag, size_bytes, key_problem ► struct ESTIMATE_TYPE, one per photo."""
+def photo_age_estimator(settings: Settings, photos_done: Accumulator[int]) -> Callable[..., Column]:
+    """Return a UDF: struct of photo_key, etag, size_bytes, key_problem ► struct ESTIMATE_TYPE, one per photo.
+
+    `photos_done` grows with each task that ends.
+    """
 
     def estimate(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
-        estimator = _estimator(settings.model_version, _limits(settings))
-        landing = ObjectStore(settings.landing_uri)
-        with ThreadPoolExecutor(FETCH_THREADS) as pool:
-            for photos, fetched in _fetched_ahead(batches, landing, estimator, settings, pool):
-                rows = _estimate_rows(estimator, [future.result() for future in fetched])
-                yield pd.DataFrame(rows, columns=_names(ESTIMATE_TYPE), index=photos.index)
+        for photos in batches:
+            stage = _Stage(settings)
+            for rows in stage.estimates(_rest(photos, batches)):
+                photos_done.add(len(rows))
+                yield pd.DataFrame(rows, columns=_names(ESTIMATE_TYPE))
 
     estimate.__annotations__ = {"batches": Iterator[pd.DataFrame], "return": Iterator[pd.DataFrame]}
     return _udf(estimate, ESTIMATE_TYPE)
@@ -81,97 +88,145 @@ def check_model(settings: Settings) -> None:
 
     Raises InputError naming the file or version and the way out.
     """
-    from models.weights import WeightsError, finder_path, model_files
+    from models.weights import WeightsError, finder_path, model_files, openvino_path
 
     try:
-        model_files(settings.model_version)
         finder_path()
+        model_files(settings.model_version)
+        if settings.inference_engine == "openvino":
+            openvino_path(settings.model_version)
     except WeightsError as error:
         raise InputError(str(error)) from None
 
 
 def estimate_photo_files(paths: list[Path], settings: Settings) -> Iterator[dict[str, object]]:
     """Estimate photos on disk with the code of the night, one dict per photo."""
-    estimator = _estimator(settings.model_version, _limits(settings))
-    for start in range(0, len(paths), BATCH_SIZE):
-        batch = paths[start : start + BATCH_SIZE]
-        decoded = [_decoded(estimator, path.read_bytes, str(path)) for path in batch]
-        for path, row in zip(batch, _estimate_rows(estimator, decoded), strict=True):
-            del row["age_distribution"]
-            yield {"photo": str(path)} | row | {"model_version": settings.model_version}
+    estimator = _estimator(settings)
+    for path in paths:
+        fetched = _fetched(path.read_bytes, str(path))
+        (estimate,) = estimator.estimate_faces([_face(fetched.content, estimator)])
+        row = _estimate_row(estimate) | {"content_sha256": fetched.sha256}
+        del row["age_distribution"]
+        origin = {"model_version": settings.model_version, "inference_engine": settings.inference_engine}
+        yield {"photo": str(path)} | row | origin
 
 
-class Decoded:
-    """A photo ready for the network, or why it is not; and the hash of its bytes."""
+@dataclass(frozen=True)
+class Fetched:
+    """The bytes of a photo and their hash, or why there are none."""
 
-    def __init__(self, face_or_problem: Any, content_sha256: str | None) -> None:
-        self.face_or_problem = face_or_problem
-        self.content_sha256 = content_sha256
+    content: bytes | UnusablePhotoError
+    sha256: str | None = None
 
 
-def _fetched_ahead(
-    batches: Iterator[pd.DataFrame],
-    landing: ObjectStore,
-    estimator: AgeEstimator,
-    settings: Settings,
-    pool: ThreadPoolExecutor,
-) -> Iterator[tuple[pd.DataFrame, list[Future[Decoded]]]]:
-    """Yield each batch once the next one is being fetched and decoded."""
-    waiting: tuple[pd.DataFrame, list[Future[Decoded]]] | None = None
-    for photos in batches:
-        fetched = [
-            pool.submit(_fetch_and_decode, photo, landing, estimator, settings.max_photo_bytes)
-            for photo in photos.itertuples(index=False)
+@dataclass(frozen=True)
+class Prepared:
+    """A photo on its way to the network; one of the same content as another has no face of its own."""
+
+    sha256: str | None
+    face: Future[FacePhoto | UnusablePhotoError] | None
+
+
+class _Stage:
+    """The three steps that a task takes its photos through, side by side."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._landing = ObjectStore(settings.landing_uri)
+        self._estimator = _estimator(settings)
+        self._prepared_contents: set[str] = set()
+        self._rows: dict[str, dict[str, object]] = {}
+
+    def estimates(self, batches: Iterable[pd.DataFrame]) -> Iterator[list[dict[str, object]]]:
+        """Yield the rows of up to PHOTOS_AHEAD photos at a time, in their order."""
+        with ThreadPoolExecutor(FETCH_THREADS) as fetching, ThreadPoolExecutor(_task_cores() or 1) as preparing:
+            chunks = (chunk for photos in batches for chunk in _chunks(photos))
+            fetched = _one_ahead([fetching.submit(self._fetch, photo) for photo in chunk] for chunk in chunks)
+            prepared = _one_ahead([self._prepare(photo.result(), preparing) for photo in chunk] for chunk in fetched)
+            for chunk in prepared:
+                yield self._estimate(chunk)
+
+    def _fetch(self, photo: Any) -> Fetched:
+        from models.photo_preprocessing import UnusablePhotoError
+
+        if photo.key_problem:
+            return Fetched(UnusablePhotoError("unreadable_key", photo.key_problem))
+        if photo.size_bytes > self._settings.max_photo_bytes:
+            reason = f"{photo.size_bytes} bytes, the limit is {self._settings.max_photo_bytes}"
+            return Fetched(UnusablePhotoError("too_large", reason))
+        return _fetched(lambda: self._landing.read(photo.photo_key), photo.photo_key)
+
+    def _prepare(self, fetched: Fetched, pool: ThreadPoolExecutor) -> Prepared:
+        if fetched.sha256 in self._prepared_contents:
+            return Prepared(fetched.sha256, None)
+        if fetched.sha256:
+            self._prepared_contents.add(fetched.sha256)
+        return Prepared(fetched.sha256, pool.submit(_face, fetched.content, self._estimator))
+
+    def _estimate(self, photos: list[Prepared]) -> list[dict[str, object]]:
+        new = [photo for photo in photos if photo.face]
+        estimates = self._estimator.estimate_faces([photo.face.result() for photo in new if photo.face])
+        rows = {id(photo): _estimate_row(estimate) for photo, estimate in zip(new, estimates, strict=True)}
+        self._rows |= {photo.sha256: rows[id(photo)] for photo in new if photo.sha256}
+        return [
+            (rows[id(photo)] if photo.face else self._rows[photo.sha256 or ""]) | {"content_sha256": photo.sha256}
+            for photo in photos
         ]
-        if waiting:
-            yield waiting
-        waiting = photos, fetched
-    if waiting:
-        yield waiting
 
 
-def _fetch_and_decode(photo: Any, landing: ObjectStore, estimator: AgeEstimator, max_photo_bytes: int) -> Decoded:
-    from models.photo_preprocessing import UnusablePhotoError
-
-    if photo.key_problem:
-        return Decoded(UnusablePhotoError("unreadable_key", photo.key_problem), None)
-    if photo.size_bytes > max_photo_bytes:
-        reason = f"{photo.size_bytes} bytes, the limit is {max_photo_bytes}"
-        return Decoded(UnusablePhotoError("too_large", reason), None)
-    return _decoded(estimator, lambda: landing.read(photo.photo_key), photo.photo_key)
+Item = TypeVar("Item")
 
 
-def _decoded(estimator: AgeEstimator, read: Callable[[], bytes], name: str) -> Decoded:
+def _one_ahead(items: Iterable[Item]) -> Iterator[Item]:
+    """Yield each item once the next one has been begun."""
+    waiting: list[Item] = []
+    for item in items:
+        waiting.append(item)
+        if len(waiting) > 1:
+            yield waiting.pop(0)
+    yield from waiting
+
+
+def _rest(first: pd.DataFrame, others: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    yield first
+    yield from others
+
+
+def _chunks(photos: pd.DataFrame) -> Iterator[list[Any]]:
+    for at in range(0, len(photos), PHOTOS_AHEAD):
+        yield list(photos[at : at + PHOTOS_AHEAD].itertuples(index=False))
+
+
+def _fetched(read: Callable[[], bytes], name: str) -> Fetched:
     from models.photo_preprocessing import UnusablePhotoError
 
     try:
         content = read()
     except FileNotFoundError:
-        return Decoded(UnusablePhotoError("missing", f"photo '{name}' is no longer there"), None)
+        return Fetched(UnusablePhotoError("missing", f"photo '{name}' is not there"))
     except (OSError, InputError) as error:
-        return Decoded(UnusablePhotoError("unreadable_object", f"photo '{name}' cannot be read: {error}"), None)
-    content_sha256 = hashlib.sha256(content).hexdigest()
+        return Fetched(UnusablePhotoError("unreadable_object", f"photo '{name}' cannot be read: {error}"))
+    return Fetched(content, hashlib.sha256(content).hexdigest())
+
+
+def _face(content: bytes | UnusablePhotoError, estimator: AgeEstimator) -> FacePhoto | UnusablePhotoError:
+    from models.photo_preprocessing import UnusablePhotoError
+
+    if isinstance(content, UnusablePhotoError):
+        return content
     try:
-        return Decoded(estimator.read_face(content), content_sha256)
+        return estimator.read_face(content)
     except UnusablePhotoError as unusable:
-        return Decoded(unusable, content_sha256)
-
-
-def _estimate_rows(estimator: AgeEstimator, decoded: list[Decoded]) -> list[dict[str, object]]:
-    estimates = estimator.estimate_faces([photo.face_or_problem for photo in decoded])
-    return [
-        _estimate_row(estimate) | {"content_sha256": photo.content_sha256}
-        for estimate, photo in zip(estimates, decoded, strict=True)
-    ]
+        return unusable
 
 
 def _estimate_row(estimate: AgeEstimate) -> dict[str, object]:
-    fields = asdict(estimate)
+    row = {field.name: getattr(estimate, field.name) for field in fields(estimate)}
     distribution = estimate.age_distribution
     under_18 = None if distribution is None else min(1.0, float(sum(distribution[:18])))
-    return fields | {
-        "estimated_age_low_years": fields.pop("age_interval_low_years"),
-        "estimated_age_high_years": fields.pop("age_interval_high_years"),
+    return row | {
+        "estimated_age_low_years": row.pop("age_interval_low_years"),
+        "estimated_age_high_years": row.pop("age_interval_high_years"),
         "under_18_probability": under_18,
     }
 
@@ -186,13 +241,18 @@ def _summaries(distributions: np.ndarray, model_version: str) -> np.ndarray:
     return np.column_stack([expected_age_years(exact), low, high, probability_under(exact, 18)])
 
 
+def _estimator(settings: Settings) -> AgeEstimator:
+    limits = _limits(settings)
+    return _load_estimator(settings.model_version, settings.inference_engine, limits, _task_cores())
+
+
 @lru_cache(maxsize=1)
-def _estimator(model_version: str, limits: PhotoLimits) -> AgeEstimator:
+def _load_estimator(model_version: str, engine: Engine, limits: PhotoLimits, threads: int | None) -> AgeEstimator:
     from models.age_estimator import AgeEstimator
     from models.weights import WeightsError
 
     try:
-        return AgeEstimator.load(model_version, batch_size=BATCH_SIZE, threads=_task_cores(), limits=limits)
+        return AgeEstimator.load(model_version, engine, threads=threads, limits=limits)
     except WeightsError as error:
         raise InputError(str(error)) from None
 

@@ -17,7 +17,7 @@ from jobs.errors import InputError
 from jobs.landing import receipt_files
 from jobs.object_store import ObjectStore
 from jobs.settings import Settings
-from jobs.warehouse import Warehouse
+from jobs.warehouse import StagedTable, Warehouse
 
 
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
@@ -56,7 +56,8 @@ def _finish_or_refuse(warehouse: Warehouse, business_date: date) -> None:
 def _pipeline_run(
     warehouse: Warehouse, business_date: date, settings: Settings, warnings: list[str]
 ) -> dict[str, object]:
-    photo_statuses = warehouse.read_arrow(tables.PHOTO_AGE_ESTIMATES, business_date, ["estimate_status"])
+    columns = ["estimate_status", "content_sha256", "inferred_run_id"]
+    photos = warehouse.read_arrow(tables.PHOTO_AGE_ESTIMATES, business_date, columns)
     transaction_statuses = warehouse.read_arrow(tables.TRANSACTION_AGES, business_date, ["estimate_status"])
     amounts = warehouse.read_arrow(tables.TRANSACTION_LINES, business_date, ["net_amount"])["net_amount"]
     photo_tags = warehouse.read_arrow(tables.CHECKOUT_PHOTOS, business_date, ["photo_key", "etag"])
@@ -66,8 +67,10 @@ def _pipeline_run(
         "run_id": warehouse.run_id,
         "published_at": datetime.now(UTC),
         "model_version": settings.model_version,
-        "landed_photo_count": photo_statuses.num_rows,
-        "estimated_photo_count": _estimated_count(photo_statuses),
+        "inference_engine": settings.inference_engine,
+        "landed_photo_count": photos.num_rows,
+        "estimated_photo_count": _estimated_count(photos),
+        **_inference_counts(photos, warehouse.run_id, warehouse.staged(tables.PHOTO_AGE_ESTIMATES, business_date)),
         "accepted_line_count": len(amounts),
         "rejected_line_count": warehouse.staged(tables.REJECTED_TRANSACTION_LINES, business_date).row_count,
         "transaction_count": transaction_statuses.num_rows,
@@ -76,6 +79,17 @@ def _pipeline_run(
         "input_digest": input_digest(photo_tags, receipt_tags),
         "warnings": warnings,
         "table_seconds": {table.name: warehouse.staged(table, business_date).seconds for table in tables.NIGHT_TABLES},
+    }
+
+
+def _inference_counts(photos: pa.Table, run_id: str, staged: StagedTable) -> dict[str, object]:
+    """Count what was taken over, and by content what was looked at; a photo that was not fetched has no content."""
+    own = photos.filter(pc.equal(photos["inferred_run_id"], run_id))
+    inferred = pc.count_distinct(own["content_sha256"], mode="only_valid").as_py()
+    return {
+        "taken_over_photo_count": photos.num_rows - own.num_rows,
+        "inferred_photo_count": inferred,
+        "inferred_photos_per_second": round(inferred / staged.seconds, 3) if inferred and staged.seconds else None,
     }
 
 

@@ -32,6 +32,7 @@ NOT_LANDED_YET = 75
 def main() -> int:
     """Run the step that the command line names and return the exit code."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.getLogger("jobs").setLevel(logging.INFO)
     arguments = _parse_arguments()
     try:
         settings = read_settings(os.environ)

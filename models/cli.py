@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 
 from models.errors import ModelInputError
-from models.weights import WeightsError
+from models.weights import OPENVINO_NETWORK, WeightsError
 
 app = typer.Typer()
 console = Console()
@@ -24,6 +24,7 @@ Labels = Annotated[
     Path | None, typer.Option(help="CSV with file_name,real_age; else IMAGES/labels.csv or UTKFace file names")
 ]
 Images = Annotated[Path, typer.Option(help="folder of the photos")]
+Engine = Literal["openvino", "tensorflow"]
 Loss = Literal["cross_entropy", "label_distribution", "mean_variance", "ordinal"]
 Variation = StrEnum(
     "Variation", ["flip", "crop", "rotation", "brightness", "blur", "jpeg", "low_resolution", "occlusion"]
@@ -106,6 +107,7 @@ def evaluate(
     baseline: Annotated[
         Path | None, typer.Option(help="an earlier OUT, or its metrics.json, to compare with photo by photo")
     ] = None,
+    engine: Annotated[Engine, typer.Option(help="int8 on OpenVINO, or the reference, TensorFlow")] = "openvino",
 ) -> None:
     """Measure how far off a model version is on labelled photos, for whom, and whether it knows how sure it is.
 
@@ -117,9 +119,33 @@ def evaluate(
 
         with console.status("estimating ages"):
             faces = read_face_labels(labels, images)
-            figures = evaluate_version(weights, faces, images, out, split, baseline)
+            figures = evaluate_version(weights, faces, images, out, split, baseline, engine)
         console.print(*terminal_tables(figures))
     console.print(f"wrote {out / 'metrics.json'}, predictions.csv and index.html")
+
+
+@app.command()
+def export(
+    images: Images,
+    out: OutFolder,
+    labels: Labels = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(help="model version, folder of a training, or centerface (finds faces); else the newest version"),
+    ] = None,
+    photos: Annotated[int, typer.Option(min=1, help="photos of split train that ranges are measured on")] = 300,
+) -> None:
+    """Quantise a network to int8 for OpenVINO: openvino_int8.xml and .bin, and the lines that pin them.
+
+    Example: checkout-ages export --labels labels.csv --images faces --weights age_resnet50-2 --out age_resnet50-2
+    """
+    with explained():
+        from models.export_openvino import export_network
+        from models.face_labels import read_face_labels
+
+        pins = export_network(weights, read_face_labels(labels, images), images, out, photos)
+    console.print(f"wrote {out / OPENVINO_NETWORK} and .bin; to pin them, put into models/weights.py:")
+    console.print("\n".join(pins), markup=False, highlight=False, soft_wrap=True)
 
 
 def _choose_keras_backend() -> None:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from models.age_distribution import Floats, probability_under
-from models.age_estimator import ESTIMATED, AgeEstimator
+from models.age_estimator import ESTIMATED, AgeEstimator, Engine
 from models.age_metrics import (
     RELIABILITY_AGES_YEARS,
     Figures,
@@ -89,7 +89,13 @@ def faces_of_split(faces: pd.DataFrame, split: str) -> pd.DataFrame:
 
 
 def evaluate_version(
-    version: str | None, faces: pd.DataFrame, images: Path, out: Path, split: str, baseline: Path | None = None
+    version: str | None,
+    faces: pd.DataFrame,
+    images: Path,
+    out: Path,
+    split: str,
+    baseline: Path | None = None,
+    engine: Engine = "openvino",
 ) -> Figures:
     """Write metrics.json, predictions.csv and index.html about a version (None: the newest) into `out`.
 
@@ -101,8 +107,13 @@ def evaluate_version(
     chosen = faces_of_split(faces, split)
     if baseline:
         read_baseline(baseline)
-    evaluation = evaluate(load_trained_version(version or MODEL_VERSIONS[-1]), chosen, images)
-    figures = {"mae": evaluation.metrics["mae"], "split": split, **evaluation.metrics}
+    evaluation = evaluate(load_trained_version(version or MODEL_VERSIONS[-1], engine), chosen, images)
+    figures = {
+        "mae": evaluation.metrics["mae"],
+        "split": split,
+        "inference_engine": engine,
+        **evaluation.metrics,
+    }
     if baseline:
         figures["baseline"] = compare_with_baseline(evaluation.predictions, baseline)
     evaluation = replace(evaluation, metrics=figures)

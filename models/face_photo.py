@@ -35,6 +35,18 @@ SMALLEST_SCORE_IN_CROP = 0.2
 
 
 @dataclass(frozen=True)
+class DecodedPhoto:
+    """A photo as it is searched for faces, upright and perhaps reduced."""
+
+    pixels: Pixels
+    width: int
+    height: int
+    """Size in pixels of the photo as it was taken."""
+    content: bytes
+    limits: PhotoLimits
+
+
+@dataclass(frozen=True)
 class FacePhoto:
     """What the network sees of a photo, and what is known of the faces in it."""
 
@@ -60,11 +72,26 @@ class UnusableFaceError(UnusablePhotoError):
 def read_face(photo: bytes, finder: FaceFinder, image_size: int, limits: PhotoLimits = DEFAULT_LIMITS) -> FacePhoto:
     """Find the most prominent face of a JPEG or PNG and cut the square around it; a tight crop gives its middle square.
 
-    Raises UnusablePhotoError as `decode_photo` does, and UnusableFaceError with one of the statuses no_face,
-    face_too_small and face_too_blurred.
+    Raises UnusablePhotoError as `decode_photo` does, and UnusableFaceError as `cut_face` does.
     """
-    searched = decode_photo(photo, SEARCHED_SIDE_PIXELS, limits)
-    width, height = photo_size(photo)
+    return cut_face(decode_to_search(photo, limits), finder, image_size)
+
+
+def decode_to_search(photo: bytes, limits: PhotoLimits = DEFAULT_LIMITS) -> DecodedPhoto:
+    """Decode a JPEG or PNG at the scale at which it is searched.
+
+    Raises UnusablePhotoError as `decode_photo` does.
+    """
+    return DecodedPhoto(decode_photo(photo, SEARCHED_SIDE_PIXELS, limits), *photo_size(photo), photo, limits)
+
+
+def cut_face(photo: DecodedPhoto, finder: FaceFinder, image_size: int) -> FacePhoto:
+    """Find the most prominent face and cut the square around it; a tight crop gives its middle square.
+
+    The photo is decoded again only if it was reduced so much that the square would be scaled up.
+    Raises UnusableFaceError with one of the statuses no_face, face_too_small and face_too_blurred.
+    """
+    searched, width, height = photo.pixels, photo.width, photo.height
     faces = _faces(searched, finder)
     if not faces:
         raise UnusableFaceError("no_face", f"no face was found in the {width} × {height} pixels", 0)
@@ -73,7 +100,7 @@ def read_face(photo: bytes, finder: FaceFinder, image_size: int, limits: PhotoLi
     if side_pixels < SMALLEST_FACE_SQUARE_PIXELS:
         reason = f"the square around the face has {side_pixels} pixels a side, {SMALLEST_FACE_SQUARE_PIXELS} are needed"
         raise UnusableFaceError("face_too_small", reason, len(faces), side_pixels)
-    pixels = cut_square(decode_photo(photo, math.ceil(image_size / square.side), limits), square, image_size)
+    pixels = cut_square(_at_least(photo, math.ceil(image_size / square.side)), square, image_size)
     sharp = sharpness(pixels)
     if sharp < SMALLEST_SHARPNESS:
         reason = f"the face has a sharpness of {sharp:.3f}, {SMALLEST_SHARPNESS} is needed"
@@ -89,6 +116,13 @@ def read_crop(photo: bytes, image_size: int, limits: PhotoLimits = DEFAULT_LIMIT
     pixels = decode_photo(photo, image_size, limits)
     height, width = pixels.shape[:2]
     return FacePhoto(to_network_input(pixels, image_size), middle_square(width, height), None, None)
+
+
+def _at_least(photo: DecodedPhoto, side_pixels: int) -> Pixels:
+    """Return the pixels with a shorter side of `side_pixels`, or of what the photo has, at the least."""
+    if min(photo.pixels.shape[:2]) >= min(side_pixels, photo.width, photo.height):
+        return photo.pixels
+    return decode_photo(photo.content, side_pixels, photo.limits)
 
 
 def _faces(pixels: Pixels, finder: FaceFinder) -> list[Face]:

@@ -40,6 +40,11 @@ class ModelManifest:
     weights_sha256: str | None = None
     """Sum of the weights that were calibrated; the first version has none and is pinned in `weights.py` alone."""
 
+    @property
+    def head(self) -> str:
+        """What the network gives: `years` (logits over years of age), or `age` (one number, the seeds' own)."""
+        return str(self.training.recipe.get("head", "years"))
+
 
 @functools.cache
 def read_manifest(version: str, folder: Path = WEIGHTS_FOLDER) -> ModelManifest:

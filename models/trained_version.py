@@ -2,51 +2,66 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-from models.age_estimator import AgeEstimator
-from models.age_resnet50 import build_network, load_weights, read_weights, years_as_logits
+from models.age_estimator import BATCH_SIZE, AgeEstimator, Engine, Network
 from models.errors import ModelInputError
 from models.face_finding import FaceFinder
-from models.model_manifest import ModelManifest, parse_manifest
-from models.weights import MODEL_VERSIONS, file_sha256
+from models.model_manifest import ModelManifest, parse_manifest, read_manifest
+from models.openvino_engine import OpenVinoNetwork
+from models.tensorflow_engine import TensorFlowNetwork
+from models.weights import MODEL_VERSIONS, OPENVINO_NETWORK, file_sha256, model_files
 
-BATCH_SIZE = 32
 
-
-def load_trained_version(version: str) -> AgeEstimator:
+def load_trained_version(version: str, engine: Engine = "openvino") -> AgeEstimator:
     """Load a committed version by its name, or weights.npz and manifest.json from a folder.
 
     The pinned sums hold for committed versions; a folder is held to the sum in its own manifest, if that has one.
+    A folder's network for OpenVINO is what `checkout-ages export` wrote there.
     Raises ModelInputError when it is neither or the folder is no training's, WeightsError when files were altered.
     """
     if version in MODEL_VERSIONS:
-        return AgeEstimator.load(version)
-    if not Path(version).is_dir():
+        return AgeEstimator.load(version, engine)
+    weights, manifest = trained_files(version)
+    load = _load_openvino if engine == "openvino" else _load_tensorflow
+    network = load(weights, manifest)
+    return AgeEstimator(weights.resolve().parent.name, manifest, network, FaceFinder.load(), BATCH_SIZE)
+
+
+def trained_files(version: str) -> tuple[Path, ModelManifest]:
+    """Return the weights and the manifest of a committed version or of the folder that a training has written.
+
+    Raises as `load_trained_version` does.
+    """
+    if version in MODEL_VERSIONS:
+        return model_files(version).weights, read_manifest(version)
+    folder = Path(version)
+    if not folder.is_dir():
         raise ModelInputError(
             f"weights '{version}' are neither a model version nor a folder: name one of {', '.join(MODEL_VERSIONS)}, "
             "or a folder with weights.npz and manifest.json"
         )
-    return _load_folder(Path(version))
+    return folder / "weights.npz", _read_manifest(folder)
 
 
-def _load_folder(folder: Path) -> AgeEstimator:
-    manifest = _read_manifest(folder)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    network = build_network(manifest.training.recipe.get("head", "years"))
-    if missing := load_weights(network, read_weights(folder / "weights.npz")):
+def _load_openvino(weights: Path, manifest: ModelManifest) -> Network:
+    path = weights.with_name(OPENVINO_NETWORK)
+    if not path.is_file():
         raise ModelInputError(
-            f"weights file '{folder / 'weights.npz'}' lacks {len(missing)} arrays of the network, as '{missing[0]}': "
+            f"folder '{path.parent}' has no {OPENVINO_NETWORK}: make it with `checkout-ages export`, "
+            "or take the engine tensorflow"
+        )
+    return OpenVinoNetwork(path, manifest.image_size, BATCH_SIZE, None)
+
+
+def _load_tensorflow(weights: Path, manifest: ModelManifest) -> Network:
+    network = TensorFlowNetwork(weights, manifest.head, manifest.image_size, BATCH_SIZE, None)
+    if missing := network.missing:
+        raise ModelInputError(
+            f"weights file '{weights}' lacks {len(missing)} arrays of the network, as '{missing[0]}': "
             "name the folder of a finished training"
         )
-    return AgeEstimator(
-        folder.resolve().name,
-        manifest,
-        lambda pixels: years_as_logits(network.predict_on_batch(pixels.astype("float32"))),
-        FaceFinder.load(),
-        BATCH_SIZE,
-    )
+    return network
 
 
 def _read_manifest(folder: Path) -> ModelManifest:

@@ -16,11 +16,18 @@ PINNED_SHA256 = {
     "age_resnet50-1/manifest.json": "ba20357a232725077b326ce3099ece115faf79171c4003fc45de89315fcbb6f0",
     "age_resnet50-1/weights.npz": "9da4b935e6620d7a08898dd7382fdd5db1381ee2389a194eef096d205a5efeac",
     "age_resnet50-2/manifest.json": "203791592f5057bd47c8f4a0e2e6cc6b9e8e23ccc33cddf336420b47a0cc4545",
+    "age_resnet50-2/openvino_int8.bin": "8a1c8b5d653cee3ac7274665f2256f8992513f58a96f4dc0703f15d350e0c23e",
+    "age_resnet50-2/openvino_int8.xml": "0f43077262f98aa3c26e643c6ef9d94e8fdcbc7b104b2bcdacd56f1943bef351",
     "age_resnet50-2/weights.npz": "fa7530fb9821587b5c7b269e83ce7ad7b7183a4486f98cbfc05b2c48b1b6f3d8",
     "centerface/centerface.onnx": "09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc",
+    "centerface/openvino_int8.bin": "51879ecc656a940f52efabf2ae23a05e4abe3902d344aae44dd2e58b29130534",
+    "centerface/openvino_int8.xml": "78477323453e50daeee489e9e3bdaecdd70e3cb1cf3e12a89153b777d4eaeb1a",
     "synthetic_faces-2.npz": "4689521194ddb1b6d94bab6ae335ea56557fd60271a18f09de89e12815229304",
 }
 """The files that are read below `models/weights`, and the sums of the bytes that were committed."""
+
+OPENVINO_NETWORK = "openvino_int8.xml"
+"""Name of a quantised network in its folder."""
 
 MODEL_VERSIONS = tuple(name.split("/")[0] for name in PINNED_SHA256 if name.endswith("/manifest.json"))
 """Versions of the age network, oldest first."""
@@ -50,6 +57,21 @@ def model_files(version: str, folder: Path = WEIGHTS_FOLDER) -> ModelFiles:
     )
 
 
+def openvino_path(version: str, folder: Path = WEIGHTS_FOLDER) -> Path:
+    """Return the verified int8 network of a version for OpenVINO; its arrays lie beside it as .bin.
+
+    Raises WeightsError when the version is unknown or has none, or a file is missing or altered.
+    """
+    model_files(version, folder)
+    name = f"{version}/{OPENVINO_NETWORK}"
+    if name not in PINNED_SHA256:
+        raise WeightsError(
+            f"model version '{version}' has no network for OpenVINO: set the inference engine to tensorflow, "
+            "or make one with `checkout-ages export`"
+        )
+    return _verified_network(name, folder)
+
+
 def weights_path(version: str, folder: Path = WEIGHTS_FOLDER) -> Path:
     """Return the verified single file of a version that has no manifest, as `synthetic_faces-2`.
 
@@ -69,11 +91,24 @@ def file_sha256(path: Path) -> str:
 
 
 def finder_path(folder: Path = WEIGHTS_FOLDER) -> Path:
-    """Return the verified file of the network that finds faces.
+    """Return the verified int8 network that finds faces, for OpenVINO; its arrays lie beside it as .bin.
+
+    Raises WeightsError when a file is missing or altered.
+    """
+    return _verified_network(f"centerface/{OPENVINO_NETWORK}", folder)
+
+
+def original_finder_path(folder: Path = WEIGHTS_FOLDER) -> Path:
+    """Return the verified float32 network that finds faces, from which the int8 one was made.
 
     Raises WeightsError when the file is missing or altered.
     """
     return _verified("centerface/centerface.onnx", folder)
+
+
+def _verified_network(name: str, folder: Path) -> Path:
+    _verified(name.replace(".xml", ".bin"), folder)
+    return _verified(name, folder)
 
 
 @functools.cache

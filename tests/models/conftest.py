@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.age_estimator import AgeEstimator
+from models.age_estimator import AgeEstimator, Engine
 from models.face_finding import FaceFinder
 from models.photo_preprocessing import EXIF_ORIENTATION, Pixels
 from models.synthetic_faces import SyntheticFaces
@@ -48,6 +48,12 @@ def finder() -> FaceFinder:
     return FaceFinder.load(threads=1)
 
 
-@pytest.fixture(scope="session")
-def estimator() -> AgeEstimator:
-    return AgeEstimator.load(MODEL_VERSIONS[-1], batch_size=4, threads=1)
+@cache
+def committed_estimator(engine: Engine) -> AgeEstimator:
+    return AgeEstimator.load(MODEL_VERSIONS[-1], engine, batch_size=4, threads=1)
+
+
+@pytest.fixture(params=["openvino", "tensorflow"])
+def estimator(request: pytest.FixtureRequest) -> AgeEstimator:
+    """The committed network, on each engine."""
+    return committed_estimator(request.param)

@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -7,9 +8,9 @@ import pytest
 from conftest import synthetic_face
 from PIL import Image
 
-from models.face_finding import SHAPES, Face, FaceFinder, _shape_for, prominence
+from models.face_finding import SEARCHES, Face, FaceFinder, _search_for, prominence
 from models.face_scenes import draw_scene
-from models.weights import WeightsError
+from models.weights import WEIGHTS_FOLDER, WeightsError
 
 
 def scene_with(*faces: tuple[int, int, int], seed: int = 1, size: tuple[int, int] = (1280, 720)) -> np.ndarray:
@@ -69,13 +70,29 @@ def test_the_larger_face_wins_and_of_two_alike_the_one_nearer_to_the_middle():
 
 
 def test_a_photo_is_searched_in_the_shape_that_shows_it_largest():
-    assert [_shape_for(*size) for size in [(1920, 1080), (1080, 1920), (800, 800), (200, 200)]] == [*SHAPES, (256, 256)]
+    sizes = [(200, 200), (640, 480), (480, 640), (1920, 1080), (1080, 1920), (800, 800)]
+    assert [_search_for(*size) for size in sizes] == list(SEARCHES)
+
+
+def test_a_small_face_is_found_by_the_fine_search_and_a_large_one_without_it(finder: FaceFinder, monkeypatch):
+    searched: list[tuple[int, int]] = []
+    search = FaceFinder._search
+
+    def noted(self: FaceFinder, pixels: np.ndarray, shape: tuple[int, int], score: float) -> object:
+        searched.append(shape)
+        return search(self, pixels, shape, score)
+
+    monkeypatch.setattr(FaceFinder, "_search", noted)
+    large, small = (500, 200, 300), (800, 300, 80)
+    assert is_within(finder.find(scene_with(large))[0], *large)
+    assert is_within(finder.find(scene_with(small))[0], *small)
+    assert searched == [(320, 192), (320, 192), (640, 384)]
 
 
 def test_an_altered_finder_is_refused(tmp_path):
-    (tmp_path / "centerface").mkdir()
-    (tmp_path / "centerface" / "centerface.onnx").write_bytes(b"not the network")
-    with pytest.raises(WeightsError, match=r"centerface\.onnx' was altered"):
+    shutil.copytree(WEIGHTS_FOLDER / "centerface", tmp_path / "centerface")
+    (tmp_path / "centerface" / "openvino_int8.bin").write_bytes(b"not the network")
+    with pytest.raises(WeightsError, match=r"openvino_int8\.bin' was altered"):
         FaceFinder.load(folder=tmp_path)
 
 

@@ -3,8 +3,16 @@ import pytest
 from conftest import exif_orientation, photo_bytes, smooth_photo, synthetic_face
 from PIL import Image, ImageFilter
 
+from models.face_crop import cut_square, sharpness
 from models.face_finding import FaceFinder
-from models.face_photo import SMALLEST_FACE_SQUARE_PIXELS, UnusableFaceError, read_crop, read_face
+from models.face_photo import (
+    SEARCHED_SIDE_PIXELS,
+    SMALLEST_FACE_SQUARE_PIXELS,
+    UnusableFaceError,
+    decode_to_search,
+    read_crop,
+    read_face,
+)
 from models.face_scenes import draw_scene
 from models.photo_preprocessing import (
     PhotoLimits,
@@ -50,9 +58,19 @@ def test_the_square_around_a_face_in_a_camera_photo_is_much_like_its_tight_crop(
 def test_a_tight_crop_gives_its_middle_square_as_if_it_had_not_been_searched(finder, person):
     crop = photo_bytes(Image.fromarray(synthetic_face(person)).resize((200, 200)))
     photo = read_face(crop, finder, SIDE)
-    assert (photo.pixels == to_network_input(decode_photo(crop, SIDE), SIDE)).all()
-    assert (photo.pixels == read_crop(crop, SIDE).pixels).all()
+    assert (photo.pixels == to_network_input(decode_photo(crop, SEARCHED_SIDE_PIXELS), SIDE)).all()
+    assert mean_difference(photo.pixels, read_crop(crop, SIDE).pixels) < 2
     assert (photo.face_count, photo.face_side_pixels) == (1, 200)
+
+
+def test_a_small_face_in_a_large_photo_is_cut_from_more_pixels_than_were_searched(finder):
+    large = camera_photo((600, 200, 120)).resize((3840, 2160))
+    photo = read_face(photo_bytes(large), finder, SIDE)
+    assert photo.face_side_pixels == pytest.approx(360, rel=0.2)
+    decoded = decode_to_search(photo_bytes(large))
+    assert photo.square.side * min(decoded.pixels.shape[:2]) < SIDE, "else nothing is decoded again"
+    from_what_was_searched = cut_square(decoded.pixels, photo.square, SIDE)
+    assert sharpness(photo.pixels) > sharpness(from_what_was_searched)
 
 
 def test_of_several_faces_the_largest_is_cut_and_all_are_counted(finder):

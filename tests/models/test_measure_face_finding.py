@@ -11,8 +11,8 @@ from models.model_manifest import ModelManifest, TrainingFacts
 MANIFEST = ModelManifest(32, 1.0, 0.9, TrainingFacts("nothing", "no photos", 0, [], {}))
 
 
-def always_30(pixels: np.ndarray) -> np.ndarray:
-    return np.tile(np.where(np.arange(101) == 30, 50.0, 0.0).astype("float32"), (len(pixels), 1))
+def always_30(batches: list[np.ndarray]) -> list[np.ndarray]:
+    return [np.tile(np.where(np.arange(101) == 30, 50.0, 0.0).astype("float32"), (len(each), 1)) for each in batches]
 
 
 @pytest.fixture

@@ -4,7 +4,15 @@ import shutil
 import pytest
 
 from models import weights
-from models.weights import MODEL_VERSIONS, PINNED_SHA256, WEIGHTS_FOLDER, WeightsError, model_files, weights_path
+from models.weights import (
+    MODEL_VERSIONS,
+    PINNED_SHA256,
+    WEIGHTS_FOLDER,
+    WeightsError,
+    model_files,
+    openvino_path,
+    weights_path,
+)
 
 
 @pytest.mark.parametrize("version", MODEL_VERSIONS)
@@ -30,6 +38,17 @@ def test_a_file_with_one_byte_changed_is_refused(tmp_path, name):
         f"weights file '{folder / name}' was altered (expected sha256 {PINNED_SHA256[f'{version}/{name}']}, "
         f"found {found}): restore it with `git checkout models/weights`, or install the package again"
     )
+
+
+@pytest.mark.parametrize("name", ["openvino_int8.xml", "openvino_int8.bin"])
+def test_a_quantised_network_with_one_byte_changed_is_refused(tmp_path, name):
+    version = MODEL_VERSIONS[-1]
+    folder = shutil.copytree(WEIGHTS_FOLDER / version, tmp_path / version)
+    content = bytearray((folder / name).read_bytes())
+    content[100] ^= 1
+    (folder / name).write_bytes(content)
+    with pytest.raises(WeightsError, match=f"{name}' was altered"):
+        openvino_path(version, tmp_path)
 
 
 def test_a_missing_file_is_named_with_the_way_out(tmp_path):
