@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -48,15 +49,16 @@ SUMMARY_TYPE = (
 def photo_age_estimator(settings: Settings, photos_done: Accumulator[int]) -> Callable[..., Column]:
     """Return a UDF: struct of photo_key, etag, size_bytes, key_problem ► struct ESTIMATE_TYPE, one per photo.
 
-    `photos_done` grows with each task that ends.
+    `photos_done` grows with each task that ends. A task without photos loads no model.
     """
 
     def estimate(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
-        for photos in batches:
-            stage = _Stage(settings)
-            for rows in stage.estimates(_rest(photos, batches)):
-                photos_done.add(len(rows))
-                yield pd.DataFrame(rows, columns=_names(ESTIMATE_TYPE))
+        first = next(batches, None)
+        if first is None:
+            return
+        for rows in _Stage(settings).estimates(chain([first], batches)):
+            photos_done.add(len(rows))
+            yield pd.DataFrame(rows, columns=_names(ESTIMATE_TYPE))
 
     estimate.__annotations__ = {"batches": Iterator[pd.DataFrame], "return": Iterator[pd.DataFrame]}
     return _udf(estimate, ESTIMATE_TYPE)
@@ -185,11 +187,6 @@ def _one_ahead(items: Iterable[Item]) -> Iterator[Item]:
         if len(waiting) > 1:
             yield waiting.pop(0)
     yield from waiting
-
-
-def _rest(first: pd.DataFrame, others: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
-    yield first
-    yield from others
 
 
 def _chunks(photos: pd.DataFrame) -> Iterator[list[Any]]:

@@ -61,10 +61,10 @@ def photo_age_estimates(photos: DataFrame, settings: Settings, run_id: str, phot
 
 
 def taken_over(photos: DataFrame, published: DataFrame, settings: Settings) -> DataFrame:
-    """Return the published rows that hold for a photo as it is now: same key, content tag and model version."""
-    lasting = published.where(
-        (F.col("model_version") == settings.model_version) & F.col("estimate_status").isin(*LASTING_STATUSES)
-    )
+    """Return the published rows that hold for a photo as it is now: same key, content tag, model version and engine."""
+    is_of_the_model = F.col("model_version") == settings.model_version
+    is_of_the_engine = F.col("inference_engine") == settings.inference_engine
+    lasting = published.where(is_of_the_model & is_of_the_engine & F.col("estimate_status").isin(*LASTING_STATUSES))
     return lasting.join(photos, ["photo_key", "etag"], how="left_semi").drop("run_id")
 
 

@@ -1,14 +1,20 @@
+import hashlib
 import io
 
+import pandas as pd
+import pytest
 from PIL import Image
-from pyspark.sql import SparkSession
+from pyspark.sql import Row, SparkSession
 
 from jobs import tables
+from jobs.age_inference import PHOTOS_AHEAD, _Stage
 from jobs.object_store import ObjectStore
-from jobs.photo_age_estimates import _task_count, photo_age_estimates
+from jobs.photo_age_estimates import _task_count, photo_age_estimates, run, taken_over
 from jobs.sample_faces import synthetic_face_photos
 from jobs.settings import Settings
-from tests.rows import rows_of
+from jobs.warehouse import Warehouse
+from models.age_estimator import AgeEstimator
+from tests.rows import BUSINESS_DATE, rows_of
 
 
 def face_jpegs(count: int) -> list[bytes]:
@@ -21,8 +27,23 @@ def shelf_jpeg() -> bytes:
     return content.getvalue()
 
 
+def estimated(spark: SparkSession, settings: Settings, *photos: dict[str, object]) -> list[Row]:
+    rows = rows_of(spark, tables.CHECKOUT_PHOTOS, *photos)
+    return photo_age_estimates(rows, settings, "test-run", spark.sparkContext.accumulator(0)).collect()
+
+
+def landed(landing: ObjectStore, **contents: bytes) -> list[dict[str, object]]:
+    """Write photos and return their rows as checkout_photos has them."""
+    for key, content in contents.items():
+        landing.write(f"photos/{key}.jpg", content)
+    return [
+        {"photo_key": entry.key, "etag": entry.etag, "size_bytes": entry.size_bytes} for entry in landing.list("photos")
+    ]
+
+
+@pytest.mark.parametrize("engine", ["openvino", "tensorflow"])
 def test_ten_photos_in_ten_rows_out_each_with_an_estimate_or_a_reason(
-    spark: SparkSession, settings: Settings, landing: ObjectStore
+    spark: SparkSession, settings: Settings, landing: ObjectStore, engine: str
 ) -> None:
     faces = face_jpegs(4)
     contents = {f"face{person}.jpg": face for person, face in enumerate(faces)} | {
@@ -39,8 +60,8 @@ def test_ten_photos_in_ten_rows_out_each_with_an_estimate_or_a_reason(
         {"photo_key": "gone.jpg", "size_bytes": 5},
         {"photo_key": "junk", "size_bytes": 5, "key_problem": "photo key 'junk' does not match '…'"},
     ]
-    small = settings.model_copy(update={"max_photo_bytes": 200_000})
-    estimates = photo_age_estimates(rows_of(spark, tables.CHECKOUT_PHOTOS, *photos), small).collect()
+    small = settings.model_copy(update={"max_photo_bytes": 200_000, "inference_engine": engine})
+    estimates = estimated(spark, small, *photos)
     assert {row.photo_key: row.estimate_status for row in estimates} == {
         "face0.jpg": "estimated",
         "face1.jpg": "estimated",
@@ -60,6 +81,7 @@ def test_ten_photos_in_ten_rows_out_each_with_an_estimate_or_a_reason(
             assert abs(sum(row.age_distribution) - 1) < 1e-3
             assert abs(sum(row.age_distribution[:18]) - row.under_18_probability) < 1e-3
             assert (row.estimate_reason, row.model_version) == (None, settings.model_version)
+            assert (row.inference_engine, row.inferred_run_id) == (engine, "test-run")
             assert (row.face_count, row.face_side_pixels) == (1, 200)
         else:
             assert row.estimate_reason
@@ -67,5 +89,94 @@ def test_ten_photos_in_ten_rows_out_each_with_an_estimate_or_a_reason(
             assert (row.face_count, row.face_side_pixels) == (0 if row.estimate_status == "no_face" else None, None)
 
 
+def test_more_photos_than_are_held_ahead_come_out_in_their_order(
+    spark: SparkSession, settings: Settings, landing: ObjectStore
+) -> None:
+    faces = face_jpegs(3)
+    contents = {f"p{number:03d}": faces[number % 3] for number in range(2 * PHOTOS_AHEAD + 7)}
+    photos = landed(landing, **contents)
+    done = spark.sparkContext.accumulator(0)
+    rows = photo_age_estimates(rows_of(spark, tables.CHECKOUT_PHOTOS, *photos), settings, "r", done).collect()
+    assert len(rows) == done.value == len(contents)
+    by_key = {row.photo_key: row for row in rows}
+    for number, key in enumerate(sorted(by_key)):
+        content = faces[number % 3]
+        assert by_key[key].content_sha256 == hashlib.sha256(content).hexdigest()
+        assert by_key[key].estimated_age_years == by_key[f"photos/p{number % 3:03d}.jpg"].estimated_age_years
+
+
+def test_the_same_content_is_looked_at_once_and_has_a_row_for_each_photo(
+    settings: Settings, landing: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = face_jpegs(2)
+    photos = pd.DataFrame(landed(landing, a=one, b=other, c=one, d=b"", e=b"", f=one)).assign(key_problem=None)
+    photos = photos.sort_values("photo_key")
+    looked_at: list[bytes] = []
+    read_face = AgeEstimator.read_face
+    monkeypatch.setattr(
+        AgeEstimator, "read_face", lambda self, photo: (looked_at.append(photo), read_face(self, photo))[1]
+    )
+    rows = [row for chunk in _Stage(settings).estimates([photos]) for row in chunk]
+    assert sorted(looked_at) == sorted([one, other, b""])
+    assert [row["estimate_status"] for row in rows] == [
+        "estimated",
+        "estimated",
+        "estimated",
+        "empty",
+        "empty",
+        "estimated",
+    ]
+    assert rows[0] == rows[2] == rows[5] != rows[1]
+
+
+def test_a_run_again_infers_only_what_is_new_or_was_replaced(
+    spark: SparkSession, settings: Settings, landing: ObjectStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "jobs")
+    one, other, late = face_jpegs(3)
+    day = {"a": one, "b": other, "empty": b""}
+    first = night(spark, settings, "first", landed(landing, **day))
+    again = night(spark, settings, "again", landed(landing))
+    assert "0 photos inferred, 3 taken over from earlier runs of the day" in caplog.text
+    assert again == first
+    assert {row.inferred_run_id for row in again} == {"first"}
+    changed = night(spark, settings, "changed", landed(landing, b=late, c=late))
+    assert {row.photo_key: row.inferred_run_id for row in changed} == {
+        "photos/a.jpg": "first",
+        "photos/b.jpg": "changed",
+        "photos/c.jpg": "changed",
+        "photos/empty.jpg": "first",
+    }
+    fresh = night(spark, settings.model_copy(update={"reuse_estimates": False}), "fresh", landed(landing))
+    assert {row.inferred_run_id for row in fresh} == {"fresh"}
+    ages = [row.estimated_age_years for row in changed]
+    assert [row.estimated_age_years for row in fresh] == [age and pytest.approx(age) for age in ages]
+
+
+def test_another_model_version_and_what_may_pass_are_looked_at_again(spark: SparkSession, settings: Settings) -> None:
+    photo = {"photo_key": "a", "etag": "1", "size_bytes": 5}
+    photos = rows_of(spark, tables.CHECKOUT_PHOTOS, *({**photo, "photo_key": key} for key in "abcd"))
+    published = [
+        {"photo_key": "a", "etag": "1", "estimate_status": "estimated", "model_version": settings.model_version},
+        {"photo_key": "b", "etag": "1", "estimate_status": "estimated", "model_version": "age_resnet50-0"},
+        {"photo_key": "c", "etag": "0", "estimate_status": "estimated", "model_version": settings.model_version},
+        {"photo_key": "d", "etag": "1", "estimate_status": "missing", "model_version": settings.model_version},
+        {"photo_key": "gone", "etag": "1", "estimate_status": "estimated", "model_version": settings.model_version},
+    ]
+    known = taken_over(photos, rows_of(spark, tables.PHOTO_AGE_ESTIMATES, *published), settings)
+    assert [row.photo_key for row in known.collect()] == ["a"]
+
+
+def night(spark: SparkSession, settings: Settings, run_id: str, photos: list[dict[str, object]]) -> list[Row]:
+    """Stage and publish the estimates of a day as a run does; return the rows without their run."""
+    warehouse = Warehouse(ObjectStore(settings.warehouse_uri), run_id, spark)
+    warehouse.stage(tables.CHECKOUT_PHOTOS, BUSINESS_DATE, rows_of(spark, tables.CHECKOUT_PHOTOS, *photos))
+    run(warehouse, BUSINESS_DATE, settings)
+    warehouse.promote(tables.PHOTO_AGE_ESTIMATES, BUSINESS_DATE)
+    published = warehouse.read_published(tables.PHOTO_AGE_ESTIMATES, BUSINESS_DATE)
+    assert published is not None
+    return published.drop("run_id").collect()
+
+
 def test_a_small_day_starts_the_network_once_and_a_large_one_fills_whole_rounds() -> None:
-    assert [_task_count(photos, slots=4) for photos in (0, 100, 300, 600, 2_000, 20_000)] == [1, 1, 2, 4, 4, 40]
+    assert [_task_count(photos, slots=4) for photos in (0, 100, 200, 600, 2_000, 20_000)] == [1, 1, 3, 4, 8, 80]
