@@ -7,13 +7,15 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from itertools import pairwise
+from itertools import groupby, pairwise
+from operator import itemgetter
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
 from rich.status import Status
+from rich.table import Column
 from rich.table import Table as RichTable
 
 from jobs import tables
@@ -22,6 +24,10 @@ from jobs.object_store import ObjectStore
 from jobs.run import STEPS
 from jobs.settings import PREFIX, Settings, read_settings
 from models.cli import app as model_commands
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyspark.sql import SparkSession
 
 app = typer.Typer(
     help="Nightly age-group purchase and alcohol-sale audit tables from checkout photos and receipts.",
@@ -32,6 +38,8 @@ app = typer.Typer(
 app.add_typer(model_commands)
 console = Console()
 errors = Console(stderr=True)
+
+COMPARED_FIGURES = ("live", "rescored", "live %", "rescored %", "points", "years")
 
 BusinessDate = Annotated[
     datetime, typer.Option("--business-date", formats=["%Y-%m-%d"], help="the stores' day, as 2026-11-20")
@@ -47,9 +55,7 @@ def night(business_date: BusinessDate, landing_uri: LandingUri = None, warehouse
     Example: checkout-ages night --business-date 2026-11-20 --landing-uri .demo/landing --warehouse-uri .demo/warehouse
     """
     from jobs.landing import missing_markers
-    from jobs.local_spark import local_spark_environment
     from jobs.night import run_night
-    from jobs.run import spark_session
     from jobs.warehouse import Warehouse
 
     day = business_date.date()
@@ -57,15 +63,55 @@ def night(business_date: BusinessDate, landing_uri: LandingUri = None, warehouse
         settings = read_settings(os.environ, landing_uri=landing_uri, warehouse_uri=warehouse_uri)
         if missing := missing_markers(ObjectStore(settings.landing_uri), day):
             raise InputError(f"business date {day} has not landed: missing {' and '.join(missing)}")
-        os.environ |= local_spark_environment(os.environ) | dict(os.environ)
         run_id = f"night-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
-        with console.status("starting Spark") as status:
-            session = spark_session(f"night {day}")
+        with _spark(f"night {day}") as (session, status):
             warehouse = Warehouse(ObjectStore(settings.warehouse_uri), run_id, session)
             status.update("wait_for_business_date")
             run_night(warehouse, day, settings, _step_printer(status))
-        session.stop()
     console.print(f"published {day} as run {run_id} to {settings.warehouse_uri}")
+
+
+@app.command()
+def rescore(
+    first_date: Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="first day, as 2026-11-18")],
+    last_date: Annotated[datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="last day, as 2026-11-20")],
+    model_version: Annotated[str, typer.Option(help="the version to try")],
+    inference_engine: Annotated[str | None, typer.Option(help="openvino or tensorflow; else the setting")] = None,
+    landing_uri: LandingUri = None,
+    warehouse_uri: WarehouseUri = None,
+) -> None:
+    """Build published days again with another model version, beside the live tables, and show what would change.
+
+    Example: checkout-ages rescore --from 2026-11-18 --to 2026-11-20 --model-version age_resnet50-1
+    """
+    from jobs.age_inference import check_model
+    from jobs.rescore import published_days, rescore_day
+    from jobs.warehouse import Warehouse
+
+    run_id = f"rescore-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    with _explained():
+        settings = read_settings(
+            os.environ,
+            landing_uri=landing_uri,
+            warehouse_uri=warehouse_uri,
+            model_version=model_version,
+            inference_engine=inference_engine,
+        )
+        check_model(settings)
+        ObjectStore(settings.landing_uri).check_reachable()
+        store = ObjectStore(settings.warehouse_uri)
+        days, unpublished = published_days(Warehouse(store, run_id), first_date.date(), last_date.date())
+        for day in unpublished:
+            console.print(f"{day} is not published in {settings.warehouse_uri}: skipped", soft_wrap=True)
+        comparisons = []
+        with _spark(f"rescore with {model_version}") as (session, status):
+            live = Warehouse(store, run_id, session)
+            for day in days:
+                console.print(f"{day} with {model_version}")
+                comparisons.append(rescore_day(live, day, settings, _step_printer(status)))
+    _print_comparison(comparisons)
+    where = live.rescored(model_version).location(tables.MODEL_COMPARISON)
+    console.print(f"published as run {run_id}; the comparison by day: {where}", soft_wrap=True)
 
 
 @app.command()
@@ -146,6 +192,19 @@ def main() -> None:
     app()
 
 
+@contextmanager
+def _spark(name: str) -> Iterator[tuple[SparkSession, Status]]:
+    """Start Spark, with a line on the terminal that says what runs, and stop it when all went well."""
+    from jobs.local_spark import local_spark_environment
+    from jobs.run import spark_session
+
+    os.environ |= local_spark_environment(os.environ) | dict(os.environ)
+    with console.status("starting Spark") as status:
+        session = spark_session(name)
+        yield session, status
+    session.stop()
+
+
 def _step_printer(status: Status) -> Callable[[str, float], None]:
     """Return a function that prints a finished step and shows the next one as running."""
 
@@ -155,6 +214,38 @@ def _step_printer(status: Status) -> Callable[[str, float], None]:
         status.update(following or "done")
 
     return step_done
+
+
+def _print_comparison(comparisons: list[pa.Table]) -> None:
+    """Print one table per measure, summed over the days, and say how many photos were lost."""
+    from jobs.model_comparison import lost_photo_count, summed_over_days
+
+    summed = summed_over_days(comparisons)
+    for measure, rows in groupby(summed.to_pylist(), key=itemgetter("measure")):
+        listing = RichTable(
+            Column(measure, overflow="fold"), *(Column(name, justify="right") for name in COMPARED_FIGURES)
+        )
+        for row in rows:
+            percents = (_figure(row[name], "{:.1f}", 100) for name in ("live_share", "rescored_share"))
+            points = _figure(row["share_shift"], "{:+.1f}", 100)
+            years = _figure(row["mean_age_shift_years"], "{:+.1f}")
+            listing.add_row(row["value"], str(row["live_count"]), str(row["rescored_count"]), *percents, points, years)
+        console.print(listing)
+    console.print(
+        "points: shift of the share; years: how much older they look now, mean of those estimated both times",
+        soft_wrap=True,
+    )
+    if (lost := lost_photo_count(summed)) > 0:
+        console.print(
+            f"photos that are no longer in the landing: {lost}. Buyers without another one became unknown, "
+            "which is no shift of the model",
+            style="yellow",
+            soft_wrap=True,
+        )
+
+
+def _figure(value: float | None, form: str, factor: int = 1) -> str:
+    return "" if value is None else form.format(factor * value)
 
 
 @contextmanager

@@ -258,10 +258,37 @@ NIGHT_TABLES = (
 
 ALL_TABLES = (*NIGHT_TABLES, PIPELINE_RUNS)
 
+MODEL_COMPARISON = Table(
+    name="model_comparison",
+    grain="one row per measure and value of a day that `checkout-ages rescore` built again with another model version; "
+    "lies in `_rescored/MODEL_VERSION/` of the warehouse, beside that version's own copies of the tables above",
+    key=("measure", "value"),
+    columns=(
+        column(
+            "measure",
+            TEXT,
+            "what is counted: age_group (transactions by age group), audit_status (alcohol transactions by audit "
+            "status) or estimate_status (photos by estimate status)",
+        ),
+        column("value", TEXT, "the age group, audit status or estimate status"),
+        column("live_run_id", TEXT, "run that had published the live day"),
+        column("live_model_version", TEXT, "age model of that run"),
+        column("live_count", COUNT, "transactions or photos of the value in the live tables"),
+        column("live_share", PROBABILITY, "those over all of the measure, 0 to 1; null where there is none"),
+        column("rescored_model_version", TEXT, "age model of the rescored tables"),
+        column("rescored_count", COUNT, "transactions or photos of the value in the rescored tables"),
+        column("rescored_share", PROBABILITY, "those over all of the measure, 0 to 1; null where there is none"),
+        column("share_shift", pa.float64(), "rescored_share less live_share"),
+        column("both_estimated_count", COUNT, "of live_count, how many have an estimate in both"),
+        column("mean_age_shift_years", YEARS, "mean over those of the rescored less the live estimate; else null"),
+        RUN_ID,
+    ),
+)
+
 
 def as_markdown() -> str:
     """Render the data dictionary: each table's grain, key and columns."""
-    return "\n\n".join(_table_as_markdown(table) for table in ALL_TABLES)
+    return "\n\n".join(_table_as_markdown(table) for table in (*ALL_TABLES, MODEL_COMPARISON))
 
 
 def _table_as_markdown(table: Table) -> str:

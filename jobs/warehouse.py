@@ -4,6 +4,7 @@
     {warehouse}/pipeline_runs/business_date=D/{run_id}.parquet  one file a run, written last
     {warehouse}/_staging/{run_id}/{table}/part-0.parquet        built, not yet published
     {warehouse}/_locks/business_date=D.json                     who publishes that day
+    {warehouse}/_rescored/{model_version}/…                     a warehouse of another model's tables, laid out likewise
 
 A night reads the tables of its own run from staging; of what is published it reads only the day's own estimates, which
 it takes over rather than infer them again.
@@ -15,9 +16,9 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -112,6 +113,24 @@ class Warehouse:
         with self.store.reader(key) as stream:
             return pq.ParquetFile(stream).read(columns=columns)
 
+    def published_run(self, business_date: date) -> dict[str, Any] | None:
+        """Return the row in pipeline_runs of the run that published a day last, None when none has."""
+        marks = self.store.list(f"{PIPELINE_RUNS.name}/{_partition(business_date)}")
+        runs = [run for mark in marks for run in pq.read_table(pa.BufferReader(self.store.read(mark.key))).to_pylist()]
+        return max(runs, key=lambda run: run["published_at"], default=None)
+
+    def rescored(self, model_version: str) -> Warehouse:
+        """Return the warehouse below this one that holds the tables of another model version, for the same run."""
+        return replace(self, store=ObjectStore(self.store.location(f"_rescored/{model_version}")))
+
+    def publish_arrow(self, table: Table, business_date: date, rows: pa.Table) -> None:
+        """Publish a small table's day from memory, in one atomic replace. Raises when the schema is another."""
+        self.store.write(_published_key(table, business_date), _parquet(rows.cast(table.schema)))
+
+    def location(self, table: Table) -> str:
+        """Return where all days of a published table lie, as a glob for readers."""
+        return self.store.location(f"{table.name}/business_date=*/part-0.parquet")
+
     def promote(self, table: Table, business_date: date) -> None:
         """Publish a staged table: its day shows the old rows until this returns, the new rows after."""
         self.staged(table, business_date)
@@ -120,9 +139,7 @@ class Warehouse:
     def write_pipeline_run(self, business_date: date, run: dict[str, object]) -> None:
         """Write the commit mark of the run, one file of one row."""
         rows = pa.Table.from_pylist([run], schema=PIPELINE_RUNS.schema)
-        sink = pa.BufferOutputStream()
-        pq.write_table(rows, sink, compression="zstd")
-        self.store.write(self._pipeline_run_key(business_date), sink.getvalue().to_pybytes())
+        self.store.write(self._pipeline_run_key(business_date), _parquet(rows))
 
     def is_published(self, business_date: date) -> bool:
         """Say whether this run has its commit mark in pipeline_runs."""
@@ -212,6 +229,13 @@ class Warehouse:
         if self.session is None:
             raise RuntimeError("this Warehouse was opened without Spark; it can check and publish only")
         return self.session
+
+
+def _parquet(rows: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(rows, sink, compression="zstd")
+    contents: bytes = sink.getvalue().to_pybytes()
+    return contents
 
 
 def _published_key(table: Table, business_date: date) -> str:

@@ -7,7 +7,7 @@ from jobs import tables
 from jobs.run import STEPS
 
 
-@pytest.mark.parametrize("table", tables.ALL_TABLES, ids=lambda table: table.name)
+@pytest.mark.parametrize("table", [*tables.ALL_TABLES, tables.MODEL_COMPARISON], ids=lambda table: table.name)
 def test_grain_key_and_every_column_have_a_meaning(table: tables.Table) -> None:
     assert table.grain.startswith("one row per ")
     assert set(table.key) <= set(table.column_names)

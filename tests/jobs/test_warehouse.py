@@ -129,3 +129,21 @@ def test_a_column_that_a_table_did_not_have_yet_when_the_day_was_written_is_null
         pq.write_table(older, stream)
     (row,) = warehouse.read(tables.TRANSACTION_LINES, BUSINESS_DATE).collect()
     assert (row.id_check, row.transaction_id) == (None, "t1")
+
+
+def test_the_run_that_published_a_day_last_is_told_from_those_before(settings: Settings) -> None:
+    store = ObjectStore(settings.warehouse_uri)
+    for run_id, hour in (("b", 3), ("a", 5), ("c", 4)):
+        run = {"run_id": run_id, "published_at": datetime(2026, 11, 21, hour, tzinfo=UTC)}
+        Warehouse(store, run_id).write_pipeline_run(BUSINESS_DATE, run)
+    published = Warehouse(store, "reader").published_run(BUSINESS_DATE)
+    assert published is not None
+    assert published["run_id"] == "a"
+    assert Warehouse(store, "reader").published_run(BUSINESS_DATE + timedelta(days=1)) is None
+
+
+def test_the_tables_of_another_model_lie_below_the_warehouse(settings: Settings) -> None:
+    rescored = Warehouse(ObjectStore(settings.warehouse_uri), "run").rescored("age_resnet50-1")
+    assert rescored.location(tables.MODEL_COMPARISON) == (
+        f"{settings.warehouse_uri}/_rescored/age_resnet50-1/model_comparison/business_date=*/part-0.parquet"
+    )
