@@ -1,4 +1,8 @@
-"""daft_frame: the same work in Daft: from_glob_path, download, then a class in a process a core."""
+"""daft_frame: the same work in Daft: from_glob_path, download, then a class in a process a core.
+
+Where TensorFlow is installed Daft imports it in the driver, to tell whether a literal is one of its tensors; so it is
+in the memory of both forms.
+"""
 
 from __future__ import annotations
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from itertools import product
 from pathlib import Path
@@ -30,21 +31,33 @@ def measured_engines(
     rates: dict[Cell, list[float]] = defaultdict(list)
     with TemporaryDirectory(prefix="checkout-ages-") as folder, ExitStack() as stack:
         options = {"fp32_network": str(Path(folder, "fp32.xml"))}
-        _export(options, cores)
+        with _noted("export for OpenVINO", errors, console):
+            _export(options, cores)
         children: dict[tuple[str, int], Child] = {}
         for name, threads in product(grid.engines, grid.threads):
-            try:
+            with _noted(f"{name}, {threads} threads", errors, console):
                 children[name, threads] = stack.enter_context(ready_child(_job(name, threads, grid, options, cores)))
-            except ContenderError as error:
-                errors[f"{name}, {threads} threads"] = str(error)
-                console.print(str(error), style="red", markup=False)
-        for number in range(rounds):
-            for (name, threads), child in children.items():
-                console.print(f"round {number + 1}: {name}, {threads} threads")
-                for side, batch_size in product(grid.sides_pixels, grid.batch_sizes):
-                    answer = child.go(side=side, batch_size=batch_size)
-                    rates[name, threads, side, batch_size].append(answer["rows"] / answer["seconds"])
+        for number, ((name, threads), child) in product(range(rounds), children.items()):
+            console.print(f"round {number + 1}: {name}, {threads} threads")
+            with _noted(f"{name}, {threads} threads", errors, console):
+                _go_through_cells(name, threads, child, grid, rates)
     return [_figures(cell, rates) for cell in rates], errors
+
+
+def _go_through_cells(name: str, threads: int, child: Child, grid: EngineGrid, rates: dict[Cell, list[float]]) -> None:
+    for side, batch_size in product(grid.sides_pixels, grid.batch_sizes):
+        answer = child.go(side=side, batch_size=batch_size)
+        rates[name, threads, side, batch_size].append(answer["rows"] / answer["seconds"])
+
+
+@contextmanager
+def _noted(name: str, errors: dict[str, str], console: Console) -> Iterator[None]:
+    """Note what broke instead of losing what was measured before."""
+    try:
+        yield
+    except ContenderError as error:
+        errors[name] = str(error)
+        console.print(str(error), style="red", markup=False)
 
 
 def _job(name: str, threads: int, grid: EngineGrid, options: dict[str, Any], cores: tuple[int, ...]) -> Job:

@@ -17,8 +17,8 @@ from tests.benchmarks.job import Job, Ready, photo_contents
 from tests.benchmarks.keras_recipe import KerasAges
 
 OBJECT_STORE_BYTES = 512 * 1024 * 1024
-ACTOR_CPUS = 0.5
-"""So that Ray has a core left to give to the reading; actors that had them all would wait for photos for ever."""
+ACTOR_CPUS = 0.25
+"""Ray counts these, it does not enforce them: what is left it gives to reading; actors with all would wait for ever."""
 
 
 class KerasActor:
