@@ -6,7 +6,7 @@ SHELL := bash
 PIP := .venv/bin/python -m pip install --disable-pip-version-check --no-deps
 QUIET := $(if $(MAKE_TERMERR),,--quiet)
 
-.PHONY: help setup demo test lint lock readme card clean
+.PHONY: help setup demo test bench lint lock readme card clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 14
@@ -18,6 +18,9 @@ demo: setup ## run one night on a sample day through Airflow and Spark, and show
 
 test: lint ## everything that CI runs: lint, types, import rules, tests
 	.venv/bin/pytest
+
+bench: setup ## the stage beside public recipes, Ray Data and Daft; about an hour; figures in .demo/bench.json
+	@.venv/bin/python -m tests.benchmarks
 
 lint: setup ## ruff, mypy and import-linter
 	.venv/bin/ruff check

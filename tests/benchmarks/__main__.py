@@ -1,0 +1,102 @@
+"""benchmarks: this project's stage beside public recipes and other frameworks, on the same photos and cores.
+
+Each contender runs in a child process of its own, alone: it loads, warms up on other photos, and waits for its turn;
+only the turn is timed. Round 1 of all contenders comes first, then round 2, and so on. Peak memory is that of the
+child's whole life, loading too. The Keras recipes look for no face: they scale the whole photo. They see it and its
+mirror image, as the model version does, but in rows named one pass. All figures go to a JSON file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from tests.benchmarks.contenders import CONTENDERS, ENGINES, GROWTH, chosen
+from tests.benchmarks.estimator import BATCH_SIZE, MODEL_VERSION
+from tests.benchmarks.figures import ratios
+from tests.benchmarks.machine import machine
+from tests.benchmarks.measure_contenders import measured_contenders
+from tests.benchmarks.measure_engines import measured_engines
+from tests.benchmarks.measure_growth import measured_growth
+from tests.benchmarks.plan import QUICK, PhotoSets, Plan, photo_sets, with_counts
+from tests.benchmarks.report import tables
+
+CORES = 2
+REPORT_COLUMNS = 160
+
+
+def main() -> None:
+    """Measure as the command line says."""
+    arguments = _arguments()
+    plan = with_counts(QUICK if arguments.quick else Plan(), arguments.photos, arguments.rounds)
+    console = Console(width=None if sys.stdout.isatty() else REPORT_COLUMNS)
+    with photo_sets(plan, arguments.drawn, arguments.images, GROWTH in arguments.only) as photos:
+        measured = _measured(plan, arguments.only, photos, console)
+        measured["setup"] |= {"own_photos": arguments.images is not None}
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_text(json.dumps(measured, indent=1) + "\n")
+    console.print(*tables(measured), f"written to {arguments.out}")
+
+
+def _measured(plan: Plan, names: list[str], photos: PhotoSets, console: Console) -> dict[str, Any]:
+    cores = tuple(sorted(os.sched_getaffinity(0))[:CORES])
+    contending = [name for name in names if name in CONTENDERS]
+    contenders = measured_contenders(contending, photos, plan, cores, console)
+    engines, errors = measured_engines(plan.engines, plan.rounds, cores, console) if ENGINES in names else ([], {})
+    medians = {
+        name: figures["photos_per_second"]["median"]
+        for name, figures in contenders.items()
+        if "photos_per_second" in figures
+    }
+    return {
+        "ratios": ratios(medians),
+        "contenders": contenders,
+        "growth": measured_growth(photos, plan, cores, console) if GROWTH in names else [],
+        "engines": engines,
+        "engine_errors": errors,
+        "setup": _setup(plan, photos),
+        "machine": machine(cores),
+    }
+
+
+def _setup(plan: Plan, photos: PhotoSets) -> dict[str, Any]:
+    return {
+        "photos": photos.photo_count,
+        "rounds": plan.rounds,
+        "batch_size": BATCH_SIZE,
+        "model_version": MODEL_VERSION,
+    }
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="tests.benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    listed = "; ".join(f"{name}: {title}" for name, title in CONTENDERS.items())
+    parser.add_argument("--photos", type=int, help="photos for the contenders, 1000 unless told")
+    parser.add_argument("--rounds", type=int, help="rounds of contenders and engines, 3 unless told")
+    parser.add_argument("--images", type=Path, help="folder of one's own photos; without it they are drawn")
+    parser.add_argument("--drawn", type=Path, default=Path(".demo/bench_photos"), help="where drawn photos are kept")
+    parser.add_argument(
+        "--only", type=_chosen, default=chosen(None), help=f"what to measure, by commas: {listed}; growth; engines"
+    )
+    parser.add_argument("--quick", action="store_true", help="few of everything: shows that it works, measures nothing")
+    parser.add_argument("--out", type=Path, default=Path(".demo/bench.json"))
+    return parser.parse_args()
+
+
+def _chosen(only: str) -> list[str]:
+    try:
+        return chosen(only)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+if __name__ == "__main__":
+    main()

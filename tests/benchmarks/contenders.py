@@ -1,0 +1,58 @@
+"""contenders: what is compared, and where its code is."""
+
+from __future__ import annotations
+
+CONTENDERS = {
+    "a": "face finding and network, on decoded photos",
+    "a-prime": "network alone, on squares cut before",
+    "b": "Spark stage, photos on disk to rows",
+    "c": "Spark stage, photos on S3 to rows",
+    "d": "predict_batch_udf, Keras, same answer",
+    "d-one-pass": "predict_batch_udf, Keras, one pass, no mirroring",
+    "e": "Keras predict loop, same answer",
+    "e-one-pass": "Keras predict loop, one pass, no mirroring",
+    "f-keras": "Ray Data, Keras, same answer",
+    "f-fast": "Ray Data, this project's estimator",
+    "g-keras": "Daft, Keras, same answer",
+    "g-fast": "Daft, this project's estimator",
+}
+
+GROWTH, ENGINES = "growth", "engines"
+
+FUNCTIONS = {
+    "a": "engine:finder_and_network",
+    "a-prime": "engine:network_alone",
+    "b": "spark_stage:spark_stage",
+    "c": "spark_stage:spark_stage",
+    "d": "public_recipes:predict_batch_udf_same_answer",
+    "d-one-pass": "public_recipes:predict_batch_udf_one_pass",
+    "e": "public_recipes:predict_loop_same_answer",
+    "e-one-pass": "public_recipes:predict_loop_one_pass",
+    "f-keras": "ray_data:keras_actors",
+    "f-fast": "ray_data:estimator_actors",
+    "g-keras": "daft_frame:keras_class",
+    "g-fast": "daft_frame:estimator_class",
+    "growth": "spark_stage:growing_stage",
+    "export": "engines:exported_networks",
+    "engine": "engines:engine",
+}
+"""Module and function of each, a context manager: Job ► Ready."""
+
+
+def chosen(only: str | None) -> list[str]:
+    """Return the names that a comma-separated choice means, in order; `d` means `d` and `d-one-pass`.
+
+    Raises ValueError for a name that is none.
+    """
+    names = [*CONTENDERS, GROWTH, ENGINES]
+    if only is None:
+        return names
+    wanted = [part.strip() for part in only.split(",")]
+    unknown = [part for part in wanted if not any(_means(part, name) for name in names)]
+    if unknown:
+        raise ValueError(f"no contender '{unknown[0]}'; there are {', '.join(names)}")
+    return [name for name in names if any(_means(part, name) for part in wanted)]
+
+
+def _means(part: str, name: str) -> bool:
+    return name == part or name.startswith(f"{part}-")

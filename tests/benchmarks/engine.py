@@ -1,0 +1,92 @@
+"""engine: what the cores can do at best: face finding and network without files, decoding, Spark and rows.
+
+As in the Spark stage there is one process a core, each with one thread of its own for each network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from models.face_finding import FaceFinder
+from models.face_photo import FacePhoto
+from tests.benchmarks.estimator import BATCH_SIZE, decoded_photo, found_face, load_estimator
+from tests.benchmarks.job import Job, Ready, batches, photo_files, shares
+
+Prepare = Callable[[Sequence[Path]], Callable[[], int]]
+
+
+@contextmanager
+def finder_and_network(job: Job) -> Iterator[Ready]:
+    """Find the face, cut it and estimate it, from pixels in memory."""
+    with _process_per_core(job, _prepare_finder_and_network) as run:
+        yield Ready(run)
+
+
+@contextmanager
+def network_alone(job: Job) -> Iterator[Ready]:
+    """Estimate squares in memory; a photo without a face is one fewer."""
+    with _process_per_core(job, _prepare_network) as run:
+        yield Ready(run)
+
+
+@contextmanager
+def _process_per_core(job: Job, prepare: Prepare) -> Iterator[Callable[[], int]]:
+    spawn = get_context("spawn")
+    pipes = []
+    for files in shares(photo_files(job.photos), len(job.cores)):
+        ours, theirs = spawn.Pipe()
+        spawn.Process(target=_serve, args=(theirs, prepare, files), daemon=True).start()
+        theirs.close()
+        pipes.append(ours)
+    for pipe in pipes:
+        pipe.recv()
+    yield lambda: _ask_all(pipes)
+
+
+def _serve(pipe: Connection, prepare: Prepare, files: Sequence[Path]) -> None:
+    run = prepare(files)
+    run()
+    pipe.send("ready")
+    while True:
+        pipe.recv()
+        pipe.send(run())
+
+
+def _ask_all(pipes: list[Any]) -> int:
+    for pipe in pipes:
+        pipe.send("go")
+    return sum(pipe.recv() for pipe in pipes)
+
+
+def _prepare_finder_and_network(files: Sequence[Path]) -> Callable[[], int]:
+    estimator, finder = load_estimator(threads=1), FaceFinder.load(threads=1)
+    decoded = [decoded_photo(path.read_bytes()) for path in files]
+
+    def run() -> int:
+        rows = 0
+        for batch in batches(len(decoded), BATCH_SIZE):
+            faces = [found_face(photo, finder, estimator.manifest.image_size) for photo in decoded[batch]]
+            rows += len(estimator.estimate_faces(faces))
+        return rows
+
+    return run
+
+
+def _prepare_network(files: Sequence[Path]) -> Callable[[], int]:
+    estimator, finder = load_estimator(threads=1), FaceFinder.load(threads=1)
+    found = [found_face(decoded_photo(path.read_bytes()), finder, estimator.manifest.image_size) for path in files]
+    faces = [face.pixels for face in found if isinstance(face, FacePhoto)]
+    side = estimator.manifest.image_size
+    squares = np.stack(faces) if faces else np.empty((0, side, side, 3), dtype=np.uint8)
+
+    def run() -> int:
+        return sum(len(estimator.estimate_pixels(squares[batch])) for batch in batches(len(squares), BATCH_SIZE))
+
+    return run

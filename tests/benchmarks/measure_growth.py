@@ -1,0 +1,50 @@
+"""measure_growth: the Spark stage on more and more photos, net of its start, and the memory of its workers."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from rich.console import Console
+
+from tests.benchmarks.contenders import GROWTH
+from tests.benchmarks.figures import quarters
+from tests.benchmarks.job import Job
+from tests.benchmarks.plan import PhotoSets, Plan
+from tests.benchmarks.turns import Child, ContenderError, ready_child
+
+
+def measured_growth(photos: PhotoSets, plan: Plan, cores: tuple[int, ...], console: Console) -> list[dict[str, Any]]:
+    """Return for each number of task slots, a Spark application each, what each number of photos took."""
+    return [_grown_or_error(slots, photos, cores, console) for slots in plan.growth_slots]
+
+
+def _grown_or_error(slots: int, photos: PhotoSets, cores: tuple[int, ...], console: Console) -> dict[str, Any]:
+    try:
+        return _grown(slots, photos, cores, console)
+    except ContenderError as error:
+        console.print(str(error), style="red", markup=False)
+        return {"slots": slots, "error": str(error), "runs": []}
+
+
+def _grown(slots: int, photos: PhotoSets, cores: tuple[int, ...], console: Console) -> dict[str, Any]:
+    job = Job(GROWTH, str(photos.photos), str(photos.warm_up), photos.photo_count, "", cores, {"slots": slots})
+    with ready_child(job) as child:
+        runs = []
+        for count, folder in photos.growth.items():
+            runs.append(_run(child, count, str(folder)))
+            console.print(f"growth, {slots} slots: {count} photos, {runs[-1]['photos_per_second']:.1f} photos/s")
+    return {"slots": slots, **child.facts, "runs": runs}
+
+
+def _run(child: Child, count: int, folder: str) -> dict[str, Any]:
+    since = time.monotonic()
+    answer = child.go(photos=folder)
+    worker_bytes = child.memory.worker_bytes(since, time.monotonic())
+    return {
+        "photos": count,
+        "rows": answer["rows"],
+        "seconds": answer["seconds"],
+        "photos_per_second": answer["rows"] / answer["seconds"],
+        "worker_memory": {**quarters(worker_bytes), "samples": len(worker_bytes)},
+    }

@@ -1,0 +1,106 @@
+"""memory: what the processes of a contender hold, sampled while it runs.
+
+Of a whole tree the sum is of proportional sizes (PSS), in which a page that processes share counts once; of a single
+process it is the resident size (RSS).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from threading import Event, Thread
+
+import psutil
+
+SPARK_WORKER = "Spark's Python worker"
+PROCESS_NAMES = {
+    "pyspark.daemon": SPARK_WORKER,
+    "org.apache.spark": "Spark's JVM",
+    "daft.execution.udf_worker": "Daft's worker",
+    "gcs_server": "Ray's control store",
+    "raylet": "Ray's scheduler",
+    "multiprocessing": "process per core",
+    "tests.benchmarks.child": "driver",
+}
+
+
+@dataclass(frozen=True)
+class ProcessMemory:
+    """One process in one sample."""
+
+    name: str
+    is_worker: bool
+    """Whether it is a forked Python worker of Spark."""
+    rss_bytes: int
+    pss_bytes: int
+
+
+@dataclass
+class MemorySamples:
+    """Samples over time: seconds on the monotonic clock, and the processes by id."""
+
+    samples: list[tuple[float, dict[int, ProcessMemory]]] = field(default_factory=list)
+
+    def peak_tree_bytes(self) -> int:
+        """Return the largest sum over all processes at one time."""
+        return max((sum(process.pss_bytes for process in tree.values()) for _, tree in self.samples), default=0)
+
+    def largest_process(self) -> tuple[str, int]:
+        """Return name and bytes of the process that ever held most."""
+        seen = [process for _, tree in self.samples for process in tree.values()]
+        largest = max(seen, key=lambda process: process.rss_bytes, default=ProcessMemory("none", False, 0, 0))
+        return largest.name, largest.rss_bytes
+
+    def worker_bytes(self, since: float, until: float) -> list[int]:
+        """Return of each sample in a span of time the largest Python worker of Spark."""
+        spans = [tree for at, tree in self.samples if since <= at <= until]
+        workers = [[process.rss_bytes for process in tree.values() if process.is_worker] for tree in spans]
+        return [max(sizes) for sizes in workers if sizes]
+
+
+@contextmanager
+def sampled_memory(pid: int, every_seconds: float) -> Iterator[MemorySamples]:
+    """Sample a process and all below it until the end."""
+    samples, ended = MemorySamples(), Event()
+
+    def sample() -> None:
+        while not ended.wait(every_seconds):
+            samples.samples.append((time.monotonic(), _tree(pid)))
+
+    thread = Thread(target=sample, daemon=True)
+    thread.start()
+    try:
+        yield samples
+    finally:
+        ended.set()
+        thread.join()
+
+
+def process_name(command: list[str]) -> str:
+    """Name a process by its command line, as readers know it."""
+    line = " ".join(command)
+    if line.startswith("ray::"):
+        return line.split("(")[0].split(".")[0]
+    return next((name for part, name in PROCESS_NAMES.items() if part in line), line.split(" ")[0].rsplit("/", 1)[-1])
+
+
+def _tree(pid: int) -> dict[int, ProcessMemory]:
+    try:
+        root = psutil.Process(pid)
+        processes = [root, *root.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return {}
+    found = {process.pid: _memory(process) for process in processes}
+    return {number: memory for number, memory in found.items() if memory}
+
+
+def _memory(process: psutil.Process) -> ProcessMemory | None:
+    try:
+        command, sizes = process.cmdline(), process.memory_full_info()
+        parent = process.parent()
+        is_worker = "pyspark.daemon" in command and parent is not None and "pyspark.daemon" in parent.cmdline()
+    except psutil.Error:
+        return None
+    return ProcessMemory(process_name(command), is_worker, sizes.rss, sizes.pss)

@@ -1,0 +1,85 @@
+"""plan: how much is measured, and on which photos."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tests.benchmarks.engines import ENGINES
+from tests.benchmarks.photos import drawn_photos, own_photos, photo_set
+
+
+@dataclass(frozen=True)
+class EngineGrid:
+    """The cells of the engine table."""
+
+    engines: tuple[str, ...] = ENGINES
+    threads: tuple[int, ...] = (1, 2)
+    sides_pixels: tuple[int, ...] = (112, 224)
+    batch_sizes: tuple[int, ...] = (1, 4, 16, 32)
+    seconds: float = 1.0
+    """About how long one cell runs in one round."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Photos, rounds and cells; `warm_up_photos` are others than those that are timed."""
+
+    photos: int = 1000
+    rounds: int = 3
+    warm_up_photos: int = 64
+    growth_photos: tuple[int, ...] = (1000, 2000, 4000, 8000)
+    growth_slots: tuple[int, ...] = (1, 2)
+    engines: EngineGrid = EngineGrid()
+
+
+QUICK = Plan(
+    photos=16,
+    rounds=1,
+    warm_up_photos=4,
+    growth_photos=(8, 16),
+    growth_slots=(1,),
+    engines=EngineGrid(threads=(1,), sides_pixels=(112,), batch_sizes=(1, 4), seconds=0.1),
+)
+
+
+@dataclass(frozen=True)
+class PhotoSets:
+    """Folders of photos by their count: one for the contenders, those that grow, one to warm up with."""
+
+    photo_count: int
+    photos: Path
+    growth: dict[int, Path]
+    warm_up: Path
+
+
+@contextmanager
+def photo_sets(plan: Plan, drawn: Path, images: Path | None, grows: bool) -> Iterator[PhotoSets]:
+    """Lay out the photos of a plan, drawn ones kept in `drawn` or those of `images`; fewer where there are fewer.
+
+    Raises ValueError when there are too few to warm up with and to time.
+    """
+    needed = max(plan.photos, *plan.growth_photos) if grows else plan.photos
+    wanted = plan.warm_up_photos + needed
+    found = own_photos(images, wanted) if images else drawn_photos(drawn, wanted)
+    warm_up, timed = found[: plan.warm_up_photos], found[plan.warm_up_photos :]
+    if not timed:
+        raise ValueError(f"folder '{images}' holds {len(found)} photos, more than {plan.warm_up_photos} are needed")
+    drawn.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix="bench_sets_", dir=drawn.parent) as name:
+        folder = Path(name)
+        counts = [count for count in plan.growth_photos if grows and count <= len(timed)]
+        yield PhotoSets(
+            photo_count=min(plan.photos, len(timed)),
+            photos=photo_set(timed[: plan.photos], folder / "photos"),
+            growth={count: photo_set(timed[:count], folder / f"growth-{count}") for count in counts},
+            warm_up=photo_set(warm_up, folder / "warm_up"),
+        )
+
+
+def with_counts(plan: Plan, photos: int | None, rounds: int | None) -> Plan:
+    """Return the plan with other numbers where they are given."""
+    return replace(plan, photos=photos or plan.photos, rounds=rounds or plan.rounds)

@@ -1,0 +1,98 @@
+"""report: the figures as tables for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rich.table import Table
+
+from tests.benchmarks.figures import RATIOS
+
+MEGABYTE = 1024 * 1024
+CAPTION = (
+    "Photos a second: median of the rounds, and lowest to highest. Loading the model and warming up are not in it. "
+    "Peak memory: all processes of the contender together (PSS), and the largest of them (RSS)."
+)
+
+
+def tables(measured: Mapping[str, Any]) -> Iterator[Table]:
+    """Yield a table for each part that was measured."""
+    if measured["contenders"]:
+        yield _contenders(measured["contenders"], measured["setup"])
+        yield _ratios(measured["ratios"])
+    if measured["growth"]:
+        yield _growth(measured["growth"])
+    if measured["engines"]:
+        yield _engines(measured["engines"])
+
+
+def _contenders(contenders: Mapping[str, Any], setup: Mapping[str, Any]) -> Table:
+    title = f"{setup['photos']} photos, {setup['rounds']} rounds, {setup['model_version']}"
+    table = Table("", "what", title=title, caption=CAPTION)
+    for heading in ("photos/s", "lowest–highest", "loading s", "memory MB"):
+        table.add_column(heading, justify="right")
+    table.add_column("largest process")
+    for name, figures in contenders.items():
+        table.add_row(name, figures["title"], *_contender_cells(figures))
+    return table
+
+
+def _contender_cells(figures: Mapping[str, Any]) -> list[str]:
+    if "photos_per_second" not in figures:
+        return ["failed", "", "", "", ""]
+    rate, memory = figures["photos_per_second"], figures["peak_memory"]
+    return [
+        f"{rate['median']:.1f}",
+        f"{rate['lowest']:.1f}–{rate['highest']:.1f}",
+        f"{figures['loading_seconds']['median']:.0f}",
+        f"{memory['all_processes_bytes'] / MEGABYTE:.0f}",
+        f"{memory['largest_process']} {memory['largest_process_bytes'] / MEGABYTE:.0f} MB",
+    ]
+
+
+def _ratios(values: Mapping[str, float | None]) -> Table:
+    table = Table("ratio", "of medians", "value", title="Ratios")
+    for name, value in values.items():
+        over, under = RATIOS[name]
+        shown = "not measured" if value is None else f"{value:.2f}"
+        table.add_row(name, f"{over} / {' or '.join(under)}", shown)
+    return table
+
+
+def _growth(growth: list[dict[str, Any]]) -> Table:
+    table = Table("slots", "photos", "seconds", "photos/s", "worker MB", "last to second quarter", title="Growth")
+    for slots in growth:
+        for run in slots["runs"]:
+            memory = run["worker_memory"]
+            table.add_row(
+                str(slots["slots"]),
+                str(run["photos"]),
+                f"{run['seconds']:.1f}",
+                f"{run['photos_per_second']:.1f}",
+                _megabytes(memory["last_quarter_median"]),
+                "" if memory["last_to_second"] is None else f"{memory['last_to_second']:.3f}",
+            )
+    cold_starts = ", ".join(f"{slots['cold_start_seconds']:.1f}" for slots in growth if "error" not in slots)
+    table.caption = f"Net of the start. Seconds until a fresh worker has its first estimate: {cold_starts}."
+    return table
+
+
+def _engines(cells: list[dict[str, Any]]) -> Table:
+    table = Table("engine", "threads", "pixels", "batch", title="Engines, one pass, by Keras predict in fp32")
+    for heading in ("photos/s", "lowest–highest", "ratio"):
+        table.add_column(heading, justify="right")
+    for cell in cells:
+        rate, ratio = cell["photos_per_second"], cell["ratio_to_keras_predict"]
+        table.add_row(
+            cell["engine"],
+            *(str(cell[name]) for name in ("threads", "side_pixels", "batch_size")),
+            f"{rate['median']:.1f}",
+            f"{rate['lowest']:.1f}–{rate['highest']:.1f}",
+            "" if ratio is None else f"{ratio:.2f}",
+        )
+    return table
+
+
+def _megabytes(size: float | None) -> str:
+    return "" if size is None else f"{size / MEGABYTE:.0f}"

@@ -1,0 +1,82 @@
+"""spark_stage: the night's stage photo_age_estimates, from a folder or prefix of photos to rows in Arrow."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pyarrow as pa
+from pyspark.sql import SparkSession
+
+from jobs.local_spark import local_spark_environment
+from jobs.object_store import ObjectStore
+from jobs.photo_age_estimates import PHOTOS_PER_TASK, photo_age_estimates
+from jobs.run import spark_session
+from jobs.settings import read_settings
+from tests.benchmarks.job import Job, Ready
+
+PHOTO_COLUMNS = "photo_key string, etag string, size_bytes bigint, key_problem string"
+
+
+@contextmanager
+def spark_stage(job: Job) -> Iterator[Ready]:
+    """Run the stage with a task slot a core; its workers have estimated the warm-up photos."""
+    with local_spark(len(job.cores)):
+        session = spark_session("benchmark")
+        _estimates(session, job.warm_up_photos)
+        yield Ready(lambda: _estimates(session, job.photos).num_rows)
+
+
+@contextmanager
+def growing_stage(job: Job) -> Iterator[Ready]:
+    """Run the stage with the slots that the options name, on the photos that each turn names.
+
+    Facts: seconds until the session is there, and from then until a fresh worker has its first estimate.
+    """
+    started = time.perf_counter()
+    with local_spark(job.options["slots"]):
+        session = spark_session("benchmark")
+        session.range(1).toArrow()
+        session_seconds = time.perf_counter() - started
+        first = _estimates(session, job.warm_up_photos, photo_count=1)
+        cold_start_seconds = time.perf_counter() - started - session_seconds
+        statuses = _statuses(_estimates(session, job.warm_up_photos))
+        facts = {
+            "session_seconds": session_seconds,
+            "cold_start_seconds": cold_start_seconds,
+            "first_status": first["estimate_status"][0].as_py(),
+            "warm_up_statuses": statuses,
+        }
+        yield Ready(lambda photos: _estimates(session, photos).num_rows, facts)
+
+
+@contextmanager
+def local_spark(slots: int) -> Iterator[None]:
+    """Let the session started within have `slots` task slots, and stop it at the end."""
+    os.environ |= local_spark_environment(os.environ)
+    os.environ["PYSPARK_SUBMIT_ARGS"] = f"--master local[{slots}] pyspark-shell"
+    try:
+        yield
+    finally:
+        if session := SparkSession.getActiveSession():
+            session.stop()
+
+
+def _estimates(session: SparkSession, photos: str, photo_count: int | None = None) -> pa.Table:
+    """List the photos, estimate them in whole rounds of all task slots, and fetch all columns."""
+    landing_uri = photos if "://" in photos else f"file://{photos}"
+    settings = read_settings(os.environ, landing_uri=landing_uri, warehouse_uri=f"{landing_uri}-unused")
+    listed = list(ObjectStore(settings.landing_uri).list())[:photo_count]
+    rows: list[tuple[Any, ...]] = [(entry.key, entry.etag, entry.size_bytes, None) for entry in listed]
+    slots = session.sparkContext.defaultParallelism
+    task_count = slots * max(1, round(len(rows) / (slots * PHOTOS_PER_TASK)))
+    photo_rows = session.createDataFrame(rows, PHOTO_COLUMNS).repartition(task_count)
+    return photo_age_estimates(photo_rows, settings).toArrow()
+
+
+def _statuses(estimates: pa.Table) -> dict[str, int]:
+    return dict(Counter(estimates["estimate_status"].to_pylist()))
