@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ REPORT_COLUMNS = 160
 def main() -> None:
     """Measure as the command line says."""
     arguments = _arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to end"))  # so that children and the S3 server end too
     plan = with_counts(QUICK if arguments.quick else Plan(), arguments.photos, arguments.rounds)
     console = Console(width=None if sys.stdout.isatty() else REPORT_COLUMNS)
     with photo_sets(plan, arguments.drawn, arguments.images, GROWTH in arguments.only) as photos:
