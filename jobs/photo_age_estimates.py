@@ -40,7 +40,7 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
     new_count = new.count()
     photos_done = warehouse.spark.sparkContext.accumulator(0)
     with reported_progress(photos_done, new_count):
-        estimates = photo_age_estimates(_spread(new, new_count), settings, warehouse.run_id, photos_done)
+        estimates = photo_age_estimates(spread(new, new_count), settings, warehouse.run_id, photos_done)
         warehouse.stage(tables.PHOTO_AGE_ESTIMATES, business_date, estimates.unionByName(known) if known else estimates)
     photo_count = warehouse.staged(tables.PHOTO_AGE_ESTIMATES, business_date).row_count
     log.info("%s photos inferred, %s taken over from earlier runs of the day", new_count, photo_count - new_count)
@@ -68,7 +68,7 @@ def taken_over(photos: DataFrame, published: DataFrame, settings: Settings) -> D
     return lasting.join(photos, ["photo_key", "etag"], how="left_semi").drop("run_id")
 
 
-def _spread(photos: DataFrame, photo_count: int) -> DataFrame:
+def spread(photos: DataFrame, photo_count: int) -> DataFrame:
     """Deal photos out to tasks by their size in bytes, so that those of the same content meet in one task."""
     context = photos.sparkSession.sparkContext
     slots = max(1, context.defaultParallelism // int(context.getConf().get("spark.task.cpus", "1")))

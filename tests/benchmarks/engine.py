@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from models.face_finding import FaceFinder
-from models.face_photo import FacePhoto
-from tests.benchmarks.estimator import BATCH_SIZE, decoded_photo, found_face, load_estimator
+from models.face_photo import FacePhoto, decode_to_search
+from tests.benchmarks.estimator import BATCH_SIZE, found_face, load_estimator
 from tests.benchmarks.job import Job, Ready, batches, photo_files, shares
 
 Prepare = Callable[[Sequence[Path]], Callable[[], int]]
@@ -67,7 +67,7 @@ def _ask_all(pipes: list[Any]) -> int:
 
 def _prepare_finder_and_network(files: Sequence[Path]) -> Callable[[], int]:
     estimator, finder = load_estimator(threads=1), FaceFinder.load(threads=1)
-    decoded = [decoded_photo(path.read_bytes()) for path in files]
+    decoded = [decode_to_search(path.read_bytes()) for path in files]
 
     def run() -> int:
         rows = 0
@@ -81,7 +81,7 @@ def _prepare_finder_and_network(files: Sequence[Path]) -> Callable[[], int]:
 
 def _prepare_network(files: Sequence[Path]) -> Callable[[], int]:
     estimator, finder = load_estimator(threads=1), FaceFinder.load(threads=1)
-    found = [found_face(decoded_photo(path.read_bytes()), finder, estimator.manifest.image_size) for path in files]
+    found = [found_face(decode_to_search(path.read_bytes()), finder, estimator.manifest.image_size) for path in files]
     faces = [face.pixels for face in found if isinstance(face, FacePhoto)]
     side = estimator.manifest.image_size
     squares = np.stack(faces) if faces else np.empty((0, side, side, 3), dtype=np.uint8)

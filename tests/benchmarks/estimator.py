@@ -5,22 +5,20 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict
-from inspect import signature
 from typing import Any
 
 import pyarrow as pa
 
-from models import face_photo
 from models.age_estimator import AgeEstimate, AgeEstimator
-from models.face_crop import cut_square, face_square
 from models.face_finding import FaceFinder
-from models.face_photo import FacePhoto, UnusableFaceError
-from models.photo_preprocessing import DEFAULT_LIMITS, UnusablePhotoError, decode_photo
+from models.face_photo import DecodedPhoto, FacePhoto, cut_face
+from models.photo_preprocessing import UnusablePhotoError
 from models.weights import MODEL_VERSIONS
 
 MODEL_VERSION = MODEL_VERSIONS[-1]
-ENGINE = "openvino"
-BATCH_SIZE = 32
+BATCH_SIZE = 64
+"""Photos that are handed to the estimator, or to Keras, at a time."""
+
 ESTIMATE_SCHEMA = pa.schema(
     {
         "estimate_status": pa.string(),
@@ -38,24 +36,13 @@ ESTIMATE_SCHEMA = pa.schema(
 
 def load_estimator(threads: int) -> AgeEstimator:
     """Load the newest version on the engine of the night."""
-    takes_engine = "engine" in signature(AgeEstimator.load).parameters
-    engine: dict[str, Any] = {"engine": ENGINE} if takes_engine else {}
-    return AgeEstimator.load(MODEL_VERSION, batch_size=BATCH_SIZE, threads=threads, **engine)
+    return AgeEstimator.load(MODEL_VERSION, threads=threads)
 
 
-def decoded_photo(photo: bytes) -> Any:
-    """Decode a photo as far as the search for a face needs it."""
-    if hasattr(face_photo, "decode_for_search"):
-        return face_photo.decode_for_search(photo, DEFAULT_LIMITS)
-    return decode_photo(photo, face_photo.SEARCHED_SIDE_PIXELS)
-
-
-def found_face(decoded: Any, finder: FaceFinder, image_size: int) -> FacePhoto | UnusablePhotoError:
+def found_face(decoded: DecodedPhoto, finder: FaceFinder, image_size: int) -> FacePhoto | UnusablePhotoError:
     """Find the face in a decoded photo and cut its square."""
     try:
-        if hasattr(face_photo, "cut_face"):
-            return face_photo.cut_face(decoded, finder, image_size)
-        return _cut(decoded, finder, image_size)
+        return cut_face(decoded, finder, image_size)
     except UnusablePhotoError as unusable:
         return unusable
 
@@ -70,12 +57,3 @@ def estimate_table(estimator: AgeEstimator, photos: Sequence[bytes]) -> pa.Table
 
 def _row(estimate: AgeEstimate, photo: bytes) -> dict[str, Any]:
     return asdict(estimate) | {"content_sha256": hashlib.sha256(photo).hexdigest()}
-
-
-def _cut(pixels: Any, finder: FaceFinder, image_size: int) -> FacePhoto:
-    faces = finder.find(pixels)
-    if not faces:
-        raise UnusableFaceError("no_face", "no face was found", 0)
-    square = face_square(faces[0], pixels.shape[1], pixels.shape[0])
-    side_pixels = round(square.side * min(pixels.shape[:2]))
-    return FacePhoto(cut_square(pixels, square, image_size), square, len(faces), side_pixels)

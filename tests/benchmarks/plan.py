@@ -30,7 +30,7 @@ class Plan:
 
     photos: int = 1000
     rounds: int = 3
-    warm_up_photos: int = 64
+    warm_up_photos: int = 128
     growth_photos: tuple[int, ...] = (1000, 2000, 4000, 8000)
     growth_slots: tuple[int, ...] = (1, 2)
     engines: EngineGrid = EngineGrid()

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -14,10 +15,13 @@ from pyspark.sql import SparkSession
 
 from jobs.local_spark import local_spark_environment
 from jobs.object_store import ObjectStore
-from jobs.photo_age_estimates import PHOTOS_PER_TASK, photo_age_estimates
+from jobs.photo_age_estimates import photo_age_estimates, spread
 from jobs.run import spark_session
 from jobs.settings import read_settings
 from tests.benchmarks.job import Job, Ready
+
+WARM_UPS = 2
+"""The first brings up the workers with their models, the second the JVM to its speed."""
 
 PHOTO_COLUMNS = "photo_key string, etag string, size_bytes bigint, key_problem string"
 
@@ -27,7 +31,8 @@ def spark_stage(job: Job) -> Iterator[Ready]:
     """Run the stage with a task slot a core; its workers have estimated the warm-up photos."""
     with local_spark(len(job.cores)):
         session = spark_session("benchmark")
-        _estimates(session, job.warm_up_photos)
+        for _ in range(WARM_UPS):
+            _estimates(session, job.warm_up_photos)
         yield Ready(lambda: _estimates(session, job.photos).num_rows)
 
 
@@ -68,14 +73,12 @@ def local_spark(slots: int) -> Iterator[None]:
 
 def _estimates(session: SparkSession, photos: str, photo_count: int | None = None) -> pa.Table:
     """List the photos, estimate them in whole rounds of all task slots, and fetch all columns."""
-    landing_uri = photos if "://" in photos else f"file://{photos}"
+    landing_uri = photos if "://" in photos else Path(photos).absolute().as_uri()
     settings = read_settings(os.environ, landing_uri=landing_uri, warehouse_uri=f"{landing_uri}-unused")
     listed = list(ObjectStore(settings.landing_uri).list())[:photo_count]
     rows: list[tuple[Any, ...]] = [(entry.key, entry.etag, entry.size_bytes, None) for entry in listed]
-    slots = session.sparkContext.defaultParallelism
-    task_count = slots * max(1, round(len(rows) / (slots * PHOTOS_PER_TASK)))
-    photo_rows = session.createDataFrame(rows, PHOTO_COLUMNS).repartition(task_count)
-    return photo_age_estimates(photo_rows, settings).toArrow()
+    photo_rows = spread(session.createDataFrame(rows, PHOTO_COLUMNS), len(rows))
+    return photo_age_estimates(photo_rows, settings, "benchmark", session.sparkContext.accumulator(0)).toArrow()
 
 
 def _statuses(estimates: pa.Table) -> dict[str, int]:
