@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
+from rich.logging import RichHandler
 from rich.status import Status
 from rich.table import Column
 from rich.table import Table as RichTable
@@ -199,10 +201,19 @@ def _spark(name: str) -> Iterator[tuple[SparkSession, Status]]:
     from jobs.run import spark_session
 
     os.environ |= local_spark_environment(os.environ) | dict(os.environ)
+    _show_log()
     with console.status("starting Spark") as status:
         session = spark_session(name)
         yield session, status
     session.stop()
+
+
+def _show_log() -> None:
+    """Print what the steps log, such as how many photos are done, above the running step."""
+    handler = RichHandler(console=console, show_time=False, show_level=False, show_path=False)
+    log = logging.getLogger("jobs")
+    log.setLevel(logging.INFO)
+    log.handlers = [handler]
 
 
 def _step_printer(status: Status) -> Callable[[str, float], None]:

@@ -43,7 +43,7 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
         estimates = photo_age_estimates(spread(new, new_count), settings, warehouse.run_id, photos_done)
         warehouse.stage(tables.PHOTO_AGE_ESTIMATES, business_date, estimates.unionByName(known) if known else estimates)
     photo_count = warehouse.staged(tables.PHOTO_AGE_ESTIMATES, business_date).row_count
-    log.info("%s photos inferred, %s taken over from earlier runs of the day", new_count, photo_count - new_count)
+    log.info("%s photos looked at, %s taken over from earlier runs of the day", new_count, photo_count - new_count)
 
 
 def photo_age_estimates(photos: DataFrame, settings: Settings, run_id: str, photos_done: Accumulator[int]) -> DataFrame:

@@ -19,6 +19,8 @@ from jobs.object_store import ObjectStore
 from jobs.settings import Settings
 from jobs.warehouse import StagedTable, Warehouse
 
+SEARCHED_STATUSES = ("estimated", "no_face", "face_too_small", "face_too_blurred")
+
 
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
     warnings = warehouse.check_warnings(business_date)
@@ -83,9 +85,10 @@ def _pipeline_run(
 
 
 def _inference_counts(photos: pa.Table, run_id: str, staged: StagedTable) -> dict[str, object]:
-    """Count what was taken over, and by content what was looked at; a photo that was not fetched has no content."""
+    """Count what was taken over, and by content what was searched for a face."""
     own = photos.filter(pc.equal(photos["inferred_run_id"], run_id))
-    inferred = pc.count_distinct(own["content_sha256"], mode="only_valid").as_py()
+    searched = own.filter(pc.is_in(own["estimate_status"], pa.array(SEARCHED_STATUSES)))
+    inferred = pc.count_distinct(searched["content_sha256"]).as_py()
     return {
         "taken_over_photo_count": photos.num_rows - own.num_rows,
         "inferred_photo_count": inferred,

@@ -232,7 +232,7 @@ PIPELINE_RUNS = Table(
         column("landed_photo_count", COUNT, "photos landed"),
         column("estimated_photo_count", COUNT, "photos with an age estimate"),
         column("taken_over_photo_count", COUNT, "photos whose row was taken over from an earlier run of the day"),
-        column("inferred_photo_count", COUNT, "different photos, by content, that the run itself looked at"),
+        column("inferred_photo_count", COUNT, "different photos, by content, that the run itself searched for a face"),
         column("inferred_photos_per_second", pa.float64(), "those over the seconds of photo_age_estimates; else null"),
         column("accepted_line_count", COUNT, "receipt lines in transaction_lines"),
         column("rejected_line_count", COUNT, "receipt lines in rejected_transaction_lines"),

@@ -17,6 +17,7 @@ from models.model_manifest import ModelManifest, read_manifest
 from models.weights import MODEL_VERSIONS, WEIGHTS_FOLDER
 
 CARD = Path(__file__).parent / "README.md"
+ENGINES = {"openvino": "OpenVINO, int8", "tensorflow": "TensorFlow, float32"}
 GROUP_KINDS = {"by_age_band": "age_band", "by_gender": "gender", "by_race": "race"}
 FEWEST_PHOTOS = 100
 """Groups with fewer photos are in the tables, but not named as the worst."""
@@ -40,6 +41,7 @@ def rendered(version: str = MODEL_VERSIONS[-1]) -> str:
         version=version,
         metrics=metrics,
         manifest=read_manifest(version),
+        engine=ENGINES[metrics.get("inference_engine", "tensorflow")],
         recipe=recipe_in_words(read_manifest(version)),
         failures=list(known_failures(metrics)),
         challenge_definition=CHALLENGE_DEFINITION,

@@ -59,7 +59,8 @@ def table_rows(
     connection: duckdb.DuckDBPyConnection, warehouse_uri: str, table: tables.Table
 ) -> list[tuple[object, ...]]:
     """All rows of a published table, without what differs between runs by nature."""
-    columns = ", ".join(f'"{name}"' for name in table.column_names if name not in ("run_id", "landed_at", "etag"))
+    by_nature = ("run_id", "inferred_run_id", "landed_at", "etag")
+    columns = ", ".join(f'"{name}"' for name in table.column_names if name not in by_nature)
     files = f"{warehouse_uri.removeprefix('file://')}/{table.name}/business_date={BUSINESS_DATE}/*.parquet"
     return connection.sql(f"SELECT {columns} FROM read_parquet('{files}') ORDER BY ALL").fetchall()
 
@@ -119,12 +120,21 @@ def test_the_queries_of_readme_run(local_night: Settings, query: str) -> None:
         assert duckdb.sql(statement).columns
 
 
-def test_a_day_run_twice_equals_a_day_run_once(
+def test_a_day_run_twice_equals_a_day_run_once_and_infers_nothing_again(
     local_night: Settings, spark: SparkSession, connection: duckdb.DuckDBPyConnection
 ) -> None:
+    warehouse = Warehouse(ObjectStore(local_night.warehouse_uri), "reader")
     once = {table: table_rows(connection, local_night.warehouse_uri, table) for table in tables.NIGHT_TABLES}
+    first = warehouse.published_run(BUSINESS_DATE)
     run_whole_night(spark, local_night, "second")
+    second = warehouse.published_run(BUSINESS_DATE)
     assert once == {table: table_rows(connection, local_night.warehouse_uri, table) for table in tables.NIGHT_TABLES}
+    assert first is not None
+    assert second is not None
+    assert 0 < first["inferred_photo_count"] <= first["landed_photo_count"]
+    assert first["inferred_photos_per_second"] > 0
+    assert (first["taken_over_photo_count"], second["inferred_photo_count"]) == (0, 0)
+    assert second["taken_over_photo_count"] >= first["inferred_photo_count"]
 
 
 def test_a_night_killed_before_publish_leaves_the_old_tables(

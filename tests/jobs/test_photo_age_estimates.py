@@ -137,7 +137,7 @@ def test_a_run_again_infers_only_what_is_new_or_was_replaced(
     day = {"a": one, "b": other, "empty": b""}
     first = night(spark, settings, "first", landed(landing, **day))
     again = night(spark, settings, "again", landed(landing))
-    assert "0 photos inferred, 3 taken over from earlier runs of the day" in caplog.text
+    assert "0 photos looked at, 3 taken over from earlier runs of the day" in caplog.text
     assert again == first
     assert {row.inferred_run_id for row in again} == {"first"}
     changed = night(spark, settings, "changed", landed(landing, b=late, c=late))
@@ -153,15 +153,23 @@ def test_a_run_again_infers_only_what_is_new_or_was_replaced(
     assert [row.estimated_age_years for row in fresh] == [age and pytest.approx(age) for age in ages]
 
 
-def test_another_model_version_and_what_may_pass_are_looked_at_again(spark: SparkSession, settings: Settings) -> None:
-    photo = {"photo_key": "a", "etag": "1", "size_bytes": 5}
-    photos = rows_of(spark, tables.CHECKOUT_PHOTOS, *({**photo, "photo_key": key} for key in "abcd"))
+def test_what_another_model_or_engine_said_and_what_may_pass_is_not_taken_over(
+    spark: SparkSession, settings: Settings
+) -> None:
+    photos = rows_of(spark, tables.CHECKOUT_PHOTOS, *({"photo_key": key, "etag": "1"} for key in "abcde"))
+    estimate = {
+        "etag": "1",
+        "estimate_status": "estimated",
+        "model_version": settings.model_version,
+        "inference_engine": "openvino",
+    }
     published = [
-        {"photo_key": "a", "etag": "1", "estimate_status": "estimated", "model_version": settings.model_version},
-        {"photo_key": "b", "etag": "1", "estimate_status": "estimated", "model_version": "age_resnet50-0"},
-        {"photo_key": "c", "etag": "0", "estimate_status": "estimated", "model_version": settings.model_version},
-        {"photo_key": "d", "etag": "1", "estimate_status": "missing", "model_version": settings.model_version},
-        {"photo_key": "gone", "etag": "1", "estimate_status": "estimated", "model_version": settings.model_version},
+        estimate | {"photo_key": "a"},
+        estimate | {"photo_key": "b", "model_version": "age_resnet50-0"},
+        estimate | {"photo_key": "c", "etag": "0"},
+        estimate | {"photo_key": "d", "estimate_status": "missing"},
+        estimate | {"photo_key": "e", "inference_engine": "tensorflow"},
+        estimate | {"photo_key": "gone"},
     ]
     known = taken_over(photos, rows_of(spark, tables.PHOTO_AGE_ESTIMATES, *published), settings)
     assert [row.photo_key for row in known.collect()] == ["a"]

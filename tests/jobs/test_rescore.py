@@ -89,7 +89,8 @@ def forget_receipts_and_a_photo(landing: ObjectStore) -> None:
 def rescore(settings: Settings, *arguments: str) -> Result:
     uris = ["--landing-uri", settings.landing_uri, "--warehouse-uri", settings.warehouse_uri]
     days = ["--from", str(BUSINESS_DATE), "--to", str(BUSINESS_DATE)]
-    return CliRunner().invoke(app, ["rescore", *days, "--model-version", OTHER_VERSION, *uris, *arguments])
+    model = ["--model-version", OTHER_VERSION, "--inference-engine", "tensorflow"]
+    return CliRunner().invoke(app, ["rescore", *days, *model, *uris, *arguments])
 
 
 def live_files(settings: Settings) -> dict[Path, bytes]:
@@ -194,6 +195,12 @@ def test_days_in_the_wrong_order_are_refused(settings: Settings) -> None:
         2,
         "error: --from 2026-11-21 lies after --to 2026-11-20; name the earlier day first",
     )
+
+
+def test_a_version_without_a_network_for_the_engine_says_what_to_do(settings: Settings) -> None:
+    refused = rescore(settings, "--inference-engine", "openvino")
+    assert refused.exit_code == 2
+    assert "has no network for OpenVINO: set the inference engine to tensorflow" in refused.stderr
 
 
 def test_an_unknown_model_version_is_refused(settings: Settings) -> None:
