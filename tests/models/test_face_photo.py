@@ -98,7 +98,7 @@ def test_a_small_square_photo_of_something_else_has_no_face(finder, size):
 
 
 def test_a_face_of_too_few_pixels_is_refused_with_the_value_and_the_limit(finder):
-    small = camera_photo((600, 300, 200)).resize((128, 72))
+    small = camera_photo((600, 300, 200)).resize((160, 90))
     unusable = why_unusable(photo_bytes(small, "PNG"), finder)
     assert (unusable.status, unusable.face_count) == ("face_too_small", 1)
     assert unusable.reason == (
