@@ -10,7 +10,7 @@ import logging
 from datetime import date
 
 from pyspark.accumulators import Accumulator
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from jobs import tables
@@ -69,10 +69,13 @@ def taken_over(photos: DataFrame, published: DataFrame, settings: Settings) -> D
 
 
 def spread(photos: DataFrame, photo_count: int) -> DataFrame:
-    """Deal photos out to tasks by their size in bytes, so that those of the same content meet in one task."""
+    """Deal photos out to tasks in equal numbers; those of the same size in bytes, so of the same content, to one."""
     context = photos.sparkSession.sparkContext
     slots = max(1, context.defaultParallelism // int(context.getConf().get("spark.task.cpus", "1")))
-    return photos.repartition(_task_count(photo_count, slots), "size_bytes")
+    tasks = _task_count(photo_count, slots)
+    photos_before = F.rank().over(Window.orderBy(F.xxhash64("size_bytes"))) - 1
+    task = F.floor(photos_before * tasks / max(1, photo_count)).cast("int")
+    return photos.withColumn("task", task).repartitionById(tasks, "task").drop("task")
 
 
 def _task_count(photo_count: int, slots: int) -> int:

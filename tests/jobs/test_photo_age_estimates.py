@@ -5,11 +5,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 from pyspark.sql import Row, SparkSession
+from pyspark.sql import functions as F
 
 from jobs import tables
 from jobs.age_inference import PHOTOS_AHEAD, _Stage
 from jobs.object_store import ObjectStore
-from jobs.photo_age_estimates import _task_count, photo_age_estimates, run, taken_over
+from jobs.photo_age_estimates import _task_count, photo_age_estimates, run, spread, taken_over
 from jobs.sample_faces import synthetic_face_photos
 from jobs.settings import Settings
 from jobs.warehouse import Warehouse
@@ -184,6 +185,20 @@ def night(spark: SparkSession, settings: Settings, run_id: str, photos: list[dic
     published = warehouse.read_published(tables.PHOTO_AGE_ESTIMATES, BUSINESS_DATE)
     assert published is not None
     return published.drop("run_id").collect()
+
+
+def test_tasks_get_equal_numbers_of_photos_and_photos_of_one_size_meet_in_one(spark: SparkSession) -> None:
+    sizes = [1000 + number for number in range(1001)] + [77] * 23
+    photos = rows_of(
+        spark,
+        tables.CHECKOUT_PHOTOS,
+        *({"photo_key": str(number), "size_bytes": size} for number, size in enumerate(sizes)),
+    )
+    tasks = spread(photos, len(sizes)).select("size_bytes", F.spark_partition_id().alias("task")).toPandas()
+    counts = tasks["task"].value_counts()
+    assert sorted(counts.index) == list(range(_task_count(len(sizes), spark.sparkContext.defaultParallelism)))
+    assert counts.max() - counts.min() <= 2 * 23
+    assert tasks.loc[tasks["size_bytes"] == 77, "task"].nunique() == 1
 
 
 def test_a_small_day_starts_the_network_once_and_a_large_one_fills_whole_rounds() -> None:
