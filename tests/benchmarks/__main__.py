@@ -1,7 +1,8 @@
 """benchmarks: this project's stage beside public recipes and other frameworks, on the same photos and cores.
 
 Each contender runs in a child process of its own, alone: it loads, warms up on other photos, and waits for its turn;
-only the turn is timed. Round 1 of all contenders comes first, then round 2, and so on. Peak memory is that of the
+only the turn is timed. Those of this project (a to c) go through the timed photos once before, too: the JVM takes that
+long to come up to its speed. Round 1 of all contenders comes first, then round 2, and so on. Peak memory is that of the
 child's whole life, loading too. The Keras recipes look for no face: they scale the whole photo. They see it and its
 mirror image, as the model version does, but in rows named one pass. All figures go to a JSON file.
 """
