@@ -141,12 +141,12 @@ class _Stage:
 
     def estimates(self, batches: Iterable[pd.DataFrame]) -> Iterator[list[dict[str, object]]]:
         """Yield the rows of up to PHOTOS_AHEAD photos at a time, in their order."""
-        with ThreadPoolExecutor(FETCH_THREADS) as fetching, ThreadPoolExecutor(_task_cores() or 1) as preparing:
-            chunks = (chunk for photos in batches for chunk in _chunks(photos))
-            fetched = _one_ahead([fetching.submit(self._fetch, photo) for photo in chunk] for chunk in chunks)
-            prepared = _one_ahead([self._prepare(photo.result(), preparing) for photo in chunk] for chunk in fetched)
-            for chunk in prepared:
-                yield self._estimate(chunk)
+        fetching, preparing = _pools(_task_cores() or 1)
+        chunks = (chunk for photos in batches for chunk in _chunks(photos))
+        fetched = _one_ahead([fetching.submit(self._fetch, photo) for photo in chunk] for chunk in chunks)
+        prepared = _one_ahead([self._prepare(photo.result(), preparing) for photo in chunk] for chunk in fetched)
+        for chunk in prepared:
+            yield self._estimate(chunk)
 
     def _fetch(self, photo: Any) -> Fetched:
         from models.photo_preprocessing import UnusablePhotoError
@@ -174,6 +174,12 @@ class _Stage:
             (rows[id(photo)] if photo.face else self._rows[photo.sha256 or ""]) | {"content_sha256": photo.sha256}
             for photo in photos
         ]
+
+
+@lru_cache(maxsize=1)
+def _pools(task_cores: int) -> tuple[ThreadPoolExecutor, ThreadPoolExecutor]:
+    """Return the threads that fetch and those that prepare; a worker keeps them, since new ones cost memory anew."""
+    return ThreadPoolExecutor(FETCH_THREADS), ThreadPoolExecutor(task_cores)
 
 
 Item = TypeVar("Item")

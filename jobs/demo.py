@@ -210,7 +210,7 @@ def show_times(times: Times, total_seconds: float) -> None:
     starting = sum(seconds - table_seconds.get(task_id, 0.0) for task_id, seconds in times.tasks.items())
     parts = {
         "writing the sample day": times.sample_day,
-        "building tables, with the start of Python workers and TensorFlow": sum(table_seconds.values()),
+        "building tables, with the start of Python workers and the model": sum(table_seconds.values()),
         "starting Airflow": times.airflow,
         "starting Spark and Python for each task": starting,
     }

@@ -1,5 +1,6 @@
 import hashlib
 import io
+import threading
 
 import pandas as pd
 import pytest
@@ -128,6 +129,15 @@ def test_the_same_content_is_looked_at_once_and_has_a_row_for_each_photo(
         "estimated",
     ]
     assert rows[0] == rows[2] == rows[5] != rows[1]
+
+
+def test_a_worker_keeps_its_threads_from_task_to_task(settings: Settings, landing: ObjectStore) -> None:
+    photos = pd.DataFrame(landed(landing, a=face_jpegs(1)[0])).assign(key_problem=None)
+    threads = []
+    for _ in range(3):
+        list(_Stage(settings).estimates([photos]))
+        threads.append({thread.ident for thread in threading.enumerate()})
+    assert threads[0] == threads[1] == threads[2]
 
 
 def test_a_run_again_infers_only_what_is_new_or_was_replaced(
