@@ -106,7 +106,7 @@ def estimate_photo_files(paths: list[Path], settings: Settings) -> Iterator[dict
     estimator = _estimator(settings)
     for path in paths:
         fetched = _fetched(path.read_bytes, str(path))
-        (estimate,) = estimator.estimate_faces([_face(fetched.content, estimator)])
+        (estimate,) = estimator.estimate_faces([estimator.try_read_face(fetched.content)])
         row = _estimate_row(estimate) | {"content_sha256": fetched.sha256}
         del row["age_distribution"]
         origin = {"model_version": settings.model_version, "inference_engine": settings.inference_engine}
@@ -163,7 +163,7 @@ class _Stage:
             return Prepared(fetched.sha256, None)
         if fetched.sha256:
             self._prepared_contents.add(fetched.sha256)
-        return Prepared(fetched.sha256, pool.submit(_face, fetched.content, self._estimator))
+        return Prepared(fetched.sha256, pool.submit(self._estimator.try_read_face, fetched.content))
 
     def _estimate(self, photos: list[Prepared]) -> list[dict[str, object]]:
         new = [photo for photo in photos if photo.face]
@@ -210,17 +210,6 @@ def _fetched(read: Callable[[], bytes], name: str) -> Fetched:
     except (OSError, InputError) as error:
         return Fetched(UnusablePhotoError("unreadable_object", f"photo '{name}' cannot be read: {error}"))
     return Fetched(content, hashlib.sha256(content).hexdigest())
-
-
-def _face(content: bytes | UnusablePhotoError, estimator: AgeEstimator) -> FacePhoto | UnusablePhotoError:
-    from models.photo_preprocessing import UnusablePhotoError
-
-    if isinstance(content, UnusablePhotoError):
-        return content
-    try:
-        return estimator.read_face(content)
-    except UnusablePhotoError as unusable:
-        return unusable
 
 
 def _estimate_row(estimate: AgeEstimate) -> dict[str, object]:

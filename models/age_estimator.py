@@ -120,7 +120,7 @@ class AgeEstimator:
 
     def estimate(self, photos: Sequence[bytes | UnusablePhotoError]) -> list[AgeEstimate]:
         """Return one estimate, or reason why there is none, per photo, in their order."""
-        return self.estimate_faces([self._try_read_face(photo) for photo in photos])
+        return self.estimate_faces([self.try_read_face(photo) for photo in photos])
 
     def estimate_faces(self, photos: Sequence[FacePhoto | UnusablePhotoError]) -> list[AgeEstimate]:
         """Return one estimate, or reason why there is none, per result of `read_face`, in their order."""
@@ -148,7 +148,8 @@ class AgeEstimator:
         batches = np.split(padded, len(padded) // self.batch_size)
         return np.concatenate(self._network(batches))[: len(pixels)]
 
-    def _try_read_face(self, photo: bytes | UnusablePhotoError) -> FacePhoto | UnusablePhotoError:
+    def try_read_face(self, photo: bytes | UnusablePhotoError) -> FacePhoto | UnusablePhotoError:
+        """Return what `read_face` gives, or why it gives nothing; a reason is passed on."""
         if isinstance(photo, UnusablePhotoError):
             return photo
         try:
