@@ -154,6 +154,7 @@ with DAG(
     transaction_ages = table("transaction_ages")
     age_group_purchases = table("age_group_purchases")
     alcohol_sale_audit = table("alcohol_sale_audit")
+    alcohol_review_cases = table("alcohol_review_cases")
     check_night = BashOperator(task_id="check_night", bash_command=step("check_night"))
     publish_night = BashOperator(task_id="publish_night", bash_command=step("publish_night"))
 
@@ -161,4 +162,5 @@ with DAG(
     checkout_photos >> photo_age_estimates
     [photo_age_estimates, transaction_lines] >> transaction_ages
     transaction_ages >> [age_group_purchases, alcohol_sale_audit]
-    [rejected_transaction_lines, age_group_purchases, alcohol_sale_audit] >> check_night >> publish_night
+    alcohol_sale_audit >> alcohol_review_cases
+    [rejected_transaction_lines, age_group_purchases, alcohol_review_cases] >> check_night >> publish_night

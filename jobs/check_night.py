@@ -27,7 +27,8 @@ COLUMNS_CHECKED = {
     tables.REJECTED_TRANSACTION_LINES: ["rejection_reason"],
     tables.TRANSACTION_AGES: [*tables.TRANSACTION_KEY, "estimate_status", "estimate_reason", "photo_keys"],
     tables.AGE_GROUP_PURCHASES: ["line_count", "quantity", "net_amount"],
-    tables.ALCOHOL_SALE_AUDIT: [*tables.TRANSACTION_KEY, "audit_status", "audit_reason"],
+    tables.ALCOHOL_SALE_AUDIT: [*tables.TRANSACTION_KEY, "audit_status", "audit_reason", "case_id"],
+    tables.ALCOHOL_REVIEW_CASES: ["case_id", "review_rank"],
 }
 
 
@@ -99,6 +100,22 @@ RULES = (
         (SELECT count(*) AS audited FROM alcohol_sale_audit
          WHERE audit_status IS NOT NULL AND audit_reason IS NOT NULL)
         WHERE sold <> audited""",
+    ),
+    Rule(
+        "each review case is an unchecked sale of the audit",
+        "fail",
+        """SELECT format('{} are not, such as {}', count(*), min(case_id)) FROM alcohol_review_cases ANTI JOIN (
+            FROM alcohol_sale_audit
+            WHERE audit_status IN ('possibly_under_age_unchecked', 'challenge_age_unchecked', 'check_not_logged')
+        ) USING (case_id) HAVING count(*) > 0""",
+    ),
+    Rule(
+        "review cases have the ranks 1 to n",
+        "fail",
+        """SELECT format('{} cases have {} ranks, {} to {}', n, ranks, first_rank, last_rank) FROM (
+            SELECT count(*) AS n, count(DISTINCT review_rank) AS ranks, min(review_rank) AS first_rank,
+                   max(review_rank) AS last_rank FROM alcohol_review_cases
+        ) WHERE n > 0 AND (ranks, first_rank, last_rank) <> (n, 1, n)""",
     ),
     Rule(
         "most transactions have an age estimate",

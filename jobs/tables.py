@@ -58,12 +58,25 @@ TRANSACTION_KEY_COLUMNS = (
     column("till_id", TEXT, "till in the store"),
     column("transaction_id", TEXT, "receipt, unique within the till"),
 )
-ESTIMATE_COLUMNS = (
+AGE_COLUMNS = (
     column("estimated_age_years", YEARS, "expected age, an estimate with an error of about five years"),
     column("estimated_age_low_years", YEARS, "lower end of the 90 % interval of the age"),
     column("estimated_age_high_years", YEARS, "upper end of the 90 % interval of the age"),
+)
+ESTIMATE_COLUMNS = (
+    *AGE_COLUMNS,
     column("under_18_probability", PROBABILITY, "calibrated estimate of P(age under 18)"),
 )
+LEGAL_PURCHASE_AGE_YEARS = column("legal_purchase_age_years", pa.int32(), "policy: youngest lawful buyer")
+UNDER_LEGAL_AGE_PROBABILITY = column(
+    "under_legal_age_probability",
+    PROBABILITY,
+    "P(age under the legal age), corrected for the ages of the day's alcohol buyers",
+)
+UNDER_CHALLENGE_AGE_PROBABILITY = column(
+    "under_challenge_age_probability", PROBABILITY, "P(age under the challenge age), corrected likewise"
+)
+CASE_ID = column("case_id", TEXT, "what a reviewer knows the sale by: a hash of its date and key, in each run the same")
 
 CHECKOUT_PHOTOS = Table(
     name="checkout_photos",
@@ -202,19 +215,55 @@ ALCOHOL_SALE_AUDIT = Table(
         column("currency", TEXT, "currency of the alcohol lines"),
         column("id_check", TEXT, "ID check as logged on the alcohol lines: refused_sale, shown, not_asked or null"),
         column("estimate_status", TEXT, "estimated, no_photo or no_usable_photo"),
-        *ESTIMATE_COLUMNS,
-        column("legal_purchase_age_years", pa.int32(), "policy: youngest lawful buyer"),
-        column("under_legal_age_probability", PROBABILITY, "estimate of P(age under the legal age)"),
+        *AGE_COLUMNS,
+        column(
+            "under_18_probability",
+            PROBABILITY,
+            "P(age under 18), corrected for the ages of the day's alcohol buyers (age_mixes); transaction_ages has it "
+            "from the photos alone",
+        ),
+        column("under_25_probability", PROBABILITY, "P(age under 25), corrected likewise"),
+        LEGAL_PURCHASE_AGE_YEARS,
+        UNDER_LEGAL_AGE_PROBABILITY,
         column("challenge_age_years", pa.int32(), "policy: who looks younger is asked for an ID"),
-        column("under_challenge_age_probability", PROBABILITY, "estimate of P(age under the challenge age)"),
+        UNDER_CHALLENGE_AGE_PROBABILITY,
         column(
             "audit_status",
             TEXT,
-            "sale_refused, sale_voided, id_shown, no_estimate, check_not_logged, "
-            "clearly_adult, challenge_age_unchecked or possibly_under_age_unchecked: "
-            "a reason to look, never a verdict",
+            "sale_refused, sale_voided, id_shown, no_estimate, check_not_logged, clearly_adult, "
+            "challenge_age_unchecked or possibly_under_age_unchecked: a reason to look, never a verdict. The share of "
+            "such rows expected to be right about the age: of possibly_under_age_unchecked the mean of "
+            "under_legal_age_probability, each being at least under_legal_age_alert_probability (0.5); of "
+            "challenge_age_unchecked the mean of under_challenge_age_probability, each being at least "
+            "under_challenge_age_alert_probability (0.5); of check_not_logged that mean too; of clearly_adult the rest "
+            "of that mean. Where the cashier saw more than the photo shows, those not asked are older than that",
         ),
         column("audit_reason", TEXT, "the status in words, with its figures"),
+        CASE_ID,
+        MODEL_VERSION,
+        RUN_ID,
+    ),
+)
+
+ALCOHOL_REVIEW_CASES = Table(
+    name="alcohol_review_cases",
+    grain="one row per alcohol sale that a person should look at, most likely under age first, blinded to the cashier",
+    key=("case_id",),
+    columns=(
+        CASE_ID,
+        column("review_rank", COUNT, "1 for the sale whose look is expected to yield most, without gaps"),
+        column("store_id", TEXT, "store that rang up the sale"),
+        column("closed_at", INSTANT, "when the receipt was paid, UTC"),
+        column(
+            "photo_keys",
+            pa.list_(TEXT),
+            "the buyer's photos under the landing URI, oldest first; a key names the till: show the photo, not the key",
+        ),
+        column("audit_status", TEXT, "possibly_under_age_unchecked, challenge_age_unchecked or check_not_logged"),
+        LEGAL_PURCHASE_AGE_YEARS,
+        UNDER_LEGAL_AGE_PROBABILITY,
+        UNDER_CHALLENGE_AGE_PROBABILITY,
+        column("review_reason", TEXT, "why a person should look, in words"),
         MODEL_VERSION,
         RUN_ID,
     ),
@@ -253,6 +302,7 @@ NIGHT_TABLES = (
     TRANSACTION_AGES,
     AGE_GROUP_PURCHASES,
     ALCOHOL_SALE_AUDIT,
+    ALCOHOL_REVIEW_CASES,
 )
 """What a night builds with Spark, in an order in which each finds its inputs."""
 

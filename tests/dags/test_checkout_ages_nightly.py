@@ -83,7 +83,8 @@ def test_the_arrows_are_those_of_the_architecture(dag: Any) -> None:
         "transaction_ages": {"age_group_purchases", "alcohol_sale_audit"},
         "rejected_transaction_lines": {"check_night"},
         "age_group_purchases": {"check_night"},
-        "alcohol_sale_audit": {"check_night"},
+        "alcohol_sale_audit": {"alcohol_review_cases"},
+        "alcohol_review_cases": {"check_night"},
         "check_night": {"publish_night"},
         "publish_night": set(),
     }

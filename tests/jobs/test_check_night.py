@@ -11,6 +11,7 @@ from jobs.tables import Table
 from tests.rows import line
 
 BUYER = {"store_id": "0042", "till_id": "03", "transaction_id": "t1"}
+UNCHECKED_SALE = BUYER | {"audit_status": "check_not_logged", "audit_reason": "no ID check logged", "case_id": "c1"}
 SOUND_NIGHT: dict[Table, list[dict[str, Any]]] = {
     tables.CHECKOUT_PHOTOS: [{"photo_key": "a"}, {"photo_key": "b"}],
     tables.PHOTO_AGE_ESTIMATES: [
@@ -21,7 +22,8 @@ SOUND_NIGHT: dict[Table, list[dict[str, Any]]] = {
     tables.REJECTED_TRANSACTION_LINES: [],
     tables.TRANSACTION_AGES: [BUYER | {"estimate_status": "estimated", "photo_keys": ["a"]}],
     tables.AGE_GROUP_PURCHASES: [{"line_count": 2, "quantity": 2, "net_amount": 5}],
-    tables.ALCOHOL_SALE_AUDIT: [BUYER | {"audit_status": "id_shown", "audit_reason": "an ID was shown"}],
+    tables.ALCOHOL_SALE_AUDIT: [UNCHECKED_SALE],
+    tables.ALCOHOL_REVIEW_CASES: [{"case_id": "c1", "review_rank": 1}],
 }
 
 
@@ -53,6 +55,12 @@ BROKEN_NIGHTS = {
         tables.AGE_GROUP_PURCHASES: [{"line_count": 2, "quantity": 2, "net_amount": 4}]
     },
     "each alcohol sale of the log is audited once, with a status and a reason": {tables.ALCOHOL_SALE_AUDIT: []},
+    "each review case is an unchecked sale of the audit": {
+        tables.ALCOHOL_SALE_AUDIT: [UNCHECKED_SALE | {"audit_status": "id_shown"}]
+    },
+    "review cases have the ranks 1 to n": {
+        tables.ALCOHOL_REVIEW_CASES: [{"case_id": "c1", "review_rank": 1}, {"case_id": "c1", "review_rank": 3}]
+    },
 }
 WORRYING_NIGHTS = {
     "most transactions have an age estimate": {
@@ -64,6 +72,7 @@ WORRYING_NIGHTS = {
         tables.TRANSACTION_AGES: [],
         tables.AGE_GROUP_PURCHASES: [],
         tables.ALCOHOL_SALE_AUDIT: [],
+        tables.ALCOHOL_REVIEW_CASES: [],
     },
     "receipt lines keep the contract": {
         tables.REJECTED_TRANSACTION_LINES: [{"source_file": "a.csv", "rejection_reason": "sku is missing"}]
