@@ -16,6 +16,7 @@ AMOUNT = pa.decimal128(18, 2)
 QUANTITY_SUM = pa.decimal128(28, 3)
 AMOUNT_SUM = pa.decimal128(28, 2)
 DISTRIBUTION = pa.list_(pa.float32())
+REASON_COUNTS = pa.map_(TEXT, COUNT)
 
 
 @dataclass(frozen=True)
@@ -220,6 +221,33 @@ ALCOHOL_SALE_AUDIT = Table(
     ),
 )
 
+PHOTO_COVERAGE = Table(
+    name="photo_coverage",
+    grain="one row per store, till and hour with transactions or photos",
+    key=("store_id", "till_id", "hour"),
+    columns=(
+        column("store_id", TEXT, "store; 'unknown' for photos whose key does not say it"),
+        column("till_id", TEXT, "till in the store; 'unknown' likewise"),
+        column(
+            "hour",
+            pa.int32(),
+            "hour of the day in the stores' time zone, 0 to 23, in which a transaction was paid or a photo taken; "
+            "-1 for photos whose key does not say it",
+        ),
+        column("transaction_count", COUNT, "transactions"),
+        column("with_photo_count", COUNT, "of those, with a photo: over transaction_count, the share photographed"),
+        column("with_usable_face_count", COUNT, "of those, with an age estimate: what estimated_ columns rest on"),
+        column("photo_count", COUNT, "photos landed"),
+        column("usable_photo_count", COUNT, "of those, with an age estimate"),
+        column("matched_photo_count", COUNT, "photos that belong to a transaction"),
+        column("unmatched_photo_count", COUNT, "photos without a transaction; with the matched ones, photo_count"),
+        column("reasons", REASON_COUNTS, "transactions without an age estimate, by estimate_status"),
+        column("unusable_photo_reasons", REASON_COUNTS, "photos without an age estimate, by estimate_status"),
+        MODEL_VERSION,
+        RUN_ID,
+    ),
+)
+
 PIPELINE_RUNS = Table(
     name="pipeline_runs",
     grain="one row per published night run, written last: the commit mark of the run",
@@ -253,6 +281,7 @@ NIGHT_TABLES = (
     TRANSACTION_AGES,
     AGE_GROUP_PURCHASES,
     ALCOHOL_SALE_AUDIT,
+    PHOTO_COVERAGE,
 )
 """What a night builds with Spark, in an order in which each finds its inputs."""
 

@@ -80,10 +80,11 @@ def test_the_arrows_are_those_of_the_architecture(dag: Any) -> None:
         "checkout_photos": {"photo_age_estimates"},
         "photo_age_estimates": {"transaction_ages"},
         "transaction_lines": {"transaction_ages"},
-        "transaction_ages": {"age_group_purchases", "alcohol_sale_audit"},
+        "transaction_ages": {"age_group_purchases", "alcohol_sale_audit", "photo_coverage"},
         "rejected_transaction_lines": {"check_night"},
         "age_group_purchases": {"check_night"},
         "alcohol_sale_audit": {"check_night"},
+        "photo_coverage": {"check_night"},
         "check_night": {"publish_night"},
         "publish_night": set(),
     }

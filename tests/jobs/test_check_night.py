@@ -11,6 +11,11 @@ from jobs.tables import Table
 from tests.rows import line
 
 BUYER = {"store_id": "0042", "till_id": "03", "transaction_id": "t1"}
+COVERAGE = {
+    **{"transaction_count": 1, "with_usable_face_count": 1, "reasons": []},
+    **{"photo_count": 2, "usable_photo_count": 1, "matched_photo_count": 1, "unmatched_photo_count": 1},
+    "unusable_photo_reasons": [("empty", 1)],
+}
 SOUND_NIGHT: dict[Table, list[dict[str, Any]]] = {
     tables.CHECKOUT_PHOTOS: [{"photo_key": "a"}, {"photo_key": "b"}],
     tables.PHOTO_AGE_ESTIMATES: [
@@ -22,6 +27,7 @@ SOUND_NIGHT: dict[Table, list[dict[str, Any]]] = {
     tables.TRANSACTION_AGES: [BUYER | {"estimate_status": "estimated", "photo_keys": ["a"]}],
     tables.AGE_GROUP_PURCHASES: [{"line_count": 2, "quantity": 2, "net_amount": 5}],
     tables.ALCOHOL_SALE_AUDIT: [BUYER | {"audit_status": "id_shown", "audit_reason": "an ID was shown"}],
+    tables.PHOTO_COVERAGE: [COVERAGE],
 }
 
 
@@ -53,17 +59,38 @@ BROKEN_NIGHTS = {
         tables.AGE_GROUP_PURCHASES: [{"line_count": 2, "quantity": 2, "net_amount": 4}]
     },
     "each alcohol sale of the log is audited once, with a status and a reason": {tables.ALCOHOL_SALE_AUDIT: []},
+    "photo_coverage adds up to the photos and the transactions": {tables.PHOTO_COVERAGE: []},
+    "photo_coverage has a reason for each transaction and photo that does not count": {
+        tables.PHOTO_COVERAGE: [COVERAGE | {"unusable_photo_reasons": []}]
+    },
 }
 WORRYING_NIGHTS = {
     "most transactions have an age estimate": {
-        tables.TRANSACTION_AGES: [BUYER | {"estimate_status": "no_photo", "photo_keys": []}]
+        tables.TRANSACTION_AGES: [BUYER | {"estimate_status": "no_photo", "photo_keys": []}],
+        tables.PHOTO_COVERAGE: [
+            COVERAGE
+            | {"with_usable_face_count": 0, "reasons": [("no_photo", 1)]}
+            | {"matched_photo_count": 0, "unmatched_photo_count": 2}
+        ],
     },
-    "the day has photos": {tables.CHECKOUT_PHOTOS: [], tables.PHOTO_AGE_ESTIMATES: []},
+    "the day has photos": {
+        tables.CHECKOUT_PHOTOS: [],
+        tables.PHOTO_AGE_ESTIMATES: [],
+        tables.TRANSACTION_AGES: [BUYER | {"estimate_status": "estimated", "photo_keys": []}],
+        tables.PHOTO_COVERAGE: [
+            COVERAGE | {name: 0 for name in COVERAGE if "photo_count" in name} | {"unusable_photo_reasons": []}
+        ],
+    },
     "the day has receipts": {
         tables.TRANSACTION_LINES: [],
         tables.TRANSACTION_AGES: [],
         tables.AGE_GROUP_PURCHASES: [],
         tables.ALCOHOL_SALE_AUDIT: [],
+        tables.PHOTO_COVERAGE: [
+            COVERAGE
+            | {"transaction_count": 0, "with_usable_face_count": 0}
+            | {"matched_photo_count": 0, "unmatched_photo_count": 2}
+        ],
     },
     "receipt lines keep the contract": {
         tables.REJECTED_TRANSACTION_LINES: [{"source_file": "a.csv", "rejection_reason": "sku is missing"}]
