@@ -152,6 +152,7 @@ with DAG(
     transaction_lines = table("transaction_lines")
     rejected_transaction_lines = table("rejected_transaction_lines")
     transaction_ages = table("transaction_ages")
+    age_mixes = table("age_mixes")
     age_group_purchases = table("age_group_purchases")
     alcohol_sale_audit = table("alcohol_sale_audit")
     photo_coverage = table("photo_coverage")
@@ -161,6 +162,7 @@ with DAG(
     wait_for_business_date >> [checkout_photos, transaction_lines, rejected_transaction_lines]
     checkout_photos >> photo_age_estimates
     [photo_age_estimates, transaction_lines] >> transaction_ages
-    transaction_ages >> [age_group_purchases, alcohol_sale_audit, photo_coverage]
+    transaction_ages >> [age_mixes, photo_coverage]
+    age_mixes >> [age_group_purchases, alcohol_sale_audit]
     [rejected_transaction_lines, age_group_purchases, alcohol_sale_audit, photo_coverage] >> check_night
     check_night >> publish_night

@@ -16,6 +16,7 @@ AMOUNT = pa.decimal128(18, 2)
 QUANTITY_SUM = pa.decimal128(28, 3)
 AMOUNT_SUM = pa.decimal128(28, 2)
 DISTRIBUTION = pa.list_(pa.float32())
+RESAMPLED_DISTRIBUTIONS = pa.list_(DISTRIBUTION)
 REASON_COUNTS = pa.map_(TEXT, COUNT)
 
 
@@ -171,6 +172,41 @@ TRANSACTION_AGES = Table(
     ),
 )
 
+AGE_MIXES = Table(
+    name="age_mixes",
+    grain="one row per circle of buyers who have a transaction with an age estimate",
+    key=("circle", "product_category"),
+    columns=(
+        column(
+            "circle",
+            TEXT,
+            "whose ages: 'all' buyers of the day, those of 'alcohol' (a sale line of it) or those of a "
+            "'product_category'",
+        ),
+        column("product_category", TEXT, "the category; '' for the other two"),
+        column("transaction_count", COUNT, "transactions of the circle with an age estimate"),
+        column(
+            "estimated_age_distribution",
+            DISTRIBUTION,
+            "share of each year of age, 0 to 100, before a photo is looked at: what estimates of single buyers are "
+            "corrected with; that of a small circle is drawn to that of all",
+        ),
+        column(
+            "estimated_age_shares",
+            DISTRIBUTION,
+            "share of each year of age among the circle's buyers of the day: mean of their corrected estimates",
+        ),
+        column(
+            "resampled_age_distributions",
+            RESAMPLED_DISTRIBUTIONS,
+            "estimated_age_distribution of resampled transactions and calibrations, for intervals",
+        ),
+        column("resampled_age_shares", RESAMPLED_DISTRIBUTIONS, "estimated_age_shares of the same resamplings"),
+        MODEL_VERSION,
+        RUN_ID,
+    ),
+)
+
 AGE_GROUP_PURCHASES = Table(
     name="age_group_purchases",
     grain="one row per store, age group, product category and currency",
@@ -279,6 +315,7 @@ NIGHT_TABLES = (
     TRANSACTION_LINES,
     REJECTED_TRANSACTION_LINES,
     TRANSACTION_AGES,
+    AGE_MIXES,
     AGE_GROUP_PURCHASES,
     ALCOHOL_SALE_AUDIT,
     PHOTO_COVERAGE,
