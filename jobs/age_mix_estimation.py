@@ -197,7 +197,7 @@ def circle_mix(
     mix = fit_mix(own, counts, calibration.smoothing_years, toward[0], strength)
     mixes = fit_mix(others, resampled, calibration.smoothing_years, toward[1], strength)
     shares = _shares(own, counts, mix)
-    return CircleMix(int(round(counts.sum())), mix, shares, mixes, _shares(others, resampled, mixes))
+    return CircleMix(round(counts.sum()), mix, shares, mixes, _shares(others, resampled, mixes))
 
 
 def estimate_groups(

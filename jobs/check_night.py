@@ -29,6 +29,11 @@ COLUMNS_CHECKED = {
     tables.AGE_GROUP_PURCHASES: ["line_count", "quantity", "net_amount"],
     tables.ALCOHOL_SALE_AUDIT: [*tables.TRANSACTION_KEY, "audit_status", "audit_reason", "case_id"],
     tables.ALCOHOL_REVIEW_CASES: ["case_id", "review_rank"],
+    tables.PHOTO_COVERAGE: [
+        *("transaction_count", "with_usable_face_count", "reasons"),
+        *("photo_count", "usable_photo_count", "matched_photo_count", "unmatched_photo_count"),
+        "unusable_photo_reasons",
+    ],
 }
 
 
@@ -116,6 +121,28 @@ RULES = (
             SELECT count(*) AS n, count(DISTINCT review_rank) AS ranks, min(review_rank) AS first_rank,
                    max(review_rank) AS last_rank FROM alcohol_review_cases
         ) WHERE n > 0 AND (ranks, first_rank, last_rank) <> (n, 1, n)""",
+    ),
+    Rule(
+        "photo_coverage adds up to the photos and the transactions",
+        "fail",
+        """SELECT format('{} transactions, {} photos, {} usable, {} matched; table: {}, {}, {}, {}',
+                         t.n, p.n, p.u, t.m, c.t, c.p, c.u, c.m)
+        FROM (SELECT count(*) AS n, coalesce(sum(len(photo_keys)), 0) AS m FROM transaction_ages) t,
+             (SELECT count(*) AS n, coalesce(count_if(estimate_status = 'estimated'), 0) AS u
+              FROM photo_age_estimates) p,
+             (SELECT coalesce(sum(transaction_count), 0) AS t, coalesce(sum(photo_count), 0) AS p,
+                     coalesce(sum(usable_photo_count), 0) AS u, coalesce(sum(matched_photo_count), 0) AS m
+              FROM photo_coverage) c
+        WHERE (t.n, p.n, p.u, t.m) <> (c.t, c.p, c.u, c.m)""",
+    ),
+    Rule(
+        "photo_coverage has a reason for each transaction and photo that does not count",
+        "fail",
+        """SELECT format('{} rows have not', count(*)) FROM photo_coverage
+        WHERE photo_count <> matched_photo_count + unmatched_photo_count
+        OR transaction_count - with_usable_face_count <> coalesce(list_sum(map_values(reasons)), 0)
+        OR photo_count - usable_photo_count <> coalesce(list_sum(map_values(unusable_photo_reasons)), 0)
+        HAVING count(*) > 0""",
     ),
     Rule(
         "most transactions have an age estimate",

@@ -16,6 +16,8 @@ AMOUNT = pa.decimal128(18, 2)
 QUANTITY_SUM = pa.decimal128(28, 3)
 AMOUNT_SUM = pa.decimal128(28, 2)
 DISTRIBUTION = pa.list_(pa.float32())
+RESAMPLED_DISTRIBUTIONS = pa.list_(DISTRIBUTION)
+REASON_COUNTS = pa.map_(TEXT, COUNT)
 
 
 @dataclass(frozen=True)
@@ -183,6 +185,41 @@ TRANSACTION_AGES = Table(
     ),
 )
 
+AGE_MIXES = Table(
+    name="age_mixes",
+    grain="one row per circle of buyers who have a transaction with an age estimate",
+    key=("circle", "product_category"),
+    columns=(
+        column(
+            "circle",
+            TEXT,
+            "whose ages: 'all' buyers of the day, those of 'alcohol' (a sale line of it) or those of a "
+            "'product_category'",
+        ),
+        column("product_category", TEXT, "the category; '' for the other two"),
+        column("transaction_count", COUNT, "transactions of the circle with an age estimate"),
+        column(
+            "estimated_age_distribution",
+            DISTRIBUTION,
+            "share of each year of age, 0 to 100, before a photo is looked at: what estimates of single buyers are "
+            "corrected with; that of a small circle is drawn to that of all",
+        ),
+        column(
+            "estimated_age_shares",
+            DISTRIBUTION,
+            "share of each year of age among the circle's buyers of the day: mean of their corrected estimates",
+        ),
+        column(
+            "resampled_age_distributions",
+            RESAMPLED_DISTRIBUTIONS,
+            "estimated_age_distribution of resampled transactions and calibrations, for intervals",
+        ),
+        column("resampled_age_shares", RESAMPLED_DISTRIBUTIONS, "estimated_age_shares of the same resamplings"),
+        MODEL_VERSION,
+        RUN_ID,
+    ),
+)
+
 AGE_GROUP_PURCHASES = Table(
     name="age_group_purchases",
     grain="one row per store, age group, product category and currency",
@@ -269,6 +306,33 @@ ALCOHOL_REVIEW_CASES = Table(
     ),
 )
 
+PHOTO_COVERAGE = Table(
+    name="photo_coverage",
+    grain="one row per store, till and hour with transactions or photos",
+    key=("store_id", "till_id", "hour"),
+    columns=(
+        column("store_id", TEXT, "store; 'unknown' for photos whose key does not say it"),
+        column("till_id", TEXT, "till in the store; 'unknown' likewise"),
+        column(
+            "hour",
+            pa.int32(),
+            "hour of the day in the stores' time zone, 0 to 23, in which a transaction was paid or a photo taken; "
+            "-1 for photos whose key does not say it",
+        ),
+        column("transaction_count", COUNT, "transactions"),
+        column("with_photo_count", COUNT, "of those, with a photo: over transaction_count, the share photographed"),
+        column("with_usable_face_count", COUNT, "of those, with an age estimate: what estimated_ columns rest on"),
+        column("photo_count", COUNT, "photos landed"),
+        column("usable_photo_count", COUNT, "of those, with an age estimate"),
+        column("matched_photo_count", COUNT, "photos that belong to a transaction"),
+        column("unmatched_photo_count", COUNT, "photos without a transaction; with the matched ones, photo_count"),
+        column("reasons", REASON_COUNTS, "transactions without an age estimate, by estimate_status"),
+        column("unusable_photo_reasons", REASON_COUNTS, "photos without an age estimate, by estimate_status"),
+        MODEL_VERSION,
+        RUN_ID,
+    ),
+)
+
 PIPELINE_RUNS = Table(
     name="pipeline_runs",
     grain="one row per published night run, written last: the commit mark of the run",
@@ -300,9 +364,11 @@ NIGHT_TABLES = (
     TRANSACTION_LINES,
     REJECTED_TRANSACTION_LINES,
     TRANSACTION_AGES,
+    AGE_MIXES,
     AGE_GROUP_PURCHASES,
     ALCOHOL_SALE_AUDIT,
     ALCOHOL_REVIEW_CASES,
+    PHOTO_COVERAGE,
 )
 """What a night builds with Spark, in an order in which each finds its inputs."""
 
