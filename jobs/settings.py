@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo, available_timezones
@@ -46,6 +47,15 @@ class Settings(BaseModel):
     )
     under_challenge_age_alert_probability: float = Field(
         0.5, gt=0, le=1, description="from this P(under the challenge age) an unchecked sale should have been checked"
+    )
+    window_days: int = Field(
+        28, ge=1, le=366, description="how many days cashier_alcohol_audit looks at, up to and with its business date"
+    )
+    minimum_compared_count: float = Field(
+        20, gt=0, description="a cashier is judged from so many expected buyers under the challenge age on"
+    )
+    review_q_value: float = Field(
+        0.05, gt=0, lt=1, description="a cashier's sales are to be looked at up to this q_value"
     )
     transaction_span_seconds: int = Field(
         180, ge=1, le=7200, description="how long before closed_at a receipt begins when it has no opened_at"
@@ -90,6 +100,10 @@ class Settings(BaseModel):
         if missing or unknown:
             raise ValueError(f"template '{template}' lacks {sorted(missing)} or has unknown fields {sorted(unknown)}")
         return template
+
+    def window(self, last_date: date) -> list[date]:
+        """Return the business dates of the window that ends on a date, in order."""
+        return [last_date - timedelta(days=number) for number in reversed(range(self.window_days))]
 
     @property
     def time_zone(self) -> ZoneInfo:
