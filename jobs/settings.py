@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo, available_timezones
@@ -52,6 +53,15 @@ class Settings(BaseModel):
     review_case_limit: int = Field(50, ge=0, le=100_000, description="most sales of a day that a person is to look at")
     review_case_minimum_probability: float = Field(
         0.1, gt=0, le=1, description="from this P(under the legal age) an unchecked sale is worth a person's look"
+    )
+    window_days: int = Field(
+        28, ge=1, le=366, description="how many days cashier_alcohol_audit looks at, up to and with its business date"
+    )
+    minimum_compared_count: float = Field(
+        20, gt=0, description="a cashier is judged from so many expected buyers under the challenge age on"
+    )
+    review_q_value: float = Field(
+        0.05, gt=0, lt=1, description="a cashier's sales are to be looked at up to this q_value"
     )
     transaction_span_seconds: int = Field(
         180, ge=1, le=7200, description="how long before closed_at a receipt begins when it has no opened_at"
@@ -104,6 +114,10 @@ class Settings(BaseModel):
         if missing or unknown:
             raise ValueError(f"template '{template}' lacks {sorted(missing)} or has unknown fields {sorted(unknown)}")
         return template
+
+    def window(self, last_date: date) -> list[date]:
+        """Return the business dates of the window that ends on a date, in order."""
+        return [last_date - timedelta(days=number) for number in reversed(range(self.window_days))]
 
     @property
     def time_zone(self) -> ZoneInfo:

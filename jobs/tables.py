@@ -9,6 +9,7 @@ import pyarrow as pa
 TEXT = pa.string()
 COUNT = pa.int64()
 YEARS = pa.float64()
+EXPECTED = pa.float64()
 PROBABILITY = pa.float64()
 INSTANT = pa.timestamp("us", tz="UTC")
 QUANTITY = pa.decimal128(18, 3)
@@ -18,6 +19,18 @@ AMOUNT_SUM = pa.decimal128(28, 2)
 DISTRIBUTION = pa.list_(pa.float32())
 RESAMPLED_DISTRIBUTIONS = pa.list_(DISTRIBUTION)
 REASON_COUNTS = pa.map_(TEXT, COUNT)
+STRATA = pa.list_(
+    pa.struct(
+        [
+            ("till_id", pa.string()),
+            ("hour", pa.int32()),
+            ("probability_band", pa.int32()),
+            ("case_count", pa.int64()),
+            ("asked_count", pa.int64()),
+            ("under_challenge_age_count", pa.float64()),
+        ]
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -333,6 +346,44 @@ PHOTO_COVERAGE = Table(
     ),
 )
 
+CASHIER_ALCOHOL_DAYS = Table(
+    name="cashier_alcohol_days",
+    grain="one row per store and cashier with an alcohol sale line; all counts and sums of days may be added up",
+    key=("store_id", "cashier_id"),
+    columns=(
+        column("store_id", TEXT, "store that rang up the sales"),
+        column("cashier_id", TEXT, "who was at the till"),
+        column("sale_count", COUNT, "alcohol sales that were paid for; refused and voided ones are not among them"),
+        column("refused_count", COUNT, "sales that the cashier refused"),
+        column("voided_count", COUNT, "sales whose alcohol was all voided before payment, none of them refused"),
+        column("estimated_sale_count", COUNT, "of sale_count, those whose buyer has an age estimate"),
+        column(
+            "check_not_logged_count", COUNT, "of sale_count, those whose till logs no ID check: neither asked nor not"
+        ),
+        column("under_legal_age_count", EXPECTED, "of estimated_sale_count, expected buyers under the legal age"),
+        column("under_legal_age_variance", EXPECTED, "variance of that number, the sum of p(1-p)"),
+        column("under_challenge_age_count", EXPECTED, "likewise, expected buyers under the challenge age"),
+        column("under_challenge_age_variance", EXPECTED, "variance of that number"),
+        column("under_legal_age_unchecked_count", EXPECTED, "expected buyers under the legal age not asked for an ID"),
+        column("under_legal_age_unchecked_variance", EXPECTED, "variance of that number"),
+        column(
+            "asked_count", EXPECTED, "expected buyers under the challenge age asked for an ID, refused sales included"
+        ),
+        column("asked_variance", EXPECTED, "variance of that number"),
+        column("not_asked_count", EXPECTED, "expected buyers under the challenge age not asked for an ID"),
+        column("not_asked_variance", EXPECTED, "variance of that number"),
+        column(
+            "strata",
+            STRATA,
+            "the sales behind asked_count and not_asked_count, by till_id, hour in the stores' time zone and "
+            "probability_band of P(under the challenge age), named by its lower end in percent: case_count sales, of "
+            "which asked_count were asked for an ID, with under_challenge_age_count expected buyers under that age",
+        ),
+        MODEL_VERSION,
+        RUN_ID,
+    ),
+)
+
 PIPELINE_RUNS = Table(
     name="pipeline_runs",
     grain="one row per published night run, written last: the commit mark of the run",
@@ -369,6 +420,7 @@ NIGHT_TABLES = (
     ALCOHOL_SALE_AUDIT,
     ALCOHOL_REVIEW_CASES,
     PHOTO_COVERAGE,
+    CASHIER_ALCOHOL_DAYS,
 )
 """What a night builds with Spark, in an order in which each finds its inputs."""
 
@@ -401,10 +453,110 @@ MODEL_COMPARISON = Table(
     ),
 )
 
+WINDOW_RUN_ID = column("run_id", TEXT, "run of the second DAG that wrote the row")
+WINDOW_FIRST_DATE = column("window_first_date", pa.date32(), "first day of the window; business_date is its last")
+NIGHT_RUN_IDS = column("run_ids", pa.list_(TEXT), "night runs whose tables the window was made from, by day")
+
+CASHIER_ALCOHOL_AUDIT = Table(
+    name="cashier_alcohol_audit",
+    grain="one row per store and cashier with an alcohol sale line in the window of days that ends on business_date; "
+    "no row says that anyone did wrong",
+    key=("store_id", "cashier_id"),
+    columns=(
+        column("store_id", TEXT, "store that rang up the sales"),
+        column("cashier_id", TEXT, "who was at the till"),
+        WINDOW_FIRST_DATE,
+        column("day_count", COUNT, "days of the window that are published"),
+        column("sale_count", COUNT, "alcohol sales that were paid for; refused and voided ones are not among them"),
+        column("refused_count", COUNT, "sales that the cashier refused"),
+        column("estimated_sale_count", COUNT, "of sale_count, those whose buyer has an age estimate"),
+        column(
+            "check_not_logged_count", COUNT, "of sale_count, those whose till logs no ID check: neither asked nor not"
+        ),
+        column(
+            "under_legal_age_unchecked_count",
+            EXPECTED,
+            "expected buyers under the legal age who were not asked for an ID: a sum of probabilities, so that of many "
+            "buyers who surely were of age a part is counted too",
+        ),
+        column("under_legal_age_unchecked_count_low", EXPECTED, "lower end of the 90 % interval of that number"),
+        column("under_legal_age_unchecked_count_high", EXPECTED, "upper end of the 90 % interval of that number"),
+        column(
+            "asked_count", EXPECTED, "expected buyers under the challenge age asked for an ID, refused sales included"
+        ),
+        column("not_asked_count", EXPECTED, "expected buyers under the challenge age not asked for an ID"),
+        column(
+            "compared_count",
+            EXPECTED,
+            "of asked_count and not_asked_count, those at a till and hour where another cashier too served buyers who "
+            "looked as young; only these tell how a cashier asks",
+        ),
+        column("compared_asked_share", PROBABILITY, "share of those sales in which an ID was asked for, else null"),
+        column(
+            "expected_asked_share",
+            PROBABILITY,
+            "the same share if the other cashiers of the same store, till and hour had served the same buyers: what "
+            "the cashier's own is held against, else null",
+        ),
+        column(
+            "asked_share_difference",
+            pa.float64(),
+            "estimate of how much more often (less often: under 0) than the others the cashier asks buyers under the "
+            "challenge age; further from 0 than the two shares are apart, since these hold older buyers too; else null",
+        ),
+        column("asked_share_difference_low", pa.float64(), "lower end of the 90 % interval of that difference"),
+        column("asked_share_difference_high", pa.float64(), "upper end of the 90 % interval of that difference"),
+        column(
+            "between_cashiers_deviation",
+            pa.float64(),
+            "standard deviation of the difference between cashiers beyond chance, in this window; habits differ by so "
+            "much without any fault, and p_value allows for it",
+        ),
+        column(
+            "p_value",
+            PROBABILITY,
+            "probability of so few asked by chance alone if the cashier asked as the others do; null where there are "
+            "too few cases to say",
+        ),
+        column(
+            "q_value",
+            PROBABILITY,
+            "of the cashiers with this q_value or less, at most this share is expected to be there by chance alone",
+        ),
+        column(
+            "review_priority",
+            COUNT,
+            "1 for the cashier whose sales a person is to look at first; null where there is no reason to, or too few "
+            "cases to say; a reason to look, never a verdict",
+        ),
+        column("review_reason", TEXT, "why there is a priority or none, in words, with its figures"),
+        column("model_versions", pa.list_(TEXT), "age models of those nights"),
+        NIGHT_RUN_IDS,
+        WINDOW_RUN_ID,
+    ),
+)
+
+WINDOW_TABLES = (CASHIER_ALCOHOL_AUDIT,)
+"""What the second DAG builds from the published days of a window, without Spark."""
+
+WINDOW_RUNS = Table(
+    name="window_runs",
+    grain="one row per published window, written last: the commit mark of a run of the second DAG",
+    key=("run_id",),
+    columns=(
+        WINDOW_RUN_ID,
+        column("published_at", INSTANT, "when the window's tables had all been published, UTC"),
+        WINDOW_FIRST_DATE,
+        column("warnings", pa.list_(TEXT), "warn rules that fired"),
+    ),
+)
+
 
 def as_markdown() -> str:
     """Render the data dictionary: each table's grain, key and columns."""
-    return "\n\n".join(_table_as_markdown(table) for table in (*ALL_TABLES, MODEL_COMPARISON))
+    return "\n\n".join(
+        _table_as_markdown(table) for table in (*ALL_TABLES, *WINDOW_TABLES, WINDOW_RUNS, MODEL_COMPARISON)
+    )
 
 
 def _table_as_markdown(table: Table) -> str:
