@@ -78,7 +78,11 @@ with DAG(
 ):
     plan_windows = step("plan_windows")
     cashier_alcohol_audit = step("cashier_alcohol_audit")
+    reviewed_cases = step("reviewed_cases")
+    review_precision = step("review_precision")
     check_window = step("check_window")
     publish_window = step("publish_window")
 
-    plan_windows >> cashier_alcohol_audit >> check_window >> publish_window
+    plan_windows >> [cashier_alcohol_audit, reviewed_cases]
+    reviewed_cases >> review_precision
+    [cashier_alcohol_audit, review_precision] >> check_window >> publish_window

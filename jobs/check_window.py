@@ -45,9 +45,33 @@ FAIL_RULES = {
             OR under_legal_age_unchecked_count_low > under_legal_age_unchecked_count_high
             OR asked_share_difference NOT BETWEEN asked_share_difference_low AND asked_share_difference_high
         HAVING count(*) > 0""",
+    "a landed outcome that is not counted has a reason, and of a case one outcome counts at most": """
+        SELECT format('{} outcomes have none', count(*)) FROM reviewed_cases
+        WHERE outcome_status IS NULL OR (outcome_status <> 'counted' AND outcome_reason IS NULL)
+        HAVING count(*) > 0
+        UNION ALL
+        SELECT format('case {} has {} outcomes that count', case_id, count(*)) FROM reviewed_cases
+        WHERE outcome_status = 'counted' GROUP BY case_business_date, case_id HAVING count(*) > 1
+        LIMIT 5""",
+    "review_precision adds up to the outcomes that count": """
+        SELECT format('{} outcomes count, {} in all bands, {} in the bands', n, whole, parts)
+        FROM (SELECT count(*) AS n FROM reviewed_cases WHERE outcome_status = 'counted'),
+            (SELECT coalesce(sum(reviewed_case_count) FILTER (probability_band = 'all'), 0) AS whole,
+                coalesce(sum(reviewed_case_count) FILTER (probability_band <> 'all'), 0) AS parts
+            FROM review_precision)
+        WHERE (whole, parts) <> (n, n)""",
 }
 
 WARN_RULES = {
+    "landed outcomes of reviewed cases count": """
+        SELECT format('{} of {} are rejected or not listed, such as: {}', count_if(NOT is_known), count(*),
+            min(outcome_reason) FILTER (NOT is_known))
+        FROM (SELECT *, outcome_status IN ('counted', 'replaced') AS is_known FROM reviewed_cases)
+        HAVING count_if(NOT is_known) > 0""",
+    "reviewers find as many under age as P(under the legal age) says": """
+        SELECT format('{}: {} of {} judged cases, {:.1f} expected', model_version, under_age_case_count,
+            judged_case_count, expected_under_age_case_count)
+        FROM review_precision WHERE probability_band = 'all' AND calibration_p_value < 0.01 ORDER BY ALL""",
     "every day of the window is published": """
         SELECT format('{} of {} days are', $published, $wanted) WHERE $published < $wanted""",
 }

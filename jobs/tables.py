@@ -536,7 +536,73 @@ CASHIER_ALCOHOL_AUDIT = Table(
     ),
 )
 
-WINDOW_TABLES = (CASHIER_ALCOHOL_AUDIT,)
+REVIEWED_CASES = Table(
+    name="reviewed_cases",
+    grain="one row per outcome that reviewers landed for the cases of the window of days that ends on business_date",
+    key=("source_file", "line_in_file"),
+    columns=(
+        column("source_file", TEXT, "object key of the file under the landing URI"),
+        column("line_in_file", COUNT, "record of the file, from 1; 0 for the file as a whole"),
+        column("case_business_date", pa.date32(), "business date of the cases that the file is about, from its folder"),
+        column("case_id", TEXT, "case in alcohol_review_cases of that date"),
+        column("reviewed_at", INSTANT, "when the reviewer judged, UTC"),
+        column(
+            "reviewer_outcome",
+            TEXT,
+            "how old the reviewer found the buyer: under_age (under the legal age), of_age, cannot_tell, or "
+            "wrong_photo (not of the buyer); null where something else was landed",
+        ),
+        column(
+            "outcome_status",
+            TEXT,
+            "counted, replaced (a later outcome of the case counts), not_listed (no such case on the day's list as "
+            "it is published now) or rejected (breaks the landing contract)",
+        ),
+        column("outcome_reason", TEXT, "why it is not counted, in words, else null"),
+        column("landed_line", TEXT, "the record as it came, as JSON or text"),
+        column("review_rank", COUNT, "rank of the case on the list, else null"),
+        column("under_legal_age_probability", PROBABILITY, "P(age under the legal age) of the case, else null"),
+        column("model_version", TEXT, "age model that listed the case, else null"),
+        column("case_run_id", TEXT, "night run that listed the case, else null"),
+        WINDOW_RUN_ID,
+    ),
+)
+
+REVIEW_PRECISION = Table(
+    name="review_precision",
+    grain="one row per age model and band of P(under the legal age) of the cases listed in the window of days that "
+    "ends on business_date, and one for all bands",
+    key=("model_version", "probability_band"),
+    columns=(
+        column("model_version", TEXT, "age model that listed the cases"),
+        column(
+            "probability_band", TEXT, "such as 0.3-0.4, its upper end left out, of under_legal_age_probability; or all"
+        ),
+        WINDOW_FIRST_DATE,
+        column("listed_case_count", COUNT, "cases listed"),
+        column("reviewed_case_count", COUNT, "of those, with an outcome that counts"),
+        column("cannot_tell_case_count", COUNT, "of those, where the reviewer could not tell"),
+        column("wrong_photo_case_count", COUNT, "of those, where the photo is not of the buyer"),
+        column("judged_case_count", COUNT, "the rest of those: found under_age or of_age"),
+        column("under_age_case_count", COUNT, "of those, found under_age"),
+        column("precision", PROBABILITY, "under_age_case_count over judged_case_count, null where nothing is judged"),
+        column("precision_low", PROBABILITY, "lower end of the 90 % interval of the precision (Jeffreys)"),
+        column("precision_high", PROBABILITY, "upper end of the 90 % interval of the precision"),
+        column("expected_under_age_case_count", EXPECTED, "sum of under_legal_age_probability over the judged cases"),
+        column("expected_precision", PROBABILITY, "that over judged_case_count: what the precision should be near"),
+        column(
+            "calibration_p_value",
+            PROBABILITY,
+            "probability of an under_age_case_count at least so far off, up or down, if each judged case's probability "
+            "holds; a small one says that under_legal_age_probability is off",
+        ),
+        column("precision_reason", TEXT, "why there is no precision, in words, else null"),
+        NIGHT_RUN_IDS,
+        WINDOW_RUN_ID,
+    ),
+)
+
+WINDOW_TABLES = (CASHIER_ALCOHOL_AUDIT, REVIEWED_CASES, REVIEW_PRECISION)
 """What the second DAG builds from the published days of a window, without Spark."""
 
 WINDOW_RUNS = Table(
