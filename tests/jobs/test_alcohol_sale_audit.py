@@ -11,6 +11,7 @@ from pyspark.sql import DataFrame, Row, SparkSession
 
 from jobs import tables
 from jobs.age_inference import shift_calibration
+from jobs.age_mixes import age_mixes
 from jobs.alcohol_sale_audit import alcohol_sale_audit
 from jobs.settings import Settings, read_settings
 from jobs.tables import Table
@@ -134,14 +135,14 @@ def ages_of_shoppers() -> np.ndarray:
     return shares / shares.sum()
 
 
-def photographed_buyers(settings: Settings, seed: int) -> pd.DataFrame:
-    """Buyers with an age each and the distribution that the model stores of them.
+def photographed_buyers(settings: Settings, seed: int, shares: np.ndarray) -> pd.DataFrame:
+    """Buyers with an age each, of these shares, and the distribution that the model stores of them.
 
     A photo shows the age with an error of five years. The model knows that, and leans towards the ages that it learnt
     from: its stored distribution is undone by the version's own calibration.
     """
     random = np.random.default_rng(seed)
-    true_ages = random.choice(101, BUYER_COUNT, p=ages_of_shoppers())
+    true_ages = random.choice(101, BUYER_COUNT, p=shares)
     seen = true_ages + random.normal(0.0, 5.0, BUYER_COUNT)
     calibration = shift_calibration(settings.model_version)
     shown = -0.5 * ((seen[:, None] - YEARS) / 5.0) ** 2
@@ -162,16 +163,19 @@ def photographed_buyers(settings: Settings, seed: int) -> pd.DataFrame:
 def audited_buyers(spark: SparkSession) -> pd.DataFrame:
     """One audited sale per photographed buyer, with the true age."""
     settings = read_settings({}, landing_uri="l", warehouse_uri="w")
-    buyers = photographed_buyers(settings, seed=1)
-    audit = alcohol_sale_audit(
-        constant_rows(spark, tables.TRANSACTION_LINES, line(is_alcohol=True), buyers[["transaction_id", "id_check"]]),
-        constant_rows(spark, tables.TRANSACTION_AGES, buyer(40), buyers[["transaction_id", "age_distribution"]]),
-        rows_of(spark, tables.AGE_MIXES, mix_of_alcohol_buyers(ages_of_shoppers().tolist())),
-        BUSINESS_DATE,
-        settings,
-    )
+    buyers = photographed_buyers(settings, 1, ages_of_shoppers())
+    mixes = rows_of(spark, tables.AGE_MIXES, mix_of_alcohol_buyers(ages_of_shoppers().tolist()))
+    audit = alcohol_sale_audit(*landed_and_aged(spark, buyers), mixes, BUSINESS_DATE, settings)
     wanted = ["transaction_id", "audit_status", "under_legal_age_probability", "under_challenge_age_probability"]
     return buyers.merge(audit.select(*wanted).toPandas(), on="transaction_id", validate="one_to_one")
+
+
+def landed_and_aged(spark: SparkSession, buyers: pd.DataFrame) -> tuple[DataFrame, DataFrame]:
+    """The alcohol lines of buyers and the rows of transaction_ages."""
+    return (
+        constant_rows(spark, tables.TRANSACTION_LINES, line(is_alcohol=True), buyers[["transaction_id", "id_check"]]),
+        constant_rows(spark, tables.TRANSACTION_AGES, buyer(40), buyers[["transaction_id", "age_distribution"]]),
+    )
 
 
 def constant_rows(spark: SparkSession, table: Table, row: dict[str, Any], varying: pd.DataFrame) -> DataFrame:
@@ -230,3 +234,18 @@ def test_at_least_half_of_the_possibly_under_age_are(audited_buyers: pd.DataFram
     possibly = audited_buyers[audited_buyers.audit_status == "possibly_under_age_unchecked"]
     assert possibly.under_legal_age_probability.min() >= 0.5
     assert (possibly.true_age_years < 18).mean() >= 0.5
+
+
+@pytest.mark.parametrize("under_years", [18, 25])
+def test_with_the_mix_of_the_photos_themselves_the_mean_probability_comes_nearer_to_the_share(
+    spark: SparkSession, settings: Settings, under_years: int
+) -> None:
+    few_young = np.interp(YEARS, [0, 13, 18, 30, 60, 75, 100], [0.0, 0.0, 0.008, 0.022, 0.015, 0.01, 0.0])
+    buyers = photographed_buyers(settings, 2, few_young / few_young.sum())
+    lines, ages = landed_and_aged(spark, buyers)
+    mixes = age_mixes(lines, ages, shift_calibration(settings.model_version), BUSINESS_DATE)
+    audit = alcohol_sale_audit(lines, ages, mixes, BUSINESS_DATE, settings)
+    corrected = audit.agg({f"under_{under_years}_probability": "avg"}).collect()[0][0]
+    stored = np.stack(buyers.age_distribution.to_list())[:, :under_years].sum(axis=1).mean()
+    share = (buyers.true_age_years < under_years).mean()
+    assert abs(corrected - share) < 0.6 * abs(stored - share)
