@@ -93,8 +93,8 @@ def correct_for_buyers(settings: Settings, age_mix: Sequence[float] | None) -> C
             return distributions
         if mix is None:
             raise ValueError(f"{len(known)} buyers have an estimate, and age_mixes has no mix of their ages")
-        rows = corrected(np.stack(known.to_list()).astype(np.float64), mix, calibration)
-        return pd.Series(list(rows), known.index).reindex(distributions.index)
+        rows = iter(corrected(np.stack(known.to_list()).astype(np.float64), mix, calibration))
+        return pd.Series([next(rows) if is_known else None for is_known in distributions.notna()])
 
     correct.__annotations__ = {"distributions": pd.Series, "return": pd.Series}
     return _udf(correct, "array<double>")

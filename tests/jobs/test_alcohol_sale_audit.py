@@ -115,6 +115,27 @@ def test_other_ages_of_policy_move_the_status(spark: SparkSession, settings: Set
     assert audited.under_legal_age_probability == pytest.approx(1.0, abs=1e-3)
 
 
+def test_buyers_with_and_without_an_estimate_are_audited_side_by_side(spark: SparkSession, settings: Settings) -> None:
+    buyers = [buyer(age) | {"transaction_id": f"t{number}"} for number, age in enumerate((None, 16, None, 40))]
+    audit = alcohol_sale_audit(
+        rows_of(
+            spark,
+            tables.TRANSACTION_LINES,
+            *(line(transaction_id=each["transaction_id"], is_alcohol=True, id_check="not_asked") for each in buyers),
+        ),
+        rows_of(spark, tables.TRANSACTION_AGES, *buyers),
+        rows_of(spark, tables.AGE_MIXES, mix_of_alcohol_buyers(EVEN)),
+        BUSINESS_DATE,
+        settings,
+    )
+    rows = audit.coalesce(1).orderBy("transaction_id").collect()
+    assert [row.audit_status for row in rows] == [
+        *("no_estimate", "possibly_under_age_unchecked"),
+        *("no_estimate", "clearly_adult"),
+    ]
+    assert [row.under_18_probability is None for row in rows] == [True, False, True, False]
+
+
 def test_the_case_id_is_a_hash_of_the_date_and_the_transaction(spark: SparkSession, settings: Settings) -> None:
     (audited,) = audit_of(spark, settings, 30, line(is_alcohol=True))
     key = json.dumps(["2026-11-20", "0042", "03", "t1"], separators=(",", ":"))
