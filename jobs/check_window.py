@@ -98,5 +98,10 @@ def _broken(connection: duckdb.DuckDBPyConnection, rules: dict[str, str], parame
     return [
         f"{name}: {sentence}"
         for name, query in rules.items()
-        for (sentence,) in connection.execute(query, parameters).fetchall()
+        for (sentence,) in connection.execute(query, _named(query, parameters)).fetchall()
     ]
+
+
+def _named(query: str, parameters: dict[str, int]) -> dict[str, int]:
+    """The parameters that a query names; DuckDB takes no others."""
+    return {name: value for name, value in parameters.items() if f"${name}" in query}

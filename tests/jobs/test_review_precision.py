@@ -3,11 +3,13 @@ from itertools import product
 from math import prod
 from typing import Any
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from jobs import tables
+from jobs.check_window import FAIL_RULES, WARN_RULES
 from jobs.review_precision import (
     CASE_COLUMNS,
     OUTCOME_COLUMNS,
@@ -139,3 +141,39 @@ def test_calibrated_probabilities_pass_and_doubled_ones_do_not() -> None:
     ]
     assert np.mean(np.array(calibrated) <= 0.05) <= 0.07
     assert np.mean(np.array(doubled) <= 0.05) == 1.0
+
+
+COUNTED = {"case_business_date": BUSINESS_DATE, "case_id": "c0", "outcome_status": "counted"}
+PRECISION = {"reviewed_case_count": 1, "calibration_p_value": 0.5, "judged_case_count": 1, "under_age_case_count": 1}
+SOUND = ([COUNTED], [PRECISION | {"probability_band": band} for band in ("all", "0.1-0.2")])
+BROKEN_WINDOWS = {
+    "a landed outcome that is not counted has a reason, and of a case one outcome counts at most": (
+        [COUNTED, COUNTED, {"outcome_status": "rejected"}],
+        SOUND[1],
+    ),
+    "review_precision adds up to the outcomes that count": ([COUNTED], SOUND[1][:1]),
+    "landed outcomes of reviewed cases count": ([{"outcome_status": "rejected", "outcome_reason": "so"}], SOUND[1]),
+    "reviewers find as many under age as P(under the legal age) says": (
+        [COUNTED],
+        [
+            {"model_version": "m", "expected_under_age_case_count": 8.0}
+            | PRECISION
+            | {"probability_band": "all", "calibration_p_value": 0.001}
+        ],
+    ),
+}
+
+
+def sentences(rule: str, window: tuple[list[dict[str, Any]], list[dict[str, Any]]]) -> list[str]:
+    """What a rule of check_window says of the rows of reviewed_cases and of review_precision."""
+    with duckdb.connect() as connection:
+        connection.register("reviewed_cases", pa.Table.from_pylist(window[0], tables.REVIEWED_CASES.schema))
+        connection.register("review_precision", pa.Table.from_pylist(window[1], tables.REVIEW_PRECISION.schema))
+        return [sentence for (sentence,) in connection.execute((FAIL_RULES | WARN_RULES)[rule]).fetchall()]
+
+
+@pytest.mark.parametrize("rule", BROKEN_WINDOWS)
+def test_a_rule_of_the_window_finds_what_it_is_for(rule: str) -> None:
+    assert sentences(rule, SOUND) == []
+    assert all(sentences(rule, BROKEN_WINDOWS[rule]))
+    assert sentences(rule, BROKEN_WINDOWS[rule])
