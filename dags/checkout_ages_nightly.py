@@ -154,6 +154,7 @@ with DAG(
     transaction_ages = table("transaction_ages")
     age_mixes = table("age_mixes")
     age_group_purchases = table("age_group_purchases")
+    age_group_affinity = table("age_group_affinity")
     alcohol_sale_audit = table("alcohol_sale_audit")
     photo_coverage = table("photo_coverage")
     check_night = BashOperator(task_id="check_night", bash_command=step("check_night"))
@@ -163,6 +164,7 @@ with DAG(
     checkout_photos >> photo_age_estimates
     [photo_age_estimates, transaction_lines] >> transaction_ages
     transaction_ages >> [age_mixes, photo_coverage]
-    age_mixes >> [age_group_purchases, alcohol_sale_audit]
-    [rejected_transaction_lines, age_group_purchases, alcohol_sale_audit, photo_coverage] >> check_night
+    age_mixes >> [age_group_purchases, age_group_affinity, alcohol_sale_audit]
+    [age_group_purchases, age_group_affinity, alcohol_sale_audit] >> check_night
+    [rejected_transaction_lines, photo_coverage] >> check_night
     check_night >> publish_night
