@@ -115,6 +115,7 @@ with DAG(
     transaction_ages = table("transaction_ages")
     age_mixes = table("age_mixes")
     age_group_purchases = table("age_group_purchases")
+    age_group_affinity = table("age_group_affinity")
     alcohol_sale_audit = table("alcohol_sale_audit")
     alcohol_review_cases = table("alcohol_review_cases")
     photo_coverage = table("photo_coverage")
@@ -131,8 +132,8 @@ with DAG(
     checkout_photos >> photo_age_estimates
     [photo_age_estimates, transaction_lines] >> transaction_ages
     transaction_ages >> [age_mixes, photo_coverage]
-    age_mixes >> [age_group_purchases, alcohol_sale_audit]
+    age_mixes >> [age_group_purchases, age_group_affinity, alcohol_sale_audit]
     alcohol_sale_audit >> [alcohol_review_cases, cashier_alcohol_days]
-    [rejected_transaction_lines, age_group_purchases, alcohol_review_cases, cashier_alcohol_days] >> check_night
-    photo_coverage >> check_night
+    [age_group_purchases, age_group_affinity, alcohol_review_cases, cashier_alcohol_days] >> check_night
+    [rejected_transaction_lines, photo_coverage] >> check_night
     check_night >> publish_night

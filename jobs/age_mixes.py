@@ -20,6 +20,7 @@ from jobs import tables
 from jobs.age_cells import AgeCells, age_cell, age_cells
 from jobs.age_inference import shift_calibration
 from jobs.age_mix_estimation import CircleMix, ShiftCalibration, cell_likelihoods, circle_mix, seeded
+from jobs.age_mix_rows import columns_of
 from jobs.settings import Settings
 from jobs.warehouse import Warehouse
 
@@ -93,12 +94,4 @@ def _fit_circle(
 
 
 def _mix_row(circle: str, product_category: str, mix: CircleMix) -> dict[str, object]:
-    return {
-        "circle": circle,
-        "product_category": product_category,
-        "transaction_count": mix.transaction_count,
-        "estimated_age_distribution": mix.mix.tolist(),
-        "estimated_age_shares": mix.shares.tolist(),
-        "resampled_age_distributions": mix.resampled_mixes.tolist(),
-        "resampled_age_shares": mix.resampled_shares.tolist(),
-    }
+    return {"circle": circle, "product_category": product_category} | columns_of(mix)

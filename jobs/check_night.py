@@ -26,7 +26,11 @@ COLUMNS_CHECKED = {
     tables.TRANSACTION_LINES: [*tables.TRANSACTION_KEY, "line_type", "is_alcohol", "quantity", "net_amount"],
     tables.REJECTED_TRANSACTION_LINES: ["rejection_reason"],
     tables.TRANSACTION_AGES: [*tables.TRANSACTION_KEY, "estimate_status", "estimate_reason", "photo_keys"],
-    tables.AGE_GROUP_PURCHASES: ["line_count", "quantity", "net_amount"],
+    tables.AGE_GROUP_PURCHASES: [
+        *("store_id", "product_category", "currency", "transaction_count", "line_count", "quantity", "net_amount"),
+        *("estimated_transaction_count", "estimated_quantity", "estimated_net_amount"),
+    ],
+    tables.AGE_GROUP_AFFINITY: ["affinity_index", "affinity_reason"],
     tables.ALCOHOL_SALE_AUDIT: [*tables.TRANSACTION_KEY, "audit_status", "audit_reason", "case_id"],
     tables.ALCOHOL_REVIEW_CASES: ["case_id", "review_rank"],
     tables.PHOTO_COVERAGE: [
@@ -94,6 +98,26 @@ RULES = (
                      coalesce(sum(net_amount), 0) AS a
               FROM age_group_purchases) p
         WHERE (l.n, l.q, l.a) <> (p.n, p.q, p.a)""",
+    ),
+    Rule(
+        "estimates of age_group_purchases add up to its counts",
+        "fail",
+        """WITH sums AS (
+            SELECT store_id, product_category AS category, currency, unnest([
+                {kind: 'transactions', counted: sum(transaction_count), estimated: sum(estimated_transaction_count)},
+                {kind: 'units', counted: sum(quantity), estimated: sum(estimated_quantity)},
+                {kind: currency, counted: sum(net_amount), estimated: sum(estimated_net_amount)}
+            ], recursive := true)
+            FROM age_group_purchases GROUP BY store_id, category, currency
+        )
+        SELECT format('store {}, {}: {} {} counted, {} estimated', store_id, category, counted, kind, estimated)
+        FROM sums WHERE coalesce(abs(counted - estimated), 'inf') > 1e-6 * greatest(abs(counted), 1) LIMIT 10""",
+    ),
+    Rule(
+        "an affinity has an index or a reason",
+        "fail",
+        """SELECT format('{} rows have neither, or both', count(*)) FROM age_group_affinity
+        WHERE (affinity_index IS NULL) = (affinity_reason IS NULL) HAVING count(*) > 0""",
     ),
     Rule(
         "each alcohol sale of the log is audited once, with a status and a reason",

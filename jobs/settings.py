@@ -55,13 +55,22 @@ class Settings(BaseModel):
         0.1, gt=0, le=1, description="from this P(under the legal age) an unchecked sale is worth a person's look"
     )
     window_days: int = Field(
-        28, ge=1, le=366, description="how many days cashier_alcohol_audit looks at, up to and with its business date"
+        28,
+        ge=1,
+        le=366,
+        description="how many days cashier_alcohol_audit and review_precision look at, the last being their date",
     )
     minimum_compared_count: float = Field(
         20, gt=0, description="a cashier is judged from so many expected buyers under the challenge age on"
     )
     review_q_value: float = Field(
         0.05, gt=0, lt=1, description="a cashier's sales are to be looked at up to this q_value"
+    )
+    minimum_affinity_transaction_count: int = Field(
+        30, ge=1, description="fewer transactions of a category, or of an age group, give no affinity_index"
+    )
+    minimum_cell_count: int = Field(
+        0, ge=0, description="smaller counts of transactions are not published by age group; 0: all are"
     )
     transaction_span_seconds: int = Field(
         180, ge=1, le=7200, description="how long before closed_at a receipt begins when it has no opened_at"

@@ -11,6 +11,7 @@ COUNT = pa.int64()
 YEARS = pa.float64()
 EXPECTED = pa.float64()
 PROBABILITY = pa.float64()
+ESTIMATE = pa.float64()
 INSTANT = pa.timestamp("us", tz="UTC")
 QUANTITY = pa.decimal128(18, 3)
 AMOUNT = pa.decimal128(18, 2)
@@ -62,6 +63,15 @@ def meaning(field: pa.Field) -> str:
     """Return what a column means."""
     words: bytes = (field.metadata or {}).get(b"meaning", b"")
     return words.decode()
+
+
+def _estimated_columns(name: str, words: str) -> tuple[pa.Field, ...]:
+    """Describe an estimate and the ends of its interval."""
+    return (
+        column(f"estimated_{name}", ESTIMATE, words),
+        column(f"estimated_{name}_low", ESTIMATE, "lower end of its 90 % interval; null where bands are suppressed"),
+        column(f"estimated_{name}_high", ESTIMATE, "upper end of it"),
+    )
 
 
 RUN_ID = column("run_id", TEXT, "night run that wrote the row; join tables of one day on it too")
@@ -239,13 +249,57 @@ AGE_GROUP_PURCHASES = Table(
     key=("store_id", "age_group", "product_category", "currency"),
     columns=(
         column("store_id", TEXT, "store that rang up the sale"),
-        column("age_group", TEXT, "band of estimated_age_years, or 'unknown'"),
+        column(
+            "age_group",
+            TEXT,
+            "band of age; 'unknown' for buyers without an estimate; 'suppressed' for bands under minimum_cell_count",
+        ),
         column("product_category", TEXT, "category of the articles"),
         column("currency", TEXT, "currency of net_amount"),
-        column("transaction_count", COUNT, "receipts with the category; one receipt counts in each of its categories"),
-        column("line_count", COUNT, "receipt lines"),
+        column(
+            "transaction_count",
+            COUNT,
+            "receipts with the category whose estimated_age_years lies in the band; one receipt counts in each of its "
+            "categories",
+        ),
+        column("line_count", COUNT, "receipt lines of those"),
         column("quantity", QUANTITY_SUM, "sum of quantity, returns and voids taken off"),
         column("net_amount", AMOUNT_SUM, "sum of net_amount, returns and voids taken off; groups add up to the log"),
+        *_estimated_columns(
+            "transaction_count", "receipts with the category whose buyer is of the band, by probability"
+        ),
+        *_estimated_columns("quantity", "quantity of those, likewise"),
+        *_estimated_columns("net_amount", "net_amount of those, likewise; groups add up to the log"),
+        column("suppression_reason", TEXT, "why bands are counted together as 'suppressed', else null"),
+        MODEL_VERSION,
+        RUN_ID,
+    ),
+)
+
+AGE_GROUP_AFFINITY = Table(
+    name="age_group_affinity",
+    grain="one row per age group and product category, over all stores and buyers with an age estimate",
+    key=("age_group", "product_category"),
+    columns=(
+        column("age_group", TEXT, "band of age"),
+        column("product_category", TEXT, "category of the articles"),
+        column("estimated_group_transaction_count", ESTIMATE, "transactions of the age group, by probability"),
+        column(
+            "estimated_category_transaction_count",
+            ESTIMATE,
+            "of those, with the category; null where fewer than minimum_cell_count",
+        ),
+        column("transaction_count", COUNT, "transactions of all age groups with the category"),
+        column("estimated_group_share", PROBABILITY, "share of the group's transactions that hold the category"),
+        column("all_buyers_share", PROBABILITY, "share of all buyers' transactions that hold it"),
+        column(
+            "affinity_index",
+            ESTIMATE,
+            "estimated_group_share over all_buyers_share: 2 is twice as often as all buyers; null for a reason",
+        ),
+        column("affinity_index_low", ESTIMATE, "lower end of its 90 % interval"),
+        column("affinity_index_high", ESTIMATE, "upper end of its 90 % interval; one that holds 1 says nothing"),
+        column("affinity_reason", TEXT, "why there is no index, in words, else null"),
         MODEL_VERSION,
         RUN_ID,
     ),
@@ -417,6 +471,7 @@ NIGHT_TABLES = (
     TRANSACTION_AGES,
     AGE_MIXES,
     AGE_GROUP_PURCHASES,
+    AGE_GROUP_AFFINITY,
     ALCOHOL_SALE_AUDIT,
     ALCOHOL_REVIEW_CASES,
     PHOTO_COVERAGE,

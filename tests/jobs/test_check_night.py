@@ -12,6 +12,11 @@ from tests.rows import line
 
 BUYER = {"store_id": "0042", "till_id": "03", "transaction_id": "t1"}
 UNCHECKED_SALE = BUYER | {"audit_status": "check_not_logged", "audit_reason": "no ID check logged", "case_id": "c1"}
+PURCHASES = {
+    **{"store_id": "0042", "product_category": "MILK", "currency": "USD"},
+    **{"transaction_count": 1, "line_count": 2, "quantity": 2, "net_amount": 5},
+    **{"estimated_transaction_count": 1.0, "estimated_quantity": 2.0, "estimated_net_amount": 5.000001},
+}
 COVERAGE = {
     **{"transaction_count": 1, "with_usable_face_count": 1, "reasons": []},
     **{"photo_count": 2, "usable_photo_count": 1, "matched_photo_count": 1, "unmatched_photo_count": 1},
@@ -26,7 +31,8 @@ SOUND_NIGHT: dict[Table, list[dict[str, Any]]] = {
     tables.TRANSACTION_LINES: [line(is_alcohol=True), line(line_number=2)],
     tables.REJECTED_TRANSACTION_LINES: [],
     tables.TRANSACTION_AGES: [BUYER | {"estimate_status": "estimated", "photo_keys": ["a"]}],
-    tables.AGE_GROUP_PURCHASES: [{"line_count": 2, "quantity": 2, "net_amount": 5}],
+    tables.AGE_GROUP_PURCHASES: [PURCHASES],
+    tables.AGE_GROUP_AFFINITY: [{"affinity_index": 1.5}, {"affinity_reason": "fewer than 30 transactions"}],
     tables.ALCOHOL_SALE_AUDIT: [UNCHECKED_SALE],
     tables.ALCOHOL_REVIEW_CASES: [{"case_id": "c1", "review_rank": 1}],
     tables.PHOTO_COVERAGE: [COVERAGE],
@@ -57,9 +63,11 @@ BROKEN_NIGHTS = {
     "a photo belongs to one transaction at most": {
         tables.TRANSACTION_AGES: [BUYER | {"estimate_status": "estimated", "photo_keys": ["a", "a"]}]
     },
-    "age_group_purchases adds up to the log": {
-        tables.AGE_GROUP_PURCHASES: [{"line_count": 2, "quantity": 2, "net_amount": 4}]
+    "age_group_purchases adds up to the log": {tables.AGE_GROUP_PURCHASES: [PURCHASES | {"net_amount": 4}]},
+    "estimates of age_group_purchases add up to its counts": {
+        tables.AGE_GROUP_PURCHASES: [PURCHASES | {"estimated_quantity": 1.99}]
     },
+    "an affinity has an index or a reason": {tables.AGE_GROUP_AFFINITY: [{"age_group": "18-24"}]},
     "each alcohol sale of the log is audited once, with a status and a reason": {tables.ALCOHOL_SALE_AUDIT: []},
     "each review case is an unchecked sale of the audit": {
         tables.ALCOHOL_SALE_AUDIT: [UNCHECKED_SALE | {"audit_status": "id_shown"}]
