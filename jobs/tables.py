@@ -96,7 +96,8 @@ LEGAL_PURCHASE_AGE_YEARS = column("legal_purchase_age_years", pa.int32(), "polic
 UNDER_LEGAL_AGE_PROBABILITY = column(
     "under_legal_age_probability",
     PROBABILITY,
-    "P(age under the legal age), corrected for the ages of the day's alcohol buyers",
+    "P(age under the legal age), corrected for the ages of the day's alcohol buyers; photos do not show a step in "
+    "these ages, so that it is too high where far fewer buy just under the legal age than just over it",
 )
 UNDER_CHALLENGE_AGE_PROBABILITY = column(
     "under_challenge_age_probability", PROBABILITY, "P(age under the challenge age), corrected likewise"

@@ -79,6 +79,7 @@ def test_an_outcome_of_a_listed_case_counts_and_has_what_the_list_said() -> None
         (("c1", " ", ""), "reviewed_at is missing; reviewer_outcome is missing"),
         (("c1", "monday", "of_age"), "reviewed_at 'monday' is not a time such as 2026-11-23T09:30:00Z"),
         (("c1", "2026-11-31T09:30", "of_age"), "reviewed_at '2026-11-31T09:30' is not a time such as"),
+        (("c1", "0001-01-01T00:00+14:00", "of_age"), "reviewed_at '0001-01-01T00:00+14:00' is not a time such as"),
         (("c1", "2026-11-20T18:30:59Z", "of_age"), "reviewed_at '2026-11-20T18:30:59Z' lies before the sale"),
         (("c1", LATER, "guilty"), "reviewer_outcome 'guilty' is none of under_age, of_age, cannot_tell, wrong_photo"),
     ],
