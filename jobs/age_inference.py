@@ -8,9 +8,9 @@ model is loaded once per worker process. Photos of the same content in a task ar
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import numpy as np
 import pandas as pd
 
+from jobs.age_mix_estimation import ShiftCalibration, corrected
 from jobs.errors import InputError
 from jobs.object_store import ObjectStore
 from jobs.settings import Settings
@@ -78,6 +79,27 @@ def summarise_age(settings: Settings) -> Callable[..., Column]:
     return _udf(summarise, SUMMARY_TYPE)
 
 
+def correct_for_buyers(settings: Settings, age_mix: Sequence[float] | None) -> Callable[..., Column]:
+    """Return a UDF: probabilities by year of age ► the same corrected for who buys, as age_mix says; null for null.
+
+    `age_mix` holds the (101,) shares of the buyers' ages, or is None where no buyer has an estimate.
+    """
+    calibration = replace(shift_calibration(settings.model_version), replicates=())
+    mix = None if age_mix is None else np.asarray(age_mix, dtype=np.float64)
+
+    def correct(distributions: pd.Series) -> pd.Series:
+        known = distributions.dropna()
+        if known.empty:
+            return distributions
+        if mix is None:
+            raise ValueError(f"{len(known)} buyers have an estimate, and age_mixes has no mix of their ages")
+        rows = iter(corrected(np.stack(known.to_list()).astype(np.float64), mix, calibration))
+        return pd.Series([next(rows) if is_known else None for is_known in distributions.notna()])
+
+    correct.__annotations__ = {"distributions": pd.Series, "return": pd.Series}
+    return _udf(correct, "array<double>")
+
+
 def _udf(function: Callable[..., Any], returned_type: str) -> Callable[..., Column]:
     from pyspark.sql import functions as F
 
@@ -99,6 +121,24 @@ def check_model(settings: Settings) -> None:
             openvino_path(settings.model_version)
     except WeightsError as error:
         raise InputError(str(error)) from None
+
+
+@lru_cache
+def shift_calibration(model_version: str) -> ShiftCalibration:
+    """Return how distributions of a model version are corrected for the mix of ages in the shops.
+
+    Raises InputError when the version is unknown or one of its files is missing or altered.
+    """
+    from models.model_manifest import read_manifest
+    from models.weights import WeightsError
+
+    try:
+        age_prior = np.asarray(read_manifest(model_version).training.age_prior) + 1e-4
+    except WeightsError as error:
+        raise InputError(str(error)) from None
+    return ShiftCalibration(
+        1.0, np.zeros(len(age_prior)), age_prior / age_prior.sum(), smoothing_years=2.0, shrinkage_transactions=50.0
+    )
 
 
 def estimate_photo_files(paths: list[Path], settings: Settings) -> Iterator[dict[str, object]]:

@@ -26,8 +26,18 @@ COLUMNS_CHECKED = {
     tables.TRANSACTION_LINES: [*tables.TRANSACTION_KEY, "line_type", "is_alcohol", "quantity", "net_amount"],
     tables.REJECTED_TRANSACTION_LINES: ["rejection_reason"],
     tables.TRANSACTION_AGES: [*tables.TRANSACTION_KEY, "estimate_status", "estimate_reason", "photo_keys"],
-    tables.AGE_GROUP_PURCHASES: ["line_count", "quantity", "net_amount"],
-    tables.ALCOHOL_SALE_AUDIT: [*tables.TRANSACTION_KEY, "audit_status", "audit_reason"],
+    tables.AGE_GROUP_PURCHASES: [
+        *("store_id", "product_category", "currency", "transaction_count", "line_count", "quantity", "net_amount"),
+        *("estimated_transaction_count", "estimated_quantity", "estimated_net_amount"),
+    ],
+    tables.AGE_GROUP_AFFINITY: ["affinity_index", "affinity_reason"],
+    tables.ALCOHOL_SALE_AUDIT: [*tables.TRANSACTION_KEY, "audit_status", "audit_reason", "case_id"],
+    tables.ALCOHOL_REVIEW_CASES: ["case_id", "review_rank"],
+    tables.PHOTO_COVERAGE: [
+        *("transaction_count", "with_usable_face_count", "reasons"),
+        *("photo_count", "usable_photo_count", "matched_photo_count", "unmatched_photo_count"),
+        "unusable_photo_reasons",
+    ],
 }
 
 
@@ -90,6 +100,26 @@ RULES = (
         WHERE (l.n, l.q, l.a) <> (p.n, p.q, p.a)""",
     ),
     Rule(
+        "estimates of age_group_purchases add up to its counts",
+        "fail",
+        """WITH sums AS (
+            SELECT store_id, product_category AS category, currency, unnest([
+                {kind: 'transactions', counted: sum(transaction_count), estimated: sum(estimated_transaction_count)},
+                {kind: 'units', counted: sum(quantity), estimated: sum(estimated_quantity)},
+                {kind: currency, counted: sum(net_amount), estimated: sum(estimated_net_amount)}
+            ], recursive := true)
+            FROM age_group_purchases GROUP BY store_id, category, currency
+        )
+        SELECT format('store {}, {}: {} {} counted, {} estimated', store_id, category, counted, kind, estimated)
+        FROM sums WHERE coalesce(abs(counted - estimated), 'inf') > 1e-6 * greatest(abs(counted), 1) LIMIT 10""",
+    ),
+    Rule(
+        "an affinity has an index or a reason",
+        "fail",
+        """SELECT format('{} rows have neither, or both', count(*)) FROM age_group_affinity
+        WHERE (affinity_index IS NULL) = (affinity_reason IS NULL) HAVING count(*) > 0""",
+    ),
+    Rule(
         "each alcohol sale of the log is audited once, with a status and a reason",
         "fail",
         """SELECT format('{} in the log, {} with status and reason in the audit', sold, audited)
@@ -99,6 +129,44 @@ RULES = (
         (SELECT count(*) AS audited FROM alcohol_sale_audit
          WHERE audit_status IS NOT NULL AND audit_reason IS NOT NULL)
         WHERE sold <> audited""",
+    ),
+    Rule(
+        "each review case is an unchecked sale of the audit",
+        "fail",
+        """SELECT format('{} are not, such as {}', count(*), min(case_id)) FROM alcohol_review_cases ANTI JOIN (
+            FROM alcohol_sale_audit
+            WHERE audit_status IN ('possibly_under_age_unchecked', 'challenge_age_unchecked', 'check_not_logged')
+        ) USING (case_id) HAVING count(*) > 0""",
+    ),
+    Rule(
+        "review cases have the ranks 1 to n",
+        "fail",
+        """SELECT format('{} cases have {} ranks, {} to {}', n, ranks, first_rank, last_rank) FROM (
+            SELECT count(*) AS n, count(DISTINCT review_rank) AS ranks, min(review_rank) AS first_rank,
+                   max(review_rank) AS last_rank FROM alcohol_review_cases
+        ) WHERE n > 0 AND (ranks, first_rank, last_rank) <> (n, 1, n)""",
+    ),
+    Rule(
+        "photo_coverage adds up to the photos and the transactions",
+        "fail",
+        """SELECT format('{} transactions, {} photos, {} usable, {} matched; table: {}, {}, {}, {}',
+                         t.n, p.n, p.u, t.m, c.t, c.p, c.u, c.m)
+        FROM (SELECT count(*) AS n, coalesce(sum(len(photo_keys)), 0) AS m FROM transaction_ages) t,
+             (SELECT count(*) AS n, coalesce(count_if(estimate_status = 'estimated'), 0) AS u
+              FROM photo_age_estimates) p,
+             (SELECT coalesce(sum(transaction_count), 0) AS t, coalesce(sum(photo_count), 0) AS p,
+                     coalesce(sum(usable_photo_count), 0) AS u, coalesce(sum(matched_photo_count), 0) AS m
+              FROM photo_coverage) c
+        WHERE (t.n, p.n, p.u, t.m) <> (c.t, c.p, c.u, c.m)""",
+    ),
+    Rule(
+        "photo_coverage has a reason for each transaction and photo that does not count",
+        "fail",
+        """SELECT format('{} rows have not', count(*)) FROM photo_coverage
+        WHERE photo_count <> matched_photo_count + unmatched_photo_count
+        OR transaction_count - with_usable_face_count <> coalesce(list_sum(map_values(reasons)), 0)
+        OR photo_count - usable_photo_count <> coalesce(list_sum(map_values(unusable_photo_reasons)), 0)
+        HAVING count(*) > 0""",
     ),
     Rule(
         "most transactions have an age estimate",

@@ -11,6 +11,17 @@ from jobs.tables import Table
 from tests.rows import line
 
 BUYER = {"store_id": "0042", "till_id": "03", "transaction_id": "t1"}
+UNCHECKED_SALE = BUYER | {"audit_status": "check_not_logged", "audit_reason": "no ID check logged", "case_id": "c1"}
+PURCHASES = {
+    **{"store_id": "0042", "product_category": "MILK", "currency": "USD"},
+    **{"transaction_count": 1, "line_count": 2, "quantity": 2, "net_amount": 5},
+    **{"estimated_transaction_count": 1.0, "estimated_quantity": 2.0, "estimated_net_amount": 5.000001},
+}
+COVERAGE = {
+    **{"transaction_count": 1, "with_usable_face_count": 1, "reasons": []},
+    **{"photo_count": 2, "usable_photo_count": 1, "matched_photo_count": 1, "unmatched_photo_count": 1},
+    "unusable_photo_reasons": [("empty", 1)],
+}
 SOUND_NIGHT: dict[Table, list[dict[str, Any]]] = {
     tables.CHECKOUT_PHOTOS: [{"photo_key": "a"}, {"photo_key": "b"}],
     tables.PHOTO_AGE_ESTIMATES: [
@@ -20,8 +31,11 @@ SOUND_NIGHT: dict[Table, list[dict[str, Any]]] = {
     tables.TRANSACTION_LINES: [line(is_alcohol=True), line(line_number=2)],
     tables.REJECTED_TRANSACTION_LINES: [],
     tables.TRANSACTION_AGES: [BUYER | {"estimate_status": "estimated", "photo_keys": ["a"]}],
-    tables.AGE_GROUP_PURCHASES: [{"line_count": 2, "quantity": 2, "net_amount": 5}],
-    tables.ALCOHOL_SALE_AUDIT: [BUYER | {"audit_status": "id_shown", "audit_reason": "an ID was shown"}],
+    tables.AGE_GROUP_PURCHASES: [PURCHASES],
+    tables.AGE_GROUP_AFFINITY: [{"affinity_index": 1.5}, {"affinity_reason": "fewer than 30 transactions"}],
+    tables.ALCOHOL_SALE_AUDIT: [UNCHECKED_SALE],
+    tables.ALCOHOL_REVIEW_CASES: [{"case_id": "c1", "review_rank": 1}],
+    tables.PHOTO_COVERAGE: [COVERAGE],
 }
 
 
@@ -49,21 +63,51 @@ BROKEN_NIGHTS = {
     "a photo belongs to one transaction at most": {
         tables.TRANSACTION_AGES: [BUYER | {"estimate_status": "estimated", "photo_keys": ["a", "a"]}]
     },
-    "age_group_purchases adds up to the log": {
-        tables.AGE_GROUP_PURCHASES: [{"line_count": 2, "quantity": 2, "net_amount": 4}]
+    "age_group_purchases adds up to the log": {tables.AGE_GROUP_PURCHASES: [PURCHASES | {"net_amount": 4}]},
+    "estimates of age_group_purchases add up to its counts": {
+        tables.AGE_GROUP_PURCHASES: [PURCHASES | {"estimated_quantity": 1.99}]
     },
+    "an affinity has an index or a reason": {tables.AGE_GROUP_AFFINITY: [{"age_group": "18-24"}]},
     "each alcohol sale of the log is audited once, with a status and a reason": {tables.ALCOHOL_SALE_AUDIT: []},
+    "each review case is an unchecked sale of the audit": {
+        tables.ALCOHOL_SALE_AUDIT: [UNCHECKED_SALE | {"audit_status": "id_shown"}]
+    },
+    "review cases have the ranks 1 to n": {
+        tables.ALCOHOL_REVIEW_CASES: [{"case_id": "c1", "review_rank": 1}, {"case_id": "c1", "review_rank": 3}]
+    },
+    "photo_coverage adds up to the photos and the transactions": {tables.PHOTO_COVERAGE: []},
+    "photo_coverage has a reason for each transaction and photo that does not count": {
+        tables.PHOTO_COVERAGE: [COVERAGE | {"unusable_photo_reasons": []}]
+    },
 }
 WORRYING_NIGHTS = {
     "most transactions have an age estimate": {
-        tables.TRANSACTION_AGES: [BUYER | {"estimate_status": "no_photo", "photo_keys": []}]
+        tables.TRANSACTION_AGES: [BUYER | {"estimate_status": "no_photo", "photo_keys": []}],
+        tables.PHOTO_COVERAGE: [
+            COVERAGE
+            | {"with_usable_face_count": 0, "reasons": [("no_photo", 1)]}
+            | {"matched_photo_count": 0, "unmatched_photo_count": 2}
+        ],
     },
-    "the day has photos": {tables.CHECKOUT_PHOTOS: [], tables.PHOTO_AGE_ESTIMATES: []},
+    "the day has photos": {
+        tables.CHECKOUT_PHOTOS: [],
+        tables.PHOTO_AGE_ESTIMATES: [],
+        tables.TRANSACTION_AGES: [BUYER | {"estimate_status": "estimated", "photo_keys": []}],
+        tables.PHOTO_COVERAGE: [
+            COVERAGE | {name: 0 for name in COVERAGE if "photo_count" in name} | {"unusable_photo_reasons": []}
+        ],
+    },
     "the day has receipts": {
         tables.TRANSACTION_LINES: [],
         tables.TRANSACTION_AGES: [],
         tables.AGE_GROUP_PURCHASES: [],
         tables.ALCOHOL_SALE_AUDIT: [],
+        tables.ALCOHOL_REVIEW_CASES: [],
+        tables.PHOTO_COVERAGE: [
+            COVERAGE
+            | {"transaction_count": 0, "with_usable_face_count": 0}
+            | {"matched_photo_count": 0, "unmatched_photo_count": 2}
+        ],
     },
     "receipt lines keep the contract": {
         tables.REJECTED_TRANSACTION_LINES: [{"source_file": "a.csv", "rejection_reason": "sku is missing"}]
