@@ -1,21 +1,27 @@
 """check_night: rules on a run's staged tables. A broken *fail* rule publishes nothing, a *warn* rule is recorded.
 
-Each rule is one query on the staged tables that returns a sentence for each thing that is wrong. DuckDB runs it,
-not Spark, so that whoever checks is not whoever made the tables.
+Each rule is one query on the staged tables. DuckDB runs it, not Spark, so that whoever checks is not whoever made the
+tables. What each rule found is a row of check_results: published with the night, and left in the run's staging folder
+where the night fails.
 """
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from datetime import date
-from typing import Literal
+from typing import Any, Literal
 
 import duckdb
+import pyarrow as pa
 
 from jobs import tables
 from jobs.errors import FailedCheckError
+from jobs.night_database import night_database
 from jobs.settings import Settings
+from jobs.tables import Table
 from jobs.warehouse import Warehouse
 
 log = logging.getLogger(__name__)
@@ -33,14 +39,74 @@ COLUMNS_CHECKED = {
 
 @dataclass(frozen=True)
 class Rule:
-    """A query that returns one sentence per thing that is wrong."""
+    """A sentence that holds on a sound night, and the query that looks whether it does.
+
+    The query's first column is a sentence for each thing that is wrong. A rule that judges one figure returns one row:
+    that sentence, or null while the rule holds, `measured_value`, `limit_value`, and `not_run_reason` where it may have
+    one. `$name` is a setting of that name, or business_date.
+    """
 
     name: str
     severity: Literal["fail", "warn"]
     query: str
 
 
+@dataclass(frozen=True)
+class RuleResult:
+    """What came of a rule: a row of check_results."""
+
+    rule: str
+    severity: Literal["fail", "warn"]
+    is_broken: bool | None
+    findings: list[str]
+    not_run_reason: str | None = None
+    measured_value: float | None = None
+    limit_value: float | None = None
+
+    @property
+    def stops_the_night(self) -> bool:
+        """A fail rule that was not run has not been kept."""
+        return self.severity == "fail" and self.is_broken is not False
+
+    @property
+    def sentences(self) -> list[str]:
+        """The findings with the rule's name before them."""
+        found = self.findings or ([f"was not run: {self.not_run_reason}"] if self.not_run_reason else [])
+        return [f"{self.rule}: {finding}" for finding in found]
+
+
+def _repeated_keys(table: Table) -> str:
+    key = ", ".join(table.key)
+    return f"""SELECT format('{table.name}: {{}} keys are there more than once', count(*))
+        FROM (SELECT {key} FROM {table.name} GROUP BY {key} HAVING count(*) > 1) HAVING count(*) > 0"""
+
+
+def _missing_keys(table: Table) -> str:
+    is_missing = " OR ".join(f"{name} IS NULL" for name in table.key)
+    return f"""SELECT format('{table.name}: {{}} rows lack a part of the key', count(*))
+        FROM {table.name} WHERE {is_missing} HAVING count(*) > 0"""
+
+
 RULES = (
+    Rule(
+        "every table has the columns that it declares",
+        "fail",
+        """SELECT format('{}: column {} is {} in the schema and {} in the file', table_name, column_name,
+            coalesce(declared.column_type, 'absent'), coalesce(staged.column_type, 'absent'))
+        FROM (FROM schema_columns WHERE origin = 'declared') AS declared
+        FULL JOIN (FROM schema_columns WHERE origin = 'staged') AS staged USING (table_name, column_name)
+        WHERE declared.column_type IS DISTINCT FROM staged.column_type ORDER BY ALL""",
+    ),
+    Rule(
+        "a key is there once",
+        "fail",
+        " UNION ALL ".join(_repeated_keys(table) for table in tables.NIGHT_TABLES),
+    ),
+    Rule(
+        "every row has its key",
+        "fail",
+        " UNION ALL ".join(_missing_keys(table) for table in tables.NIGHT_TABLES),
+    ),
     Rule(
         "ten photos in, ten rows out",
         "fail",
@@ -103,9 +169,14 @@ RULES = (
     Rule(
         "most transactions have an age estimate",
         "warn",
-        """SELECT format('{:.0f} % of {} transactions have none', 100 * share, n) FROM (
-            SELECT avg((estimate_status <> 'estimated')::INT) AS share, count(*) AS n FROM transaction_ages
-        ) WHERE share > $max_unknown_share""",
+        """SELECT CASE WHEN share > limit_value
+                THEN format('{:.0f} % of {} transactions have none', 100 * share, n) END AS finding,
+            share AS measured_value, limit_value
+        FROM (
+            SELECT avg((estimate_status <> 'estimated')::INT) AS share, count(*) AS n,
+                $max_unknown_share_warning AS limit_value
+            FROM transaction_ages
+        )""",
     ),
     Rule("the day has photos", "warn", "SELECT 'none landed' FROM checkout_photos HAVING count(*) = 0"),
     Rule("the day has receipts", "warn", "SELECT 'no valid line' FROM transaction_lines HAVING count(*) = 0"),
@@ -119,22 +190,51 @@ RULES = (
 
 
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
-    connection = duckdb.connect()
-    for table, columns in COLUMNS_CHECKED.items():
-        connection.register(table.name, warehouse.read_arrow(table, business_date, columns))
-    failures, warnings = broken_rules(connection, settings)
+    warehouse.withdraw_check(business_date)
+    columns = {table: checked_columns(table) for table in tables.NIGHT_TABLES}
+    with night_database(warehouse, business_date, columns) as connection:
+        results = check_results(connection, business_date, settings)
+    warehouse.stage_arrow(tables.CHECK_RESULTS, business_date, as_rows(results))
+    warnings = [sentence for result in results if result.severity == "warn" for sentence in result.sentences]
     for warning in warnings:
         log.warning("warn: %s", warning)
+    failures = [sentence for result in results if result.stops_the_night for sentence in result.sentences]
     if failures:
-        raise FailedCheckError(f"nothing is published for {business_date}: " + "; ".join(failures))
+        where = warehouse.staged_location(tables.CHECK_RESULTS, business_date)
+        raise FailedCheckError(
+            f"nothing is published for {business_date}: {'; '.join(failures)}; results of all rules: '{where}'"
+        )
     warehouse.mark_checked(business_date, warnings)
 
 
-def broken_rules(connection: duckdb.DuckDBPyConnection, settings: Settings) -> tuple[list[str], list[str]]:
-    """Run all rules on the connection's tables; return the sentences of broken fail rules and warn rules."""
-    broken: dict[str, list[str]] = {"fail": [], "warn": []}
-    for rule in RULES:
-        parameters = {"max_unknown_share": settings.max_unknown_share_warning} if "$" in rule.query else {}
-        found = connection.execute(rule.query, parameters).fetchall()
-        broken[rule.severity] += [f"{rule.name}: {sentence}" for (sentence,) in found]
-    return broken["fail"], broken["warn"]
+def checked_columns(table: Table) -> list[str]:
+    """Return the columns of a table that rules look at, its key among them."""
+    return list(dict.fromkeys([*table.key, *COLUMNS_CHECKED.get(table, [])]))
+
+
+def check_results(connection: duckdb.DuckDBPyConnection, business_date: date, settings: Settings) -> list[RuleResult]:
+    """Run all rules on the connection's tables."""
+    parameters = settings.model_dump() | {"business_date": business_date}
+    return [_result(connection, rule, parameters) for rule in RULES]
+
+
+def as_rows(results: list[RuleResult]) -> pa.Table:
+    """Return the results as rows of check_results, without a run_id."""
+    schema = pa.schema([field for field in tables.CHECK_RESULTS.schema if field.name != "run_id"])
+    return pa.Table.from_pylist([asdict(result) for result in results], schema)
+
+
+def _result(connection: duckdb.DuckDBPyConnection, rule: Rule, parameters: Mapping[str, Any]) -> RuleResult:
+    named = {name: parameters[name] for name in re.findall(r"\$(\w+)", rule.query)}
+    try:
+        cursor = connection.execute(rule.query, named)
+    except duckdb.BinderException as error:  # a column is missing: the rule of the schema says which
+        return RuleResult(rule.name, rule.severity, None, [], str(error).splitlines()[0])
+    names = ["finding", *(name for name, *_ in (cursor.description or [])[1:])]
+    rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    findings = [row.pop("finding") for row in rows]
+    figures = rows[0] if rows else {}
+    is_broken = None if figures.get("not_run_reason") else any(finding is not None for finding in findings)
+    return RuleResult(
+        rule.name, rule.severity, is_broken, [finding for finding in findings if finding is not None], **figures
+    )

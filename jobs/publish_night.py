@@ -29,7 +29,7 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
         return
     with warehouse.lock(business_date):
         pipeline_run = _pipeline_run(warehouse, business_date, settings, warnings)
-        for table in tables.NIGHT_TABLES:
+        for table in tables.PUBLISHED_TABLES:
             warehouse.promote(table, business_date)
         warehouse.write_pipeline_run(business_date, pipeline_run)
         warehouse.drop_staging(business_date)

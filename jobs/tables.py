@@ -220,6 +220,22 @@ ALCOHOL_SALE_AUDIT = Table(
     ),
 )
 
+CHECK_RESULTS = Table(
+    name="check_results",
+    grain="one row per rule of check_night; a run whose night failed leaves its own in its staging folder",
+    key=("rule",),
+    columns=(
+        column("rule", TEXT, "the rule, as a sentence that holds on a sound night"),
+        column("severity", TEXT, "fail: a night that breaks it is not published; warn: it is, and says so"),
+        column("is_broken", pa.bool_(), "whether the night breaks the rule; null where the rule was not run"),
+        column("findings", pa.list_(TEXT), "a sentence for each thing that is wrong"),
+        column("not_run_reason", TEXT, "why the rule was not run, else null"),
+        column("measured_value", pa.float64(), "the figure that the rule judges, where it judges one"),
+        column("limit_value", pa.float64(), "how far that figure may go, a setting"),
+        RUN_ID,
+    ),
+)
+
 PIPELINE_RUNS = Table(
     name="pipeline_runs",
     grain="one row per published night run, written last: the commit mark of the run",
@@ -256,7 +272,10 @@ NIGHT_TABLES = (
 )
 """What a night builds with Spark, in an order in which each finds its inputs."""
 
-ALL_TABLES = (*NIGHT_TABLES, PIPELINE_RUNS)
+PUBLISHED_TABLES = (*NIGHT_TABLES, CHECK_RESULTS)
+"""What publish_night promotes: the night's tables and what check_night found in them."""
+
+ALL_TABLES = (*PUBLISHED_TABLES, PIPELINE_RUNS)
 
 MODEL_COMPARISON = Table(
     name="model_comparison",

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
@@ -89,6 +89,15 @@ class Warehouse:
         )
         self._mark_staged(table, business_date, time.monotonic() - started)
 
+    def stage_arrow(self, table: Table, business_date: date, rows: pa.Table) -> None:
+        """Write a small table's rows from memory to the run's staging. Raises when a column is missing."""
+        started = time.monotonic()
+        run_ids = pa.repeat(pa.scalar(self.run_id, pa.string()), rows.num_rows)
+        conformed = rows.append_column("run_id", run_ids).select(table.column_names).cast(table.schema)
+        sorted_rows = conformed.sort_by([(name, "ascending") for name in table.key])
+        self.store.write(self._staged_key(table, business_date), _parquet(sorted_rows))
+        self._mark_staged(table, business_date, time.monotonic() - started)
+
     def staged(self, table: Table, business_date: date) -> StagedTable:
         """Return what is known of a staged table; InputError when the run has not staged it."""
         try:
@@ -104,6 +113,27 @@ class Warehouse:
         self.staged(table, business_date)
         with self.store.reader(self._staged_key(table, business_date)) as stream:
             return pq.ParquetFile(stream).read(columns=columns)
+
+    def staged_schema(self, table: Table, business_date: date) -> pa.Schema:
+        """Return the Arrow schema that a staged table was written with."""
+        self.staged(table, business_date)
+        with self.store.reader(self._staged_key(table, business_date)) as stream:
+            return pq.read_schema(stream)
+
+    @contextmanager
+    def staged_batches(
+        self, table: Table, business_date: date, columns: Sequence[str]
+    ) -> Iterator[pa.RecordBatchReader]:
+        """Open some columns of a staged table as a stream of batches, for tables that are too large for memory."""
+        self.staged(table, business_date)
+        with self.store.reader(self._staged_key(table, business_date)) as stream:
+            parquet = pq.ParquetFile(stream)
+            schema = pa.schema([parquet.schema_arrow.field(name) for name in columns])
+            yield pa.RecordBatchReader.from_batches(schema, parquet.iter_batches(columns=list(columns)))
+
+    def staged_location(self, table: Table, business_date: date) -> str:
+        """Return where the run's staged rows of a table lie, for messages and queries."""
+        return self.store.location(self._staged_key(table, business_date))
 
     def read_published_arrow(self, table: Table, business_date: date, columns: list[str]) -> pa.Table | None:
         """Return some columns of a published table in memory, None when the day is not published."""
@@ -156,6 +186,10 @@ class Warehouse:
         except FileNotFoundError:
             return None
         return warnings
+
+    def withdraw_check(self, business_date: date) -> None:
+        """Forget an earlier check_night of this run, so that what it did not see is never published."""
+        self.store.delete([self._check_mark(business_date)])
 
     def drop_staging(self, business_date: date) -> None:
         """Delete all that the run has staged, the passed check first, so that half of it is never published."""

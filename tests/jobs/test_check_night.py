@@ -1,15 +1,22 @@
+from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from jobs import tables
-from jobs.check_night import COLUMNS_CHECKED, RULES, broken_rules
+from jobs import check_night, tables
+from jobs.check_night import RULES, RuleResult, check_results, checked_columns
+from jobs.errors import FailedCheckError
+from jobs.night_database import schema_columns
+from jobs.object_store import ObjectStore
 from jobs.settings import Settings
 from jobs.tables import Table
-from tests.rows import line
+from jobs.warehouse import Warehouse
+from tests.rows import BUSINESS_DATE, line
 
+PURCHASES = {"store_id": "0042", "age_group": "25-34", "product_category": "MILK", "currency": "USD"}
 BUYER = {"store_id": "0042", "till_id": "03", "transaction_id": "t1"}
 SOUND_NIGHT: dict[Table, list[dict[str, Any]]] = {
     tables.CHECKOUT_PHOTOS: [{"photo_key": "a"}, {"photo_key": "b"}],
@@ -20,23 +27,34 @@ SOUND_NIGHT: dict[Table, list[dict[str, Any]]] = {
     tables.TRANSACTION_LINES: [line(is_alcohol=True), line(line_number=2)],
     tables.REJECTED_TRANSACTION_LINES: [],
     tables.TRANSACTION_AGES: [BUYER | {"estimate_status": "estimated", "photo_keys": ["a"]}],
-    tables.AGE_GROUP_PURCHASES: [{"line_count": 2, "quantity": 2, "net_amount": 5}],
+    tables.AGE_GROUP_PURCHASES: [PURCHASES | {"line_count": 2, "quantity": 2, "net_amount": 5}],
     tables.ALCOHOL_SALE_AUDIT: [BUYER | {"audit_status": "id_shown", "audit_reason": "an ID was shown"}],
 }
 
 
-def findings(settings: Settings, changed: dict[Table, list[dict[str, Any]]]) -> tuple[list[str], list[str]]:
-    connection = duckdb.connect()
-    for table, rows in (SOUND_NIGHT | changed).items():
-        connection.register(table.name, pa.Table.from_pylist(rows, table.schema).select(COLUMNS_CHECKED[table]))
-    return broken_rules(connection, settings)
+def results(settings: Settings, changed: dict[Table, list[dict[str, Any]]]) -> dict[str, RuleResult]:
+    """What each rule says of the sound night with other rows in some tables."""
+    with duckdb.connect() as connection:
+        connection.register("schema_columns", schema_columns({table: table.schema for table in tables.NIGHT_TABLES}))
+        for table in tables.NIGHT_TABLES:
+            rows = (SOUND_NIGHT | changed).get(table, [])
+            columns = pa.Table.from_pylist(rows, table.schema).select(checked_columns(table))
+            connection.register(table.name, columns)
+        return {result.rule: result for result in check_results(connection, BUSINESS_DATE, settings)}
+
+
+def broken(results: dict[str, RuleResult], severity: str) -> list[str]:
+    return [name for name, result in results.items() if result.is_broken and result.severity == severity]
 
 
 def test_a_sound_night_breaks_no_rule(settings: Settings) -> None:
-    assert findings(settings, {}) == ([], [])
+    assert [result for result in results(settings, {}).values() if result.is_broken is not False] == []
 
 
+SCHEMA_RULE = "every table has the columns that it declares"
 BROKEN_NIGHTS = {
+    "a key is there once": {tables.TRANSACTION_LINES: [line(), line()]},
+    "every row has its key": {tables.CHECKOUT_PHOTOS: [{"photo_key": None}, {"photo_key": "a"}]},
     "ten photos in, ten rows out": {tables.PHOTO_AGE_ESTIMATES: SOUND_NIGHT[tables.PHOTO_AGE_ESTIMATES][:1]},
     "a photo without an estimate has a reason": {
         tables.PHOTO_AGE_ESTIMATES: [
@@ -44,13 +62,13 @@ BROKEN_NIGHTS = {
             {"photo_key": "b", "estimate_status": "empty"},
         ]
     },
-    "a rejected line has a reason": {tables.REJECTED_TRANSACTION_LINES: [{"source_file": "a.csv"}]},
+    "a rejected line has a reason": {tables.REJECTED_TRANSACTION_LINES: [{"source_file": "a.csv", "line_in_file": 7}]},
     "each transaction of the log has one row of ages": {tables.TRANSACTION_AGES: []},
     "a photo belongs to one transaction at most": {
         tables.TRANSACTION_AGES: [BUYER | {"estimate_status": "estimated", "photo_keys": ["a", "a"]}]
     },
     "age_group_purchases adds up to the log": {
-        tables.AGE_GROUP_PURCHASES: [{"line_count": 2, "quantity": 2, "net_amount": 4}]
+        tables.AGE_GROUP_PURCHASES: [PURCHASES | {"line_count": 2, "quantity": 2, "net_amount": 4}]
     },
     "each alcohol sale of the log is audited once, with a status and a reason": {tables.ALCOHOL_SALE_AUDIT: []},
 }
@@ -66,23 +84,93 @@ WORRYING_NIGHTS = {
         tables.ALCOHOL_SALE_AUDIT: [],
     },
     "receipt lines keep the contract": {
-        tables.REJECTED_TRANSACTION_LINES: [{"source_file": "a.csv", "rejection_reason": "sku is missing"}]
+        tables.REJECTED_TRANSACTION_LINES: [
+            {"source_file": "a.csv", "line_in_file": 7, "rejection_reason": "sku is missing"}
+        ]
     },
 }
 
 
 @pytest.mark.parametrize("rule", BROKEN_NIGHTS)
 def test_a_fail_rule_finds_what_it_is_for(settings: Settings, rule: str) -> None:
-    failures, _ = findings(settings, BROKEN_NIGHTS[rule])
-    assert [failure for failure in failures if failure.startswith(f"{rule}: ")]
+    assert rule in broken(results(settings, BROKEN_NIGHTS[rule]), "fail")
 
 
 @pytest.mark.parametrize("rule", WORRYING_NIGHTS)
 def test_a_warn_rule_finds_what_it_is_for_and_fails_nothing(settings: Settings, rule: str) -> None:
-    failures, warnings = findings(settings, WORRYING_NIGHTS[rule])
-    assert failures == []
-    assert [warning for warning in warnings if warning.startswith(f"{rule}: ")]
+    found = results(settings, WORRYING_NIGHTS[rule])
+    assert broken(found, "fail") == []
+    assert rule in broken(found, "warn")
+    assert found[rule].findings
 
 
 def test_every_rule_has_a_night_that_breaks_it() -> None:
-    assert {rule.name for rule in RULES} == BROKEN_NIGHTS.keys() | WORRYING_NIGHTS.keys()
+    assert {rule.name for rule in RULES} == BROKEN_NIGHTS.keys() | WORRYING_NIGHTS.keys() | {SCHEMA_RULE}
+
+
+def test_a_rule_of_a_figure_tells_the_figure_and_its_limit_also_while_it_holds(settings: Settings) -> None:
+    result = results(settings, {})["most transactions have an age estimate"]
+    assert (result.is_broken, result.measured_value, result.limit_value) == (False, 0.0, 0.5)
+
+
+def staged_night(settings: Settings, changed: dict[Table, list[dict[str, Any]]]) -> Warehouse:
+    """The sound night with other rows in some tables, staged."""
+    warehouse = Warehouse(ObjectStore(settings.warehouse_uri), "run-1")
+    for table in tables.NIGHT_TABLES:
+        schema = pa.schema([field for field in table.schema if field.name != "run_id"])
+        warehouse.stage_arrow(
+            table, BUSINESS_DATE, pa.Table.from_pylist((SOUND_NIGHT | changed).get(table, []), schema)
+        )
+    return warehouse
+
+
+def staged_results(warehouse: Warehouse) -> dict[str, dict[str, Any]]:
+    rows = warehouse.read_arrow(tables.CHECK_RESULTS, BUSINESS_DATE, tables.CHECK_RESULTS.column_names)
+    return {row["rule"]: row for row in rows.to_pylist()}
+
+
+def test_a_sound_night_is_marked_as_checked_and_has_a_row_for_each_rule(settings: Settings) -> None:
+    warehouse = staged_night(settings, {})
+    check_night.run(warehouse, BUSINESS_DATE, settings)
+    found = staged_results(warehouse)
+    assert warehouse.check_warnings(BUSINESS_DATE) == []
+    assert found.keys() == {rule.name for rule in RULES}
+    assert found["the day has photos"] == {
+        "rule": "the day has photos",
+        "severity": "warn",
+        "is_broken": False,
+        "findings": [],
+        "not_run_reason": None,
+        "measured_value": None,
+        "limit_value": None,
+        "run_id": "run-1",
+    }
+
+
+def test_a_failed_night_leaves_its_results_in_staging_and_says_where(settings: Settings) -> None:
+    warehouse = staged_night(settings, {tables.ALCOHOL_SALE_AUDIT: []})
+    warehouse.mark_checked(BUSINESS_DATE, [])
+    results_file = warehouse.staged_location(tables.CHECK_RESULTS, BUSINESS_DATE)
+    with pytest.raises(FailedCheckError, match=f"1 in the log, 0 with status .*results of all rules: '{results_file}'"):
+        check_night.run(warehouse, BUSINESS_DATE, settings)
+    rule = "each alcohol sale of the log is audited once, with a status and a reason"
+    assert [name for name, row in staged_results(warehouse).items() if row["is_broken"]] == [rule]
+    assert warehouse.check_warnings(BUSINESS_DATE) is None
+
+
+def test_a_file_with_other_columns_than_its_table_declares_fails_the_night(settings: Settings) -> None:
+    warehouse = staged_night(settings, {})
+    purchases = Path(warehouse.staged_location(tables.AGE_GROUP_PURCHASES, BUSINESS_DATE).removeprefix("file://"))
+    rows = pq.read_table(purchases)
+    counts_as_text = rows["line_count"].cast(pa.string())
+    other_columns = rows.drop_columns(["line_count", "net_amount"]).append_column("line_count", counts_as_text)
+    pq.write_table(other_columns, purchases)
+    with pytest.raises(FailedCheckError):
+        check_night.run(warehouse, BUSINESS_DATE, settings)
+    found = staged_results(warehouse)
+    assert found[SCHEMA_RULE]["findings"] == [
+        "age_group_purchases: column line_count is int64 in the schema and string in the file",
+        "age_group_purchases: column net_amount is decimal128(28, 2) in the schema and absent in the file",
+    ]
+    assert found["age_group_purchases adds up to the log"]["is_broken"] is None
+    assert found["age_group_purchases adds up to the log"]["not_run_reason"].startswith("Binder Error: ")

@@ -6,6 +6,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from jobs import publish_night, tables
+from jobs.check_night import RuleResult, as_rows
 from jobs.errors import InputError
 from jobs.object_store import ObjectStore
 from jobs.publish_night import input_digest
@@ -22,6 +23,8 @@ def staged_run(settings: Settings, spark: SparkSession, run_id: str, line_count:
         warehouse.stage(
             table, BUSINESS_DATE, rows_of(spark, table, *(lines if table is tables.TRANSACTION_LINES else ()))
         )
+    results = [RuleResult("the day has photos", "warn", True, ["none landed"])]
+    warehouse.stage_arrow(tables.CHECK_RESULTS, BUSINESS_DATE, as_rows(results))
     warehouse.mark_checked(BUSINESS_DATE, ["the day has photos: none landed"])
     return warehouse
 
@@ -32,6 +35,7 @@ def published(settings: Settings, query: str) -> list[tuple[object, ...]]:
 
 
 LINES = "SELECT run_id, count(*) FROM 'warehouse/transaction_lines/*/*.parquet' GROUP BY ALL"
+CHECKS = "SELECT run_id, rule, findings FROM 'warehouse/check_results/*/*.parquet'"
 RUNS = "SELECT run_id, accepted_line_count, net_amount::VARCHAR FROM 'warehouse/pipeline_runs/*/*.parquet' ORDER BY ALL"
 
 
@@ -40,6 +44,7 @@ def test_a_second_run_replaces_the_day_and_both_runs_stay_on_record(settings: Se
     publish_night.run(staged_run(settings, spark, "run-2", 2), BUSINESS_DATE, settings)
     assert published(settings, LINES) == [("run-2", 2)]
     assert published(settings, RUNS) == [("run-1", 3, "7.50"), ("run-2", 2, "5.00")]
+    assert published(settings, CHECKS) == [("run-2", "the day has photos", ["none landed"])]
     assert not list(ObjectStore(settings.warehouse_uri).list("_staging"))
 
 
