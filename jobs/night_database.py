@@ -24,15 +24,20 @@ MEMORY_LIMIT = "1GB"
 
 @contextmanager
 def night_database(
-    warehouse: Warehouse, business_date: date, columns: Mapping[Table, Sequence[str]]
+    warehouse: Warehouse, business_date: date, columns: Mapping[Table, Sequence[str]], trailing_window_days: int
 ) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open a database of the staged tables, and of `schema_columns`: the columns of each as declared and as staged."""
+    """Open a database of the staged tables, and of two more.
+
+    `schema_columns` are the columns of each as declared and as staged, `trailing_runs` the rows in pipeline_runs of the
+    published days of the window before.
+    """
     schemas = {table: warehouse.staged_schema(table, business_date) for table in columns}
     with (
         TemporaryDirectory(prefix="checkout-ages-") as folder,
         duckdb.connect(Path(folder, "night.duckdb"), config={"memory_limit": MEMORY_LIMIT}) as connection,
     ):
         connection.register("schema_columns", schema_columns(schemas))
+        connection.register("trailing_runs", warehouse.trailing_runs(business_date, trailing_window_days))
         for table, names in columns.items():
             staged_names = [name for name in names if name in schemas[table].names]
             with warehouse.staged_batches(table, business_date, staged_names) as staged_rows:

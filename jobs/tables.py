@@ -78,7 +78,7 @@ CHECKOUT_PHOTOS = Table(
         column("till_id", TEXT, "till, from the key"),
         column("taken_at", INSTANT, "when the photo was taken, from the key, UTC"),
         column("transaction_id", TEXT, "receipt, where the key template carries it"),
-        column("key_problem", TEXT, "why the key could not be read, else null"),
+        column("key_problem", TEXT, "why the key places the photo nowhere in the day, else null"),
         RUN_ID,
     ),
 )
@@ -254,6 +254,9 @@ PIPELINE_RUNS = Table(
         column("rejected_line_count", COUNT, "receipt lines in rejected_transaction_lines"),
         column("transaction_count", COUNT, "transactions"),
         column("estimated_transaction_count", COUNT, "transactions with an age estimate"),
+        column("photographed_transaction_count", COUNT, "transactions with a photo"),
+        column("mean_estimated_age_years", YEARS, "mean over transactions with an age estimate; else null"),
+        column("mean_under_18_probability", PROBABILITY, "mean over transactions with an age estimate; else null"),
         column("net_amount", AMOUNT_SUM, "sum of net_amount of the accepted lines, all currencies"),
         column("input_digest", TEXT, "sha256 over keys and content tags of the photos and receipt files"),
         column("warnings", pa.list_(TEXT), "warn rules that fired"),

@@ -7,7 +7,8 @@
     {warehouse}/_rescored/{model_version}/…                     a warehouse of another model's tables, laid out likewise
 
 A night reads the tables of its own run from staging; of what is published it reads only the day's own estimates, which
-it takes over rather than infer them again.
+it takes over rather than infer them again, and the rows in pipeline_runs of the days before, with which check_night
+compares it and on which no table depends.
 """
 
 from __future__ import annotations
@@ -148,6 +149,11 @@ class Warehouse:
         marks = self.store.list(f"{PIPELINE_RUNS.name}/{_partition(business_date)}")
         runs = [run for mark in marks for run in pq.read_table(pa.BufferReader(self.store.read(mark.key))).to_pylist()]
         return max(runs, key=lambda run: run["published_at"], default=None)
+
+    def trailing_runs(self, business_date: date, days: int) -> pa.Table:
+        """Return the row in pipeline_runs of each of so many days before a date that is published."""
+        earlier = (self.published_run(business_date - timedelta(days=number)) for number in range(1, days + 1))
+        return pa.Table.from_pylist([run for run in earlier if run], PIPELINE_RUNS.schema)
 
     def rescored(self, model_version: str) -> Warehouse:
         """Return the warehouse below this one that holds the tables of another model version, for the same run."""

@@ -1,3 +1,4 @@
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,16 @@ from jobs.object_store import ObjectStore
 from jobs.settings import Settings
 from jobs.tables import Table
 from jobs.warehouse import Warehouse
-from tests.rows import BUSINESS_DATE, line
+from tests.rows import BUSINESS_DATE, at, line
 
 PURCHASES = {"store_id": "0042", "age_group": "25-34", "product_category": "MILK", "currency": "USD"}
 BUYER = {"store_id": "0042", "till_id": "03", "transaction_id": "t1"}
+ESTIMATED = BUYER | {
+    "estimate_status": "estimated",
+    "photo_count": 1,
+    "estimated_age_years": 30.0,
+    "under_18_probability": 0.01,
+}
 SOUND_NIGHT: dict[Table, list[dict[str, Any]]] = {
     tables.CHECKOUT_PHOTOS: [{"photo_key": "a"}, {"photo_key": "b"}],
     tables.PHOTO_AGE_ESTIMATES: [
@@ -26,16 +33,31 @@ SOUND_NIGHT: dict[Table, list[dict[str, Any]]] = {
     ],
     tables.TRANSACTION_LINES: [line(is_alcohol=True), line(line_number=2)],
     tables.REJECTED_TRANSACTION_LINES: [],
-    tables.TRANSACTION_AGES: [BUYER | {"estimate_status": "estimated", "photo_keys": ["a"]}],
+    tables.TRANSACTION_AGES: [ESTIMATED | {"photo_keys": ["a"]}],
     tables.AGE_GROUP_PURCHASES: [PURCHASES | {"line_count": 2, "quantity": 2, "net_amount": 5}],
     tables.ALCOHOL_SALE_AUDIT: [BUYER | {"audit_status": "id_shown", "audit_reason": "an ID was shown"}],
 }
 
+USUAL_DAY = {
+    "model_version": "age_resnet50-2",
+    "transaction_count": 1,
+    "photographed_transaction_count": 1,
+    "estimated_transaction_count": 1,
+    "mean_estimated_age_years": 31.0,
+    "mean_under_18_probability": 0.02,
+}
+USUAL_DAYS = [USUAL_DAY] * 7
 
-def results(settings: Settings, changed: dict[Table, list[dict[str, Any]]]) -> dict[str, RuleResult]:
-    """What each rule says of the sound night with other rows in some tables."""
+
+def results(
+    settings: Settings,
+    changed: dict[Table, list[dict[str, Any]]],
+    trailing_runs: list[dict[str, Any]] = USUAL_DAYS,
+) -> dict[str, RuleResult]:
+    """What each rule says of the sound night with other rows in some tables, after other days."""
     with duckdb.connect() as connection:
         connection.register("schema_columns", schema_columns({table: table.schema for table in tables.NIGHT_TABLES}))
+        connection.register("trailing_runs", pa.Table.from_pylist(trailing_runs, tables.PIPELINE_RUNS.schema))
         for table in tables.NIGHT_TABLES:
             rows = (SOUND_NIGHT | changed).get(table, [])
             columns = pa.Table.from_pylist(rows, table.schema).select(checked_columns(table))
@@ -55,6 +77,16 @@ SCHEMA_RULE = "every table has the columns that it declares"
 BROKEN_NIGHTS = {
     "a key is there once": {tables.TRANSACTION_LINES: [line(), line()]},
     "every row has its key": {tables.CHECKOUT_PHOTOS: [{"photo_key": None}, {"photo_key": "a"}]},
+    "no row is of another date": {tables.TRANSACTION_LINES: [line(closed_at=at("23:00:00"))]},
+    "what landed is of the business date": {
+        tables.REJECTED_TRANSACTION_LINES: [
+            {
+                "source_file": "a.csv",
+                "line_in_file": 7,
+                "rejection_reason": "closed_at 'x' is not of business date 2026-11-20",
+            }
+        ]
+    },
     "ten photos in, ten rows out": {tables.PHOTO_AGE_ESTIMATES: SOUND_NIGHT[tables.PHOTO_AGE_ESTIMATES][:1]},
     "a photo without an estimate has a reason": {
         tables.PHOTO_AGE_ESTIMATES: [
@@ -64,9 +96,7 @@ BROKEN_NIGHTS = {
     },
     "a rejected line has a reason": {tables.REJECTED_TRANSACTION_LINES: [{"source_file": "a.csv", "line_in_file": 7}]},
     "each transaction of the log has one row of ages": {tables.TRANSACTION_AGES: []},
-    "a photo belongs to one transaction at most": {
-        tables.TRANSACTION_AGES: [BUYER | {"estimate_status": "estimated", "photo_keys": ["a", "a"]}]
-    },
+    "a photo belongs to one transaction at most": {tables.TRANSACTION_AGES: [ESTIMATED | {"photo_keys": ["a", "a"]}]},
     "age_group_purchases adds up to the log": {
         tables.AGE_GROUP_PURCHASES: [PURCHASES | {"line_count": 2, "quantity": 2, "net_amount": 4}]
     },
@@ -105,7 +135,84 @@ def test_a_warn_rule_finds_what_it_is_for_and_fails_nothing(settings: Settings, 
 
 
 def test_every_rule_has_a_night_that_breaks_it() -> None:
-    assert {rule.name for rule in RULES} == BROKEN_NIGHTS.keys() | WORRYING_NIGHTS.keys() | {SCHEMA_RULE}
+    assert {rule.name for rule in RULES} == {*BROKEN_NIGHTS, *WORRYING_NIGHTS, *UNUSUAL_DAYS, SCHEMA_RULE}
+
+
+UNUSUAL_DAYS = {
+    "as many transactions as usual have a photo": (
+        {"photographed_transaction_count": 1, "transaction_count": 1},
+        [BUYER | {"estimate_status": "no_photo", "photo_keys": [], "photo_count": 0}],
+        "0.0 % have one, usually 100.0 %",
+    ),
+    "no more transactions than usual lack an age estimate": (
+        {"estimated_transaction_count": 8, "transaction_count": 10},
+        [BUYER | {"estimate_status": "no_usable_photo", "photo_keys": ["a"], "photo_count": 1}],
+        "100.0 % lack one, usually 20.0 %",
+    ),
+    "the mean estimated age is the usual one": (
+        {"mean_estimated_age_years": 33.0},
+        [ESTIMATED | {"estimated_age_years": 30.9}],
+        "it is 30.9 years, usually 33.0",
+    ),
+    "the mean P(under 18) is the usual one": (
+        {"mean_under_18_probability": 0.005},
+        [ESTIMATED | {"under_18_probability": 0.03}],
+        "it is 0.030, usually 0.005",
+    ),
+    "there are about as many transactions as usual": (
+        {"transaction_count": 3},
+        [ESTIMATED],
+        "there are 1, usually 3",
+    ),
+}
+
+
+@pytest.mark.parametrize("rule", UNUSUAL_DAYS)
+def test_a_day_unlike_the_days_before_is_published_with_a_warning(settings: Settings, rule: str) -> None:
+    usual, transaction_ages, words = UNUSUAL_DAYS[rule]
+    changed = {tables.TRANSACTION_AGES: transaction_ages}
+    found = results(settings, changed, [USUAL_DAY | usual] * 7)
+    assert broken(found, "fail") == []
+    assert (found[rule].is_broken, found[rule].findings) == (True, [words])
+    assert found[rule].measured_value > found[rule].limit_value
+
+
+@pytest.mark.parametrize("rule", UNUSUAL_DAYS)
+def test_one_strange_day_among_those_before_changes_nothing(settings: Settings, rule: str) -> None:
+    strange = USUAL_DAY | UNUSUAL_DAYS[rule][0]
+    assert results(settings, {}, [*USUAL_DAYS, strange])[rule].is_broken is False
+
+
+@pytest.mark.parametrize("rule", UNUSUAL_DAYS)
+def test_with_fewer_than_seven_days_before_a_day_is_compared_with_none(settings: Settings, rule: str) -> None:
+    result = results(settings, {}, USUAL_DAYS[1:])[rule]
+    assert (result.is_broken, result.findings, result.measured_value) == (None, [], None)
+    assert result.not_run_reason.startswith("6 of the 28 days before are published")
+
+
+def test_ages_are_compared_with_days_of_the_same_model_only(settings: Settings) -> None:
+    other_model = [USUAL_DAY | {"model_version": "age_resnet50-1", "mean_estimated_age_years": 50.0}] * 7
+    found = results(settings, {}, other_model)
+    assert (
+        found["the mean estimated age is the usual one"].not_run_reason
+        == "0 of the 28 days before are published with this age model, 7 are needed"
+    )
+    assert found["there are about as many transactions as usual"].is_broken is False
+
+
+def test_a_few_receipts_of_another_date_are_rejected_and_fail_nothing(settings: Settings) -> None:
+    lines = [line(line_number=number) for number in range(1, 10)]
+    found = results(
+        settings,
+        BROKEN_NIGHTS["what landed is of the business date"]
+        | {
+            tables.TRANSACTION_LINES: lines,
+            tables.AGE_GROUP_PURCHASES: [PURCHASES | {"line_count": 9, "quantity": 9, "net_amount": Decimal("22.50")}],
+            tables.ALCOHOL_SALE_AUDIT: [],
+        },
+    )
+    assert broken(found, "fail") == []
+    assert found["what landed is of the business date"].measured_value == pytest.approx(0.1)
 
 
 def test_a_rule_of_a_figure_tells_the_figure_and_its_limit_also_while_it_holds(settings: Settings) -> None:

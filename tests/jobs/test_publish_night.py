@@ -63,6 +63,24 @@ def test_a_run_that_dies_while_publishing_is_mended_by_running_it_again(
     assert published(settings, LINES) == [("run-2", 2)]
 
 
+def test_the_run_tells_what_later_nights_are_compared_with(settings: Settings, spark: SparkSession) -> None:
+    warehouse = staged_run(settings, spark, "run-1", 1)
+    estimated = {"store_id": "0042", "till_id": "03", "estimate_status": "estimated", "photo_count": 1}
+    transactions = (
+        estimated | {"transaction_id": "t1", "estimated_age_years": 30.0, "under_18_probability": 0.01},
+        estimated | {"transaction_id": "t2", "estimated_age_years": 40.0, "under_18_probability": 0.03},
+        estimated | {"transaction_id": "t3", "estimate_status": "no_usable_photo"},
+        estimated | {"transaction_id": "t4", "estimate_status": "no_photo", "photo_count": 0},
+    )
+    warehouse.stage(tables.TRANSACTION_AGES, BUSINESS_DATE, rows_of(spark, tables.TRANSACTION_AGES, *transactions))
+    publish_night.run(warehouse, BUSINESS_DATE, settings)
+    figures = (
+        "transaction_count, photographed_transaction_count, estimated_transaction_count, mean_estimated_age_years, "
+        "mean_under_18_probability"
+    )
+    assert published(settings, f"SELECT {figures} FROM 'warehouse/pipeline_runs/*/*.parquet'") == [(4, 3, 2, 35, 0.02)]
+
+
 def test_publishing_a_published_run_again_changes_nothing(settings: Settings, spark: SparkSession) -> None:
     warehouse = staged_run(settings, spark, "run-1", 1)
     publish_night.run(warehouse, BUSINESS_DATE, settings)
