@@ -25,6 +25,12 @@ class Settings(BaseModel):
     landing_uri: str = Field(description="where the stores deliver photos and receipts: file:///…, s3://bucket/…")
     warehouse_uri: str = Field(description="where the tables are published")
     store_time_zone: str = Field("Europe/Moscow", description="the stores' time zone; it decides the business date")
+    business_date_allowance_minutes: int = Field(
+        120,
+        ge=0,
+        le=720,
+        description="how long before and after its midnights a business date still takes receipts and photos",
+    )
     photo_key_template: str = Field(
         "store_id={store_id}/till_id={till_id}/{taken_at}.{extension}",
         description="photo key below photos/business_date=D/; fields store_id, till_id, taken_at, extension, "
@@ -78,8 +84,40 @@ class Settings(BaseModel):
     max_photo_bytes: int = Field(20 * 1024 * 1024, ge=1, description="larger photos are not fetched")
     max_photo_pixels: int = Field(50_000_000, ge=1, description="photos with more pixels are not decoded")
     landing_timeout_seconds: int = Field(12 * 3600, ge=1, description="how long the DAG waits for a day to land")
+    max_other_date_share: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="publish nothing when more of a day's receipt lines, or photos, are of another date",
+    )
     max_unknown_share_warning: float = Field(
         0.5, ge=0, le=1, description="warn when more of a day's transactions have no age estimate"
+    )
+    trailing_window_days: int = Field(
+        28,
+        ge=7,
+        le=366,
+        description="days before a date with whose median check_night compares it; 7 must be published",
+    )
+    max_coverage_drop_warning: float = Field(
+        0.1, ge=0, le=1, description="warn when the share of transactions with a photo lies further under the usual one"
+    )
+    max_unknown_share_rise_warning: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="warn when the share of transactions without an age estimate lies further over the usual one",
+    )
+    max_mean_age_drift_warning_years: float = Field(
+        2.0, ge=0, description="warn when the mean estimated age lies further from the usual one"
+    )
+    max_under_18_drift_warning: float = Field(
+        0.02, ge=0, le=1, description="warn when the mean P(under 18) lies further from the usual one"
+    )
+    max_volume_ratio_warning: float = Field(
+        2.0,
+        ge=1,
+        description="warn when a day has more than so many times the usual transactions, or less than one in so many",
     )
 
     @field_validator("store_time_zone")

@@ -117,7 +117,7 @@ CHECKOUT_PHOTOS = Table(
         column("till_id", TEXT, "till, from the key"),
         column("taken_at", INSTANT, "when the photo was taken, from the key, UTC"),
         column("transaction_id", TEXT, "receipt, where the key template carries it"),
-        column("key_problem", TEXT, "why the key could not be read, else null"),
+        column("key_problem", TEXT, "why the key places the photo nowhere in the day, else null"),
         RUN_ID,
     ),
 )
@@ -439,6 +439,22 @@ CASHIER_ALCOHOL_DAYS = Table(
     ),
 )
 
+CHECK_RESULTS = Table(
+    name="check_results",
+    grain="one row per rule of check_night; a run whose night failed leaves its own in its staging folder",
+    key=("rule",),
+    columns=(
+        column("rule", TEXT, "the rule, as a sentence that holds on a sound night"),
+        column("severity", TEXT, "fail: a night that breaks it is not published; warn: it is, and says so"),
+        column("is_broken", pa.bool_(), "whether the night breaks the rule; null where the rule was not run"),
+        column("findings", pa.list_(TEXT), "a sentence for each thing that is wrong"),
+        column("not_run_reason", TEXT, "why the rule was not run, else null"),
+        column("measured_value", pa.float64(), "the figure that the rule judges, where it judges one"),
+        column("limit_value", pa.float64(), "how far that figure may go, a setting"),
+        RUN_ID,
+    ),
+)
+
 PIPELINE_RUNS = Table(
     name="pipeline_runs",
     grain="one row per published night run, written last: the commit mark of the run",
@@ -457,6 +473,9 @@ PIPELINE_RUNS = Table(
         column("rejected_line_count", COUNT, "receipt lines in rejected_transaction_lines"),
         column("transaction_count", COUNT, "transactions"),
         column("estimated_transaction_count", COUNT, "transactions with an age estimate"),
+        column("photographed_transaction_count", COUNT, "transactions with a photo"),
+        column("mean_estimated_age_years", YEARS, "mean over transactions with an age estimate; else null"),
+        column("mean_under_18_probability", PROBABILITY, "mean over transactions with an age estimate; else null"),
         column("net_amount", AMOUNT_SUM, "sum of net_amount of the accepted lines, all currencies"),
         column("input_digest", TEXT, "sha256 over keys and content tags of the photos and receipt files"),
         column("warnings", pa.list_(TEXT), "warn rules that fired"),
@@ -480,7 +499,10 @@ NIGHT_TABLES = (
 )
 """What a night builds with Spark, in an order in which each finds its inputs."""
 
-ALL_TABLES = (*NIGHT_TABLES, PIPELINE_RUNS)
+PUBLISHED_TABLES = (*NIGHT_TABLES, CHECK_RESULTS)
+"""What publish_night promotes: the night's tables and what check_night found in them."""
+
+ALL_TABLES = (*PUBLISHED_TABLES, PIPELINE_RUNS)
 
 MODEL_COMPARISON = Table(
     name="model_comparison",

@@ -9,14 +9,15 @@
     {warehouse}/_rescored/{model_version}/…                     a warehouse of another model's tables, laid out likewise
 
 A night reads the tables of its own run from staging; of what is published it reads only the day's own estimates, which
-it takes over rather than infer them again.
+it takes over rather than infer them again, and the rows in pipeline_runs of the days before, with which check_night
+compares it and on which no table depends.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
@@ -116,6 +117,27 @@ class Warehouse:
         with self.store.reader(self._staged_key(table, business_date)) as stream:
             return pq.ParquetFile(stream).read(columns=columns)
 
+    def staged_schema(self, table: Table, business_date: date) -> pa.Schema:
+        """Return the Arrow schema that a staged table was written with."""
+        self.staged(table, business_date)
+        with self.store.reader(self._staged_key(table, business_date)) as stream:
+            return pq.read_schema(stream)
+
+    @contextmanager
+    def staged_batches(
+        self, table: Table, business_date: date, columns: Sequence[str]
+    ) -> Iterator[pa.RecordBatchReader]:
+        """Open some columns of a staged table as a stream of batches, for tables that are too large for memory."""
+        self.staged(table, business_date)
+        with self.store.reader(self._staged_key(table, business_date)) as stream:
+            parquet = pq.ParquetFile(stream)
+            schema = pa.schema([parquet.schema_arrow.field(name) for name in columns])
+            yield pa.RecordBatchReader.from_batches(schema, parquet.iter_batches(columns=list(columns)))
+
+    def staged_location(self, table: Table, business_date: date) -> str:
+        """Return where the run's staged rows of a table lie, for messages and queries."""
+        return self.store.location(self._staged_key(table, business_date))
+
     def read_published_arrow(self, table: Table, business_date: date, columns: list[str]) -> pa.Table | None:
         """Return some columns of a published table in memory, None when the day is not published."""
         key = _published_key(table, business_date)
@@ -138,6 +160,11 @@ class Warehouse:
         marks = self.store.list(f"{PIPELINE_RUNS.name}/{_partition(business_date)}")
         runs = [run for mark in marks for run in pq.read_table(pa.BufferReader(self.store.read(mark.key))).to_pylist()]
         return max(runs, key=lambda run: run["published_at"], default=None)
+
+    def trailing_runs(self, business_date: date, days: int) -> pa.Table:
+        """Return the row in pipeline_runs of each of so many days before a date that is published."""
+        earlier = (self.published_run(business_date - timedelta(days=number)) for number in range(1, days + 1))
+        return pa.Table.from_pylist([run for run in earlier if run], PIPELINE_RUNS.schema)
 
     def rescored(self, model_version: str) -> Warehouse:
         """Return the warehouse below this one that holds the tables of another model version, for the same run."""
@@ -185,6 +212,10 @@ class Warehouse:
         except FileNotFoundError:
             return None
         return warnings
+
+    def withdraw_check(self, business_date: date) -> None:
+        """Forget an earlier check_night of this run, so that what it did not see is never published."""
+        self.store.delete([self._check_mark(business_date)])
 
     def drop_staging(self, business_date: date) -> None:
         """Delete all that the run has staged, the passed check first, so that half of it is never published."""

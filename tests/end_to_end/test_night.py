@@ -12,6 +12,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from jobs import tables
+from jobs.check_night import Rule
 from jobs.errors import FailedCheckError, InputError, NotLandedError
 from jobs.night import run_night
 from jobs.object_store import ObjectStore
@@ -177,7 +178,7 @@ def test_a_failed_check_publishes_nothing(
     spark: SparkSession, settings: Settings, landing: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     land_empty_day(landing)
-    monkeypatch.setattr("jobs.check_night.broken_rules", lambda *arguments: (["a rule: broken"], []))
+    monkeypatch.setattr("jobs.check_night.RULES", (Rule("a rule", "fail", "SELECT 'broken'"),))
     with pytest.raises(FailedCheckError, match="nothing is published for 2026-11-20: a rule: broken"):
         run_whole_night(spark, settings, "failed")
     assert not Path(settings.warehouse_uri.removeprefix("file://"), "transaction_lines").exists()
