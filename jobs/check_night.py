@@ -103,9 +103,9 @@ RULES = (
         "fail",
         """WITH sums AS (
             SELECT store_id, product_category AS category, currency, unnest([
-                {kind: 'transactions', counted: sum(transaction_count), estimated: sum(estimated_transaction_count)},
-                {kind: 'units', counted: sum(quantity), estimated: sum(estimated_quantity)},
-                {kind: currency, counted: sum(net_amount), estimated: sum(estimated_net_amount)}
+                {kind: 'receipts', counted: sum(transaction_count)::DOUBLE, estimated: sum(estimated_transaction_count)},
+                {kind: 'units', counted: sum(quantity)::DOUBLE, estimated: sum(estimated_quantity)},
+                {kind: currency, counted: sum(net_amount)::DOUBLE, estimated: sum(estimated_net_amount)}
             ], recursive := true)
             FROM age_group_purchases GROUP BY store_id, category, currency
         )

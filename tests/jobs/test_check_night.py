@@ -1,3 +1,4 @@
+from decimal import Decimal
 from typing import Any
 
 import duckdb
@@ -13,8 +14,8 @@ from tests.rows import line
 BUYER = {"store_id": "0042", "till_id": "03", "transaction_id": "t1"}
 PURCHASES = {
     **{"store_id": "0042", "product_category": "MILK", "currency": "USD"},
-    **{"transaction_count": 1, "line_count": 2, "quantity": 2, "net_amount": 5},
-    **{"estimated_transaction_count": 1.0, "estimated_quantity": 2.0, "estimated_net_amount": 5.000001},
+    **{"transaction_count": 1, "line_count": 2, "quantity": Decimal("2.375"), "net_amount": 5},
+    **{"estimated_transaction_count": 1.0, "estimated_quantity": 2.375, "estimated_net_amount": 5.000001},
 }
 COVERAGE = {
     **{"transaction_count": 1, "with_usable_face_count": 1, "reasons": []},
@@ -27,7 +28,7 @@ SOUND_NIGHT: dict[Table, list[dict[str, Any]]] = {
         {"photo_key": "a", "estimate_status": "estimated"},
         {"photo_key": "b", "estimate_status": "empty", "estimate_reason": "the photo has 0 bytes"},
     ],
-    tables.TRANSACTION_LINES: [line(is_alcohol=True), line(line_number=2)],
+    tables.TRANSACTION_LINES: [line(is_alcohol=True, quantity="1.375"), line(line_number=2)],
     tables.REJECTED_TRANSACTION_LINES: [],
     tables.TRANSACTION_AGES: [BUYER | {"estimate_status": "estimated", "photo_keys": ["a"]}],
     tables.AGE_GROUP_PURCHASES: [PURCHASES],
