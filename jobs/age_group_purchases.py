@@ -102,6 +102,7 @@ def _category_estimator(
 ) -> Callable[[pd.DataFrame, pd.DataFrame], pd.DataFrame]:
     """Return a function: cell sums and mix of a product category ► its estimates by store, currency and age group."""
     bounds = settings.age_group_lower_bounds_years
+    likelihoods = cell_likelihoods(cells.distribution, calibration)
 
     def estimate(sums: pd.DataFrame, mixes: pd.DataFrame) -> pd.DataFrame:
         if sums.empty:
@@ -109,10 +110,11 @@ def _category_estimator(
         sums = sums.sort_values([*ROW, "cell", "age_group"])
         rows = sums[ROW].drop_duplicates()
         numbers, cell = np.unique(sums["cell"], return_inverse=True)
-        likelihoods = cell_likelihoods(cells.distribution[cells.rows(numbers)], calibration)
         place = np.cumsum(~sums.duplicated(ROW)) - 1
         sums_by_cell = CellSums(place, cell, *sums[CELL_SUMS].to_numpy().T)
-        estimates = estimate_groups(likelihoods, circle_of(mixes.iloc[0]), sums_by_cell, len(rows), bounds)
+        estimates = estimate_groups(
+            likelihoods[:, cells.rows(numbers)], circle_of(mixes.iloc[0]), sums_by_cell, len(rows), bounds
+        )
         return _estimate_rows(rows, age_group_names(bounds), estimates)
 
     return estimate

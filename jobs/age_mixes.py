@@ -19,7 +19,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from jobs import tables
 from jobs.age_cells import AgeCells, age_cell, age_cells
 from jobs.age_inference import shift_calibration
-from jobs.age_mix_estimation import CircleMix, ShiftCalibration, cell_likelihoods, circle_mix, seeded
+from jobs.age_mix_estimation import CircleMix, Floats, ShiftCalibration, cell_likelihoods, circle_mix, seeded
 from jobs.age_mix_rows import columns_of
 from jobs.settings import Settings
 from jobs.warehouse import Warehouse
@@ -49,7 +49,7 @@ def age_mixes(
     cells = age_cells(transaction_ages)
     likelihoods = cell_likelihoods(cells.distribution, calibration)
     everyone = circle_mix(likelihoods, cells.transaction_count, calibration, seeded(business_date, ALL))
-    fit = _fit_circle(cells, everyone, calibration, business_date)
+    fit = _circle_fitter(cells, likelihoods, everyone, calibration, business_date)
     mix_type = from_arrow_schema(pa.schema(MIX_COLUMNS))
     mixes = _circle_cells(transaction_lines, transaction_ages).groupBy(*CIRCLE).applyInPandas(fit, mix_type)
     of_all = [_mix_row(ALL, "", everyone)] if everyone.transaction_count else []
@@ -72,17 +72,16 @@ def _circle_cells(transaction_lines: DataFrame, transaction_ages: DataFrame) -> 
     return buyers.join(cells, KEY, how="inner").groupBy(*CIRCLE, "cell").count()
 
 
-def _fit_circle(
-    cells: AgeCells, everyone: CircleMix, calibration: ShiftCalibration, business_date: date
+def _circle_fitter(
+    cells: AgeCells, likelihoods: Floats, everyone: CircleMix, calibration: ShiftCalibration, business_date: date
 ) -> Callable[[pd.DataFrame], pd.DataFrame]:
     """Return a function: the cells of a circle ► its row."""
 
     def fit(circle_cells: pd.DataFrame) -> pd.DataFrame:
         circle_cells = circle_cells.sort_values("cell")
         circle, product_category = circle_cells[CIRCLE].iloc[0]
-        distributions = cells.distribution[cells.rows(circle_cells["cell"].to_numpy(np.int64))]
         mix = circle_mix(
-            cell_likelihoods(distributions, calibration),
+            likelihoods[:, cells.rows(circle_cells["cell"].to_numpy(np.int64))],
             circle_cells["count"].to_numpy(np.float64),
             calibration,
             seeded(business_date, f"{circle} {product_category}"),

@@ -231,14 +231,14 @@ RULES = (
         "fail",
         """WITH sums AS (
             SELECT store_id, product_category AS category, currency, unnest([
-                {kind: 'transactions', counted: sum(transaction_count), estimated: sum(estimated_transaction_count)},
-                {kind: 'units', counted: sum(quantity), estimated: sum(estimated_quantity)},
-                {kind: currency, counted: sum(net_amount), estimated: sum(estimated_net_amount)}
+                {kind: 'receipts', logged: sum(transaction_count)::DOUBLE, spread: sum(estimated_transaction_count)},
+                {kind: 'units', logged: sum(quantity)::DOUBLE, spread: sum(estimated_quantity)},
+                {kind: currency, logged: sum(net_amount)::DOUBLE, spread: sum(estimated_net_amount)}
             ], recursive := true)
             FROM age_group_purchases GROUP BY store_id, category, currency
         )
-        SELECT format('store {}, {}: {} {} counted, {} estimated', store_id, category, counted, kind, estimated)
-        FROM sums WHERE coalesce(abs(counted - estimated), 'inf') > 1e-6 * greatest(abs(counted), 1) LIMIT 10""",
+        SELECT format('store {}, {}: {} {} counted, {} estimated', store_id, category, logged, kind, spread)
+        FROM sums WHERE coalesce(abs(logged - spread), 'inf') > 1e-6 * greatest(abs(logged), 1) LIMIT 10""",
     ),
     Rule(
         "an affinity has an index or a reason",

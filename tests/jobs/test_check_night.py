@@ -21,8 +21,8 @@ BUYER = {"store_id": "0042", "till_id": "03", "transaction_id": "t1"}
 UNCHECKED_SALE = BUYER | {"audit_status": "check_not_logged", "audit_reason": "no ID check logged", "case_id": "c1"}
 PURCHASES = {
     **{"store_id": "0042", "age_group": "25-34", "product_category": "MILK", "currency": "USD"},
-    **{"transaction_count": 1, "line_count": 2, "quantity": 2, "net_amount": 5},
-    **{"estimated_transaction_count": 1.0, "estimated_quantity": 2.0, "estimated_net_amount": 5.000001},
+    **{"transaction_count": 1, "line_count": 2, "quantity": Decimal("2.375"), "net_amount": 5},
+    **{"estimated_transaction_count": 1.0, "estimated_quantity": 2.375, "estimated_net_amount": 5.000001},
 }
 AFFINITY = {"age_group": "25-34", "product_category": "MILK"}
 COVERAGE = {
@@ -44,7 +44,7 @@ SOUND_NIGHT: dict[Table, list[dict[str, Any]]] = {
         {"photo_key": "a", "estimate_status": "estimated"},
         {"photo_key": "b", "estimate_status": "empty", "estimate_reason": "the photo has 0 bytes"},
     ],
-    tables.TRANSACTION_LINES: [line(is_alcohol=True), line(line_number=2)],
+    tables.TRANSACTION_LINES: [line(is_alcohol=True, quantity="1.375"), line(line_number=2)],
     tables.REJECTED_TRANSACTION_LINES: [],
     tables.TRANSACTION_AGES: [ESTIMATED],
     tables.AGE_GROUP_PURCHASES: [PURCHASES],
