@@ -74,17 +74,20 @@ def night(business_date: BusinessDate, landing_uri: LandingUri = None, warehouse
 
 
 @app.command(name="cashier-window")
-def cashier_window(business_date: BusinessDate, warehouse_uri: WarehouseUri = None) -> None:
+def cashier_window(
+    business_date: BusinessDate, landing_uri: LandingUri = None, warehouse_uri: WarehouseUri = None
+) -> None:
     """Build, check and publish the windows that a published day changes, without Airflow and without Spark.
 
-    Example: checkout-ages cashier-window --business-date 2026-11-20 --warehouse-uri .demo/warehouse
+    Example: checkout-ages cashier-window --business-date 2026-11-20 --landing-uri .demo/landing --warehouse-uri
+    .demo/warehouse
     """
     from jobs.warehouse import Warehouse
     from jobs.window import run_windows
 
     run_id = f"window-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     with _explained():
-        settings = read_settings(os.environ, landing_uri=os.curdir, warehouse_uri=warehouse_uri)
+        settings = read_settings(os.environ, landing_uri=landing_uri, warehouse_uri=warehouse_uri)
         warehouse = Warehouse(ObjectStore(settings.warehouse_uri), run_id)
         _show_log()
         last_dates = run_windows(warehouse, [business_date.date()], settings, _print_step)
