@@ -152,13 +152,19 @@ with DAG(
     transaction_lines = table("transaction_lines")
     rejected_transaction_lines = table("rejected_transaction_lines")
     transaction_ages = table("transaction_ages")
+    age_mixes = table("age_mixes")
     age_group_purchases = table("age_group_purchases")
+    age_group_affinity = table("age_group_affinity")
     alcohol_sale_audit = table("alcohol_sale_audit")
+    photo_coverage = table("photo_coverage")
     check_night = BashOperator(task_id="check_night", bash_command=step("check_night"))
     publish_night = BashOperator(task_id="publish_night", bash_command=step("publish_night"))
 
     wait_for_business_date >> [checkout_photos, transaction_lines, rejected_transaction_lines]
     checkout_photos >> photo_age_estimates
     [photo_age_estimates, transaction_lines] >> transaction_ages
-    transaction_ages >> [age_group_purchases, alcohol_sale_audit]
-    [rejected_transaction_lines, age_group_purchases, alcohol_sale_audit] >> check_night >> publish_night
+    transaction_ages >> [age_mixes, photo_coverage]
+    age_mixes >> [age_group_purchases, age_group_affinity, alcohol_sale_audit]
+    [age_group_purchases, age_group_affinity, alcohol_sale_audit] >> check_night
+    [rejected_transaction_lines, photo_coverage] >> check_night
+    check_night >> publish_night

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import numpy as np
 import pandas as pd
 
+from jobs.age_mix_estimation import ShiftCalibration
 from jobs.errors import InputError
 from jobs.object_store import ObjectStore
 from jobs.settings import Settings
@@ -99,6 +100,24 @@ def check_model(settings: Settings) -> None:
             openvino_path(settings.model_version)
     except WeightsError as error:
         raise InputError(str(error)) from None
+
+
+@lru_cache
+def shift_calibration(model_version: str) -> ShiftCalibration:
+    """Return how distributions of a model version are corrected for the mix of ages in the shops.
+
+    Raises InputError when the version is unknown or one of its files is missing or altered.
+    """
+    from models.model_manifest import read_manifest
+    from models.weights import WeightsError
+
+    try:
+        age_prior = np.asarray(read_manifest(model_version).training.age_prior) + 1e-4
+    except WeightsError as error:
+        raise InputError(str(error)) from None
+    return ShiftCalibration(
+        1.0, np.zeros(len(age_prior)), age_prior / age_prior.sum(), smoothing_years=2.0, shrinkage_transactions=50.0
+    )
 
 
 def estimate_photo_files(paths: list[Path], settings: Settings) -> Iterator[dict[str, object]]:

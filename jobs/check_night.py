@@ -35,15 +35,20 @@ COLUMNS_CHECKED = {
     tables.TRANSACTION_LINES: ["closed_at", "line_type", "is_alcohol", "quantity", "net_amount"],
     tables.REJECTED_TRANSACTION_LINES: ["rejection_reason"],
     tables.TRANSACTION_AGES: [
-        "closed_at",
-        "estimate_status",
-        "photo_keys",
-        "photo_count",
-        "estimated_age_years",
-        "under_18_probability",
+        *("closed_at", "estimate_status", "photo_keys", "photo_count"),
+        *("estimated_age_years", "under_18_probability"),
     ],
-    tables.AGE_GROUP_PURCHASES: ["line_count", "quantity", "net_amount"],
+    tables.AGE_GROUP_PURCHASES: [
+        *("transaction_count", "line_count", "quantity", "net_amount"),
+        *("estimated_transaction_count", "estimated_quantity", "estimated_net_amount"),
+    ],
+    tables.AGE_GROUP_AFFINITY: ["affinity_index", "affinity_reason"],
     tables.ALCOHOL_SALE_AUDIT: ["closed_at", "audit_status", "audit_reason"],
+    tables.PHOTO_COVERAGE: [
+        *("transaction_count", "with_usable_face_count", "reasons"),
+        *("photo_count", "usable_photo_count", "matched_photo_count", "unmatched_photo_count"),
+        "unusable_photo_reasons",
+    ],
 }
 
 
@@ -170,7 +175,8 @@ RULES = (
         FROM (SELECT coalesce(sum(is_other::INT) / count(*), 0) AS lines FROM (
                 SELECT false AS is_other FROM transaction_lines
                 UNION ALL SELECT contains(rejection_reason, $other_date) FROM rejected_transaction_lines)),
-             (SELECT coalesce(avg(contains(key_problem, $other_date)::INT), 0) AS photos FROM checkout_photos)""",
+             (SELECT coalesce(sum(contains(key_problem, $other_date)::INT) / count(*), 0) AS photos
+              FROM checkout_photos)""",
     ),
     Rule(
         "ten photos in, ten rows out",
@@ -221,6 +227,26 @@ RULES = (
         WHERE (l.n, l.q, l.a) <> (p.n, p.q, p.a)""",
     ),
     Rule(
+        "estimates of age_group_purchases add up to its counts",
+        "fail",
+        """WITH sums AS (
+            SELECT store_id, product_category AS category, currency, unnest([
+                {kind: 'receipts', logged: sum(transaction_count)::DOUBLE, spread: sum(estimated_transaction_count)},
+                {kind: 'units', logged: sum(quantity)::DOUBLE, spread: sum(estimated_quantity)},
+                {kind: currency, logged: sum(net_amount)::DOUBLE, spread: sum(estimated_net_amount)}
+            ], recursive := true)
+            FROM age_group_purchases GROUP BY store_id, category, currency
+        )
+        SELECT format('store {}, {}: {} {} counted, {} estimated', store_id, category, logged, kind, spread)
+        FROM sums WHERE coalesce(abs(logged - spread), 'inf') > 1e-6 * greatest(abs(logged), 1) LIMIT 10""",
+    ),
+    Rule(
+        "an affinity has an index or a reason",
+        "fail",
+        """SELECT format('{} rows have neither, or both', count(*)) FROM age_group_affinity
+        WHERE (affinity_index IS NULL) = (affinity_reason IS NULL) HAVING count(*) > 0""",
+    ),
+    Rule(
         "each alcohol sale of the log is audited once, with a status and a reason",
         "fail",
         """SELECT format('{} in the log, {} with status and reason in the audit', sold, audited)
@@ -230,6 +256,28 @@ RULES = (
         (SELECT count(*) AS audited FROM alcohol_sale_audit
          WHERE audit_status IS NOT NULL AND audit_reason IS NOT NULL)
         WHERE sold <> audited""",
+    ),
+    Rule(
+        "photo_coverage adds up to the photos and the transactions",
+        "fail",
+        """SELECT format('{} transactions, {} photos, {} usable, {} matched; table: {}, {}, {}, {}',
+                         t.n, p.n, p.u, t.m, c.t, c.p, c.u, c.m)
+        FROM (SELECT count(*) AS n, coalesce(sum(len(photo_keys)), 0) AS m FROM transaction_ages) t,
+             (SELECT count(*) AS n, coalesce(count_if(estimate_status = 'estimated'), 0) AS u
+              FROM photo_age_estimates) p,
+             (SELECT coalesce(sum(transaction_count), 0) AS t, coalesce(sum(photo_count), 0) AS p,
+                     coalesce(sum(usable_photo_count), 0) AS u, coalesce(sum(matched_photo_count), 0) AS m
+              FROM photo_coverage) c
+        WHERE (t.n, p.n, p.u, t.m) <> (c.t, c.p, c.u, c.m)""",
+    ),
+    Rule(
+        "photo_coverage has a reason for each transaction and photo that does not count",
+        "fail",
+        """SELECT format('{} rows have not', count(*)) FROM photo_coverage
+        WHERE photo_count <> matched_photo_count + unmatched_photo_count
+        OR transaction_count - with_usable_face_count <> coalesce(list_sum(map_values(reasons)), 0)
+        OR photo_count - usable_photo_count <> coalesce(list_sum(map_values(unusable_photo_reasons)), 0)
+        HAVING count(*) > 0""",
     ),
     Rule(
         "most transactions have an age estimate",

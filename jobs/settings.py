@@ -53,6 +53,12 @@ class Settings(BaseModel):
     under_challenge_age_alert_probability: float = Field(
         0.5, gt=0, le=1, description="from this P(under the challenge age) an unchecked sale should have been checked"
     )
+    minimum_affinity_transaction_count: int = Field(
+        30, ge=1, description="fewer transactions of a category, or of an age group, give no affinity_index"
+    )
+    minimum_cell_count: int = Field(
+        0, ge=0, description="smaller counts of transactions are not published by age group; 0: all are"
+    )
     transaction_span_seconds: int = Field(
         180, ge=1, le=7200, description="how long before closed_at a receipt begins when it has no opened_at"
     )

@@ -10,12 +10,15 @@ TEXT = pa.string()
 COUNT = pa.int64()
 YEARS = pa.float64()
 PROBABILITY = pa.float64()
+ESTIMATE = pa.float64()
 INSTANT = pa.timestamp("us", tz="UTC")
 QUANTITY = pa.decimal128(18, 3)
 AMOUNT = pa.decimal128(18, 2)
 QUANTITY_SUM = pa.decimal128(28, 3)
 AMOUNT_SUM = pa.decimal128(28, 2)
 DISTRIBUTION = pa.list_(pa.float32())
+RESAMPLED_DISTRIBUTIONS = pa.list_(DISTRIBUTION)
+REASON_COUNTS = pa.map_(TEXT, COUNT)
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,15 @@ def meaning(field: pa.Field) -> str:
     """Return what a column means."""
     words: bytes = (field.metadata or {}).get(b"meaning", b"")
     return words.decode()
+
+
+def _estimated_columns(name: str, words: str) -> tuple[pa.Field, ...]:
+    """Describe an estimate and the ends of its interval."""
+    return (
+        column(f"estimated_{name}", ESTIMATE, words),
+        column(f"estimated_{name}_low", ESTIMATE, "lower end of its 90 % interval; null where bands are suppressed"),
+        column(f"estimated_{name}_high", ESTIMATE, "upper end of it"),
+    )
 
 
 RUN_ID = column("run_id", TEXT, "night run that wrote the row; join tables of one day on it too")
@@ -170,19 +182,98 @@ TRANSACTION_AGES = Table(
     ),
 )
 
+AGE_MIXES = Table(
+    name="age_mixes",
+    grain="one row per circle of buyers who have a transaction with an age estimate",
+    key=("circle", "product_category"),
+    columns=(
+        column(
+            "circle",
+            TEXT,
+            "whose ages: 'all' buyers of the day, those of 'alcohol' (a sale line of it) or those of a "
+            "'product_category'",
+        ),
+        column("product_category", TEXT, "the category; '' for the other two"),
+        column("transaction_count", COUNT, "transactions of the circle with an age estimate"),
+        column(
+            "estimated_age_distribution",
+            DISTRIBUTION,
+            "share of each year of age, 0 to 100, before a photo is looked at: what estimates of single buyers are "
+            "corrected with; that of a small circle is drawn to that of all",
+        ),
+        column(
+            "estimated_age_shares",
+            DISTRIBUTION,
+            "share of each year of age among the circle's buyers of the day: mean of their corrected estimates",
+        ),
+        column(
+            "resampled_age_distributions",
+            RESAMPLED_DISTRIBUTIONS,
+            "estimated_age_distribution of resampled transactions and calibrations, for intervals",
+        ),
+        column("resampled_age_shares", RESAMPLED_DISTRIBUTIONS, "estimated_age_shares of the same resamplings"),
+        MODEL_VERSION,
+        RUN_ID,
+    ),
+)
+
 AGE_GROUP_PURCHASES = Table(
     name="age_group_purchases",
     grain="one row per store, age group, product category and currency",
     key=("store_id", "age_group", "product_category", "currency"),
     columns=(
         column("store_id", TEXT, "store that rang up the sale"),
-        column("age_group", TEXT, "band of estimated_age_years, or 'unknown'"),
+        column(
+            "age_group",
+            TEXT,
+            "band of age; 'unknown' for buyers without an estimate; 'suppressed' for bands under minimum_cell_count",
+        ),
         column("product_category", TEXT, "category of the articles"),
         column("currency", TEXT, "currency of net_amount"),
-        column("transaction_count", COUNT, "receipts with the category; one receipt counts in each of its categories"),
-        column("line_count", COUNT, "receipt lines"),
+        column(
+            "transaction_count",
+            COUNT,
+            "receipts with the category whose estimated_age_years lies in the band; one receipt counts in each of its "
+            "categories",
+        ),
+        column("line_count", COUNT, "receipt lines of those"),
         column("quantity", QUANTITY_SUM, "sum of quantity, returns and voids taken off"),
         column("net_amount", AMOUNT_SUM, "sum of net_amount, returns and voids taken off; groups add up to the log"),
+        *_estimated_columns(
+            "transaction_count", "receipts with the category whose buyer is of the band, by probability"
+        ),
+        *_estimated_columns("quantity", "quantity of those, likewise"),
+        *_estimated_columns("net_amount", "net_amount of those, likewise; groups add up to the log"),
+        column("suppression_reason", TEXT, "why bands are counted together as 'suppressed', else null"),
+        MODEL_VERSION,
+        RUN_ID,
+    ),
+)
+
+AGE_GROUP_AFFINITY = Table(
+    name="age_group_affinity",
+    grain="one row per age group and product category, over all stores and buyers with an age estimate",
+    key=("age_group", "product_category"),
+    columns=(
+        column("age_group", TEXT, "band of age"),
+        column("product_category", TEXT, "category of the articles"),
+        column("estimated_group_transaction_count", ESTIMATE, "transactions of the age group, by probability"),
+        column(
+            "estimated_category_transaction_count",
+            ESTIMATE,
+            "of those, with the category; null where fewer than minimum_cell_count",
+        ),
+        column("transaction_count", COUNT, "transactions of all age groups with the category"),
+        column("estimated_group_share", PROBABILITY, "share of the group's transactions that hold the category"),
+        column("all_buyers_share", PROBABILITY, "share of all buyers' transactions that hold it"),
+        column(
+            "affinity_index",
+            ESTIMATE,
+            "estimated_group_share over all_buyers_share: 2 is twice as often as all buyers; null for a reason",
+        ),
+        column("affinity_index_low", ESTIMATE, "lower end of its 90 % interval"),
+        column("affinity_index_high", ESTIMATE, "upper end of its 90 % interval; one that holds 1 says nothing"),
+        column("affinity_reason", TEXT, "why there is no index, in words, else null"),
         MODEL_VERSION,
         RUN_ID,
     ),
@@ -236,6 +327,33 @@ CHECK_RESULTS = Table(
     ),
 )
 
+PHOTO_COVERAGE = Table(
+    name="photo_coverage",
+    grain="one row per store, till and hour with transactions or photos",
+    key=("store_id", "till_id", "hour"),
+    columns=(
+        column("store_id", TEXT, "store; 'unknown' for photos whose key does not say it"),
+        column("till_id", TEXT, "till in the store; 'unknown' likewise"),
+        column(
+            "hour",
+            pa.int32(),
+            "hour of the day in the stores' time zone, 0 to 23, in which a transaction was paid or a photo taken; "
+            "-1 for photos whose key does not say it",
+        ),
+        column("transaction_count", COUNT, "transactions"),
+        column("with_photo_count", COUNT, "of those, with a photo: over transaction_count, the share photographed"),
+        column("with_usable_face_count", COUNT, "of those, with an age estimate: what estimated_ columns rest on"),
+        column("photo_count", COUNT, "photos landed"),
+        column("usable_photo_count", COUNT, "of those, with an age estimate"),
+        column("matched_photo_count", COUNT, "photos that belong to a transaction"),
+        column("unmatched_photo_count", COUNT, "photos without a transaction; with the matched ones, photo_count"),
+        column("reasons", REASON_COUNTS, "transactions without an age estimate, by estimate_status"),
+        column("unusable_photo_reasons", REASON_COUNTS, "photos without an age estimate, by estimate_status"),
+        MODEL_VERSION,
+        RUN_ID,
+    ),
+)
+
 PIPELINE_RUNS = Table(
     name="pipeline_runs",
     grain="one row per published night run, written last: the commit mark of the run",
@@ -270,8 +388,11 @@ NIGHT_TABLES = (
     TRANSACTION_LINES,
     REJECTED_TRANSACTION_LINES,
     TRANSACTION_AGES,
+    AGE_MIXES,
     AGE_GROUP_PURCHASES,
+    AGE_GROUP_AFFINITY,
     ALCOHOL_SALE_AUDIT,
+    PHOTO_COVERAGE,
 )
 """What a night builds with Spark, in an order in which each finds its inputs."""
 
