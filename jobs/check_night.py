@@ -35,15 +35,15 @@ COLUMNS_CHECKED = {
     tables.TRANSACTION_LINES: ["closed_at", "line_type", "is_alcohol", "quantity", "net_amount"],
     tables.REJECTED_TRANSACTION_LINES: ["rejection_reason"],
     tables.TRANSACTION_AGES: [
-        *("closed_at", "estimate_status", "photo_keys", "photo_count"),
-        *("estimated_age_years", "under_18_probability"),
+        *("closed_at", "estimate_status", "photo_keys", "photo_count", "estimated_age_years", "under_18_probability"),
     ],
     tables.AGE_GROUP_PURCHASES: [
         *("transaction_count", "line_count", "quantity", "net_amount"),
         *("estimated_transaction_count", "estimated_quantity", "estimated_net_amount"),
     ],
     tables.AGE_GROUP_AFFINITY: ["affinity_index", "affinity_reason"],
-    tables.ALCOHOL_SALE_AUDIT: ["closed_at", "audit_status", "audit_reason"],
+    tables.ALCOHOL_SALE_AUDIT: ["closed_at", "audit_status", "audit_reason", "case_id"],
+    tables.ALCOHOL_REVIEW_CASES: ["closed_at", "review_rank"],
     tables.PHOTO_COVERAGE: [
         *("transaction_count", "with_usable_face_count", "reasons"),
         *("photo_count", "usable_photo_count", "matched_photo_count", "unmatched_photo_count"),
@@ -161,6 +161,7 @@ RULES = (
             SELECT 'transaction_lines' AS of, closed_at AS moment FROM transaction_lines
             UNION ALL SELECT 'transaction_ages', closed_at FROM transaction_ages
             UNION ALL SELECT 'alcohol_sale_audit', closed_at FROM alcohol_sale_audit
+            UNION ALL SELECT 'alcohol_review_cases', closed_at FROM alcohol_review_cases
             UNION ALL SELECT 'checkout_photos', taken_at FROM checkout_photos
             WHERE key_problem IS NULL AND transaction_id IS NULL
         ) WHERE moment < $day_begins_at OR moment >= $day_ends_at GROUP BY of ORDER BY of""",
@@ -256,6 +257,22 @@ RULES = (
         (SELECT count(*) AS audited FROM alcohol_sale_audit
          WHERE audit_status IS NOT NULL AND audit_reason IS NOT NULL)
         WHERE sold <> audited""",
+    ),
+    Rule(
+        "each review case is an unchecked sale of the audit",
+        "fail",
+        """SELECT format('{} are not, such as {}', count(*), min(case_id)) FROM alcohol_review_cases ANTI JOIN (
+            FROM alcohol_sale_audit
+            WHERE audit_status IN ('possibly_under_age_unchecked', 'challenge_age_unchecked', 'check_not_logged')
+        ) USING (case_id) HAVING count(*) > 0""",
+    ),
+    Rule(
+        "review cases have the ranks 1 to n",
+        "fail",
+        """SELECT format('{} cases have {} ranks, {} to {}', n, ranks, first_rank, last_rank) FROM (
+            SELECT count(*) AS n, count(DISTINCT review_rank) AS ranks, min(review_rank) AS first_rank,
+                   max(review_rank) AS last_rank FROM alcohol_review_cases
+        ) WHERE n > 0 AND (ranks, first_rank, last_rank) <> (n, 1, n)""",
     ),
     Rule(
         "photo_coverage adds up to the photos and the transactions",

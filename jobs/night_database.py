@@ -64,5 +64,5 @@ def schema_columns(staged_schemas: Mapping[Table, pa.Schema]) -> pa.Table:
 
 
 def _type_name(kind: pa.DataType) -> str:
-    """Name a type; what Parquet calls the items of a list or a map is its own affair."""
+    """Name a type; what Parquet calls the items of a list or map is its own affair."""
     return re.sub(r" \('\w+'\)", "", re.sub(r"list<\w+: ", "list<item: ", str(kind)))

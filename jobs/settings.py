@@ -5,11 +5,12 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from jobs.errors import InputError
 
@@ -46,12 +47,30 @@ class Settings(BaseModel):
         (0, 18, 25, 35, 45, 55, 65), description="first year of each age group"
     )
     legal_purchase_age_years: int = Field(18, ge=1, le=100, description="youngest lawful buyer of alcohol")
-    challenge_age_years: int = Field(25, ge=1, le=100, description="who looks younger than this is asked for an ID")
+    challenge_age_years: int = Field(
+        25, ge=1, le=100, validate_default=True, description="who looks younger than this is asked for an ID"
+    )
     under_legal_age_alert_probability: float = Field(
         0.5, gt=0, le=1, description="from this P(under the legal age) an unchecked sale is possibly under age"
     )
     under_challenge_age_alert_probability: float = Field(
         0.5, gt=0, le=1, description="from this P(under the challenge age) an unchecked sale should have been checked"
+    )
+    review_case_limit: int = Field(50, ge=0, le=100_000, description="most sales of a day that a person is to look at")
+    review_case_minimum_probability: float = Field(
+        0.1, gt=0, le=1, description="from this P(under the legal age) an unchecked sale is worth a person's look"
+    )
+    window_days: int = Field(
+        28,
+        ge=1,
+        le=366,
+        description="how many days cashier_alcohol_audit and review_precision look at, the last being their date",
+    )
+    minimum_compared_count: float = Field(
+        20, gt=0, description="a cashier is judged from so many expected buyers under the challenge age on"
+    )
+    review_q_value: float = Field(
+        0.05, gt=0, lt=1, description="a cashier's sales are to be looked at up to this q_value"
     )
     minimum_affinity_transaction_count: int = Field(
         30, ge=1, description="fewer transactions of a category, or of an age group, give no affinity_index"
@@ -125,6 +144,14 @@ class Settings(BaseModel):
             raise ValueError(f"age groups {bounds} must begin at 0 and rise, as in 0,18,25,35,45,55,65")
         return bounds
 
+    @field_validator("challenge_age_years")
+    @classmethod
+    def _not_under_the_legal_age(cls, challenge_age: int, others: ValidationInfo) -> int:
+        legal_age = others.data.get("legal_purchase_age_years", challenge_age)
+        if challenge_age < legal_age:
+            raise ValueError(f"it lies under the legal age, {legal_age}; who looks that young must be asked for an ID")
+        return challenge_age
+
     @field_validator("photo_key_template")
     @classmethod
     def _template_places_a_photo(cls, template: str) -> str:
@@ -134,6 +161,10 @@ class Settings(BaseModel):
         if missing or unknown:
             raise ValueError(f"template '{template}' lacks {sorted(missing)} or has unknown fields {sorted(unknown)}")
         return template
+
+    def window(self, last_date: date) -> list[date]:
+        """Return the business dates of the window that ends on a date, in order."""
+        return [last_date - timedelta(days=number) for number in reversed(range(self.window_days))]
 
     @property
     def time_zone(self) -> ZoneInfo:

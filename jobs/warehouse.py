@@ -2,8 +2,10 @@
 
     {warehouse}/{table}/business_date=D/part-0.parquet          published, one file a day
     {warehouse}/pipeline_runs/business_date=D/{run_id}.parquet  one file a run, written last
-    {warehouse}/_staging/{run_id}/{table}/part-0.parquet        built, not yet published
+    {warehouse}/window_runs/business_date=D/{run_id}.parquet    the same of the second DAG: the window that ends on D
+    {warehouse}/_staging/{run_id}/business_date=D/{table}/part-0.parquet    built, not yet published
     {warehouse}/_locks/business_date=D.json                     who publishes that day
+    {warehouse}/_locks/window_runs/business_date=D.json         who publishes the window that ends on it
     {warehouse}/_rescored/{model_version}/…                     a warehouse of another model's tables, laid out likewise
 
 A night reads the tables of its own run from staging; of what is published it reads only the day's own estimates, which
@@ -149,6 +151,15 @@ class Warehouse:
         with self.store.reader(key) as stream:
             return pq.ParquetFile(stream).read(columns=columns)
 
+    def read_published_days(self, table: Table, days: Iterable[date], columns: list[str]) -> dict[date, pa.Table]:
+        """Return some columns of a published table in memory, for those of the days that are published."""
+        rows = {day: self.read_published_arrow(table, day, columns) for day in days}
+        return {day: rows_of_day for day, rows_of_day in rows.items() if rows_of_day is not None}
+
+    def has_published(self, table: Table, business_date: date) -> bool:
+        """Say whether readers see the table's day."""
+        return self.store.exists(_published_key(table, business_date))
+
     def published_run(self, business_date: date) -> dict[str, Any] | None:
         """Return the row in pipeline_runs of the run that published a day last, None when none has."""
         marks = self.store.list(f"{PIPELINE_RUNS.name}/{_partition(business_date)}")
@@ -177,14 +188,23 @@ class Warehouse:
         self.staged(table, business_date)
         self.store.copy(self._staged_key(table, business_date), _published_key(table, business_date))
 
-    def write_pipeline_run(self, business_date: date, run: dict[str, object]) -> None:
+    def write_pipeline_run(self, business_date: date, run: dict[str, object], runs: Table = PIPELINE_RUNS) -> None:
         """Write the commit mark of the run, one file of one row."""
-        rows = pa.Table.from_pylist([run], schema=PIPELINE_RUNS.schema)
-        self.store.write(self._pipeline_run_key(business_date), _parquet(rows))
+        rows = pa.Table.from_pylist([run], schema=runs.schema)
+        self.store.write(self._run_key(runs, business_date), _parquet(rows))
 
-    def is_published(self, business_date: date) -> bool:
-        """Say whether this run has its commit mark in pipeline_runs."""
-        return self.store.exists(self._pipeline_run_key(business_date))
+    def is_published(self, business_date: date, runs: Table = PIPELINE_RUNS) -> bool:
+        """Say whether this run has its commit mark in the table of such runs."""
+        return self.store.exists(self._run_key(runs, business_date))
+
+    def plan_window(self, last_date: date) -> None:
+        """Put down that this run builds the window that ends on a date."""
+        self.store.write(f"{self._staging(last_date)}/_PLANNED", b"")
+
+    def planned_windows(self) -> list[date]:
+        """Return the last dates of the windows that this run has planned and not published yet, in order."""
+        folders, _ = self.store.list_folder(f"_staging/{self.run_id}")
+        return sorted(date.fromisoformat(folder.rpartition("business_date=")[2]) for folder in folders)
 
     def mark_checked(self, business_date: date, warnings: list[str]) -> None:
         """Record that the staged tables passed check_night, and with which warnings."""
@@ -209,13 +229,14 @@ class Warehouse:
         )
 
     @contextmanager
-    def lock(self, business_date: date) -> Iterator[None]:
-        """Hold the right to publish a day.
+    def lock(self, business_date: date, runs: Table = PIPELINE_RUNS) -> Iterator[None]:
+        """Hold the right to publish a day, or the window that ends on it: whatever has its commit mark in `runs`.
 
         A lock of the same run, or one older than an hour, was left by a dead process and is taken over. Raises
         InputError naming the owner and the age of any other.
         """
-        key = f"_locks/{_partition(business_date)}.json"
+        folder = "_locks" if runs is PIPELINE_RUNS else f"_locks/{runs.name}"
+        key = f"{folder}/{_partition(business_date)}.json"
         mine = json.dumps({"run_id": self.run_id, "locked_at": datetime.now(UTC).isoformat()}).encode()
         if not self.store.create(key, mine):
             self._refuse_if_held(key, business_date)
@@ -260,8 +281,8 @@ class Warehouse:
     def _staged_mark(self, table: Table, business_date: date) -> str:
         return f"{self._staging(business_date)}/{table.name}/_STAGED.json"
 
-    def _pipeline_run_key(self, business_date: date) -> str:
-        return f"{PIPELINE_RUNS.name}/{_partition(business_date)}/{self.run_id}.parquet"
+    def _run_key(self, runs: Table, business_date: date) -> str:
+        return f"{runs.name}/{_partition(business_date)}/{self.run_id}.parquet"
 
     def _check_mark(self, business_date: date) -> str:
         return f"{self._staging(business_date)}/_CHECKED.json"

@@ -18,22 +18,25 @@ from jobs.warehouse import Warehouse
 from tests.rows import BUSINESS_DATE, at, line
 
 BUYER = {"store_id": "0042", "till_id": "03", "transaction_id": "t1"}
-ESTIMATED = BUYER | {
-    "estimate_status": "estimated",
-    "photo_count": 1,
-    "estimated_age_years": 30.0,
-    "under_18_probability": 0.01,
-}
+UNCHECKED_SALE = BUYER | {"audit_status": "check_not_logged", "audit_reason": "no ID check logged", "case_id": "c1"}
 PURCHASES = {
     **{"store_id": "0042", "age_group": "25-34", "product_category": "MILK", "currency": "USD"},
     **{"transaction_count": 1, "line_count": 2, "quantity": Decimal("2.375"), "net_amount": 5},
     **{"estimated_transaction_count": 1.0, "estimated_quantity": 2.375, "estimated_net_amount": 5.000001},
 }
+AFFINITY = {"age_group": "25-34", "product_category": "MILK"}
 COVERAGE = {
-    **{"store_id": "0042", "till_id": "03", "hour": 18},
+    **{"store_id": "0042", "till_id": "03", "hour": 12},
     **{"transaction_count": 1, "with_usable_face_count": 1, "reasons": []},
     **{"photo_count": 2, "usable_photo_count": 1, "matched_photo_count": 1, "unmatched_photo_count": 1},
     "unusable_photo_reasons": [("empty", 1)],
+}
+ESTIMATED = BUYER | {
+    "estimate_status": "estimated",
+    "photo_keys": ["a"],
+    "photo_count": 1,
+    "estimated_age_years": 30.0,
+    "under_18_probability": 0.01,
 }
 SOUND_NIGHT: dict[Table, list[dict[str, Any]]] = {
     tables.CHECKOUT_PHOTOS: [{"photo_key": "a"}, {"photo_key": "b"}],
@@ -43,16 +46,18 @@ SOUND_NIGHT: dict[Table, list[dict[str, Any]]] = {
     ],
     tables.TRANSACTION_LINES: [line(is_alcohol=True, quantity="1.375"), line(line_number=2)],
     tables.REJECTED_TRANSACTION_LINES: [],
-    tables.TRANSACTION_AGES: [ESTIMATED | {"photo_keys": ["a"]}],
+    tables.TRANSACTION_AGES: [ESTIMATED],
     tables.AGE_GROUP_PURCHASES: [PURCHASES],
     tables.AGE_GROUP_AFFINITY: [
-        {"age_group": "18-24", "product_category": "MILK", "affinity_index": 1.5},
-        {"age_group": "25-34", "product_category": "MILK", "affinity_reason": "fewer than 30 transactions"},
+        AFFINITY | {"affinity_index": 1.5},
+        AFFINITY | {"age_group": "65+", "affinity_reason": "fewer than 30 transactions"},
     ],
-    tables.ALCOHOL_SALE_AUDIT: [BUYER | {"audit_status": "id_shown", "audit_reason": "an ID was shown"}],
+    tables.ALCOHOL_SALE_AUDIT: [UNCHECKED_SALE],
+    tables.ALCOHOL_REVIEW_CASES: [{"case_id": "c1", "review_rank": 1}],
     tables.PHOTO_COVERAGE: [COVERAGE],
 }
 
+NOTHING_AUDITED: dict[Table, list[dict[str, Any]]] = {tables.ALCOHOL_SALE_AUDIT: [], tables.ALCOHOL_REVIEW_CASES: []}
 USUAL_DAY = {
     "model_version": "age_resnet50-2",
     "transaction_count": 1,
@@ -116,10 +121,14 @@ BROKEN_NIGHTS = {
     "estimates of age_group_purchases add up to its counts": {
         tables.AGE_GROUP_PURCHASES: [PURCHASES | {"estimated_quantity": 1.99}]
     },
-    "an affinity has an index or a reason": {
-        tables.AGE_GROUP_AFFINITY: [{"age_group": "18-24", "product_category": "MILK"}]
-    },
+    "an affinity has an index or a reason": {tables.AGE_GROUP_AFFINITY: [AFFINITY]},
     "each alcohol sale of the log is audited once, with a status and a reason": {tables.ALCOHOL_SALE_AUDIT: []},
+    "each review case is an unchecked sale of the audit": {
+        tables.ALCOHOL_SALE_AUDIT: [UNCHECKED_SALE | {"audit_status": "id_shown"}]
+    },
+    "review cases have the ranks 1 to n": {
+        tables.ALCOHOL_REVIEW_CASES: [{"case_id": "c1", "review_rank": 1}, {"case_id": "c1", "review_rank": 3}]
+    },
     "photo_coverage adds up to the photos and the transactions": {tables.PHOTO_COVERAGE: []},
     "photo_coverage has a reason for each transaction and photo that does not count": {
         tables.PHOTO_COVERAGE: [COVERAGE | {"unusable_photo_reasons": []}]
@@ -147,6 +156,7 @@ WORRYING_NIGHTS = {
         tables.TRANSACTION_AGES: [],
         tables.AGE_GROUP_PURCHASES: [],
         tables.ALCOHOL_SALE_AUDIT: [],
+        tables.ALCOHOL_REVIEW_CASES: [],
         tables.PHOTO_COVERAGE: [
             COVERAGE
             | {"transaction_count": 0, "with_usable_face_count": 0}
@@ -210,9 +220,13 @@ UNUSUAL_DAYS = {
 @pytest.mark.parametrize("rule", UNUSUAL_DAYS)
 def test_a_day_unlike_the_days_before_is_published_with_a_warning(settings: Settings, rule: str) -> None:
     usual, transaction_ages, words = UNUSUAL_DAYS[rule]
-    result = results(settings, {tables.TRANSACTION_AGES: transaction_ages}, [USUAL_DAY | usual] * 7)[rule]
-    assert (result.severity, result.is_broken, result.findings) == ("warn", True, [words])
-    assert result.measured_value > result.limit_value
+    matched = sum(len(row["photo_keys"]) for row in transaction_ages)
+    coverage = COVERAGE | {"matched_photo_count": matched, "unmatched_photo_count": 2 - matched}
+    changed = {tables.TRANSACTION_AGES: transaction_ages, tables.PHOTO_COVERAGE: [coverage]}
+    found = results(settings, changed, [USUAL_DAY | usual] * 7)
+    assert broken(found, "fail") == []
+    assert (found[rule].is_broken, found[rule].findings) == (True, [words])
+    assert found[rule].measured_value > found[rule].limit_value
 
 
 @pytest.mark.parametrize("rule", UNUSUAL_DAYS)
@@ -238,7 +252,26 @@ def test_ages_are_compared_with_days_of_the_same_model_only(settings: Settings) 
     assert found["there are about as many transactions as usual"].is_broken is False
 
 
-def test_a_few_receipts_and_photos_of_another_date_fail_nothing(settings: Settings) -> None:
+def test_a_few_receipts_of_another_date_are_rejected_and_fail_nothing(settings: Settings) -> None:
+    lines = [line(line_number=number) for number in range(1, 10)]
+    found = results(
+        settings,
+        BROKEN_NIGHTS["what landed is of the business date"]
+        | {
+            tables.TRANSACTION_LINES: lines,
+            tables.AGE_GROUP_PURCHASES: [
+                PURCHASES
+                | {"line_count": 9, "quantity": 9, "net_amount": Decimal("22.50")}
+                | {"estimated_quantity": 9.0, "estimated_net_amount": 22.5}
+            ],
+            **NOTHING_AUDITED,
+        },
+    )
+    assert broken(found, "fail") == []
+    assert found["what landed is of the business date"].measured_value == pytest.approx(0.1)
+
+
+def test_the_share_of_another_date_is_that_of_receipts_or_photos_whichever_is_larger(settings: Settings) -> None:
     rule = "what landed is of the business date"
     photos = [{"photo_key": str(number)} for number in range(99)]
     strange_photo = {"photo_key": "b", "key_problem": "photo key 'b' is not of business date 2026-11-20"}
@@ -291,7 +324,7 @@ def test_a_sound_night_is_marked_as_checked_and_has_a_row_for_each_rule(settings
 
 
 def test_a_failed_night_leaves_its_results_in_staging_and_says_where(settings: Settings) -> None:
-    warehouse = staged_night(settings, {tables.ALCOHOL_SALE_AUDIT: []})
+    warehouse = staged_night(settings, NOTHING_AUDITED)
     warehouse.mark_checked(BUSINESS_DATE, [])
     results_file = warehouse.staged_location(tables.CHECK_RESULTS, BUSINESS_DATE)
     with pytest.raises(FailedCheckError, match=f"1 in the log, 0 with status .*results of all rules: '{results_file}'"):

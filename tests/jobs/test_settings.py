@@ -32,6 +32,19 @@ def test_age_groups_are_a_list_of_first_years() -> None:
             {"CHECKOUT_AGES_CHALLENGE_AGE_YEARS": "old"},
             "setting CHECKOUT_AGES_CHALLENGE_AGE_YEARS = 'old' is not usable",
         ),
+        (
+            {"CHECKOUT_AGES_LEGAL_PURCHASE_AGE_YEARS": "30"},
+            "setting CHECKOUT_AGES_CHALLENGE_AGE_YEARS = '25' is not usable: it lies under the legal age, 30",
+        ),
+        (
+            {"CHECKOUT_AGES_UNDER_LEGAL_AGE_ALERT_PROBABILITY": "50"},
+            "setting CHECKOUT_AGES_UNDER_LEGAL_AGE_ALERT_PROBABILITY = '50' is not usable: Input should be less than",
+        ),
+        (
+            {"CHECKOUT_AGES_REVIEW_CASE_MINIMUM_PROBABILITY": "0"},
+            "setting CHECKOUT_AGES_REVIEW_CASE_MINIMUM_PROBABILITY = '0' is not usable",
+        ),
+        ({"CHECKOUT_AGES_REVIEW_CASE_LIMIT": "-1"}, "setting CHECKOUT_AGES_REVIEW_CASE_LIMIT = '-1' is not usable"),
         ({"CHECKOUT_AGES_STORE_TIME_ZONE": "Moscow"}, "no time zone 'Moscow'; use a name such as Europe/Moscow"),
         ({"CHECKOUT_AGES_PHOTO_KEY_TEMPLATE": "{store_id}/{taken_at}"}, "lacks ['till_id']"),
         ({"CHECKOUT_AGES_AGE_GROUP_LOWER_BOUNDS_YEARS": "18,25"}, "must begin at 0 and rise, as in 0,18,25"),
