@@ -16,16 +16,26 @@ import duckdb
 from jobs import tables
 from jobs.errors import FailedCheckError
 from jobs.settings import Settings
+from jobs.till_clocks import DISAGREEING_CLOCKS
 from jobs.warehouse import Warehouse
 
 log = logging.getLogger(__name__)
 
 COLUMNS_CHECKED = {
-    tables.CHECKOUT_PHOTOS: ["photo_key"],
+    tables.CHECKOUT_PHOTOS: ["photo_key", "store_id", "till_id", "taken_at", "transaction_id"],
     tables.PHOTO_AGE_ESTIMATES: ["photo_key", "estimate_status", "estimate_reason"],
     tables.TRANSACTION_LINES: [*tables.TRANSACTION_KEY, "line_type", "is_alcohol", "quantity", "net_amount"],
     tables.REJECTED_TRANSACTION_LINES: ["rejection_reason"],
-    tables.TRANSACTION_AGES: [*tables.TRANSACTION_KEY, "estimate_status", "estimate_reason", "photo_keys"],
+    tables.TRANSACTION_AGES: [
+        *tables.TRANSACTION_KEY,
+        "opened_at",
+        "closed_at",
+        "till_clock_skew_seconds",
+        "photo_offset_seconds",
+        "estimate_status",
+        "estimate_reason",
+        "photo_keys",
+    ],
     tables.AGE_GROUP_PURCHASES: ["line_count", "quantity", "net_amount"],
     tables.ALCOHOL_SALE_AUDIT: [*tables.TRANSACTION_KEY, "audit_status", "audit_reason"],
 }
@@ -107,6 +117,7 @@ RULES = (
             SELECT avg((estimate_status <> 'estimated')::INT) AS share, count(*) AS n FROM transaction_ages
         ) WHERE share > $max_unknown_share""",
     ),
+    Rule("each till's clock agrees with its camera's", "warn", DISAGREEING_CLOCKS),
     Rule("the day has photos", "warn", "SELECT 'none landed' FROM checkout_photos HAVING count(*) = 0"),
     Rule("the day has receipts", "warn", "SELECT 'no valid line' FROM transaction_lines HAVING count(*) = 0"),
     Rule(
@@ -132,9 +143,13 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
 
 def broken_rules(connection: duckdb.DuckDBPyConnection, settings: Settings) -> tuple[list[str], list[str]]:
     """Run all rules on the connection's tables; return the sentences of broken fail rules and warn rules."""
+    limits = {
+        "max_unknown_share": settings.max_unknown_share_warning,
+        "till_clock_drift_warning_seconds": settings.till_clock_drift_warning_seconds,
+    }
     broken: dict[str, list[str]] = {"fail": [], "warn": []}
     for rule in RULES:
-        parameters = {"max_unknown_share": settings.max_unknown_share_warning} if "$" in rule.query else {}
+        parameters = {name: limit for name, limit in limits.items() if f"${name}" in rule.query}
         found = connection.execute(rule.query, parameters).fetchall()
         broken[rule.severity] += [f"{rule.name}: {sentence}" for (sentence,) in found]
     return broken["fail"], broken["warn"]
