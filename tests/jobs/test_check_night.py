@@ -8,8 +8,9 @@ from jobs import tables
 from jobs.check_night import COLUMNS_CHECKED, RULES, broken_rules
 from jobs.settings import Settings
 from jobs.tables import Table
-from tests.rows import line
+from tests.rows import at, line
 
+HOURS = range(10, 20)
 BUYER = {"store_id": "0042", "till_id": "03", "transaction_id": "t1"}
 SOUND_NIGHT: dict[Table, list[dict[str, Any]]] = {
     tables.CHECKOUT_PHOTOS: [{"photo_key": "a"}, {"photo_key": "b"}],
@@ -55,6 +56,22 @@ BROKEN_NIGHTS = {
     "each alcohol sale of the log is audited once, with a status and a reason": {tables.ALCOHOL_SALE_AUDIT: []},
 }
 WORRYING_NIGHTS = {
+    "each till's clock agrees with its camera's": {
+        tables.CHECKOUT_PHOTOS: [
+            {"photo_key": f"p{hour}", "store_id": "0042", "till_id": "03", "taken_at": at(f"{hour}:05:{hour}")}
+            for hour in HOURS
+        ],
+        tables.PHOTO_AGE_ESTIMATES: [{"photo_key": f"p{hour}", "estimate_status": "estimated"} for hour in HOURS],
+        tables.TRANSACTION_LINES: [line(transaction_id=f"t{hour}") for hour in HOURS],
+        tables.TRANSACTION_AGES: [
+            BUYER
+            | {"transaction_id": f"t{hour}", "opened_at": at(f"{hour}:00:00"), "closed_at": at(f"{hour}:01:00")}
+            | {"till_clock_skew_seconds": 0.0, "estimate_status": "estimated", "photo_keys": []}
+            for hour in HOURS
+        ],
+        tables.AGE_GROUP_PURCHASES: [{"line_count": 10, "quantity": 10, "net_amount": 25}],
+        tables.ALCOHOL_SALE_AUDIT: [],
+    },
     "most transactions have an age estimate": {
         tables.TRANSACTION_AGES: [BUYER | {"estimate_status": "no_photo", "photo_keys": []}]
     },
