@@ -1,7 +1,7 @@
 """cashier_alcohol_audit: how often a cashier asks for an ID, held against what others ask of buyers who look alike.
 
 Whom a cashier should have asked is not known: estimates err by years, more on a bad camera, and in some store they are
-too young or too old for all buyers. So a cashier is held against the others of the same store, till and hour, and only
+too young or too old for all buyers. So a cashier is held against the others of the same store, till and hours, and only
 on buyers whose P(under the challenge age) lies in the same band: a stratum. If all ask alike, those asked in a stratum
 are spread over its cashiers by chance alone, whatever the camera, the buyers and the habits of the store are (Mantel
 and Haenszel 1959). A sale weighs by that probability, since a cashier who asks too few of the young shows on them only.
@@ -18,7 +18,7 @@ No row says that anyone did wrong. A store where nobody asks does not show here,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from datetime import date
 from typing import Any
 
@@ -38,8 +38,12 @@ Floats = NDArray[np.float64]
 KEY = list(tables.CASHIER_ALCOHOL_AUDIT.key)
 COLUMNS = tables.CASHIER_ALCOHOL_DAYS.column_names
 INTERVAL = 0.90
+HOURS_ALIKE = 2
+"""From the start of the day on, so many hours are compared together: a finer split leaves too few cases in each."""
 WINSORISED_SHARE = 0.10
 """Share of the z-scores at either end that counts as if it lay no further out."""
+FEWEST_CASHIERS = 20
+"""Of fewer cashiers it cannot be told whether their habits differ or one of them stands out."""
 
 SUMS = """
 SELECT store_id, cashier_id,
@@ -56,7 +60,8 @@ FROM days GROUP BY ALL
 
 COMPARISONS = """
 WITH own AS (
-    SELECT store_id, cashier_id, stratum.till_id, stratum.hour, stratum.probability_band,
+    SELECT store_id, cashier_id, stratum.till_id, stratum.probability_band,
+        stratum.hour // $hours_alike AS hours,
         sum(stratum.case_count)::DOUBLE AS cases,
         sum(stratum.asked_count)::DOUBLE AS asked,
         sum(stratum.under_challenge_age_count) AS young
@@ -65,7 +70,7 @@ WITH own AS (
 beside_others AS (
     SELECT *, sum(cases) OVER stratum AS all_cases, sum(asked) OVER stratum AS all_asked,
         sum(young) OVER stratum / all_cases AS weight
-    FROM own WINDOW stratum AS (PARTITION BY store_id, till_id, hour, probability_band)
+    FROM own WINDOW stratum AS (PARTITION BY store_id, till_id, hours, probability_band)
 ),
 spread AS (
     SELECT *, all_cases - cases AS others_cases, all_cases - all_asked AS all_not_asked,
@@ -97,19 +102,24 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
 def cashier_alcohol_audit(days: Mapping[date, pa.Table], settings: Settings) -> pd.DataFrame:
     """Return one row per cashier of the days, by key: its table's columns but window_first_date and run_id.
 
-    `days` holds rows of cashier_alcohol_days by business date, of one day at least.
+    `days` holds rows of cashier_alcohol_days by business date, of one day at least. The sums behind the columns are
+    returned too: `score`, its `variance` and `third_moment` if all ask alike, and `information`, what the score grows
+    by where the cashier asks each buyer under the challenge age and the others do not.
     """
     rows = pa.concat_tables([days[day] for day in sorted(days)])
     with duckdb.connect() as connection:
         connection.register("days", rows)
-        audit, comparisons = connection.sql(SUMS).df(), connection.sql(COMPARISONS).df()
-    audit = audit.merge(comparisons, on=KEY, how="left", validate="one_to_one").sort_values(KEY, ignore_index=True)
+        sums = connection.sql(SUMS).df()
+        comparisons = connection.sql(COMPARISONS, params={"hours_alike": HOURS_ALIKE}).df()
+    audit = sums.merge(comparisons, on=KEY, how="left", validate="one_to_one").sort_values(KEY, ignore_index=True)
     audit["compared_count"] = audit["compared_count"].fillna(0.0)
     audit = audit.join(_unchecked_interval(audit)).join(_judgement(audit, settings))
-    audit["review_reason"] = [_review_reason(cashier, settings) for cashier in audit.to_dict("records")]
+    reasons = [_review_reason(cashier, settings) for cashier in audit.to_dict("records")]
+    audit["review_reason"] = pd.Series(reasons, audit.index, dtype=object)
     audit["day_count"] = len(days)
     for column, named in (("model_versions", "model_version"), ("run_ids", "run_id")):
-        audit[column] = [rows[named].unique().to_pylist()] * len(audit)
+        names = rows[named].unique().to_pylist()
+        audit[column] = pd.Series([names] * len(audit), audit.index, dtype=object)
     return audit
 
 
@@ -118,21 +128,20 @@ def interval_of_expected_count(mean: Floats, variance: Floats) -> tuple[Floats, 
 
     Their sum is taken as binomial with the same mean and nearly the same variance (Ehm 1991).
     """
-    has_events = mean > 0
-    trials = np.maximum(np.ceil(mean), np.round(mean**2 / np.maximum(mean - variance, 1e-9 * mean + ~has_events)))
-    trials = np.where(has_events, trials, 1)
+    trials = np.maximum(1, np.ceil(np.maximum(mean, mean**2 / np.maximum(mean - variance, 1e-9))))
     tail = (1 - INTERVAL) / 2
-    return (
-        stats.binom.ppf(tail, trials, mean / trials).clip(min=0),
-        stats.binom.ppf(1 - tail, trials, mean / trials).clip(min=0),
-    )
+    low, high = (stats.binom.ppf(share, trials, mean / trials) for share in (tail, 1 - tail))
+    return np.maximum(low, 0.0), high
 
 
 def between_cashiers_variance(differences: Floats, standard_errors: Floats) -> float:
     """Return the variance of differences beyond that of their standard errors, 0 where chance explains them.
 
-    The z-scores are winsorised; how much that takes off the variance of standard normal ones is put on again.
+    The z-scores are winsorised; how much that takes off the variance of standard normal ones is put on again. Of fewer
+    than FEWEST_CASHIERS it is taken as 0.
     """
+    if len(differences) < FEWEST_CASHIERS:
+        return 0.0
     z_scores = differences / standard_errors
     ends = np.quantile(z_scores, [WINSORISED_SHARE, 1 - WINSORISED_SHARE])
     dispersion = np.mean(np.clip(z_scores, *ends) ** 2) / _winsorised_normal_variance()
@@ -155,12 +164,10 @@ def _judgement(audit: pd.DataFrame, settings: Settings) -> pd.DataFrame:
     """Return differences with intervals, p- and q-values and priorities; null for cashiers who cannot be judged."""
     judged = audit[(audit["compared_count"] >= settings.minimum_compared_count) & (audit["variance"] > 0)]
     score, information = judged["score"].to_numpy(), judged["information"].to_numpy()
-    chance_variance = judged["variance"].to_numpy()
-    between = (
-        between_cashiers_variance(score / information, np.sqrt(chance_variance) / information) if len(judged) else 0
-    )
-    deviation = np.sqrt(chance_variance + between * information**2)
-    p_value = stats.pearson3.cdf(score / deviation, judged["third_moment"].to_numpy() / deviation**3)
+    variance, third_moment = judged["variance"].to_numpy(), judged["third_moment"].to_numpy()
+    between = between_cashiers_variance(score / information, np.sqrt(variance) / information)
+    deviation = np.sqrt(variance + between * information**2)
+    p_value = stats.pearson3.cdf(score / deviation, third_moment / deviation**3)
     difference, half_width = score / information, stats.norm.isf((1 - INTERVAL) / 2) * deviation / information
     judgement = pd.DataFrame(
         {
@@ -177,7 +184,7 @@ def _judgement(audit: pd.DataFrame, settings: Settings) -> pd.DataFrame:
     return judgement.reindex(audit.index).assign(between_cashiers_deviation=np.sqrt(between))
 
 
-def _review_reason(cashier: Mapping[str, Any], settings: Settings) -> str:
+def _review_reason(cashier: Mapping[Hashable, Any], settings: Settings) -> str:
     compared = f"{cashier['compared_count']:.0f} expected buyers under {settings.challenge_age_years}"
     if cashier["compared_count"] < settings.minimum_compared_count:
         return (
@@ -187,7 +194,7 @@ def _review_reason(cashier: Mapping[str, Any], settings: Settings) -> str:
     if pd.isna(cashier["p_value"]):
         return f"nothing to compare: of {compared} all were asked, or none, by whoever was at the till"
     figures = (
-        f"asked {cashier['compared_asked_share']:.0%} where others at the same till and hour asked "
+        f"asked {cashier['compared_asked_share']:.0%} where others at the same till and hours asked "
         f"{cashier['expected_asked_share']:.0%}, {compared}, q {cashier['q_value']:.2g}"
     )
     if pd.isna(cashier["review_priority"]):

@@ -19,7 +19,7 @@ from jobs.warehouse import Warehouse
 
 KEY = list(tables.CASHIER_ALCOHOL_DAYS.key)
 STRATUM = ["till_id", "hour", "probability_band"]
-PROBABILITY_BANDS_PERCENT = (0, 5, 10, 20, 35, 50, 65, 80, 90)
+PROBABILITY_BANDS_PERCENT = (0, 5, 15, 30, 50, 70, 85)
 """Lower ends of the bands of P(under the challenge age) in which buyers are taken to look alike."""
 
 
@@ -41,7 +41,7 @@ def cashier_alcohol_days(alcohol_sale_audit: DataFrame, store_time_zone: str) ->
     return counts.join(_strata(audited), KEY, how="left")
 
 
-def _facts(store_time_zone: str) -> list[Column]:
+def _facts(store_time_zone: str) -> list[Column | str]:
     """What became of the sale, how probably its buyer is young, and the stratum in which it is compared."""
     status, id_check = F.col("audit_status"), F.coalesce("id_check", F.lit("not_logged"))
     is_sale = ~status.isin("sale_refused", "sale_voided")

@@ -448,7 +448,8 @@ CASHIER_ALCOHOL_DAYS = Table(
             STRATA,
             "the sales behind asked_count and not_asked_count, by till_id, hour in the stores' time zone and "
             "probability_band of P(under the challenge age), named by its lower end in percent: case_count sales, of "
-            "which asked_count were asked for an ID, with under_challenge_age_count expected buyers under that age",
+            "which asked_count were asked for an ID, with under_challenge_age_count expected buyers under that age; "
+            "null where there are none",
         ),
         MODEL_VERSION,
         RUN_ID,
@@ -604,7 +605,7 @@ CASHIER_ALCOHOL_AUDIT = Table(
             "between_cashiers_deviation",
             pa.float64(),
             "standard deviation of the difference between cashiers beyond chance, in this window; habits differ by so "
-            "much without any fault, and p_value allows for it",
+            "much without any fault, and p_value allows for it; taken as 0 where fewer than 20 cashiers are judged",
         ),
         column(
             "p_value",
