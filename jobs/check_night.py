@@ -23,6 +23,7 @@ from jobs.errors import FailedCheckError
 from jobs.night_database import night_database
 from jobs.settings import Settings
 from jobs.tables import Table
+from jobs.till_clocks import DISAGREEING_CLOCKS
 from jobs.warehouse import Warehouse
 
 log = logging.getLogger(__name__)
@@ -30,12 +31,13 @@ log = logging.getLogger(__name__)
 FEWEST_TRAILING_DAYS = 7
 
 COLUMNS_CHECKED = {
-    tables.CHECKOUT_PHOTOS: ["transaction_id", "taken_at", "key_problem"],
+    tables.CHECKOUT_PHOTOS: ["store_id", "till_id", "transaction_id", "taken_at", "key_problem"],
     tables.PHOTO_AGE_ESTIMATES: ["estimate_status", "estimate_reason"],
     tables.TRANSACTION_LINES: ["closed_at", "line_type", "is_alcohol", "quantity", "net_amount"],
     tables.REJECTED_TRANSACTION_LINES: ["rejection_reason"],
     tables.TRANSACTION_AGES: [
-        *("closed_at", "estimate_status", "photo_keys", "photo_count", "estimated_age_years", "under_18_probability"),
+        *("opened_at", "closed_at", "till_clock_skew_seconds", "photo_offset_seconds"),
+        *("estimate_status", "photo_keys", "photo_count", "estimated_age_years", "under_18_probability"),
     ],
     tables.AGE_GROUP_PURCHASES: [
         *("transaction_count", "line_count", "quantity", "net_amount"),
@@ -176,7 +178,8 @@ RULES = (
         FROM (SELECT coalesce(sum(is_other::INT) / count(*), 0) AS lines FROM (
                 SELECT false AS is_other FROM transaction_lines
                 UNION ALL SELECT contains(rejection_reason, $other_date) FROM rejected_transaction_lines)),
-             (SELECT coalesce(avg(contains(key_problem, $other_date)::INT), 0) AS photos FROM checkout_photos)""",
+             (SELECT coalesce(sum(contains(key_problem, $other_date)::INT) / count(*), 0) AS photos
+              FROM checkout_photos)""",
     ),
     Rule(
         "ten photos in, ten rows out",
@@ -344,6 +347,7 @@ RULES = (
         limit="max_volume_ratio_warning",
         words="'there are {}, usually {:.0f}', tonight, usual",
     ),
+    Rule("each till's clock agrees with its camera's", "warn", DISAGREEING_CLOCKS),
     Rule("the day has photos", "warn", "SELECT 'none landed' FROM checkout_photos HAVING count(*) = 0"),
     Rule("the day has receipts", "warn", "SELECT 'no valid line' FROM transaction_lines HAVING count(*) = 0"),
     Rule(

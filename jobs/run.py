@@ -75,7 +75,6 @@ def spark_session(name: str) -> SparkSession:
     session = (
         SparkSession.builder.appName(f"checkout-ages {name}")
         .config("spark.sql.session.timeZone", "UTC")
-        .config("spark.sql.execution.arrow.maxRecordsPerBatch", 256)
         .config("spark.ui.enabled", "false")
         .config("spark.ui.showConsoleProgress", "false")
         .getOrCreate()

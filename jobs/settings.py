@@ -81,6 +81,16 @@ class Settings(BaseModel):
     transaction_span_seconds: int = Field(
         180, ge=1, le=7200, description="how long before closed_at a receipt begins when it has no opened_at"
     )
+    till_clock_skew_seconds: Mapping[str, float] = Field(
+        {},
+        description="by how many seconds tills' clocks run ahead of their cameras', as in 0042/03=12,0042/04=-7",
+    )
+    photo_burst_seconds: float = Field(
+        3.0, ge=0, le=60, description="photos of a buyer that follow each other this closely count as one burst"
+    )
+    till_clock_drift_warning_seconds: int = Field(
+        30, ge=1, le=3600, description="warn when a till's clock seems off by more than this against its camera's"
+    )
     max_photo_bytes: int = Field(20 * 1024 * 1024, ge=1, description="larger photos are not fetched")
     max_photo_pixels: int = Field(50_000_000, ge=1, description="photos with more pixels are not decoded")
     landing_timeout_seconds: int = Field(12 * 3600, ge=1, description="how long the DAG waits for a day to land")
@@ -152,6 +162,11 @@ class Settings(BaseModel):
             raise ValueError(f"it lies under the legal age, {legal_age}; who looks that young must be asked for an ID")
         return challenge_age
 
+    @field_validator("till_clock_skew_seconds", mode="before")
+    @classmethod
+    def _skews_from_text(cls, skews: object) -> object:
+        return _till_clock_skews(skews) if isinstance(skews, str) else skews
+
     @field_validator("photo_key_template")
     @classmethod
     def _template_places_a_photo(cls, template: str) -> str:
@@ -197,11 +212,26 @@ def as_markdown() -> str:
     return "\n".join(["| variable | default | meaning |", "|---|---|---|", *rows])
 
 
+def _till_clock_skews(text: str) -> dict[str, float]:
+    """Read 0042/03=12,0042/04=-7 as seconds by store and till."""
+    skews: dict[str, float] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        found = re.fullmatch(r"([^/=]+/[^/=]+)=([+-]?\d{1,5}(?:\.\d{1,6})?)", part)
+        if not found:
+            raise ValueError(f"'{part}' is not STORE/TILL=SECONDS, as in 0042/03=12")
+        if found[1] in skews:
+            raise ValueError(f"it names till {found[1]} twice")
+        skews[found[1]] = float(found[2])
+    return skews
+
+
 def _default(name: str) -> str:
     field = Settings.model_fields[name]
     if field.is_required():
         return "none: needed"
     value = field.default
+    if value == {}:
+        return "none"
     return f"`{','.join(map(str, value)) if isinstance(value, tuple) else value}`"
 
 

@@ -196,14 +196,30 @@ TRANSACTION_AGES = Table(
         *TRANSACTION_KEY_COLUMNS,
         column("opened_at", INSTANT, "start of the span in which the buyer stood at the till, UTC"),
         column("closed_at", INSTANT, "end of that span, UTC"),
+        column(
+            "till_clock_skew_seconds",
+            pa.float64(),
+            "policy: how far the till's clock was taken to run ahead of its camera's; matching took it off the span",
+        ),
         column("photo_keys", pa.list_(TEXT), "photos matched to the transaction, oldest first"),
-        column("photo_count", COUNT, "photos matched"),
-        column("usable_photo_count", COUNT, "matched photos with an estimate; their distributions are averaged"),
+        column("photo_count", COUNT, "photos matched, each frame of a burst too"),
+        column("usable_photo_count", COUNT, "matched photos with an estimate"),
+        column(
+            "photo_offset_seconds",
+            pa.float64(),
+            "from the latest photo to closed_at, till_clock_skew_seconds taken off; under 0 only where the photo's key "
+            "names the transaction; null without photo",
+        ),
         column("estimate_status", TEXT, "estimated, no_photo or no_usable_photo"),
         column("estimate_reason", TEXT, "why there is no estimate, in words, else null"),
         *ESTIMATE_COLUMNS,
         column("age_group", TEXT, "band of estimated_age_years, or 'unknown'"),
-        column("age_distribution", DISTRIBUTION, "mean calibrated probability of each year of age, 0 to 100"),
+        column(
+            "age_distribution",
+            DISTRIBUTION,
+            "calibrated probability of each year of age, 0 to 100: the mean over the usable photos, in which a burst "
+            "of photos counts as one",
+        ),
         MODEL_VERSION,
         RUN_ID,
     ),

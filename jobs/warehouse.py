@@ -28,6 +28,7 @@ import pyarrow.parquet as pq
 
 from jobs.errors import InputError
 from jobs.object_store import ObjectStore
+from jobs.table_files import write_table_file
 from jobs.tables import PIPELINE_RUNS, Table
 
 if TYPE_CHECKING:
@@ -52,10 +53,10 @@ class Warehouse:
     run_id: str
     session: SparkSession | None = None
 
-    def read(self, table: Table, business_date: date) -> DataFrame:
-        """Return the run's staged rows of a table."""
+    def read(self, table: Table, business_date: date, columns: Sequence[str] | None = None) -> DataFrame:
+        """Return the run's staged rows of a table, all columns or some: the others are not read, which is faster."""
         self.staged(table, business_date)
-        return self._load(table, self._staged_key(table, business_date))
+        return self._load(table, self._staged_key(table, business_date), columns)
 
     def read_published(self, table: Table, business_date: date) -> DataFrame | None:
         """Return the rows of a table that readers see for a day, None when the day is not published.
@@ -93,12 +94,16 @@ class Warehouse:
         self._mark_staged(table, business_date, time.monotonic() - started)
 
     def stage_arrow(self, table: Table, business_date: date, rows: pa.Table) -> None:
-        """Write a small table's rows from memory to the run's staging. Raises when a column is missing."""
+        """Write a small table's rows from memory to the run's staging. Raises as `stage` does."""
+        sorted_rows = rows.sort_by([(name, "ascending") for name in table.key])
+        self.stage_batches(table, business_date, sorted_rows.to_batches())
+
+    def stage_batches(self, table: Table, business_date: date, batches: Iterable[pa.RecordBatch]) -> None:
+        """Write batches of rows, in the order of the table's key, to the run's staging. Raises as `stage` does."""
         started = time.monotonic()
-        run_ids = pa.repeat(pa.scalar(self.run_id, pa.string()), rows.num_rows)
-        conformed = rows.append_column("run_id", run_ids).select(table.column_names).cast(table.schema)
-        sorted_rows = conformed.sort_by([(name, "ascending") for name in table.key])
-        self.store.write(self._staged_key(table, business_date), _parquet(sorted_rows))
+        run_id = pa.scalar(self.run_id, pa.string())
+        own_batches = (batch.append_column("run_id", pa.repeat(run_id, batch.num_rows)) for batch in batches)
+        write_table_file(self.store, self._staged_key(table, business_date), table, own_batches)
         self._mark_staged(table, business_date, time.monotonic() - started)
 
     def staged(self, table: Table, business_date: date) -> StagedTable:
@@ -253,12 +258,13 @@ class Warehouse:
                 f"wait for it, or delete '{self.store.location(key)}' if that run is dead"
             )
 
-    def _load(self, table: Table, key: str) -> DataFrame:
+    def _load(self, table: Table, key: str, columns: Sequence[str] | None = None) -> DataFrame:
         from pyspark.sql.pandas.types import from_arrow_schema
 
+        schema = pa.schema([table.schema.field(name) for name in columns or table.column_names])
         return (
             self.spark.read.format("object_store_parquet")
-            .schema(from_arrow_schema(table.schema))
+            .schema(from_arrow_schema(schema))
             .options(uri=self.store.uri, key=key, table=table.name)
             .load()
         )

@@ -17,6 +17,7 @@ from jobs.tables import Table
 from jobs.warehouse import Warehouse
 from tests.rows import BUSINESS_DATE, at, line
 
+HOURS = range(10, 20)
 BUYER = {"store_id": "0042", "till_id": "03", "transaction_id": "t1"}
 UNCHECKED_SALE = BUYER | {"audit_status": "check_not_logged", "audit_reason": "no ID check logged", "case_id": "c1"}
 PURCHASES = {
@@ -135,6 +136,31 @@ BROKEN_NIGHTS = {
     },
 }
 WORRYING_NIGHTS = {
+    "each till's clock agrees with its camera's": {
+        tables.CHECKOUT_PHOTOS: [
+            {"photo_key": f"p{hour}", "store_id": "0042", "till_id": "03", "taken_at": at(f"{hour}:05:{hour}")}
+            for hour in HOURS
+        ],
+        tables.PHOTO_AGE_ESTIMATES: [{"photo_key": f"p{hour}", "estimate_status": "estimated"} for hour in HOURS],
+        tables.TRANSACTION_LINES: [line(transaction_id=f"t{hour}") for hour in HOURS],
+        tables.TRANSACTION_AGES: [
+            BUYER
+            | {"transaction_id": f"t{hour}", "opened_at": at(f"{hour}:00:00"), "closed_at": at(f"{hour}:01:00")}
+            | {"till_clock_skew_seconds": 0.0, "estimate_status": "estimated", "photo_keys": []}
+            for hour in HOURS
+        ],
+        tables.AGE_GROUP_PURCHASES: [
+            PURCHASES
+            | {"transaction_count": 10, "line_count": 10, "quantity": 10, "net_amount": 25}
+            | {"estimated_transaction_count": 10.0, "estimated_quantity": 10.0, "estimated_net_amount": 25.0}
+        ],
+        tables.PHOTO_COVERAGE: [
+            COVERAGE
+            | {"transaction_count": 10, "with_usable_face_count": 10, "photo_count": 10, "usable_photo_count": 10}
+            | {"matched_photo_count": 0, "unmatched_photo_count": 10, "unusable_photo_reasons": []}
+        ],
+        **NOTHING_AUDITED,
+    },
     "most transactions have an age estimate": {
         tables.TRANSACTION_AGES: [BUYER | {"estimate_status": "no_photo", "photo_keys": []}],
         tables.PHOTO_COVERAGE: [
@@ -269,6 +295,19 @@ def test_a_few_receipts_of_another_date_are_rejected_and_fail_nothing(settings: 
     )
     assert broken(found, "fail") == []
     assert found["what landed is of the business date"].measured_value == pytest.approx(0.1)
+
+
+def test_the_share_of_another_date_is_that_of_receipts_or_photos_whichever_is_larger(settings: Settings) -> None:
+    rule = "what landed is of the business date"
+    photos = [{"photo_key": str(number)} for number in range(99)]
+    strange_photo = {"photo_key": "b", "key_problem": "photo key 'b' is not of business date 2026-11-20"}
+    landed = {
+        tables.TRANSACTION_LINES: [line(line_number=number) for number in range(1, 20)],
+        tables.CHECKOUT_PHOTOS: [*photos, strange_photo],
+    }
+    assert results(settings, landed)[rule].measured_value == pytest.approx(0.01)
+    assert results(settings, BROKEN_NIGHTS[rule] | landed)[rule].measured_value == pytest.approx(0.05)
+    assert results(settings, BROKEN_NIGHTS[rule] | landed)[rule].is_broken is False
 
 
 def test_a_rule_of_a_figure_tells_the_figure_and_its_limit_also_while_it_holds(settings: Settings) -> None:
