@@ -51,7 +51,9 @@ def test_every_step_of_a_window_is_a_task_of_its_name(dag: Any) -> None:
 
 def test_the_arrows_go_from_plan_to_tables_to_check_to_publish(dag: Any) -> None:
     assert {task.task_id: task.downstream_task_ids for task in dag.tasks} == {
-        "plan_windows": {"cashier_alcohol_audit"},
+        "plan_windows": {"cashier_alcohol_audit", "reviewed_cases"},
+        "reviewed_cases": {"review_precision"},
+        "review_precision": {"check_window"},
         "cashier_alcohol_audit": {"check_window"},
         "check_window": {"publish_window"},
         "publish_window": set(),
