@@ -8,9 +8,10 @@ model is loaded once per worker process. Photos of the same content in a task ar
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import numpy as np
 import pandas as pd
 
-from jobs.age_mix_estimation import ShiftCalibration
+from jobs.age_mix_estimation import Floats, Replicate, ShiftCalibration, corrected
 from jobs.errors import InputError
 from jobs.object_store import ObjectStore
 from jobs.settings import Settings
@@ -35,6 +36,11 @@ if TYPE_CHECKING:
 FETCH_THREADS = 8
 PHOTOS_AHEAD = 64
 """Photos that are fetched, or held as faces, before those that the network runs on: a worker's memory hangs on it."""
+
+LEAST_PRIOR_SHARE = 1e-4
+UNFITTED_SMOOTHING_YEARS = 40.0
+UNFITTED_PHOTOS = 500
+"""How many photos a shift calibration counts for that was not fitted to any."""
 
 ESTIMATE_TYPE = (
     "estimate_status string, estimate_reason string, estimated_age_years double, estimated_age_low_years double, "
@@ -79,6 +85,27 @@ def summarise_age(settings: Settings) -> Callable[..., Column]:
     return _udf(summarise, SUMMARY_TYPE)
 
 
+def correct_for_buyers(settings: Settings, age_mix: Sequence[float] | None) -> Callable[..., Column]:
+    """Return a UDF: probabilities by year of age ► the same corrected for who buys, as age_mix says; null for null.
+
+    `age_mix` holds the (101,) shares of the buyers' ages, or is None where no buyer has an estimate.
+    """
+    calibration = replace(shift_calibration(settings.model_version), replicates=())
+    mix = None if age_mix is None else np.asarray(age_mix, dtype=np.float64)
+
+    def correct(distributions: pd.Series) -> pd.Series:
+        known = distributions.dropna()
+        if known.empty:
+            return distributions
+        if mix is None:
+            raise ValueError(f"{len(known)} buyers have an estimate, and age_mixes has no mix of their ages")
+        rows = iter(corrected(np.stack(known.to_list()).astype(np.float64), mix, calibration))
+        return pd.Series([next(rows) if is_known else None for is_known in distributions.notna()])
+
+    correct.__annotations__ = {"distributions": pd.Series, "return": pd.Series}
+    return _udf(correct, "array<double>")
+
+
 def _udf(function: Callable[..., Any], returned_type: str) -> Callable[..., Column]:
     from pyspark.sql import functions as F
 
@@ -106,18 +133,47 @@ def check_model(settings: Settings) -> None:
 def shift_calibration(model_version: str) -> ShiftCalibration:
     """Return how distributions of a model version are corrected for the mix of ages in the shops.
 
+    A version without a fitted one is taken at its word, with the ages that it was trained on, and on few transactions.
     Raises InputError when the version is unknown or one of its files is missing or altered.
     """
-    from models.model_manifest import read_manifest
-    from models.weights import WeightsError
+    from models.weights import WeightsError, shift_calibration_path
 
     try:
-        age_prior = np.asarray(read_manifest(model_version).training.age_prior) + 1e-4
+        path = shift_calibration_path(model_version)
+        return _unfitted_calibration(model_version) if path is None else _read_calibration(path)
     except WeightsError as error:
         raise InputError(str(error)) from None
+
+
+def _read_calibration(path: Path) -> ShiftCalibration:
+    content = json.loads(path.read_text())
     return ShiftCalibration(
-        1.0, np.zeros(len(age_prior)), age_prior / age_prior.sum(), smoothing_years=2.0, shrinkage_transactions=50.0
+        **_fitted(content),
+        smoothing_years=content["smoothing_years"],
+        photo_count=content["photo_count"],
+        replicates=tuple(Replicate(**_fitted(replicate)) for replicate in content["replicates"]),
+        usual_mix=_whole(content["usual_mix"]),
     )
+
+
+def _fitted(content: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "exponent": content["exponent"],
+        "bias": np.asarray(content["bias"], dtype=np.float64),
+        "prior": _whole(content["prior"]),
+    }
+
+
+def _whole(shares: Sequence[float]) -> Floats:
+    whole: Floats = np.asarray(shares, dtype=np.float64) / np.sum(shares)
+    return whole
+
+
+def _unfitted_calibration(model_version: str) -> ShiftCalibration:
+    from models.model_manifest import read_manifest
+
+    prior = _whole([share + LEAST_PRIOR_SHARE for share in read_manifest(model_version).training.age_prior])
+    return ShiftCalibration(1.0, np.zeros(len(prior)), prior, UNFITTED_SMOOTHING_YEARS, UNFITTED_PHOTOS)
 
 
 def estimate_photo_files(paths: list[Path], settings: Settings) -> Iterator[dict[str, object]]:

@@ -10,9 +10,10 @@ for it. All of it is made from cells: buyers whose distributions are nearly alik
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import date
+from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,13 +29,20 @@ CELL_YEARS = 0.5
 CELL_SPREADS_YEARS = (1.5, 2.5, 3.5, 4.5, 6.0, 8.0, 11.0)
 """Bounds between steps of the standard deviation of a buyer's distribution."""
 
-RESAMPLINGS = 40
+RESAMPLINGS = 30
 """How often transactions are resampled where the calibration has no replicates."""
 NORMAL_QUANTILE_95 = 1.6448536269514722
 LOWEST_LIKELIHOOD = 1e-9
 """No photo makes an age impossible."""
-MOST_STEPS = 200
-SETTLED = 1e-7
+
+EVEN_MIX = np.full(YEARS_OF_AGE, 1 / YEARS_OF_AGE)
+NO_SURPLUS = np.zeros(YEARS_OF_AGE)
+MIX_KNOTS_YEARS = np.arange(0, YEARS_OF_AGE, 4)
+MIX_LOG_SPREAD = 0.8
+"""Standard deviation of the logarithm of a shop's share of an age over the usual one."""
+MOST_STEPS = 60
+SETTLED = 1e-4
+"""A gain of log probability that is none."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +61,13 @@ class ShiftCalibration(Replicate):
     """What a model version needs so that its distributions can be corrected for another mix of ages."""
 
     smoothing_years: float
-    """Standard deviation of the smoothing of a mix in each step."""
-    shrinkage_transactions: float
-    """How many transactions the mix of all buyers counts for in the mix of some of them."""
+    """How far apart ages are whose shares are still surprising together: a mix is the smoother, the larger it is."""
+    photo_count: float
+    """How many photos it was fitted on."""
     replicates: tuple[Replicate, ...] = ()
     """The same fitted on resamples of the photos: what the calibration does not know."""
+    usual_mix: Floats = field(default_factory=lambda: EVEN_MIX)
+    """(101,) shares of ages in shops of which nothing is known, all above 0."""
 
 
 @dataclass(frozen=True)
@@ -148,34 +158,37 @@ def fit_mix(
     cell_likelihoods: Floats,
     counts: Floats,
     smoothing_years: float,
-    toward: Floats | None = None,
-    strength: float = 0.0,
+    usual_mix: Floats = EVEN_MIX,
+    usual_surplus: Floats = NO_SURPLUS,
 ) -> Floats:
     """Return the (101,) shares of ages of buyers from their (k, 101) likelihoods and (k,) counts.
 
-    Expectation and maximisation by turns, the mix smoothed after each step. `toward` counts for `strength`
-    transactions, and is the answer, else equal shares are, when there are none. Leading axes of all arrays are batches.
+    The most probable mix, if the logarithm of its ratio to the usual one is a random walk over ages that forgets after
+    `smoothing_years`. Without buyers it is the usual one, and so it is if the mean of their corrected distributions
+    exceeds the usual mix by `usual_surplus`, (101,): what a mix that is drawn to another leaves unexplained.
     Sources: Saerens, Latinne & Decaestecker 2002, "Adjusting the outputs of a classifier to new a priori
-    probabilities"; Silverman, Jones, Wilson & Nychka 1990, "A smoothed EM approach to indirect estimation problems".
+    probabilities", for the likelihood; Rasmussen & Williams 2006, "Gaussian Processes for Machine Learning", for the
+    Ornstein–Uhlenbeck prior and for Newton's method on it.
     """
-    even = np.full(YEARS_OF_AGE, 1 / YEARS_OF_AGE)
-    shape = (*cell_likelihoods.shape[:-2], YEARS_OF_AGE)
-    mix = np.broadcast_to(even if toward is None else toward, shape)
-    anchor = np.zeros(YEARS_OF_AGE) if toward is None else strength * toward
-    total = counts.sum(axis=-1, keepdims=True) + anchor.sum(axis=-1, keepdims=True)
-    known = total[..., 0] > 0
-    if not known.any():
-        return mix.copy()
-    smoothing = _smoothing(smoothing_years)
+    basis, log_usual = _walk_basis(smoothing_years), np.log(usual_mix)
+    at = step = np.zeros(basis.shape[1])
+    mix: Floats = usual_mix
+    value, length = -np.inf, 1.0
+    usual_pull = counts.sum() * (usual_surplus @ basis)
     for _ in range(MOST_STEPS):
-        mass = _mass(cell_likelihoods, counts, mix) + anchor
-        following = np.where(known[..., None], mass / np.where(total > 0, total, 1.0) @ smoothing, mix)
-        change = np.abs(following - mix).sum(axis=-1).max()
-        mix = following
-        if change < SETTLED:
+        proposed = at + length * step
+        proposed_mix = _mix(log_usual + basis @ proposed)
+        proposed_value = counts @ np.log(cell_likelihoods @ proposed_mix) - usual_pull @ proposed
+        proposed_value -= proposed @ proposed / 2
+        if proposed_value < value:
+            length /= 4
+            continue
+        gain = proposed_value - value
+        at, mix, value, length = proposed, proposed_mix, proposed_value, 1.0
+        if gain < SETTLED:
             break
-    settled: Floats = mix / mix.sum(axis=-1, keepdims=True)
-    return settled
+        step = _newton_step(cell_likelihoods, counts, mix, at + usual_pull, basis)
+    return mix
 
 
 def circle_mix(
@@ -187,17 +200,16 @@ def circle_mix(
 ) -> CircleMix:
     """Return the ages of a circle of buyers with (1 + r, k, 101) likelihoods and (k,) counts of its cells.
 
-    The mix of a part of the buyers is drawn to that of `everyone`. Each resampling draws the counts anew and takes the
-    next replicate of the calibration.
+    The usual mix of a part of the buyers is that of `everyone`; a part that looks like them all has it exactly. Many transactions weigh no more than the photos of the
+    calibration do, whose chance faults they share. Each resampling draws the counts anew and takes the next replicate.
     """
-    strength = 0.0 if everyone is None else calibration.shrinkage_transactions
-    own, others = cell_likelihoods[0], cell_likelihoods[1:]
-    resampled = random.poisson(counts, (len(others), len(counts))).astype(np.float64)
-    toward = (None, None) if everyone is None else (everyone.mix, everyone.resampled_mixes)
-    mix = fit_mix(own, counts, calibration.smoothing_years, toward[0], strength)
-    mixes = fit_mix(others, resampled, calibration.smoothing_years, toward[1], strength)
-    shares = _shares(own, counts, mix)
-    return CircleMix(round(counts.sum()), mix, shares, mixes, _shares(others, resampled, mixes))
+    trust = 1 / (1 + counts.sum() / calibration.photo_count)
+    mixes, shares = [], []
+    for version, (usual_mix, usual_surplus) in zip(cell_likelihoods, _usual(calibration, everyone), strict=False):
+        drawn = random.poisson(counts).astype(np.float64) if mixes else counts
+        mixes.append(fit_mix(version, trust * drawn, calibration.smoothing_years, usual_mix, usual_surplus))
+        shares.append(_shares(version, drawn, mixes[-1]))
+    return CircleMix(round(counts.sum()), mixes[0], shares[0], np.stack(mixes[1:]), np.stack(shares[1:]))
 
 
 def estimate_groups(
@@ -231,12 +243,11 @@ def estimate_groups(
 def affinity(category: CircleMix, everyone: CircleMix, lower_bounds_years: Sequence[int]) -> Estimates:
     """Return (groups,) how much more often each age group buys a category than all buyers do, with 90 % intervals."""
     own, all_buyers = (group_sums(each.shares, lower_bounds_years) for each in (category, everyone))
-    others = group_sums(category.resampled_shares, lower_bounds_years) / np.maximum(
-        group_sums(everyone.resampled_shares, lower_bounds_years), 1e-12
-    )
+    resampled = (group_sums(each.resampled_shares, lower_bounds_years) for each in (category, everyone))
+    own_logs, all_logs = (np.log(np.maximum(shares, 1e-12)) for shares in resampled)
     value = own / np.maximum(all_buyers, 1e-12)
-    low, high = np.quantile(others, (0.05, 0.95), axis=0)
-    return Estimates(value, np.minimum(low, value), np.maximum(high, value))
+    factor = np.exp(NORMAL_QUANTILE_95 * (own_logs - all_logs).std(axis=0))
+    return Estimates(value, value / factor, value * factor)
 
 
 def group_sums(by_year: Floats, lower_bounds_years: Sequence[int]) -> Floats:
@@ -250,17 +261,54 @@ def seeded(business_date: date, circle: str) -> np.random.Generator:
     return np.random.default_rng([business_date.toordinal(), zlib.crc32(circle.encode())])
 
 
-def _mass(cell_likelihoods: Floats, counts: Floats, mix: Floats) -> Floats:
-    """Return (…, 101) how many buyers of each age there are if the mix is true."""
-    explained = cell_likelihoods @ mix[..., None]
-    mass: Floats = mix * (np.swapaxes(cell_likelihoods, -1, -2) @ (counts[..., None] / explained))[..., 0]
-    return mass
+def _usual(calibration: ShiftCalibration, everyone: CircleMix | None) -> Iterable[tuple[Floats, Floats]]:
+    """Yield the usual mix and its surplus for the calibration, then for each of its replicates."""
+    if everyone is None:
+        return repeat((calibration.usual_mix, NO_SURPLUS))
+    mixes = np.vstack([everyone.mix, everyone.resampled_mixes])
+    return zip(mixes, np.vstack([everyone.shares, everyone.resampled_shares]) - mixes, strict=True)
+
+
+def _mix(logs: Floats) -> Floats:
+    """Return the shares whose logarithms are given up to a constant."""
+    shares = np.exp(logs - logs.max())
+    mix: Floats = shares / shares.sum()
+    return mix
+
+
+def _of_buyer(cell_likelihoods: Floats, mix: Floats) -> Floats:
+    """Return the (k, 101) corrected distributions of a buyer of each cell."""
+    mass = cell_likelihoods * mix
+    distributions: Floats = mass / mass.sum(axis=1, keepdims=True)
+    return distributions
+
+
+def _newton_step(cell_likelihoods: Floats, counts: Floats, mix: Floats, pull: Floats, basis: Floats) -> Floats:
+    """Return the (knots,) step uphill; along no direction is the posterior taken as less curved than the prior."""
+    of_buyer = _of_buyer(cell_likelihoods, mix)
+    surplus = counts @ of_buyer - counts.sum() * mix
+    apart = (of_buyer - mix) @ basis
+    cross = np.outer(surplus @ basis, mix @ basis)
+    curvature = apart.T @ (counts[:, None] * apart) + cross + cross.T - basis.T @ (surplus[:, None] * basis)
+    sizes, directions = np.linalg.eigh(curvature + np.eye(len(pull)))
+    step: Floats = directions @ (directions.T @ (surplus @ basis - pull) / np.maximum(sizes, 1.0))
+    return step
+
+
+def _walk_basis(smoothing_years: float) -> Floats:
+    """Return the (101, knots) matrix that makes independent normal numbers the walk: linear between its knots."""
+    distance = np.abs(MIX_KNOTS_YEARS[:, None] - MIX_KNOTS_YEARS) / smoothing_years
+    root = np.linalg.cholesky(MIX_LOG_SPREAD**2 * np.exp(-distance))
+    between = np.stack([np.interp(YEARS, MIX_KNOTS_YEARS, knot) for knot in np.eye(len(MIX_KNOTS_YEARS))], axis=1)
+    basis: Floats = between @ root
+    return basis
 
 
 def _shares(cell_likelihoods: Floats, counts: Floats, mix: Floats) -> Floats:
-    mass = _mass(cell_likelihoods, counts, mix)
-    total = counts.sum(axis=-1, keepdims=True)
-    shares: Floats = np.where(total > 0, mass / np.where(total > 0, total, 1.0), mix)
+    """Return the (101,) mean of the buyers' corrected distributions; the mix where there is no buyer."""
+    if not counts.sum():
+        return mix
+    shares: Floats = counts @ _of_buyer(cell_likelihoods, mix) / counts.sum()
     return shares
 
 
@@ -272,20 +320,13 @@ def _group_weights(cell_likelihoods: Floats, mix: Floats, lower_bounds_years: Se
 
 
 def _by_place_and_cell(sums: CellSums, values: Floats, shape: tuple[int, int]) -> Floats:
-    flat = np.bincount(sums.place * shape[1] + sums.cell, weights=values, minlength=shape[0] * shape[1])
-    return flat.reshape(shape)
+    table = np.zeros(shape)
+    np.add.at(table, (sums.place, sums.cell), values)
+    return table
 
 
 def _is_in_group(lower_bounds_years: Sequence[int]) -> Floats:
     """Return (101, groups) 1 where a year of age belongs to a group."""
     group = np.searchsorted(np.asarray(lower_bounds_years), YEARS, side="right") - 1
-    return (group[:, None] == np.arange(len(lower_bounds_years))).astype(np.float64)
-
-
-def _smoothing(years: float) -> Floats:
-    """Return the (101, 101) matrix that spreads each year's share over its neighbours; the whole is kept."""
-    if years <= 0:
-        return np.eye(YEARS_OF_AGE)
-    nearness = np.exp(-0.5 * ((YEARS[:, None] - YEARS) / years) ** 2)
-    smoothing: Floats = nearness / nearness.sum(axis=1, keepdims=True)
-    return smoothing
+    is_in_group: Floats = np.eye(len(lower_bounds_years))[group]
+    return is_in_group

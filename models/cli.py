@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 
 from models.errors import ModelInputError
-from models.weights import OPENVINO_NETWORK, WeightsError
+from models.weights import OPENVINO_NETWORK, SHIFT_CALIBRATION, WeightsError
 
 app = typer.Typer()
 console = Console()
@@ -145,6 +145,29 @@ def export(
 
         pins = export_network(weights, read_face_labels(labels, images), images, out, photos)
     console.print(f"wrote {out / OPENVINO_NETWORK} and .bin; to pin them, put into models/weights.py:")
+    console.print("\n".join(pins), markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def calibrate(
+    images: Images,
+    out: OutFolder,
+    labels: Labels = None,
+    weights: Annotated[
+        str | None, typer.Option(help="model version, or folder of a training; else the newest version")
+    ] = None,
+) -> None:
+    """Fit how a version's distributions are corrected for the ages of buyers: shift_calibration.json, and its pin.
+
+    Example: checkout-ages calibrate --labels labels.csv --images faces --weights age_resnet50-2 --out age_resnet50-2
+    """
+    with explained():
+        from models.face_labels import read_face_labels
+        from models.fit_shift_calibration import fit_shift_calibration
+
+        with console.status("estimating ages"):
+            pins = fit_shift_calibration(weights, read_face_labels(labels, images), images, out)
+    console.print(f"wrote {out / SHIFT_CALIBRATION}; to pin it, put into models/weights.py:")
     console.print("\n".join(pins), markup=False, highlight=False, soft_wrap=True)
 
 

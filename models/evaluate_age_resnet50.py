@@ -152,6 +152,21 @@ def evaluate(estimator: AgeEstimator, faces: pd.DataFrame, images: Path) -> Eval
     return Evaluation(figures, predictions, every.rows(agreed))
 
 
+def distributions_of_split(
+    estimator: AgeEstimator, faces: pd.DataFrame, images: Path, split: str
+) -> tuple[pd.DataFrame, Floats]:
+    """Return the rows of a split that give an estimate and have no age conflict, and their (n, 101) distributions.
+
+    Raises ModelInputError as `evaluate_version` does.
+    """
+    predictions, distributions, _ = _predict(estimator, faces_of_split(faces, split), images)
+    is_estimated = predictions["estimate_status"] == ESTIMATED
+    estimated = predictions[is_estimated]
+    _check_usable(estimated, predictions, images)
+    agreed = (estimated["age_conflict"] == 0).to_numpy()
+    return estimated[agreed], distributions[agreed]
+
+
 def write_evaluation(evaluation: Evaluation, out: Path) -> None:
     """Write metrics.json and predictions.csv."""
     out.mkdir(parents=True, exist_ok=True)

@@ -18,6 +18,7 @@ PINNED_SHA256 = {
     "age_resnet50-2/manifest.json": "203791592f5057bd47c8f4a0e2e6cc6b9e8e23ccc33cddf336420b47a0cc4545",
     "age_resnet50-2/openvino_int8.bin": "8a1c8b5d653cee3ac7274665f2256f8992513f58a96f4dc0703f15d350e0c23e",
     "age_resnet50-2/openvino_int8.xml": "0f43077262f98aa3c26e643c6ef9d94e8fdcbc7b104b2bcdacd56f1943bef351",
+    "age_resnet50-2/shift_calibration.json": "434429c44097a52d2ff83daa2a27eaa118d2c5c0dfde4522bb9b6a3283ef6d67",
     "age_resnet50-2/weights.npz": "fa7530fb9821587b5c7b269e83ce7ad7b7183a4486f98cbfc05b2c48b1b6f3d8",
     "centerface/centerface.onnx": "09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc",
     "centerface/openvino_int8.bin": "51879ecc656a940f52efabf2ae23a05e4abe3902d344aae44dd2e58b29130534",
@@ -28,6 +29,9 @@ PINNED_SHA256 = {
 
 OPENVINO_NETWORK = "openvino_int8.xml"
 """Name of a quantised network in its folder."""
+
+SHIFT_CALIBRATION = "shift_calibration.json"
+"""Name of what corrects a version's distributions for another mix of ages, in its folder."""
 
 MODEL_VERSIONS = tuple(name.split("/")[0] for name in PINNED_SHA256 if name.endswith("/manifest.json"))
 """Versions of the age network, oldest first."""
@@ -70,6 +74,16 @@ def openvino_path(version: str, folder: Path = WEIGHTS_FOLDER) -> Path:
             "or make one with `checkout-ages export`"
         )
     return _verified_network(name, folder)
+
+
+def shift_calibration_path(version: str, folder: Path = WEIGHTS_FOLDER) -> Path | None:
+    """Return the verified shift calibration of a version; None where it has none.
+
+    Raises WeightsError when the version is unknown or a file is missing or altered.
+    """
+    model_files(version, folder)
+    name = f"{version}/{SHIFT_CALIBRATION}"
+    return _verified(name, folder) if name in PINNED_SHA256 else None
 
 
 def weights_path(version: str, folder: Path = WEIGHTS_FOLDER) -> Path:

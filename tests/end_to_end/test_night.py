@@ -13,6 +13,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from jobs import tables
+from jobs.check_night import Rule
 from jobs.errors import FailedCheckError, InputError, NotLandedError
 from jobs.night import run_night
 from jobs.object_store import ObjectStore
@@ -21,6 +22,7 @@ from jobs.sample_day import write_sample_day
 from jobs.sample_faces import synthetic_face_photos
 from jobs.settings import Settings, read_settings
 from jobs.warehouse import Warehouse
+from jobs.window import run_windows
 from tests.duckdb_s3 import connect_over_s3
 from tests.rows import BUSINESS_DATE
 from tests.s3_server import S3_ENVIRONMENT
@@ -138,6 +140,26 @@ def test_a_day_run_twice_equals_a_day_run_once_and_infers_nothing_again(
     assert second["taken_over_photo_count"] >= first["inferred_photo_count"]
 
 
+def test_what_reviewers_find_in_the_listed_cases_becomes_the_precision_of_the_list(
+    local_night: Settings, connection: duckdb.DuckDBPyConnection
+) -> None:
+    listed = table_rows(connection, local_night.warehouse_uri, tables.ALCOHOL_REVIEW_CASES)
+    cases = f"{local_night.warehouse_uri}/alcohol_review_cases/business_date={BUSINESS_DATE}/part-0.parquet"
+    form = connection.sql(f"""
+        SELECT case_id, '2026-11-23T09:30:00Z' AS reviewed_at,
+            if(review_rank = 1, 'under_age', 'of_age') AS reviewer_outcome
+        FROM read_parquet('{cases}') ORDER BY review_rank""")
+    filled_in = "\n".join(["case_id,reviewed_at,reviewer_outcome", *(",".join(row) for row in form.fetchall())])
+    landing = ObjectStore(local_night.landing_uri)
+    landing.write(f"reviewed_cases/business_date={BUSINESS_DATE}/monday.csv", filled_in.encode())
+    warehouse = Warehouse(ObjectStore(local_night.warehouse_uri), "window")
+    run_windows(warehouse, [BUSINESS_DATE], local_night, no_report)
+    columns = ["probability_band", "listed_case_count", "judged_case_count", "under_age_case_count"]
+    precision = warehouse.read_published_arrow(tables.REVIEW_PRECISION, BUSINESS_DATE, columns)
+    assert precision is not None
+    assert ("all", len(listed), len(listed), 1) in [tuple(row.values()) for row in precision.to_pylist()]
+
+
 def test_a_night_killed_before_publish_leaves_the_old_tables(
     local_night: Settings, spark: SparkSession, connection: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -157,7 +179,7 @@ def test_a_failed_check_publishes_nothing(
     spark: SparkSession, settings: Settings, landing: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     land_empty_day(landing)
-    monkeypatch.setattr("jobs.check_night.broken_rules", lambda *arguments: (["a rule: broken"], []))
+    monkeypatch.setattr("jobs.check_night.RULES", (Rule("a rule", "fail", "SELECT 'broken'"),))
     with pytest.raises(FailedCheckError, match="nothing is published for 2026-11-20: a rule: broken"):
         run_whole_night(spark, settings, "failed")
     assert not Path(settings.warehouse_uri.removeprefix("file://"), "transaction_lines").exists()
