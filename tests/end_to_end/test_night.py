@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -226,3 +227,23 @@ def test_a_night_on_s3_gives_the_tables_of_the_local_night(
 def land_empty_day(landing: ObjectStore) -> None:
     for kind in ("photos", "transactions"):
         landing.write(f"{kind}/business_date={BUSINESS_DATE}/_SUCCESS", b"")
+
+
+def test_other_age_groups_restate_a_day_and_infer_nothing(
+    local_night: Settings, spark: SparkSession, connection: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    shutil.copytree(local_night.warehouse_uri.removeprefix("file://"), tmp_path, dirs_exist_ok=True)
+    bands = {"warehouse_uri": tmp_path.as_uri(), "age_group_lower_bounds_years": (0, 30)}
+    settings = local_night.model_copy(update=bands)
+    run_whole_night(spark, settings, "other-bands")
+    restated = Warehouse(ObjectStore(settings.warehouse_uri), "reader").published_run(BUSINESS_DATE)
+    assert restated is not None
+    assert restated["inferred_photo_count"] == 0
+    purchases, purchases_before = (local_table(each, tables.AGE_GROUP_PURCHASES) for each in (settings, local_night))
+    groups = connection.sql(f"SELECT DISTINCT age_group FROM {purchases} ORDER BY 1").fetchall()
+    assert groups == [("0-29",), ("30+",), ("unknown",)]
+    sums = "SELECT sum(net_amount), round(sum(estimated_net_amount), 4)"
+    assert (
+        connection.sql(f"{sums} FROM {purchases}").fetchall()
+        == connection.sql(f"{sums} FROM {purchases_before}").fetchall()
+    )
