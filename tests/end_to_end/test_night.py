@@ -24,6 +24,7 @@ from jobs.settings import Settings, read_settings
 from jobs.warehouse import Warehouse
 from jobs.window import run_windows
 from tests.duckdb_s3 import connect_over_s3
+from tests.five_questions import assert_forms_agree, five_questions
 from tests.rows import BUSINESS_DATE
 from tests.s3_server import S3_ENVIRONMENT
 
@@ -121,6 +122,14 @@ def test_the_queries_of_readme_run(local_night: Settings, query: str) -> None:
     on_this_night = query.replace(".demo/warehouse", local_night.warehouse_uri.removeprefix("file://"))
     for statement in on_this_night.strip().split(";")[:-1]:
         assert duckdb.sql(statement).columns
+
+
+@pytest.mark.parametrize("question", five_questions())
+def test_the_five_questions_have_one_answer_in_duckdb_spark_and_pandas(
+    local_night: Settings, spark: SparkSession, question: str
+) -> None:
+    answer = assert_forms_agree(five_questions()[question], spark, local_night.warehouse_uri)
+    assert answer or question == "What should people of 18 to 24 be offered?"
 
 
 def test_a_day_run_twice_equals_a_day_run_once_and_infers_nothing_again(
