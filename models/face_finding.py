@@ -57,7 +57,7 @@ SURE_SIDE_PIXELS = 20
 """A face of this score and side in the coarse search is not looked for again."""
 
 PROMISING_SCORE = 0.08
-"""What has this score in the coarse search is looked at closely: of faces of split `valid` it is not sure of, most."""
+"""What has this score in the coarse search is looked at closely: of faces in scenes that are not sure most have it."""
 
 MOST_PROMISING = 3
 """Where more is promising than this the photo is searched finely, which counts a crowd better."""
@@ -146,7 +146,8 @@ class FaceFinder:
         """Return boxes, a face often in several, in pixels of what was scaled onto the (1, height, width, 3) canvas."""
         _, height, width, _ = canvas.shape
         with self._request((width, height)) as request:
-            request.infer([canvas])
+            request.get_input_tensor().data[:] = canvas
+            request.infer(share_outputs=True)
             heatmap, sizes, offsets = (request.get_tensor(name).data[0] for name in (HEATMAP, SIZES, OFFSETS))
             boxes = _boxes(heatmap[0], sizes, offsets, smallest_score)
         boxes[:, :4] /= scale
