@@ -118,6 +118,7 @@ def _environment(
     own = ("CHECKOUT_AGES_", "SPARK_", "PYSPARK_")
     return {
         **{name: value for name, value in inherited.items() if not name.startswith(own)},
+        "PYTHONPATH": str(REPOSITORY),
         "JAVA_HOME": str(java_home(inherited)),
         "PYSPARK_PYTHON": sys.executable,
         "PYSPARK_SUBMIT_ARGS": f"--master local[{slots}] pyspark-shell",
