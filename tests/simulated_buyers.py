@@ -85,9 +85,7 @@ def error_years(ages: NDArray[np.int64]) -> Floats:
 
 def exact_calibration(trusted_transactions: float = np.inf) -> ShiftCalibration:
     """Return the calibration that is true of `seen`."""
-    return ShiftCalibration(
-        1.0, np.zeros(len(YEARS)), trained_ages(), 20.0, trusted_transactions
-    )
+    return ShiftCalibration(1.0, np.zeros(len(YEARS)), trained_ages(), 20.0, trusted_transactions)
 
 
 def cells_of(distributions: Floats) -> Cells:
