@@ -3,7 +3,7 @@
     checkout-ages calibrate --labels labels.csv --images faces --weights age_resnet50-2 --out age_resnet50-2
 
 A distribution p leans towards the ages that the network was trained on. p^exponent · exp(bias) is fitted so that it is
-calibrated for the photos of `valid`, weighted to the usual mix of buyers; divided by the shares of ages that these have,
+calibrated for the photos of `valid`, weighted to the usual mix of buyers; over the shares of ages that these have,
 it says how likely a photo is at each age. Source: Alexandari, Kundaje & Shrikumar 2020, "Maximum likelihood with
 bias-corrected calibration is hard-to-beat at label shift adaptation"; here the bias is smooth in age.
 """
