@@ -6,7 +6,8 @@ ended: the business date is the date on which the run's data interval starts, in
 **What.** `wait_for_business_date` looks once a minute for the `_SUCCESS` marks of photos and receipts, for twelve
 hours (`CHECKOUT_AGES_LANDING_TIMEOUT_SECONDS`), and its log names the mark that is missing. Each table then is one
 Spark application, `jobs/run.py TABLE`, which stages its rows out of readers' sight. `check_night` judges the staged
-tables, and `publish_night` puts them in place. Nothing is published unless every check holds.
+tables, and `publish_night` puts them in place. Nothing is published unless every check holds. A published day triggers
+the DAG `cashier_alcohol_window`, which looks back over days.
 
 **Which exit code means what.** 0 done; 1 a check failed or something broke, retried twice; 2 bad input or
 configuration, not retried, since a retry would not help; 75 not there yet. The sentence that begins with `error:` or
@@ -33,9 +34,6 @@ connection `spark_default`.
 from __future__ import annotations
 
 import os
-import re
-import shlex
-import sys
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -45,13 +43,13 @@ from zoneinfo import ZoneInfo
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
 from airflow.providers.standard.operators.bash import BashOperator
 from airflow.providers.standard.sensors.bash import BashSensor
-from airflow.sdk import DAG, BaseHook, Context, CronDataIntervalTimetable, Param, RetryDecision, RetryPolicy
-from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException
+from airflow.sdk import DAG, Context, CronDataIntervalTimetable, Param
+from airflow.sdk.exceptions import AirflowFailException
+from job_tasks import DEFAULT_ARGS, PUBLISHED_DAY, path_safe, step_command
 
 RUN_PY = Path(__file__).resolve().parent.parent / "jobs" / "run.py"
 STORE_TIME_ZONE = ZoneInfo(os.environ.get("CHECKOUT_AGES_STORE_TIME_ZONE", "Europe/Moscow"))
 LANDING_TIMEOUT = timedelta(seconds=int(os.environ.get("CHECKOUT_AGES_LANDING_TIMEOUT_SECONDS", "43200")))
-OBJECT_STORE_CONNECTION = "checkout_ages_object_store"
 NOT_LANDED_YET = 75
 OPTIONS = ["--business-date", "{{ business_date(params, dag_run) }}", "--run-id", "{{ path_safe(run_id) }}"]
 
@@ -67,46 +65,15 @@ def business_date(params: Mapping[str, Any], dag_run: Any) -> str:
     return dag_run.data_interval_start.astimezone(STORE_TIME_ZONE).date().isoformat()
 
 
-def path_safe(run_id: str) -> str:
-    """Return a run's id as a folder name: the same for each try of each task of the run."""
-    return re.sub(r"[^A-Za-z0-9_.-]", "-", run_id)
-
-
-def export_object_store_credentials(context: Context) -> None:
-    """Put the connection's credentials into the environment that the task's own process inherits.
-
-    So they are in no template, no command line and no log.
-    """
-    try:
-        connection = BaseHook.get_connection(OBJECT_STORE_CONNECTION)
-    except AirflowNotFoundException:
-        return
-    extra = connection.extra_dejson
-    credentials = {
-        "AWS_ACCESS_KEY_ID": connection.login,
-        "AWS_SECRET_ACCESS_KEY": connection.password,
-        "AWS_SESSION_TOKEN": extra.get("aws_session_token"),
-        "AWS_REGION": extra.get("region_name"),
-        "AWS_ENDPOINT_URL": extra.get("endpoint_url"),
-    }
-    os.environ.update({name: value for name, value in credentials.items() if value})
-
-
-class NoRetryOfBadInput(RetryPolicy):
-    """Exit code 2 of jobs/run.py is bad input or configuration, which the next try would meet again."""
-
-    def evaluate(
-        self, exception: BaseException, try_number: int, max_tries: int, context: Context | None = None
-    ) -> RetryDecision:
-        """Fail at once on exit code 2, as BashOperator and SparkSubmitOperator word it."""
-        if re.search(r"(exit code|Error code is:) 2\.", str(exception)):
-            return RetryDecision.fail("bad input or configuration: mend it, then clear the task")
-        return RetryDecision.default()
+def tell_the_day(context: Context, result: Any) -> None:
+    """Put the business date into the event of PUBLISHED_DAY, for the DAG that it triggers."""
+    published = business_date(context["params"], context["dag_run"])
+    context["outlet_events"][PUBLISHED_DAY].extra["business_date"] = published
 
 
 def step(name: str) -> str:
     """Return the shell command of a step that needs no Spark."""
-    return " ".join(["exec", shlex.quote(sys.executable), "-m jobs.run", name, *OPTIONS])
+    return step_command(name, *OPTIONS)
 
 
 def table(name: str) -> SparkSubmitOperator:
@@ -130,13 +97,7 @@ with DAG(
         )
     },
     user_defined_macros={"business_date": business_date, "path_safe": path_safe},
-    default_args={
-        "retries": 2,
-        "retry_delay": timedelta(minutes=5),
-        "retry_policy": NoRetryOfBadInput(),
-        "pre_execute": export_object_store_credentials,
-        "do_xcom_push": False,
-    },
+    default_args=DEFAULT_ARGS,
     tags=["checkout-ages"],
 ):
     wait_for_business_date = BashSensor(
@@ -152,13 +113,27 @@ with DAG(
     transaction_lines = table("transaction_lines")
     rejected_transaction_lines = table("rejected_transaction_lines")
     transaction_ages = table("transaction_ages")
+    age_mixes = table("age_mixes")
     age_group_purchases = table("age_group_purchases")
+    age_group_affinity = table("age_group_affinity")
     alcohol_sale_audit = table("alcohol_sale_audit")
+    alcohol_review_cases = table("alcohol_review_cases")
+    photo_coverage = table("photo_coverage")
+    cashier_alcohol_days = table("cashier_alcohol_days")
     check_night = BashOperator(task_id="check_night", bash_command=step("check_night"))
-    publish_night = BashOperator(task_id="publish_night", bash_command=step("publish_night"))
+    publish_night = BashOperator(
+        task_id="publish_night",
+        bash_command=step("publish_night"),
+        outlets=[PUBLISHED_DAY],
+        post_execute=tell_the_day,
+    )
 
     wait_for_business_date >> [checkout_photos, transaction_lines, rejected_transaction_lines]
     checkout_photos >> photo_age_estimates
     [photo_age_estimates, transaction_lines] >> transaction_ages
-    transaction_ages >> [age_group_purchases, alcohol_sale_audit]
-    [rejected_transaction_lines, age_group_purchases, alcohol_sale_audit] >> check_night >> publish_night
+    transaction_ages >> [age_mixes, photo_coverage]
+    age_mixes >> [age_group_purchases, age_group_affinity, alcohol_sale_audit]
+    alcohol_sale_audit >> [alcohol_review_cases, cashier_alcohol_days]
+    [age_group_purchases, age_group_affinity, alcohol_review_cases, cashier_alcohol_days] >> check_night
+    [rejected_transaction_lines, photo_coverage] >> check_night
+    check_night >> publish_night

@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import numpy as np
 import pandas as pd
 
-from jobs.age_mix_estimation import Floats, Replicate, ShiftCalibration
+from jobs.age_mix_estimation import Floats, Replicate, ShiftCalibration, corrected
 from jobs.errors import InputError
 from jobs.object_store import ObjectStore
 from jobs.settings import Settings
@@ -83,6 +83,27 @@ def summarise_age(settings: Settings) -> Callable[..., Column]:
 
     summarise.__annotations__ = {"distributions": pd.Series, "return": pd.DataFrame}
     return _udf(summarise, SUMMARY_TYPE)
+
+
+def correct_for_buyers(settings: Settings, age_mix: Sequence[float] | None) -> Callable[..., Column]:
+    """Return a UDF: probabilities by year of age ► the same corrected for who buys, as age_mix says; null for null.
+
+    `age_mix` holds the (101,) shares of the buyers' ages, or is None where no buyer has an estimate.
+    """
+    calibration = replace(shift_calibration(settings.model_version), replicates=())
+    mix = None if age_mix is None else np.asarray(age_mix, dtype=np.float64)
+
+    def correct(distributions: pd.Series) -> pd.Series:
+        known = distributions.dropna()
+        if known.empty:
+            return distributions
+        if mix is None:
+            raise ValueError(f"{len(known)} buyers have an estimate, and age_mixes has no mix of their ages")
+        rows = iter(corrected(np.stack(known.to_list()).astype(np.float64), mix, calibration))
+        return pd.Series([next(rows) if is_known else None for is_known in distributions.notna()])
+
+    correct.__annotations__ = {"distributions": pd.Series, "return": pd.Series}
+    return _udf(correct, "array<double>")
 
 
 def _udf(function: Callable[..., Any], returned_type: str) -> Callable[..., Column]:

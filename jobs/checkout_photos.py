@@ -9,6 +9,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from jobs import tables
+from jobs.business_day import BusinessDay, business_day
 from jobs.landing import landed_photos, photos_folder
 from jobs.settings import Settings
 from jobs.warehouse import Warehouse
@@ -26,13 +27,15 @@ TAKEN_AT_FORMAT = "yyyyMMdd'T'HHmmss[.SSSSSS][.SSSSS][.SSSS][.SSS][.SS][.S]X"
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
     photos = landed_photos(warehouse.spark, settings.landing_uri, business_date)
     template = f"{photos_folder(business_date)}/{settings.photo_key_template}"
-    warehouse.stage(tables.CHECKOUT_PHOTOS, business_date, checkout_photos(photos, template))
+    placed_photos = checkout_photos(photos, template, business_day(business_date, settings))
+    warehouse.stage(tables.CHECKOUT_PHOTOS, business_date, placed_photos)
 
 
-def checkout_photos(photos: DataFrame, template: str) -> DataFrame:
+def checkout_photos(photos: DataFrame, template: str, day: BusinessDay) -> DataFrame:
     """Read store, till, time and, where the template has it, transaction from each photo key.
 
-    A key that does not match keeps its row, with `key_problem` in words.
+    A key that does not match keeps its row, with `key_problem` in words; so does one that is of another date and names
+    no transaction.
     """
     parts = re.split(r"\{(\w+)\}", template)
     fields = parts[1::2]
@@ -42,7 +45,7 @@ def checkout_photos(photos: DataFrame, template: str) -> DataFrame:
     placed = placed.withColumn(
         "taken_at", F.try_to_timestamp(_field("taken_at", fields, f"^{pattern}\\z"), F.lit(TAKEN_AT_FORMAT))
     )
-    return placed.withColumn("key_problem", _key_problem(template))
+    return placed.withColumn("key_problem", _key_problem(template, day))
 
 
 def _field(name: str, fields: list[str], pattern: str) -> Column:
@@ -52,6 +55,14 @@ def _field(name: str, fields: list[str], pattern: str) -> Column:
     return F.nullif(found, F.lit("")).alias(name)
 
 
-def _key_problem(template: str) -> Column:
-    words = F.concat(F.lit("photo key '"), F.substring("photo_key", 1, 300), F.lit(f"' does not match '{template}'"))
-    return F.when(F.col("store_id").isNull() | F.col("taken_at").isNull(), words)
+def _key_problem(template: str, day: BusinessDay) -> Column:
+    taken_at = F.col("taken_at")
+    is_unreadable = F.col("store_id").isNull() | taken_at.isNull()
+    is_of_other_date = F.col("transaction_id").isNull() & ((taken_at < day.begins_at) | (taken_at >= day.ends_at))
+    return F.when(is_unreadable, _of_key(f"does not match '{template}'")).when(
+        is_of_other_date, _of_key(day.other_date)
+    )
+
+
+def _of_key(complaint: str) -> Column:
+    return F.concat(F.lit("photo key '"), F.substring("photo_key", 1, 300), F.lit(f"' {complaint}"))

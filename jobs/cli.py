@@ -73,6 +73,27 @@ def night(business_date: BusinessDate, landing_uri: LandingUri = None, warehouse
     console.print(f"published {day} as run {run_id} to {settings.warehouse_uri}")
 
 
+@app.command(name="cashier-window")
+def cashier_window(
+    business_date: BusinessDate, landing_uri: LandingUri = None, warehouse_uri: WarehouseUri = None
+) -> None:
+    """Build, check and publish the windows that a published day changes, without Airflow and without Spark.
+
+    Example: checkout-ages cashier-window --business-date 2026-11-20 --landing-uri .demo/landing --warehouse-uri
+    .demo/warehouse
+    """
+    from jobs.warehouse import Warehouse
+    from jobs.window import run_windows
+
+    run_id = f"window-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    with _explained():
+        settings = read_settings(os.environ, landing_uri=landing_uri, warehouse_uri=warehouse_uri)
+        warehouse = Warehouse(ObjectStore(settings.warehouse_uri), run_id)
+        _show_log()
+        last_dates = run_windows(warehouse, [business_date.date()], settings, _print_step)
+    console.print(f"published {len(last_dates)} windows as run {run_id} to {settings.warehouse_uri}", soft_wrap=True)
+
+
 @app.command()
 def rescore(
     first_date: Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="first day, as 2026-11-18")],
@@ -220,11 +241,15 @@ def _step_printer(status: Status) -> Callable[[str, float], None]:
     """Return a function that prints a finished step and shows the next one as running."""
 
     def step_done(step: str, seconds: float) -> None:
-        console.print(f"{step:28}{seconds:6.1f} s")
+        _print_step(step, seconds)
         following = dict(pairwise(STEPS)).get(step)
         status.update(following or "done")
 
     return step_done
+
+
+def _print_step(step: str, seconds: float) -> None:
+    console.print(f"{step:28}{seconds:6.1f} s")
 
 
 def _print_comparison(comparisons: list[pa.Table]) -> None:

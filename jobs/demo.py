@@ -34,17 +34,23 @@ LANDING, WAREHOUSE, AIRFLOW, TRUTH = DEMO / "landing", DEMO / "warehouse", DEMO 
 LOG = AIRFLOW / "night.log"
 BUSINESS_DATE = date(2026, 11, 20)
 SEED = 1
-DAG_ID = "checkout_ages_nightly"
+NIGHT, WINDOW = "checkout_ages_nightly", "cashier_alcohol_window"
 LOG_LINES_SHOWN = 40
 TASK_MOMENT = re.compile(r"\[DAG TEST\] (?P<moment>starting|end task) task_id=(?P<task_id>\w+)")
 
 PURCHASES_QUERY = """\
-SELECT age_group, sum(line_count) AS lines, sum(net_amount) AS net_amount, currency
+SELECT age_group, sum(net_amount) AS by_point_estimate, round(sum(estimated_net_amount), 2) AS estimated, currency
 FROM read_parquet('.demo/warehouse/age_group_purchases/**/*.parquet', hive_partitioning = true)
 GROUP BY ALL ORDER BY age_group"""
 
+AFFINITY_QUERY = """\
+SELECT age_group, product_category, round(affinity_index, 1) AS index,
+    format('{:.1f} to {:.1f}', affinity_index_low, affinity_index_high) AS interval, transaction_count AS transactions
+FROM read_parquet('.demo/warehouse/age_group_affinity/**/*.parquet', hive_partitioning = true)
+WHERE affinity_index_low > 1 ORDER BY affinity_index DESC LIMIT 5"""
+
 AUDIT_QUERY = """\
-SELECT audit_status, count(*) AS sales, round(sum(under_18_probability), 1) AS under_18_expected,
+SELECT audit_status, count(*) AS sales, round(sum(under_legal_age_probability), 1) AS under_age_expected,
     any_value(audit_reason) AS for_example
 FROM read_parquet('.demo/warehouse/alcohol_sale_audit/**/*.parquet', hive_partitioning = true)
 GROUP BY ALL ORDER BY sales DESC"""
@@ -95,7 +101,7 @@ def main() -> int:
 
 
 def run_demo() -> Times:
-    """Prepare Airflow's database while the sample day is written, then run the night."""
+    """Prepare Airflow's database while the sample day is written, then run the night and the window that ends on it."""
     times = Times()
     environment = airflow_environment(os.environ, AIRFLOW, LANDING.as_uri(), WAREHOUSE.as_uri())
     AIRFLOW.mkdir(parents=True, exist_ok=True)
@@ -110,12 +116,13 @@ def run_demo() -> Times:
             if migration.wait():
                 raise NightFailedError(_end_of_log())
     with console.status("starting Airflow") as status:
-        for task_id, seconds in run_night(environment, BUSINESS_DATE):
-            if seconds is None:
-                status.update(task_id)
-            else:
-                times.tasks[task_id] = times.tasks.get(task_id, 0) + seconds
-                console.print(f"{task_id:28}{seconds:6.1f} s")
+        for dag_id in (NIGHT, WINDOW):
+            for task_id, seconds in run_dag(environment, dag_id, BUSINESS_DATE):
+                if seconds is None:
+                    status.update(task_id)
+                else:
+                    times.tasks[task_id] = times.tasks.get(task_id, 0) + seconds
+                    console.print(f"{task_id:28}{seconds:6.1f} s")
     times.airflow = time.monotonic() - started - times.sample_day - sum(times.tasks.values())
     return times
 
@@ -149,12 +156,12 @@ def write_landing() -> None:
     truth.to_csv(TRUTH, index=False)
 
 
-def run_night(environment: Mapping[str, str], business_date: date) -> Iterator[tuple[str, float | None]]:
-    """Run the DAG for a day; yield a task's name when it starts, and its name and seconds when it ends.
+def run_dag(environment: Mapping[str, str], dag_id: str, business_date: date) -> Iterator[tuple[str, float | None]]:
+    """Run a DAG for a day; yield a task's name when it starts, and its name and seconds when it ends.
 
     Raises NightFailedError when a task has failed, without waiting for its retries.
     """
-    command = ["airflow", "dags", "test", DAG_ID, "--conf", json.dumps({"business_date": business_date.isoformat()})]
+    command = ["airflow", "dags", "test", dag_id, "--conf", json.dumps({"business_date": business_date.isoformat()})]
     failed = False
     with (
         LOG.open("a", buffering=1) as log,
@@ -180,7 +187,8 @@ def run_night(environment: Mapping[str, str], business_date: date) -> Iterator[t
 def show_tables() -> None:
     """Print the tables of the night, where they lie, and how to read them."""
     counts = {
-        table: WAREHOUSE.glob(f"{table.name}/business_date={BUSINESS_DATE}/*.parquet") for table in tables.ALL_TABLES
+        table: WAREHOUSE.glob(f"{table.name}/business_date={BUSINESS_DATE}/*.parquet")
+        for table in (*tables.ALL_TABLES, *tables.WINDOW_TABLES, tables.WINDOW_RUNS)
     }
     listing = RichTable("table", "rows", "one row per", title="What the night published")
     for table, files in counts.items():
@@ -188,6 +196,7 @@ def show_tables() -> None:
         listing.add_row(table.name, str(rows[0][0]), table.grain.removeprefix("one row per "))
     console.print(listing)
     show_query("What each age group bought", PURCHASES_QUERY)
+    show_query("What to offer whom: categories that an age group buys more often than all buyers do", AFFINITY_QUERY)
     show_query("Alcohol sales, by what the audit says of them", AUDIT_QUERY)
     show_query("How close the estimates are to the truth", CLOSENESS_QUERY)
     console.print(f"The Parquet files lie in {WAREHOUSE}/TABLE/business_date={BUSINESS_DATE}/", highlight=False)

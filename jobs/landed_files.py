@@ -1,4 +1,4 @@
-"""landed_files: one receipt file (Parquet, CSV or JSON lines, plain or gzipped) ► Arrow batches of text fields.
+"""landed_files: one landed file (Parquet, CSV or JSON lines, plain or gzipped) ► Arrow batches of text fields.
 
 Every record becomes a row: one that cannot be taken apart carries its text and what is wrong with it, and so does
 a file that cannot be read to its end.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count, islice
 from typing import IO
 
@@ -37,14 +37,12 @@ RECEIPT_FIELDS = (
     "is_alcohol",
     "id_check",
 )
-LANDED_LINE_SCHEMA = pa.schema(
-    [
-        pa.field("source_file", pa.string()),
-        pa.field("line_in_file", pa.int64()),
-        pa.field("parse_problem", pa.string()),
-        pa.field("unparsed_line", pa.string()),
-        *(pa.field(name, pa.string()) for name in RECEIPT_FIELDS),
-    ]
+OUTCOME_FIELDS = ("case_id", "reviewed_at", "reviewer_outcome")
+PLACE_FIELDS = (
+    pa.field("source_file", pa.string()),
+    pa.field("line_in_file", pa.int64()),
+    pa.field("parse_problem", pa.string()),
+    pa.field("unparsed_line", pa.string()),
 )
 BATCH_ROWS = 20_000
 LONGEST_QUOTED_LINE = 10_000
@@ -55,32 +53,43 @@ Problem = tuple[int, str, str]
 """Number in the file, what is wrong, the text."""
 
 
-def read_landed_lines(landing: ObjectStore, key: str) -> Iterator[pa.RecordBatch]:
-    """Yield batches of LANDED_LINE_SCHEMA for one file; never raises for what is inside the file."""
+def landed_schema(fields: Sequence[str]) -> pa.Schema:
+    """Return the schema of landed records: where they come from, what is wrong with them, and text fields."""
+    return pa.schema([*PLACE_FIELDS, *(pa.field(name, pa.string()) for name in fields)])
+
+
+LANDED_LINE_SCHEMA = landed_schema(RECEIPT_FIELDS)
+
+
+def read_landed_lines(
+    landing: ObjectStore, key: str, fields: Sequence[str] = RECEIPT_FIELDS
+) -> Iterator[pa.RecordBatch]:
+    """Yield batches of `landed_schema(fields)` for one file; never raises for what is inside the file."""
+    schema = landed_schema(fields)
     read = _reader_of(key)
     if read is None:
-        yield _problem_batch(key, [(0, f"file '{key}' is none of .parquet .csv .csv.gz .jsonl .jsonl.gz", "")])
+        yield _problem_batch(schema, key, [(0, f"file '{key}' is none of .parquet .csv .csv.gz .jsonl .jsonl.gz", "")])
         return
     problems: list[Problem] = []
     try:
         with landing.reader(key) as stream:
-            for records, numbers in read(stream, problems):
-                yield from _record_batches(key, records, numbers)
+            for records, numbers in read(stream, fields, problems):
+                yield from _record_batches(schema, key, records, numbers)
     except (pa.ArrowException, OSError, EOFError, zlib.error, ValueError) as error:
         problems.append((0, f"file '{key}' cannot be read to its end: {_first_line(error)}", ""))
     if problems:
-        yield _problem_batch(key, problems)
+        yield _problem_batch(schema, key, problems)
 
 
-def _reader_of(key: str) -> Callable[[IO[bytes], list[Problem]], Iterator[Records]] | None:
+def _reader_of(key: str) -> Callable[[IO[bytes], Sequence[str], list[Problem]], Iterator[Records]] | None:
     plain_key = key.removesuffix(".gz")
     zipped = plain_key != key
     if plain_key.endswith(".parquet") and not zipped:
         return _read_parquet
     if plain_key.endswith(".csv"):
-        return lambda stream, problems: _read_csv(_unzipped(stream, zipped), problems)
+        return lambda stream, fields, problems: _read_csv(_unzipped(stream, zipped), fields, problems)
     if plain_key.endswith(".jsonl"):
-        return lambda stream, problems: _read_json_lines(_unzipped(stream, zipped), problems)
+        return lambda stream, fields, problems: _read_json_lines(_unzipped(stream, zipped), fields, problems)
     return None
 
 
@@ -88,16 +97,16 @@ def _unzipped(stream: IO[bytes], zipped: bool) -> pa.NativeFile:
     return pa.CompressedInputStream(stream, "gzip") if zipped else pa.PythonFile(stream, mode="r")
 
 
-def _read_parquet(stream: IO[bytes], problems: list[Problem]) -> Iterator[Records]:
+def _read_parquet(stream: IO[bytes], fields: Sequence[str], problems: list[Problem]) -> Iterator[Records]:
     parquet = pq.ParquetFile(stream)
-    wanted = [name for name in parquet.schema_arrow.names if name in RECEIPT_FIELDS]
+    wanted = [name for name in parquet.schema_arrow.names if name in fields]
     numbers = count(1)
     for batch in parquet.iter_batches(batch_size=BATCH_ROWS, columns=wanted):
         texts = [_as_text(batch.column(name)) for name in wanted]
         yield pa.table(texts, names=wanted), list(islice(numbers, batch.num_rows))
 
 
-def _read_csv(stream: pa.NativeFile, problems: list[Problem]) -> Iterator[Records]:
+def _read_csv(stream: pa.NativeFile, fields: Sequence[str], problems: list[Problem]) -> Iterator[Records]:
     skipped: set[int] = set()
 
     def keep_problem(row: pa_csv.InvalidRow) -> str:
@@ -111,8 +120,8 @@ def _read_csv(stream: pa.NativeFile, problems: list[Problem]) -> Iterator[Record
         read_options=pa_csv.ReadOptions(use_threads=False),
         parse_options=pa_csv.ParseOptions(newlines_in_values=True, invalid_row_handler=keep_problem),
         convert_options=pa_csv.ConvertOptions(
-            column_types={name: pa.string() for name in RECEIPT_FIELDS},
-            include_columns=list(RECEIPT_FIELDS),
+            column_types={name: pa.string() for name in fields},
+            include_columns=list(fields),
             include_missing_columns=True,
             strings_can_be_null=True,
             null_values=[""],
@@ -123,13 +132,14 @@ def _read_csv(stream: pa.NativeFile, problems: list[Problem]) -> Iterator[Record
         yield pa.Table.from_batches([batch]), list(islice(numbers, batch.num_rows))
 
 
-def _read_json_lines(stream: pa.NativeFile, problems: list[Problem]) -> Iterator[Records]:
+def _read_json_lines(stream: pa.NativeFile, fields: Sequence[str], problems: list[Problem]) -> Iterator[Records]:
+    text_fields = pa.schema([pa.field(name, pa.string()) for name in fields])
     lines = enumerate(io.TextIOWrapper(io.BufferedReader(stream), encoding="utf-8", errors="replace"), start=1)
     while page := list(islice(lines, BATCH_ROWS)):
         parsed = [(number, _parse_json(number, line, problems)) for number, line in page if line.strip()]
         good = [(number, record) for number, record in parsed if record is not None]
-        columns = {name: [_json_text(record.get(name)) for _, record in good] for name in RECEIPT_FIELDS}
-        yield pa.table(columns, schema=_TEXT_FIELDS), [number for number, _ in good]
+        columns = {name: [_json_text(record.get(name)) for _, record in good] for name in fields}
+        yield pa.table(columns, schema=text_fields), [number for number, _ in good]
 
 
 def _parse_json(number: int, line: str, problems: list[Problem]) -> dict[str, object] | None:
@@ -160,18 +170,16 @@ def _as_text(column: pa.Array) -> pa.Array:
     return pc.cast(column, pa.string())
 
 
-_TEXT_FIELDS = pa.schema([pa.field(name, pa.string()) for name in RECEIPT_FIELDS])
-
-
-def _record_batches(key: str, records: pa.Table, numbers: list[int]) -> Iterator[pa.RecordBatch]:
+def _record_batches(schema: pa.Schema, key: str, records: pa.Table, numbers: list[int]) -> Iterator[pa.RecordBatch]:
     rows = len(numbers)
     nothing = pa.nulls(rows, pa.string())
-    fields = [records[name].cast(pa.string()) if name in records.column_names else nothing for name in RECEIPT_FIELDS]
+    names = schema.names[len(PLACE_FIELDS) :]
+    fields = [records[name].cast(pa.string()) if name in records.column_names else nothing for name in names]
     columns = [pa.repeat(key, rows), pa.array(numbers, pa.int64()), nothing, nothing, *fields]
-    yield from pa.table(columns, schema=LANDED_LINE_SCHEMA).to_batches(max_chunksize=BATCH_ROWS)
+    yield from pa.table(columns, schema=schema).to_batches(max_chunksize=BATCH_ROWS)
 
 
-def _problem_batch(key: str, problems: list[Problem]) -> pa.RecordBatch:
+def _problem_batch(schema: pa.Schema, key: str, problems: list[Problem]) -> pa.RecordBatch:
     rows = [
         {
             "source_file": key,
@@ -181,7 +189,7 @@ def _problem_batch(key: str, problems: list[Problem]) -> pa.RecordBatch:
         }
         for number, problem, line in problems
     ]
-    return pa.RecordBatch.from_pylist(rows, schema=LANDED_LINE_SCHEMA)
+    return pa.RecordBatch.from_pylist(rows, schema=schema)
 
 
 def _first_line(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 {landing}/photos/business_date=D/…           photo objects, and _SUCCESS when all are there
 {landing}/transactions/business_date=D/…     *.parquet, *.csv, *.csv.gz, *.jsonl, *.jsonl.gz, and _SUCCESS
+{landing}/reviewed_cases/business_date=D/…   the same kinds of files, whenever a case of the day was looked at
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pyspark.sql.datasource import DataSource, DataSourceReader, InputPartition
 from pyspark.sql.pandas.types import from_arrow_schema
 from pyspark.sql.types import StructType
 
-from jobs.landed_files import LANDED_LINE_SCHEMA, read_landed_lines
+from jobs.landed_files import LANDED_LINE_SCHEMA, OUTCOME_FIELDS, landed_schema, read_landed_lines
 from jobs.object_store import ObjectStore, StoredObject
 
 SUCCESS = "_SUCCESS"
@@ -49,10 +50,15 @@ def missing_markers(landing: ObjectStore, business_date: date) -> list[str]:
 
 
 def receipt_files(landing: ObjectStore, business_date: date) -> list[StoredObject]:
-    """List a day's receipt files by key; names that begin with _ or . are marks, not data."""
-    listed = landing.list(transactions_folder(business_date))
-    data = (entry for entry in listed if entry.key.rsplit("/", 1)[-1][0] not in "_.")
-    return sorted(data, key=lambda entry: entry.key)
+    """List a day's receipt files by key."""
+    return _data_files(landing, transactions_folder(business_date))
+
+
+def landed_outcomes(landing: ObjectStore, business_date: date) -> pa.Table:
+    """Return each record of the files that say what reviewers found in a day's cases, every field as text."""
+    files = _data_files(landing, f"reviewed_cases/business_date={business_date.isoformat()}")
+    batches = [batch for entry in files for batch in read_landed_lines(landing, entry.key, OUTCOME_FIELDS)]
+    return pa.Table.from_batches(batches, landed_schema(OUTCOME_FIELDS))
 
 
 def landed_photos(spark: SparkSession, landing_uri: str, business_date: date) -> DataFrame:
@@ -146,6 +152,12 @@ class _LineReader(DataSourceReader):
     def read(self, partition: ReceiptFile) -> Iterator[pa.RecordBatch]:  # type: ignore[override]
         if partition.key is not None:
             yield from read_landed_lines(self._landing, partition.key)
+
+
+def _data_files(landing: ObjectStore, folder: str) -> list[StoredObject]:
+    """List the files of a folder by key; names that begin with _ or . are marks, not data."""
+    data = (entry for entry in landing.list(folder) if entry.key.rsplit("/", 1)[-1][0] not in "_.")
+    return sorted(data, key=lambda entry: entry.key)
 
 
 def _load(spark: SparkSession, source: type[DataSource], uri: str, business_date: date) -> DataFrame:

@@ -29,7 +29,7 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
         return
     with warehouse.lock(business_date):
         pipeline_run = _pipeline_run(warehouse, business_date, settings, warnings)
-        for table in tables.NIGHT_TABLES:
+        for table in tables.PUBLISHED_TABLES:
             warehouse.promote(table, business_date)
         warehouse.write_pipeline_run(business_date, pipeline_run)
         warehouse.drop_staging(business_date)
@@ -60,7 +60,8 @@ def _pipeline_run(
 ) -> dict[str, object]:
     columns = ["estimate_status", "content_sha256", "inferred_run_id"]
     photos = warehouse.read_arrow(tables.PHOTO_AGE_ESTIMATES, business_date, columns)
-    transaction_statuses = warehouse.read_arrow(tables.TRANSACTION_AGES, business_date, ["estimate_status"])
+    age_columns = ["estimate_status", "photo_count", "estimated_age_years", "under_18_probability"]
+    transactions = warehouse.read_arrow(tables.TRANSACTION_AGES, business_date, age_columns)
     amounts = warehouse.read_arrow(tables.TRANSACTION_LINES, business_date, ["net_amount"])["net_amount"]
     photo_tags = warehouse.read_arrow(tables.CHECKOUT_PHOTOS, business_date, ["photo_key", "etag"])
     landing = ObjectStore(settings.landing_uri)
@@ -75,8 +76,11 @@ def _pipeline_run(
         **_inference_counts(photos, warehouse.run_id, warehouse.staged(tables.PHOTO_AGE_ESTIMATES, business_date)),
         "accepted_line_count": len(amounts),
         "rejected_line_count": warehouse.staged(tables.REJECTED_TRANSACTION_LINES, business_date).row_count,
-        "transaction_count": transaction_statuses.num_rows,
-        "estimated_transaction_count": _estimated_count(transaction_statuses),
+        "transaction_count": transactions.num_rows,
+        "estimated_transaction_count": _estimated_count(transactions),
+        "photographed_transaction_count": pc.sum(pc.greater(transactions["photo_count"], 0)).as_py() or 0,
+        "mean_estimated_age_years": pc.mean(transactions["estimated_age_years"]).as_py(),
+        "mean_under_18_probability": pc.mean(transactions["under_18_probability"]).as_py(),
         "net_amount": pc.sum(amounts.cast(tables.AMOUNT_SUM)).as_py() or 0,
         "input_digest": input_digest(photo_tags, receipt_tags),
         "warnings": warnings,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from jobs.business_day import BusinessDay
 from jobs.tables import AMOUNT, QUANTITY, TRANSACTION_LINES
 
 LINE_TYPES = ("sale", "return", "void")
@@ -27,8 +28,8 @@ REQUIRED = (
 INSTANT_TEXT = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d"
 
 
-def judge_receipt_lines(landed_lines: DataFrame) -> DataFrame:
-    """Type each landed line and give it a `rejection_reason`, null where the line keeps the contract.
+def judge_receipt_lines(landed_lines: DataFrame, day: BusinessDay) -> DataFrame:
+    """Type each landed line and give it a `rejection_reason`, null where the line keeps the contract of the day.
 
     Of lines with the same key the first by file and position is kept; the others are duplicates.
     """
@@ -40,7 +41,7 @@ def judge_receipt_lines(landed_lines: DataFrame) -> DataFrame:
         F.struct(*(_filled(name).alias(name) for name in _fields(landed_lines))).alias("landed"),
     )
     typed = trimmed.select("*", *_typed_fields())
-    judged = typed.withColumn("rejection_reason", _broken_rules())
+    judged = typed.withColumn("rejection_reason", _broken_rules(day))
     return judged.withColumn("rejection_reason", F.coalesce("rejection_reason", _duplicate_of()))
 
 
@@ -81,7 +82,7 @@ def _exact(name: str, precision: int, scale: int) -> Column:
     return F.when(written_out, text.try_cast(f"decimal({precision},{scale})")).alias(name)
 
 
-def _broken_rules() -> Column:
+def _broken_rules(day: BusinessDay) -> Column:
     """All broken rules of a line in words, null when there is none."""
     rules = [
         *(_rule(F.col(f"landed.{name}").isNull(), F.lit(f"{name} is missing")) for name in REQUIRED),
@@ -90,6 +91,7 @@ def _broken_rules() -> Column:
         _not_one_of("id_check", ID_CHECKS),
         _rule(F.col("line_number") < 1, F.lit("line_number is under 1")),
         _rule(F.col("opened_at") > F.col("closed_at"), F.lit("opened_at is after closed_at")),
+        _of_another_date(day),
     ]
     return F.coalesce(F.col("parse_problem"), F.nullif(F.concat_ws("; ", *rules), F.lit("")))
 
@@ -120,6 +122,12 @@ def _not_one_of(name: str, allowed: tuple[str, ...]) -> Column:
 
 def _quoted(name: str, text: Column, complaint: str) -> Column:
     return F.concat(F.lit(f"{name} '"), F.substring(text, 1, 60), F.lit(f"' {complaint}"))
+
+
+def _of_another_date(day: BusinessDay) -> Column:
+    closed_at = F.col("closed_at")
+    is_held = (closed_at >= F.lit(day.begins_at)) & (closed_at < F.lit(day.ends_at))
+    return _rule(~is_held, _quoted("closed_at", F.col("landed.closed_at"), day.other_date))
 
 
 def _duplicate_of() -> Column:

@@ -8,6 +8,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs import tables
+from jobs.business_day import BusinessDay, business_day
 from jobs.landing import landed_transaction_lines
 from jobs.receipt_lines import judge_receipt_lines
 from jobs.settings import Settings
@@ -16,10 +17,11 @@ from jobs.warehouse import Warehouse
 
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
     landed_lines = landed_transaction_lines(warehouse.spark, settings.landing_uri, business_date)
-    warehouse.stage(tables.REJECTED_TRANSACTION_LINES, business_date, rejected_transaction_lines(landed_lines))
+    rejected_lines = rejected_transaction_lines(landed_lines, business_day(business_date, settings))
+    warehouse.stage(tables.REJECTED_TRANSACTION_LINES, business_date, rejected_lines)
 
 
-def rejected_transaction_lines(landed_lines: DataFrame) -> DataFrame:
+def rejected_transaction_lines(landed_lines: DataFrame, day: BusinessDay) -> DataFrame:
     """Return the landed lines that break a rule, as they came."""
-    rejected = judge_receipt_lines(landed_lines).where(F.col("rejection_reason").isNotNull())
+    rejected = judge_receipt_lines(landed_lines, day).where(F.col("rejection_reason").isNotNull())
     return rejected.withColumn("landed_line", F.coalesce("unparsed_line", F.to_json("landed")))

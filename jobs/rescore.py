@@ -43,17 +43,26 @@ def published_days(live: Warehouse, first: date, last: date) -> tuple[list[date]
 def rescore_day(live: Warehouse, business_date: date, settings: Settings, step_done: StepDone) -> pa.Table:
     """Build, check and publish one day with the settings' model version; return its model_comparison.
 
-    Raises InputError for what a person can mend and FailedCheckError when a check fails; then nothing is published.
+    Raises InputError for what a person can mend, a live day that is published anew meanwhile among it, and
+    FailedCheckError when a check fails; then nothing is published.
     """
     rescored = live.rescored(settings.model_version)
+    live_run_id = _live_run_id(live, business_date)
     for step in STEPS:
         started = time.monotonic()
+        if step == "publish_night" and _live_run_id(live, business_date) != live_run_id:
+            raise InputError(f"{business_date} was published anew while it was rescored; rescore it again")
         if step in TAKEN_FROM_LIVE:
             _take_from_live(live, rescored, TAKEN_FROM_LIVE[step], business_date)
         else:
             import_module(f"jobs.{step}").run(rescored, business_date, settings)
         step_done(step, time.monotonic() - started)
     return model_comparison.run(live, rescored, business_date)
+
+
+def _live_run_id(live: Warehouse, business_date: date) -> str | None:
+    run = live.published_run(business_date)
+    return run["run_id"] if run else None
 
 
 def _take_from_live(live: Warehouse, rescored: Warehouse, table: tables.Table, business_date: date) -> None:

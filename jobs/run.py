@@ -1,5 +1,7 @@
 """run: one step of a night: `python -m jobs.run STEP --business-date D --run-id R`, or spark-submit jobs/run.py.
 
+A step of the second DAG takes the business dates that were published, one or several.
+
 Exit codes: 0 done, 1 a check failed or something broke, 2 bad input or configuration (a retry does not help),
 75 the day has not landed yet.
 """
@@ -11,6 +13,7 @@ import logging
 import os
 import re
 import sys
+from collections.abc import Sequence
 from datetime import date
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -20,6 +23,8 @@ from jobs.object_store import ObjectStore
 from jobs.settings import Settings, read_settings
 from jobs.tables import NIGHT_TABLES
 from jobs.warehouse import Warehouse
+from jobs.window import STEPS as WINDOW_STEPS
+from jobs.window import run_window_step
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -36,7 +41,7 @@ def main() -> int:
     arguments = _parse_arguments()
     try:
         settings = read_settings(os.environ)
-        run_step(arguments.step, arguments.business_date, arguments.run_id, settings)
+        run_step(arguments.step, arguments.business_dates, arguments.run_id, settings)
     except NotLandedError as error:
         print(error, file=sys.stderr)
         return NOT_LANDED_YET
@@ -49,12 +54,16 @@ def main() -> int:
     return 0
 
 
-def run_step(step: str, business_date: date, run_id: str, settings: Settings) -> None:
+def run_step(step: str, business_dates: Sequence[date], run_id: str, settings: Settings) -> None:
     """Build one table, or wait, check or publish; each step is the module of its name."""
     store = ObjectStore(settings.warehouse_uri)
     store.check_reachable()
-    session = spark_session(f"{step} {business_date}") if step in TABLE_STEPS else None
-    import_module(f"jobs.{step}").run(Warehouse(store, run_id, session), business_date, settings)
+    if step in WINDOW_STEPS:
+        run_window_step(Warehouse(store, run_id), step, business_dates, settings)
+        return
+    for business_date in business_dates:
+        session = spark_session(f"{step} {business_date}") if step in TABLE_STEPS else None
+        import_module(f"jobs.{step}").run(Warehouse(store, run_id, session), business_date, settings)
 
 
 def spark_session(name: str) -> SparkSession:
@@ -66,7 +75,6 @@ def spark_session(name: str) -> SparkSession:
     session = (
         SparkSession.builder.appName(f"checkout-ages {name}")
         .config("spark.sql.session.timeZone", "UTC")
-        .config("spark.sql.execution.arrow.maxRecordsPerBatch", 256)
         .config("spark.ui.enabled", "false")
         .config("spark.ui.showConsoleProgress", "false")
         .getOrCreate()
@@ -79,8 +87,12 @@ def spark_session(name: str) -> SparkSession:
 
 def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("step", choices=STEPS, metavar="STEP", help=", ".join(STEPS))
-    parser.add_argument("--business-date", type=date.fromisoformat, required=True)
+    parser.add_argument(
+        "step", choices=(*STEPS, *WINDOW_STEPS), metavar="STEP", help=", ".join((*STEPS, *WINDOW_STEPS))
+    )
+    parser.add_argument(
+        "--business-date", dest="business_dates", metavar="D", type=date.fromisoformat, nargs="+", required=True
+    )
     parser.add_argument("--run-id", type=_path_safe, required=True, help="letters, digits, '.', '_' and '-'")
     return parser.parse_args()
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from jobs.errors import InputError
 
@@ -24,6 +25,12 @@ class Settings(BaseModel):
     landing_uri: str = Field(description="where the stores deliver photos and receipts: file:///…, s3://bucket/…")
     warehouse_uri: str = Field(description="where the tables are published")
     store_time_zone: str = Field("Europe/Moscow", description="the stores' time zone; it decides the business date")
+    business_date_allowance_minutes: int = Field(
+        120,
+        ge=0,
+        le=720,
+        description="how long before and after its midnights a business date still takes receipts and photos",
+    )
     photo_key_template: str = Field(
         "store_id={store_id}/till_id={till_id}/{taken_at}.{extension}",
         description="photo key below photos/business_date=D/; fields store_id, till_id, taken_at, extension, "
@@ -40,21 +47,87 @@ class Settings(BaseModel):
         (0, 18, 25, 35, 45, 55, 65), description="first year of each age group"
     )
     legal_purchase_age_years: int = Field(18, ge=1, le=100, description="youngest lawful buyer of alcohol")
-    challenge_age_years: int = Field(25, ge=1, le=100, description="who looks younger than this is asked for an ID")
+    challenge_age_years: int = Field(
+        25, ge=1, le=100, validate_default=True, description="who looks younger than this is asked for an ID"
+    )
     under_legal_age_alert_probability: float = Field(
         0.5, gt=0, le=1, description="from this P(under the legal age) an unchecked sale is possibly under age"
     )
     under_challenge_age_alert_probability: float = Field(
         0.5, gt=0, le=1, description="from this P(under the challenge age) an unchecked sale should have been checked"
     )
+    review_case_limit: int = Field(50, ge=0, le=100_000, description="most sales of a day that a person is to look at")
+    review_case_minimum_probability: float = Field(
+        0.1, gt=0, le=1, description="from this P(under the legal age) an unchecked sale is worth a person's look"
+    )
+    window_days: int = Field(
+        28,
+        ge=1,
+        le=366,
+        description="how many days cashier_alcohol_audit and review_precision look at, the last being their date",
+    )
+    minimum_compared_count: float = Field(
+        20, gt=0, description="a cashier is judged from so many expected buyers under the challenge age on"
+    )
+    review_q_value: float = Field(
+        0.05, gt=0, lt=1, description="a cashier's sales are to be looked at up to this q_value"
+    )
+    minimum_affinity_transaction_count: int = Field(
+        30, ge=1, description="fewer transactions of a category, or of an age group, give no affinity_index"
+    )
+    minimum_cell_count: int = Field(
+        0, ge=0, description="smaller counts of transactions are not published by age group; 0: all are"
+    )
     transaction_span_seconds: int = Field(
         180, ge=1, le=7200, description="how long before closed_at a receipt begins when it has no opened_at"
+    )
+    till_clock_skew_seconds: Mapping[str, float] = Field(
+        {},
+        description="by how many seconds tills' clocks run ahead of their cameras', as in 0042/03=12,0042/04=-7",
+    )
+    photo_burst_seconds: float = Field(
+        3.0, ge=0, le=60, description="photos of a buyer that follow each other this closely count as one burst"
+    )
+    till_clock_drift_warning_seconds: int = Field(
+        30, ge=1, le=3600, description="warn when a till's clock seems off by more than this against its camera's"
     )
     max_photo_bytes: int = Field(20 * 1024 * 1024, ge=1, description="larger photos are not fetched")
     max_photo_pixels: int = Field(50_000_000, ge=1, description="photos with more pixels are not decoded")
     landing_timeout_seconds: int = Field(12 * 3600, ge=1, description="how long the DAG waits for a day to land")
+    max_other_date_share: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="publish nothing when more of a day's receipt lines, or photos, are of another date",
+    )
     max_unknown_share_warning: float = Field(
         0.5, ge=0, le=1, description="warn when more of a day's transactions have no age estimate"
+    )
+    trailing_window_days: int = Field(
+        28,
+        ge=7,
+        le=366,
+        description="days before a date with whose median check_night compares it; 7 must be published",
+    )
+    max_coverage_drop_warning: float = Field(
+        0.1, ge=0, le=1, description="warn when the share of transactions with a photo lies further under the usual one"
+    )
+    max_unknown_share_rise_warning: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="warn when the share of transactions without an age estimate lies further over the usual one",
+    )
+    max_mean_age_drift_warning_years: float = Field(
+        2.0, ge=0, description="warn when the mean estimated age lies further from the usual one"
+    )
+    max_under_18_drift_warning: float = Field(
+        0.02, ge=0, le=1, description="warn when the mean P(under 18) lies further from the usual one"
+    )
+    max_volume_ratio_warning: float = Field(
+        2.0,
+        ge=1,
+        description="warn when a day has more than so many times the usual transactions, or less than one in so many",
     )
 
     @field_validator("store_time_zone")
@@ -81,6 +154,19 @@ class Settings(BaseModel):
             raise ValueError(f"age groups {bounds} must begin at 0 and rise, as in 0,18,25,35,45,55,65")
         return bounds
 
+    @field_validator("challenge_age_years")
+    @classmethod
+    def _not_under_the_legal_age(cls, challenge_age: int, others: ValidationInfo) -> int:
+        legal_age = others.data.get("legal_purchase_age_years", challenge_age)
+        if challenge_age < legal_age:
+            raise ValueError(f"it lies under the legal age, {legal_age}; who looks that young must be asked for an ID")
+        return challenge_age
+
+    @field_validator("till_clock_skew_seconds", mode="before")
+    @classmethod
+    def _skews_from_text(cls, skews: object) -> object:
+        return _till_clock_skews(skews) if isinstance(skews, str) else skews
+
     @field_validator("photo_key_template")
     @classmethod
     def _template_places_a_photo(cls, template: str) -> str:
@@ -90,6 +176,10 @@ class Settings(BaseModel):
         if missing or unknown:
             raise ValueError(f"template '{template}' lacks {sorted(missing)} or has unknown fields {sorted(unknown)}")
         return template
+
+    def window(self, last_date: date) -> list[date]:
+        """Return the business dates of the window that ends on a date, in order."""
+        return [last_date - timedelta(days=number) for number in reversed(range(self.window_days))]
 
     @property
     def time_zone(self) -> ZoneInfo:
@@ -122,11 +212,26 @@ def as_markdown() -> str:
     return "\n".join(["| variable | default | meaning |", "|---|---|---|", *rows])
 
 
+def _till_clock_skews(text: str) -> dict[str, float]:
+    """Read 0042/03=12,0042/04=-7 as seconds by store and till."""
+    skews: dict[str, float] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        found = re.fullmatch(r"([^/=]+/[^/=]+)=([+-]?\d{1,5}(?:\.\d{1,6})?)", part)
+        if not found:
+            raise ValueError(f"'{part}' is not STORE/TILL=SECONDS, as in 0042/03=12")
+        if found[1] in skews:
+            raise ValueError(f"it names till {found[1]} twice")
+        skews[found[1]] = float(found[2])
+    return skews
+
+
 def _default(name: str) -> str:
     field = Settings.model_fields[name]
     if field.is_required():
         return "none: needed"
     value = field.default
+    if value == {}:
+        return "none"
     return f"`{','.join(map(str, value)) if isinstance(value, tuple) else value}`"
 
 

@@ -1,4 +1,4 @@
-"""transaction_ages: whose photos belong to a transaction, and how old that buyer looks."""
+"""transaction_ages: which photos belong to a transaction, and how old its buyer looks."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from pyspark.sql import functions as F
 from jobs import tables
 from jobs.age_groups import age_group
 from jobs.age_inference import summarise_age
+from jobs.photo_matching import MICROSECONDS, camera_microseconds, matched_photos
 from jobs.settings import Settings
 from jobs.warehouse import Warehouse
 
-BUCKET_SECONDS = 300
+YEARS_OF_AGE = 101
 LONGEST_SPAN_SECONDS = 7200
 KEY = list(tables.TRANSACTION_KEY)
 
@@ -31,79 +32,78 @@ def transaction_ages(
 ) -> DataFrame:
     """Match photos to transactions and average the estimates of each transaction's photos.
 
-    A photo whose key names a transaction belongs to it. Any other belongs to the transaction of its till whose span
-    holds the moment it was taken; of several, to the one that closed nearest to that moment.
+    A transaction of returns only, or voided as a whole, has a buyer like any other, and a row.
     """
-    transactions = _transaction_spans(transaction_lines, settings.transaction_span_seconds)
-    matched_photos = _matched_photos(checkout_photos.where(F.col("key_problem").isNull()), transactions)
-    combined = _combined_estimates(matched_photos, photo_age_estimates)
+    transactions = _transaction_spans(transaction_lines, settings)
+    readable_photos = checkout_photos.where(F.col("key_problem").isNull())
+    estimated_photos = matched_photos(readable_photos, transactions).join(
+        photo_age_estimates.select("photo_key", "age_distribution", "estimate_reason"), "photo_key", how="left"
+    )
+    combined = _combined_estimates(_weighed(estimated_photos, settings.photo_burst_seconds))
     return _with_age(transactions.join(combined, KEY, how="left"), settings)
 
 
-def _transaction_spans(transaction_lines: DataFrame, default_span_seconds: int) -> DataFrame:
-    """One row per transaction: from opened_at, or a stated span before closed_at, to closed_at."""
+def _transaction_spans(transaction_lines: DataFrame, settings: Settings) -> DataFrame:
+    """One row per transaction: from opened_at, or a stated span before closed_at, to closed_at, by the till's clock."""
     spans = transaction_lines.groupBy(*KEY).agg(
         F.min("opened_at").alias("logged"), F.max("closed_at").alias("closed_at")
     )
     earliest = F.col("closed_at") - F.make_dt_interval(secs=F.lit(LONGEST_SPAN_SECONDS))
-    assumed = F.col("closed_at") - F.make_dt_interval(secs=F.lit(default_span_seconds))
+    assumed = F.col("closed_at") - F.make_dt_interval(secs=F.lit(settings.transaction_span_seconds))
     opened_at = F.greatest(F.coalesce("logged", assumed), earliest)
-    return spans.select(*KEY, opened_at.alias("opened_at"), "closed_at")
+    skew_seconds = _till_clock_skew(settings).alias("till_clock_skew_seconds")
+    return spans.select(*KEY, opened_at.alias("opened_at"), "closed_at", skew_seconds)
 
 
-def _matched_photos(photos: DataFrame, transactions: DataFrame) -> DataFrame:
-    """One row per matched photo, found by one equality join: on the named transaction, or on five-minute buckets."""
-    named_or_bucket = F.coalesce(_named(F.col("transaction_id")), _bucket_name(_bucket(F.col("taken_at"))))
-    wanted = photos.select("store_id", "till_id", "photo_key", "taken_at", named_or_bucket.alias("place"))
-    buckets = F.sequence(_bucket(F.col("opened_at")), _bucket(F.col("closed_at")))
-    places = F.array_append(F.transform(buckets, _bucket_name), _named(F.col("transaction_id")))
-    offered = transactions.withColumn("place", F.explode(places))
-    is_held = F.col("taken_at").between(F.col("opened_at"), F.col("closed_at"))
-    is_named = F.col("place") == _named(F.col("transaction_id"))
-    candidates = wanted.join(offered, ["store_id", "till_id", "place"], how="inner").where(is_named | is_held)
-    nearest_first = Window.partitionBy("photo_key").orderBy("closed_at", "transaction_id")
-    nearest = candidates.withColumn("rank", F.row_number().over(nearest_first)).where(F.col("rank") == 1)
-    return nearest.select(*KEY, "photo_key", "taken_at")
+def _till_clock_skew(settings: Settings) -> Column:
+    if not settings.till_clock_skew_seconds:
+        return F.lit(0.0)
+    skews = F.create_map(*(F.lit(part) for skew in settings.till_clock_skew_seconds.items() for part in skew))
+    return F.coalesce(skews[F.concat_ws("/", "store_id", "till_id")], F.lit(0.0))
 
 
-def _named(transaction_id: Column) -> Column:
-    return F.concat(F.lit("transaction "), transaction_id)
+def _weighed(estimated_photos: DataFrame, burst_seconds: float) -> DataFrame:
+    """Add each photo's weight: bursts of a transaction weigh alike, and so do the usable photos of a burst."""
+    by_time = Window.partitionBy(*KEY).orderBy("taken_at", "photo_key")
+    since_last = F.unix_micros("taken_at") - F.lag(F.unix_micros("taken_at")).over(by_time)
+    begins_burst = since_last > F.lit(round(burst_seconds * MICROSECONDS))
+    photos = estimated_photos.withColumn("begins_burst", begins_burst)
+    photos = photos.withColumn("burst", F.count_if("begins_burst").over(by_time))
+    usable_in_burst = F.count("age_distribution").over(Window.partitionBy(*KEY, "burst"))
+    return photos.withColumn("weight", F.when(F.col("age_distribution").isNotNull(), 1 / usable_in_burst))
 
 
-def _bucket_name(bucket: Column) -> Column:
-    return F.concat(F.lit("bucket "), bucket.cast("string"))
-
-
-def _bucket(moment: Column) -> Column:
-    return F.floor(F.unix_seconds(moment) / BUCKET_SECONDS)
-
-
-def _combined_estimates(matched_photos: DataFrame, photo_age_estimates: DataFrame) -> DataFrame:
-    """One row per transaction with photos: which, how many are usable, the mean of their distributions."""
-    estimates = photo_age_estimates.select("photo_key", "age_distribution", "estimate_reason")
-    photos = matched_photos.join(estimates, "photo_key", how="left")
-    by_time = F.array_sort(F.collect_list(F.struct("taken_at", "photo_key", "estimate_reason", "age_distribution")))
-    listed = photos.groupBy(*KEY).agg(by_time.alias("photos"), F.count("age_distribution").alias("usable_photo_count"))
-    usable = F.filter("photos.age_distribution", lambda distribution: distribution.isNotNull())
+def _combined_estimates(weighed_photos: DataFrame) -> DataFrame:
+    """One row per transaction with photos: which, how many are usable, the weighted mean of their distributions."""
+    fields = ("taken_at", "photo_key", "estimate_reason", "age_distribution", "weight")
+    by_time = F.array_sort(F.collect_list(F.struct(*fields)))
+    listed = weighed_photos.groupBy(*KEY).agg(
+        by_time.alias("photos"),
+        F.count("age_distribution").alias("usable_photo_count"),
+        F.size(F.collect_set(F.when(F.col("weight").isNotNull(), F.col("burst")))).alias("usable_burst_count"),
+        F.max("taken_at").alias("last_taken_at"),
+    )
     return listed.select(
         *KEY,
         F.col("photos.photo_key").alias("photo_keys"),
         F.size("photos").cast("bigint").alias("photo_count"),
         "usable_photo_count",
+        "last_taken_at",
         F.element_at("photos.estimate_reason", 1).alias("first_reason"),
-        _mean_distribution(usable).alias("age_distribution"),
+        F.when(F.col("usable_photo_count") > 0, _mean_distribution()).alias("age_distribution"),
     )
 
 
-def _mean_distribution(distributions: Column) -> Column:
-    """Average arrays of probabilities element by element; null when there is none."""
+def _mean_distribution() -> Column:
+    """Average the usable photos' probabilities year by year, by their weights."""
     total = F.reduce(
-        F.slice(distributions, 2, F.greatest(F.size(distributions) - 1, F.lit(0))),
-        F.element_at(distributions, 1),
-        lambda total, distribution: F.zip_with(total, distribution, lambda left, right: left + right),
+        F.filter("photos", lambda photo: photo["weight"].isNotNull()),
+        F.array_repeat(F.lit(0.0), YEARS_OF_AGE),
+        lambda total, photo: F.zip_with(
+            total, photo["age_distribution"], lambda sum_so_far, share: sum_so_far + share * photo["weight"]
+        ),
     )
-    mean = F.transform(total, lambda share: (share / F.size(distributions)).cast("float"))
-    return F.when(F.size(distributions) > 0, mean)
+    return F.transform(total, lambda share: (share / F.col("usable_burst_count")).cast("float"))
 
 
 def _with_age(transactions: DataFrame, settings: Settings) -> DataFrame:
@@ -114,11 +114,16 @@ def _with_age(transactions: DataFrame, settings: Settings) -> DataFrame:
     return estimated.select(
         "*",
         "summary.*",
+        _photo_offset_seconds().alias("photo_offset_seconds"),
         _status().alias("estimate_status"),
         _reason().alias("estimate_reason"),
         age_group(F.col("summary.estimated_age_years"), settings.age_group_lower_bounds_years).alias("age_group"),
         F.lit(settings.model_version).alias("model_version"),
     )
+
+
+def _photo_offset_seconds() -> Column:
+    return (camera_microseconds("closed_at") - F.unix_micros("last_taken_at")) / MICROSECONDS
 
 
 def _status() -> Column:

@@ -8,6 +8,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from jobs import tables
+from jobs.business_day import BusinessDay, business_day
 from jobs.landing import landed_transaction_lines
 from jobs.receipt_lines import judge_receipt_lines
 from jobs.settings import Settings
@@ -16,9 +17,10 @@ from jobs.warehouse import Warehouse
 
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
     landed_lines = landed_transaction_lines(warehouse.spark, settings.landing_uri, business_date)
-    warehouse.stage(tables.TRANSACTION_LINES, business_date, transaction_lines(landed_lines))
+    accepted_lines = transaction_lines(landed_lines, business_day(business_date, settings))
+    warehouse.stage(tables.TRANSACTION_LINES, business_date, accepted_lines)
 
 
-def transaction_lines(landed_lines: DataFrame) -> DataFrame:
+def transaction_lines(landed_lines: DataFrame, day: BusinessDay) -> DataFrame:
     """Return the landed lines that break no rule, typed."""
-    return judge_receipt_lines(landed_lines).where(F.col("rejection_reason").isNull())
+    return judge_receipt_lines(landed_lines, day).where(F.col("rejection_reason").isNull())

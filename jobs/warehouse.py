@@ -2,19 +2,22 @@
 
     {warehouse}/{table}/business_date=D/part-0.parquet          published, one file a day
     {warehouse}/pipeline_runs/business_date=D/{run_id}.parquet  one file a run, written last
-    {warehouse}/_staging/{run_id}/{table}/part-0.parquet        built, not yet published
+    {warehouse}/window_runs/business_date=D/{run_id}.parquet    the same of the second DAG: the window that ends on D
+    {warehouse}/_staging/{run_id}/business_date=D/{table}/part-0.parquet    built, not yet published
     {warehouse}/_locks/business_date=D.json                     who publishes that day
+    {warehouse}/_locks/window_runs/business_date=D.json         who publishes the window that ends on it
     {warehouse}/_rescored/{model_version}/…                     a warehouse of another model's tables, laid out likewise
 
 A night reads the tables of its own run from staging; of what is published it reads only the day's own estimates, which
-it takes over rather than infer them again.
+it takes over rather than infer them again, and the rows in pipeline_runs of the days before, with which check_night
+compares it and on which no table depends.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
@@ -25,6 +28,7 @@ import pyarrow.parquet as pq
 
 from jobs.errors import InputError
 from jobs.object_store import ObjectStore
+from jobs.table_files import write_table_file
 from jobs.tables import PIPELINE_RUNS, Table
 
 if TYPE_CHECKING:
@@ -49,10 +53,10 @@ class Warehouse:
     run_id: str
     session: SparkSession | None = None
 
-    def read(self, table: Table, business_date: date) -> DataFrame:
-        """Return the run's staged rows of a table."""
+    def read(self, table: Table, business_date: date, columns: Sequence[str] | None = None) -> DataFrame:
+        """Return the run's staged rows of a table, all columns or some: the others are not read, which is faster."""
         self.staged(table, business_date)
-        return self._load(table, self._staged_key(table, business_date))
+        return self._load(table, self._staged_key(table, business_date), columns)
 
     def read_published(self, table: Table, business_date: date) -> DataFrame | None:
         """Return the rows of a table that readers see for a day, None when the day is not published.
@@ -89,6 +93,19 @@ class Warehouse:
         )
         self._mark_staged(table, business_date, time.monotonic() - started)
 
+    def stage_arrow(self, table: Table, business_date: date, rows: pa.Table) -> None:
+        """Write a small table's rows from memory to the run's staging. Raises as `stage` does."""
+        sorted_rows = rows.sort_by([(name, "ascending") for name in table.key])
+        self.stage_batches(table, business_date, sorted_rows.to_batches())
+
+    def stage_batches(self, table: Table, business_date: date, batches: Iterable[pa.RecordBatch]) -> None:
+        """Write batches of rows, in the order of the table's key, to the run's staging. Raises as `stage` does."""
+        started = time.monotonic()
+        run_id = pa.scalar(self.run_id, pa.string())
+        own_batches = (batch.append_column("run_id", pa.repeat(run_id, batch.num_rows)) for batch in batches)
+        write_table_file(self.store, self._staged_key(table, business_date), table, own_batches)
+        self._mark_staged(table, business_date, time.monotonic() - started)
+
     def staged(self, table: Table, business_date: date) -> StagedTable:
         """Return what is known of a staged table; InputError when the run has not staged it."""
         try:
@@ -105,6 +122,27 @@ class Warehouse:
         with self.store.reader(self._staged_key(table, business_date)) as stream:
             return pq.ParquetFile(stream).read(columns=columns)
 
+    def staged_schema(self, table: Table, business_date: date) -> pa.Schema:
+        """Return the Arrow schema that a staged table was written with."""
+        self.staged(table, business_date)
+        with self.store.reader(self._staged_key(table, business_date)) as stream:
+            return pq.read_schema(stream)
+
+    @contextmanager
+    def staged_batches(
+        self, table: Table, business_date: date, columns: Sequence[str]
+    ) -> Iterator[pa.RecordBatchReader]:
+        """Open some columns of a staged table as a stream of batches, for tables that are too large for memory."""
+        self.staged(table, business_date)
+        with self.store.reader(self._staged_key(table, business_date)) as stream:
+            parquet = pq.ParquetFile(stream)
+            schema = pa.schema([parquet.schema_arrow.field(name) for name in columns])
+            yield pa.RecordBatchReader.from_batches(schema, parquet.iter_batches(columns=list(columns)))
+
+    def staged_location(self, table: Table, business_date: date) -> str:
+        """Return where the run's staged rows of a table lie, for messages and queries."""
+        return self.store.location(self._staged_key(table, business_date))
+
     def read_published_arrow(self, table: Table, business_date: date, columns: list[str]) -> pa.Table | None:
         """Return some columns of a published table in memory, None when the day is not published."""
         key = _published_key(table, business_date)
@@ -113,11 +151,25 @@ class Warehouse:
         with self.store.reader(key) as stream:
             return pq.ParquetFile(stream).read(columns=columns)
 
+    def read_published_days(self, table: Table, days: Iterable[date], columns: list[str]) -> dict[date, pa.Table]:
+        """Return some columns of a published table in memory, for those of the days that are published."""
+        rows = {day: self.read_published_arrow(table, day, columns) for day in days}
+        return {day: rows_of_day for day, rows_of_day in rows.items() if rows_of_day is not None}
+
+    def has_published(self, table: Table, business_date: date) -> bool:
+        """Say whether readers see the table's day."""
+        return self.store.exists(_published_key(table, business_date))
+
     def published_run(self, business_date: date) -> dict[str, Any] | None:
         """Return the row in pipeline_runs of the run that published a day last, None when none has."""
         marks = self.store.list(f"{PIPELINE_RUNS.name}/{_partition(business_date)}")
         runs = [run for mark in marks for run in pq.read_table(pa.BufferReader(self.store.read(mark.key))).to_pylist()]
         return max(runs, key=lambda run: run["published_at"], default=None)
+
+    def trailing_runs(self, business_date: date, days: int) -> pa.Table:
+        """Return the row in pipeline_runs of each of so many days before a date that is published."""
+        earlier = (self.published_run(business_date - timedelta(days=number)) for number in range(1, days + 1))
+        return pa.Table.from_pylist([run for run in earlier if run], PIPELINE_RUNS.schema)
 
     def rescored(self, model_version: str) -> Warehouse:
         """Return the warehouse below this one that holds the tables of another model version, for the same run."""
@@ -136,14 +188,23 @@ class Warehouse:
         self.staged(table, business_date)
         self.store.copy(self._staged_key(table, business_date), _published_key(table, business_date))
 
-    def write_pipeline_run(self, business_date: date, run: dict[str, object]) -> None:
+    def write_pipeline_run(self, business_date: date, run: dict[str, object], runs: Table = PIPELINE_RUNS) -> None:
         """Write the commit mark of the run, one file of one row."""
-        rows = pa.Table.from_pylist([run], schema=PIPELINE_RUNS.schema)
-        self.store.write(self._pipeline_run_key(business_date), _parquet(rows))
+        rows = pa.Table.from_pylist([run], schema=runs.schema)
+        self.store.write(self._run_key(runs, business_date), _parquet(rows))
 
-    def is_published(self, business_date: date) -> bool:
-        """Say whether this run has its commit mark in pipeline_runs."""
-        return self.store.exists(self._pipeline_run_key(business_date))
+    def is_published(self, business_date: date, runs: Table = PIPELINE_RUNS) -> bool:
+        """Say whether this run has its commit mark in the table of such runs."""
+        return self.store.exists(self._run_key(runs, business_date))
+
+    def plan_window(self, last_date: date) -> None:
+        """Put down that this run builds the window that ends on a date."""
+        self.store.write(f"{self._staging(last_date)}/_PLANNED", b"")
+
+    def planned_windows(self) -> list[date]:
+        """Return the last dates of the windows that this run has planned and not published yet, in order."""
+        folders, _ = self.store.list_folder(f"_staging/{self.run_id}")
+        return sorted(date.fromisoformat(folder.rpartition("business_date=")[2]) for folder in folders)
 
     def mark_checked(self, business_date: date, warnings: list[str]) -> None:
         """Record that the staged tables passed check_night, and with which warnings."""
@@ -157,6 +218,10 @@ class Warehouse:
             return None
         return warnings
 
+    def withdraw_check(self, business_date: date) -> None:
+        """Forget an earlier check_night of this run, so that what it did not see is never published."""
+        self.store.delete([self._check_mark(business_date)])
+
     def drop_staging(self, business_date: date) -> None:
         """Delete all that the run has staged, the passed check first, so that half of it is never published."""
         self.store.delete(
@@ -164,13 +229,14 @@ class Warehouse:
         )
 
     @contextmanager
-    def lock(self, business_date: date) -> Iterator[None]:
-        """Hold the right to publish a day.
+    def lock(self, business_date: date, runs: Table = PIPELINE_RUNS) -> Iterator[None]:
+        """Hold the right to publish a day, or the window that ends on it: whatever has its commit mark in `runs`.
 
         A lock of the same run, or one older than an hour, was left by a dead process and is taken over. Raises
         InputError naming the owner and the age of any other.
         """
-        key = f"_locks/{_partition(business_date)}.json"
+        folder = "_locks" if runs is PIPELINE_RUNS else f"_locks/{runs.name}"
+        key = f"{folder}/{_partition(business_date)}.json"
         mine = json.dumps({"run_id": self.run_id, "locked_at": datetime.now(UTC).isoformat()}).encode()
         if not self.store.create(key, mine):
             self._refuse_if_held(key, business_date)
@@ -192,12 +258,13 @@ class Warehouse:
                 f"wait for it, or delete '{self.store.location(key)}' if that run is dead"
             )
 
-    def _load(self, table: Table, key: str) -> DataFrame:
+    def _load(self, table: Table, key: str, columns: Sequence[str] | None = None) -> DataFrame:
         from pyspark.sql.pandas.types import from_arrow_schema
 
+        schema = pa.schema([table.schema.field(name) for name in columns or table.column_names])
         return (
             self.spark.read.format("object_store_parquet")
-            .schema(from_arrow_schema(table.schema))
+            .schema(from_arrow_schema(schema))
             .options(uri=self.store.uri, key=key, table=table.name)
             .load()
         )
@@ -214,8 +281,8 @@ class Warehouse:
     def _staged_mark(self, table: Table, business_date: date) -> str:
         return f"{self._staging(business_date)}/{table.name}/_STAGED.json"
 
-    def _pipeline_run_key(self, business_date: date) -> str:
-        return f"{PIPELINE_RUNS.name}/{_partition(business_date)}/{self.run_id}.parquet"
+    def _run_key(self, runs: Table, business_date: date) -> str:
+        return f"{runs.name}/{_partition(business_date)}/{self.run_id}.parquet"
 
     def _check_mark(self, business_date: date) -> str:
         return f"{self._staging(business_date)}/_CHECKED.json"

@@ -15,6 +15,7 @@ from models.age_estimator import ESTIMATED
 from models.age_metrics import CHALLENGE_AGE_YEARS, Figures, JudgedAges, wilson_interval
 from models.compare_versions import comparison_sentence
 from models.evaluate_age_resnet50 import Evaluation
+from models.figures_in_words import ERROR_HEADINGS, error_cells, ranged
 from models.html_page import (
     BLUE,
     CHART_STYLE,
@@ -66,7 +67,7 @@ def write_evaluation_page(evaluation: Evaluation, images: Path, out: Path) -> No
 
 def _facts(figures: Figures) -> list[tuple[str, str]]:
     return [
-        (f"{figures['mae']:.2f} years", f"mean absolute error {_range(figures['mae_interval_95'])}"),
+        (ranged(figures, "mae", ".2f"), "mean absolute error, years"),
         (f"{figures['within_5_years_share']:.0%}", "within 5 years of the label"),
         (f"{figures['bias']:+.2f} years", "bias: estimated minus labelled age"),
         (f"{figures['interval_coverage']:.1%}", "of labelled ages inside the 90 % interval"),
@@ -95,7 +96,7 @@ def _headline(figures: Figures) -> Section:
     kinds = {"without conflicting labels": figures, "all rows": figures["with_conflicting_labels"]}
     if "with_mirroring" in figures:
         kinds["mirror image averaged in, without conflicting labels"] = figures["with_mirroring"]
-    rows = [[name, *_error_cells(row)] for name, row in kinds.items()]
+    rows = [[name, *error_cells(row)] for name, row in kinds.items()]
     return Section("Errors at a glance", tables=[PageTable(["rows", *ERROR_HEADINGS], rows)])
 
 
@@ -107,7 +108,7 @@ def _comparison(comparison: Figures) -> Section:
                 str(comparison["photo_count"]),
                 f"{comparison['mae']:.2f}",
                 f"{comparison['baseline_mae']:.2f}",
-                _with_range(comparison, "mae_difference", "+.2f"),
+                ranged(comparison, "mae_difference", "+.2f"),
             ]
         ],
     )
@@ -174,7 +175,7 @@ def _reliability(reliability: Figures) -> Section:
         "nearer to the diagonal, the better. The expected calibration error is the mean distance from it."
     )
     rows = [
-        [f"P({name.replace('_', ' ')})", _with_range(figures, "calibration_error", ".3f")]
+        [f"P({name.replace('_', ' ')})", ranged(figures, "calibration_error", ".3f")]
         for name, figures in reliability.items()
     ]
     charts = [_reliability_chart(name.replace("_", " "), figures) for name, figures in reliability.items()]
@@ -184,11 +185,11 @@ def _reliability(reliability: Figures) -> Section:
 def _challenge(challenge: Figures, judged: JudgedAges) -> Section:
     rows = [
         ["13 to 17", str(challenge["people_13_17_count"]), "estimated 25 or older: false positive rate",
-         _share_with_range(challenge, "false_positive_rate")],
+         _shareranged(challenge, "false_positive_rate")],
         ["18 to 24", str(challenge["people_18_24_count"]), "challenged (estimated under 25)",
-         _share_with_range(challenge, "challenged_18_24_share")],
+         _shareranged(challenge, "challenged_18_24_share")],
         ["25 to 34", str(challenge["people_25_34_count"]), "challenged though they need not be",
-         _share_with_range(challenge, "challenged_25_34_share")],
+         _shareranged(challenge, "challenged_25_34_share")],
     ]  # fmt: skip
     table = PageTable(["true age", "people", "what happens", "share"], rows)
     return Section("Challenge 25", [challenge["definition"]], [_challenge_chart(judged)], [table])
@@ -232,38 +233,16 @@ def _unused_photos(predictions: pd.DataFrame) -> Section:
     return Section("Photos without an estimate", [words], tables=tables)
 
 
-ERROR_HEADINGS = ["photos", "MAE, years", "bias, years", "within 5 years", "90 % interval holds", "width, years"]
-
-
 def _errors_table(rows: Sequence[Figures], kind: str) -> PageTable:
-    return PageTable([LABELS[kind], *ERROR_HEADINGS], [[row[kind], *_error_cells(row)] for row in rows])
-
-
-def _error_cells(row: Figures) -> list[str]:
-    return [
-        str(row["photo_count"]),
-        _with_range(row, "mae", ".2f"),
-        _with_range(row, "bias", "+.2f"),
-        _with_range(row, "within_5_years_share", ".0%"),
-        _with_range(row, "interval_coverage", ".1%"),
-        _with_range(row, "interval_width_years", ".1f"),
-    ]
-
-
-def _with_range(row: Figures, name: str, style: str) -> str:
-    return f"{row[name]:{style}} {_range(row[f'{name}_interval_95'], style)}"
-
-
-def _range(interval: Sequence[float], style: str = ".2f") -> str:
-    return f"[{interval[0]:{style}} to {interval[1]:{style}}]"
+    return PageTable([LABELS[kind], *ERROR_HEADINGS], [[row[kind], *error_cells(row)] for row in rows])
 
 
 def _share(share: float | None) -> str:
     return "–" if share is None else f"{share:.1%}"
 
 
-def _share_with_range(row: Figures, name: str) -> str:
-    return "nobody of that age" if row[name] is None else _with_range(row, name, ".1%")
+def _shareranged(row: Figures, name: str) -> str:
+    return "nobody of that age" if row[name] is None else ranged(row, name, ".1%")
 
 
 MEANS = {

@@ -6,6 +6,7 @@ network was trained.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,11 +72,15 @@ def cut_square(pixels: Pixels, square: Square, image_size: int) -> Pixels:
     height, width = pixels.shape[:2]
     shorter = min(width, height)
     left, top, side = square.left * shorter, square.top * shorter, square.side * shorter
-    beyond = [max(0, int(np.ceil(reach))) for reach in (-left, -top, left + side - width, top + side - height)]
+    beyond = [max(0, math.ceil(reach)) for reach in (-left, -top, left + side - width, top + side - height)]
     if any(beyond):
         pixels = np.pad(pixels, ((beyond[1], beyond[3]), (beyond[0], beyond[2]), (0, 0)), mode="edge")
     left, top = left + beyond[0], top + beyond[1]
-    scaled = Image.fromarray(pixels).resize(
+    reach = math.ceil(side / image_size) + 1  # how far the pixels at the square's edge are averaged beyond it
+    first_column, first_row = (max(0, math.floor(edge) - reach) for edge in (left, top))
+    around = pixels[first_row : math.ceil(top + side) + reach, first_column : math.ceil(left + side) + reach]
+    left, top = left - first_column, top - first_row
+    scaled = Image.fromarray(around).resize(
         (image_size, image_size), Image.Resampling.BILINEAR, box=(left, top, left + side, top + side)
     )
     return np.asarray(scaled)
@@ -89,7 +94,8 @@ def sharpness(square: Pixels) -> float:
     colour has nothing that could be blurred.
     """
     margin = len(square) // 5
-    grey = square[margin:-margin, margin:-margin].astype(np.float32).mean(axis=2)
+    red, green, blue = np.moveaxis(square[margin:-margin, margin:-margin].astype(np.float32), 2, 0)
+    grey = red + green + blue
     neighbours = (grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:]) / 4
     contrast = float(grey.std())
     return float((grey[1:-1, 1:-1] - neighbours).std()) / contrast if contrast else 1.0

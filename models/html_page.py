@@ -15,13 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
+from models.page_templates import page_template
 from models.photo_preprocessing import Pixels, to_network_input
 
 INK = "#1b1e28"
@@ -99,14 +99,7 @@ class Page:
 
 def write_page(page: Page, path: Path) -> None:
     """Render the page, all text escaped, into one file."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    path.write_text(environment.get_template("page.html").render(page=page))
+    path.write_text(page_template("page.html").render(page=page))
 
 
 def new_chart(

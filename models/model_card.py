@@ -10,10 +10,10 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import jinja2
-
 from models.age_metrics import CHALLENGE_DEFINITION, Figures
+from models.figures_in_words import ERROR_HEADINGS, error_cells, ranged
 from models.model_manifest import ModelManifest, read_manifest
+from models.page_templates import page_template
 from models.weights import MODEL_VERSIONS, WEIGHTS_FOLDER
 
 CARD = Path(__file__).parent / "README.md"
@@ -28,16 +28,10 @@ WANTED_COVERAGE = 0.85
 def rendered(version: str = MODEL_VERSIONS[-1]) -> str:
     """Return the card of a committed version. Raises WeightsError when its files are missing or altered."""
     metrics: Figures = json.loads((WEIGHTS_FOLDER / version / "metrics.json").read_text())
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=False,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {"error_cells": error_cells, "ranged": ranged}
-    return environment.get_template("model_card.md").render(
+    return page_template("model_card.md").render(
+        error_headings=ERROR_HEADINGS,
+        error_cells=error_cells,
+        ranged=ranged,
         version=version,
         metrics=metrics,
         manifest=read_manifest(version),
@@ -60,27 +54,6 @@ def known_failures(metrics: Figures) -> Iterator[str]:
     for group in groups:
         if group["interval_coverage"] < WANTED_COVERAGE:
             yield f"{group['name']}: only {ranged(group, 'interval_coverage', '.1%')} of 90 % intervals hold the age."
-
-
-def error_cells(row: Figures) -> str:
-    """Return the cells of a row of errors in Markdown, as wide as ERROR_HEADINGS of the template."""
-    cells = [
-        str(row["photo_count"]),
-        ranged(row, "mae", ".2f"),
-        ranged(row, "bias", "+.2f"),
-        ranged(row, "within_5_years_share", ".0%"),
-        ranged(row, "interval_coverage", ".1%"),
-        ranged(row, "interval_width_years", ".1f"),
-    ]
-    return " | ".join(cells)
-
-
-def ranged(row: Figures, name: str, style: str) -> str:
-    """Return a figure with its 95 % interval, if it has one, in brackets: '5.13 [4.88 to 5.39]'."""
-    if row.get(name) is None:
-        return "–"
-    interval = row.get(f"{name}_interval_95")
-    return f"{row[name]:{style}}" + (f" [{interval[0]:{style}} to {interval[1]:{style}}]" if interval else "")
 
 
 def recipe_in_words(manifest: ModelManifest) -> str:

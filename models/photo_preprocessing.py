@@ -60,6 +60,11 @@ def decode_photo(photo: bytes, min_side_pixels: int, limits: PhotoLimits = DEFAU
     Raises UnusablePhotoError, and nothing else, with one of the statuses empty, too_large, too_many_pixels,
     too_small, not_an_image and truncated (which counts damaged photos too).
     """
+    return decode_sized_photo(photo, min_side_pixels, limits)[0]
+
+
+def decode_sized_photo(photo: bytes, min_side_pixels: int, limits: PhotoLimits) -> tuple[Pixels, tuple[int, int]]:
+    """Do as `decode_photo`, and return the upright photo's width and height before it was reduced too."""
     if not photo:
         raise UnusablePhotoError("empty", "the photo has 0 bytes")
     if len(photo) > limits.max_bytes:
@@ -67,21 +72,13 @@ def decode_photo(photo: bytes, min_side_pixels: int, limits: PhotoLimits = DEFAU
     image = _open(photo)
     _check_shape(image, limits)
     try:
+        orientation = image.getexif().get(EXIF_ORIENTATION, UPRIGHT)
+        size = (image.height, image.width) if orientation in LYING else image.size
         if image.format == "PNG":
-            return _decode_with_pillow(image)
-        return _decode_jpeg(photo, image, min_side_pixels)
+            return _decode_with_pillow(image), size
+        return _decode_jpeg(photo, image, orientation, min_side_pixels), size
     except Exception as error:
         raise UnusablePhotoError("truncated", f"the {image.format} ends early or is damaged: {error}") from error
-
-
-def photo_size(photo: bytes) -> tuple[int, int]:
-    """Return the width and height of a JPEG or PNG, held upright, from its header.
-
-    Raises UnusablePhotoError with the status truncated or not_an_image.
-    """
-    image = _open(photo)
-    is_lying = image.getexif().get(EXIF_ORIENTATION, UPRIGHT) in LYING
-    return (image.height, image.width) if is_lying else image.size
 
 
 def to_network_input(pixels: Pixels, image_size: int) -> Pixels:
@@ -121,7 +118,7 @@ def _check_shape(image: Image.Image, limits: PhotoLimits) -> None:
         )
 
 
-def _decode_jpeg(photo: bytes, image: Image.Image, min_side_pixels: int) -> Pixels:
+def _decode_jpeg(photo: bytes, image: Image.Image, orientation: int, min_side_pixels: int) -> Pixels:
     """Decode strictly: Pillow takes a photo whose end was cut and closed with a marker, and leaves the rest grey."""
     if image.mode == "CMYK":
         simplejpeg.decode_jpeg(photo, colorspace="CMYK", strict=True)
@@ -129,10 +126,10 @@ def _decode_jpeg(photo: bytes, image: Image.Image, min_side_pixels: int) -> Pixe
     reducing = [divisor for divisor in QUICK_DIVISORS if min(image.size) >= divisor * min_side_pixels]
     width, height = (math.ceil(side / max(reducing, default=1)) for side in image.size)
     pixels: Pixels = simplejpeg.decode_jpeg(photo, colorspace="RGB", min_height=height, min_width=width, strict=True)
-    if image.getexif().get(EXIF_ORIENTATION, UPRIGHT) == UPRIGHT:
+    if orientation == UPRIGHT:
         return pixels
     turned = Image.fromarray(pixels)
-    turned.getexif()[EXIF_ORIENTATION] = image.getexif()[EXIF_ORIENTATION]
+    turned.getexif()[EXIF_ORIENTATION] = orientation
     return np.asarray(ImageOps.exif_transpose(turned))
 
 

@@ -19,13 +19,14 @@ from typing import Any
 
 from rich.console import Console
 
-from tests.benchmarks.contenders import CONTENDERS, ENGINES, GROWTH, chosen
+from tests.benchmarks.contenders import CONTENDERS, ENGINES, GROWTH, MATCHING, chosen
 from tests.benchmarks.estimator import BATCH_SIZE, MODEL_VERSION
 from tests.benchmarks.figures import ratios
 from tests.benchmarks.machine import machine
 from tests.benchmarks.measure_contenders import measured_contenders
 from tests.benchmarks.measure_engines import measured_engines
 from tests.benchmarks.measure_growth import measured_growth
+from tests.benchmarks.measure_matching import measured_matching
 from tests.benchmarks.plan import QUICK, PhotoSets, Plan, photo_sets, with_counts
 from tests.benchmarks.report import tables
 
@@ -63,6 +64,7 @@ def _measured(plan: Plan, names: list[str], photos: PhotoSets, console: Console)
         "growth": measured_growth(photos, plan, cores, console) if GROWTH in names else [],
         "engines": engines,
         "engine_errors": errors,
+        "matching": measured_matching(plan, cores, console) if MATCHING in names else {},
         "setup": _setup(plan, photos),
         "machine": machine(cores),
     }
@@ -87,7 +89,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--images", type=Path, help="folder of one's own photos; without it they are drawn")
     parser.add_argument("--drawn", type=Path, default=Path(".demo/bench_photos"), help="where drawn photos are kept")
     parser.add_argument(
-        "--only", type=_chosen, default=chosen(None), help=f"what to measure, by commas: {listed}; growth; engines"
+        "--only",
+        type=_chosen,
+        default=chosen(None),
+        help=f"what to measure, by commas: {listed}; growth; engines; matching",
     )
     parser.add_argument("--quick", action="store_true", help="few of everything: shows that it works, measures nothing")
     parser.add_argument("--out", type=Path, default=Path(".demo/bench.json"))

@@ -17,7 +17,7 @@ CONTENDERS = {
     "g-fast": "Daft, this project's estimator",
 }
 
-GROWTH, ENGINES = "growth", "engines"
+GROWTH, ENGINES, MATCHING = "growth", "engines", "matching"
 
 FUNCTIONS = {
     "a": "engine:finder_and_network",
@@ -35,6 +35,7 @@ FUNCTIONS = {
     "growth": "spark_stage:growing_stage",
     "export": "engines:exported_networks",
     "engine": "engines:engine",
+    "matching": "matching:matching",
 }
 """Module and function of each, a context manager: Job ► Ready."""
 
@@ -44,7 +45,7 @@ def chosen(only: str | None) -> list[str]:
 
     Raises ValueError for a name that is none.
     """
-    names = [*CONTENDERS, GROWTH, ENGINES]
+    names = [*CONTENDERS, GROWTH, ENGINES, MATCHING]
     if only is None:
         return names
     wanted = [part.strip() for part in only.split(",")]

@@ -1,4 +1,4 @@
-"""memory: what the processes of a contender hold, sampled while it runs.
+"""memory: what the processes of a contender hold and compute, sampled while it runs.
 
 Of a whole tree the sum is of proportional sizes (PSS), in which a page that processes share counts once; of a single
 process it is the resident size (RSS).
@@ -35,6 +35,8 @@ class ProcessMemory:
     """Whether it is a forked Python worker of Spark."""
     rss_bytes: int
     pss_bytes: int
+    cpu_seconds: float
+    """Since it began."""
 
 
 @dataclass
@@ -50,8 +52,13 @@ class MemorySamples:
     def largest_process(self) -> tuple[str, int]:
         """Return name and bytes of the process that ever held most."""
         seen = [process for _, tree in self.samples for process in tree.values()]
-        largest = max(seen, key=lambda process: process.rss_bytes, default=ProcessMemory("none", False, 0, 0))
+        largest = max(seen, key=lambda process: process.rss_bytes, default=ProcessMemory("none", False, 0, 0, 0.0))
         return largest.name, largest.rss_bytes
+
+    def cpu_seconds(self) -> float:
+        """Return what all processes ever seen have computed, which other work on the machine stretches little."""
+        last_seen = {pid: process.cpu_seconds for _, tree in self.samples for pid, process in tree.items()}
+        return sum(last_seen.values())
 
     def worker_bytes(self, since: float, until: float) -> list[int]:
         """Return of each sample in a span of time the largest Python worker of Spark."""
@@ -98,9 +105,9 @@ def _tree(pid: int) -> dict[int, ProcessMemory]:
 
 def _memory(process: psutil.Process) -> ProcessMemory | None:
     try:
-        command, sizes = process.cmdline(), process.memory_full_info()
+        command, sizes, times = process.cmdline(), process.memory_full_info(), process.cpu_times()
         parent = process.parent()
         is_worker = "pyspark.daemon" in command and parent is not None and "pyspark.daemon" in parent.cmdline()
     except psutil.Error:
         return None
-    return ProcessMemory(process_name(command), is_worker, sizes.rss, sizes.pss)
+    return ProcessMemory(process_name(command), is_worker, sizes.rss, sizes.pss, times.user + times.system)

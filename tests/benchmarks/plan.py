@@ -34,6 +34,10 @@ class Plan:
     growth_photos: tuple[int, ...] = (1000, 2000, 4000, 8000)
     growth_slots: tuple[int, ...] = (1, 2)
     engines: EngineGrid = EngineGrid()
+    matching_counts: tuple[int, int] = (1_000_000, 2_000_000)
+    """Transactions, and as many photos, of a day and of another that is twice as large."""
+    matching_till_count: int = 100_000
+    """Transactions of one bad till."""
 
 
 QUICK = Plan(
@@ -43,6 +47,8 @@ QUICK = Plan(
     growth_photos=(8, 16),
     growth_slots=(1,),
     engines=EngineGrid(threads=(1,), sides_pixels=(112,), batch_sizes=(1, 4), seconds=0.1),
+    matching_counts=(2_000, 4_000),
+    matching_till_count=1_000,
 )
 
 

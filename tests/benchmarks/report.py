@@ -25,6 +25,8 @@ def tables(measured: Mapping[str, Any]) -> Iterator[Table]:
         yield _growth(measured["growth"])
     if measured["engines"]:
         yield _engines(measured["engines"])
+    if measured["matching"]:
+        yield _matching(measured["matching"])
 
 
 def _contenders(contenders: Mapping[str, Any], setup: Mapping[str, Any]) -> Table:
@@ -91,6 +93,20 @@ def _engines(cells: list[dict[str, Any]]) -> Table:
             f"{rate['lowest']:.1f}–{rate['highest']:.1f}",
             "" if ratio is None else f"{ratio:.2f}",
         )
+    return table
+
+
+def _matching(matching: Mapping[str, Any]) -> Table:
+    table = Table("transactions", "method", title="Photos matched to as many transactions")
+    for heading in ("seconds", "lowest–highest", "one pass / bucket join"):
+        table.add_column(heading, justify="right")
+    for day, methods in matching["seconds"].items():
+        for method, seconds in methods.items():
+            span = f"{seconds['lowest']:.1f}–{seconds['highest']:.1f}"
+            ratio = f"{matching['one_pass_to_bucket_join'][day]:.2f}"
+            table.add_row(day, method, f"{seconds['median']:.1f}", span, ratio)
+    doubling = ", ".join(f"{method} {ratio:.2f}" for method, ratio in matching["doubling"].items())
+    table.caption = f"Time for twice the day: {doubling}."
     return table
 
 

@@ -45,7 +45,7 @@ def test_the_last_quarter_is_compared_with_the_second() -> None:
 
 def test_a_letter_chooses_all_forms_of_a_contender() -> None:
     assert chosen("f,b") == ["b", "f-keras", "f-fast"]
-    assert chosen(None) == [*CONTENDERS, "growth", "engines"]
+    assert chosen(None) == [*CONTENDERS, "growth", "engines", "matching"]
     with pytest.raises(ValueError, match="no contender 'x'"):
         chosen("b,x")
 
@@ -94,7 +94,7 @@ def test_a_quick_benchmark_writes_the_promised_figures(tmp_path: Path) -> None:
 
     assert done.returncode == 0, done.stdout + done.stderr
     figures = json.loads(out.read_text())
-    assert figures.keys() >= {"ratios", "contenders", "growth", "engines", "setup", "machine"}
+    assert figures.keys() >= {"ratios", "contenders", "growth", "engines", "matching", "setup", "machine"}
     assert figures["ratios"].keys() == RATIOS.keys()
     assert figures["setup"]["photos"] == 8
     assert figures["machine"]["packages"]["pyspark"]

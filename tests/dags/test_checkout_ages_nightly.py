@@ -10,12 +10,10 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.exceptions import AirflowException
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
-from airflow.providers.standard.operators.bash import BashOperator
-from airflow.sdk import RetryAction
 from airflow.sdk.exceptions import AirflowFailException
 from airflow.serialization.serialized_objects import DagSerialization
+from job_tasks import export_object_store_credentials
 
 from jobs.run import STEPS
 from jobs.settings import Settings
@@ -59,7 +57,7 @@ def test_the_dag_file_imports_only_airflow_and_the_standard_library() -> None:
     froms = [node for node in ast.walk(ast.parse(DAG_FILE.read_text())) if isinstance(node, ast.ImportFrom)]
     packages = {alias.name.split(".")[0] for node in imports for alias in node.names}
     packages |= {str(node.module).split(".")[0] for node in froms}
-    assert packages - set(sys.stdlib_module_names) == {"airflow"}
+    assert packages - set(sys.stdlib_module_names) == {"airflow", "job_tasks"}
 
 
 def test_every_step_of_a_night_is_a_task_of_its_name(dag: Any) -> None:
@@ -80,10 +78,15 @@ def test_the_arrows_are_those_of_the_architecture(dag: Any) -> None:
         "checkout_photos": {"photo_age_estimates"},
         "photo_age_estimates": {"transaction_ages"},
         "transaction_lines": {"transaction_ages"},
-        "transaction_ages": {"age_group_purchases", "alcohol_sale_audit"},
+        "transaction_ages": {"age_mixes", "photo_coverage"},
+        "age_mixes": {"age_group_purchases", "age_group_affinity", "alcohol_sale_audit"},
         "rejected_transaction_lines": {"check_night"},
         "age_group_purchases": {"check_night"},
-        "alcohol_sale_audit": {"check_night"},
+        "alcohol_sale_audit": {"alcohol_review_cases", "cashier_alcohol_days"},
+        "cashier_alcohol_days": {"check_night"},
+        "alcohol_review_cases": {"check_night"},
+        "age_group_affinity": {"check_night"},
+        "photo_coverage": {"check_night"},
         "check_night": {"publish_night"},
         "publish_night": set(),
     }
@@ -144,54 +147,24 @@ def test_a_time_zone_with_summer_time_gives_each_date_once(monkeypatch: pytest.M
     assert dates == [(date(2026, 3, 27) + timedelta(days=day)).isoformat() for day in range(4)]
 
 
-def test_a_run_id_is_the_same_safe_folder_name_for_every_try(dag_file: ModuleType) -> None:
-    assert dag_file.path_safe("manual__2026-11-20T03:00:00+00:00") == "manual__2026-11-20T03-00-00-00-00"
-
-
 def test_the_landing_timeout_is_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CHECKOUT_AGES_LANDING_TIMEOUT_SECONDS", "8")
     sensor = load_dag_file().wait_for_business_date
     assert (sensor.timeout, sensor.poke_interval) == (8, 2)
 
 
-def test_credentials_of_the_connection_reach_the_environment(
-    dag_file: ModuleType, dag: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    names = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_ENDPOINT_URL"]
-    for name in names:
-        monkeypatch.setenv(name, "of the environment")
-    monkeypatch.setenv(
-        "AIRFLOW_CONN_CHECKOUT_AGES_OBJECT_STORE",
-        '{"conn_type": "aws", "login": "key", "password": "secret",'
-        ' "extra": {"endpoint_url": "http://127.0.0.1:1", "region_name": "r"}}',
-    )
-    dag_file.export_object_store_credentials({})
-    found = [os.environ[name] for name in names]
-    assert found == ["key", "secret", "of the environment", "r", "http://127.0.0.1:1"]
-    assert all(task._pre_execute_hook is dag_file.export_object_store_credentials for task in dag.tasks)
+def test_a_published_night_tells_its_day_to_who_waits_for_one(dag_file: ModuleType) -> None:
+    assert dag_file.publish_night.outlets == [dag_file.PUBLISHED_DAY]
+    assert dag_file.publish_night._post_execute_hook is dag_file.tell_the_day
+    event = SimpleNamespace(extra={})
+    context = {
+        "params": {"business_date": "2026-11-20"},
+        "dag_run": run_of(None),
+        "outlet_events": {dag_file.PUBLISHED_DAY: event},
+    }
+    dag_file.tell_the_day(context, None)
+    assert event.extra == {"business_date": "2026-11-20"}
 
 
-def test_without_a_connection_the_environment_stays(dag_file: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("AIRFLOW_CONN_CHECKOUT_AGES_OBJECT_STORE", raising=False)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "of the environment")
-    dag_file.export_object_store_credentials({})
-    assert os.environ["AWS_ACCESS_KEY_ID"] == "of the environment"
-
-
-@pytest.mark.parametrize(("exit_code", "action"), [(1, RetryAction.DEFAULT), (2, RetryAction.FAIL)])
-def test_bad_input_is_not_retried(
-    dag_file: ModuleType, exit_code: int, action: RetryAction, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    spark_submit = tmp_path / "spark-submit"
-    spark_submit.write_text(f"#!/bin/sh\nexit {exit_code}\n")
-    spark_submit.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    monkeypatch.setenv("AIRFLOW_CONN_SPARK_DEFAULT", '{"conn_type": "spark", "host": "local[*]"}')
-    operators = [
-        BashOperator(task_id="bash", bash_command=f"exit {exit_code}"),
-        SparkSubmitOperator(task_id="spark", application="run.py"),
-    ]
-    for operator in operators:
-        with pytest.raises(AirflowException) as failure:
-            operator.execute({})
-        assert dag_file.NoRetryOfBadInput().evaluate(failure.value, 1, 2).action is action
+def test_every_task_has_the_credentials_of_the_connection(dag: Any) -> None:
+    assert all(task._pre_execute_hook is export_object_store_credentials for task in dag.tasks)

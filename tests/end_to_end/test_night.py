@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from jobs import tables
+from jobs.check_night import Rule
 from jobs.errors import FailedCheckError, InputError, NotLandedError
 from jobs.night import run_night
 from jobs.object_store import ObjectStore
@@ -20,7 +22,9 @@ from jobs.sample_day import write_sample_day
 from jobs.sample_faces import synthetic_face_photos
 from jobs.settings import Settings, read_settings
 from jobs.warehouse import Warehouse
+from jobs.window import run_windows
 from tests.duckdb_s3 import connect_over_s3
+from tests.five_questions import assert_forms_agree, five_questions
 from tests.rows import BUSINESS_DATE
 from tests.s3_server import S3_ENVIRONMENT
 
@@ -120,6 +124,14 @@ def test_the_queries_of_readme_run(local_night: Settings, query: str) -> None:
         assert duckdb.sql(statement).columns
 
 
+@pytest.mark.parametrize("question", five_questions())
+def test_the_five_questions_have_one_answer_in_duckdb_spark_and_pandas(
+    local_night: Settings, spark: SparkSession, question: str
+) -> None:
+    answer = assert_forms_agree(five_questions()[question], spark, local_night.warehouse_uri)
+    assert answer or question == "What should people of 18 to 24 be offered?"
+
+
 def test_a_day_run_twice_equals_a_day_run_once_and_infers_nothing_again(
     local_night: Settings, spark: SparkSession, connection: duckdb.DuckDBPyConnection
 ) -> None:
@@ -135,6 +147,26 @@ def test_a_day_run_twice_equals_a_day_run_once_and_infers_nothing_again(
     assert first["inferred_photos_per_second"] > 0
     assert (first["taken_over_photo_count"], second["inferred_photo_count"]) == (0, 0)
     assert second["taken_over_photo_count"] >= first["inferred_photo_count"]
+
+
+def test_what_reviewers_find_in_the_listed_cases_becomes_the_precision_of_the_list(
+    local_night: Settings, connection: duckdb.DuckDBPyConnection
+) -> None:
+    listed = table_rows(connection, local_night.warehouse_uri, tables.ALCOHOL_REVIEW_CASES)
+    cases = f"{local_night.warehouse_uri}/alcohol_review_cases/business_date={BUSINESS_DATE}/part-0.parquet"
+    form = connection.sql(f"""
+        SELECT case_id, '2026-11-23T09:30:00Z' AS reviewed_at,
+            if(review_rank = 1, 'under_age', 'of_age') AS reviewer_outcome
+        FROM read_parquet('{cases}') ORDER BY review_rank""")
+    filled_in = "\n".join(["case_id,reviewed_at,reviewer_outcome", *(",".join(row) for row in form.fetchall())])
+    landing = ObjectStore(local_night.landing_uri)
+    landing.write(f"reviewed_cases/business_date={BUSINESS_DATE}/monday.csv", filled_in.encode())
+    warehouse = Warehouse(ObjectStore(local_night.warehouse_uri), "window")
+    run_windows(warehouse, [BUSINESS_DATE], local_night, no_report)
+    columns = ["probability_band", "listed_case_count", "judged_case_count", "under_age_case_count"]
+    precision = warehouse.read_published_arrow(tables.REVIEW_PRECISION, BUSINESS_DATE, columns)
+    assert precision is not None
+    assert ("all", len(listed), len(listed), 1) in [tuple(row.values()) for row in precision.to_pylist()]
 
 
 def test_a_night_killed_before_publish_leaves_the_old_tables(
@@ -156,7 +188,7 @@ def test_a_failed_check_publishes_nothing(
     spark: SparkSession, settings: Settings, landing: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     land_empty_day(landing)
-    monkeypatch.setattr("jobs.check_night.broken_rules", lambda *arguments: (["a rule: broken"], []))
+    monkeypatch.setattr("jobs.check_night.RULES", (Rule("a rule", "fail", "SELECT 'broken'"),))
     with pytest.raises(FailedCheckError, match="nothing is published for 2026-11-20: a rule: broken"):
         run_whole_night(spark, settings, "failed")
     assert not Path(settings.warehouse_uri.removeprefix("file://"), "transaction_lines").exists()
@@ -204,3 +236,23 @@ def test_a_night_on_s3_gives_the_tables_of_the_local_night(
 def land_empty_day(landing: ObjectStore) -> None:
     for kind in ("photos", "transactions"):
         landing.write(f"{kind}/business_date={BUSINESS_DATE}/_SUCCESS", b"")
+
+
+def test_other_age_groups_restate_a_day_and_infer_nothing(
+    local_night: Settings, spark: SparkSession, connection: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    shutil.copytree(local_night.warehouse_uri.removeprefix("file://"), tmp_path, dirs_exist_ok=True)
+    bands = {"warehouse_uri": tmp_path.as_uri(), "age_group_lower_bounds_years": (0, 30)}
+    settings = local_night.model_copy(update=bands)
+    run_whole_night(spark, settings, "other-bands")
+    restated = Warehouse(ObjectStore(settings.warehouse_uri), "reader").published_run(BUSINESS_DATE)
+    assert restated is not None
+    assert restated["inferred_photo_count"] == 0
+    purchases, purchases_before = (local_table(each, tables.AGE_GROUP_PURCHASES) for each in (settings, local_night))
+    groups = connection.sql(f"SELECT DISTINCT age_group FROM {purchases} ORDER BY 1").fetchall()
+    assert groups == [("0-29",), ("30+",), ("unknown",)]
+    sums = "SELECT sum(net_amount), round(sum(estimated_net_amount), 4)"
+    assert (
+        connection.sql(f"{sums} FROM {purchases}").fetchall()
+        == connection.sql(f"{sums} FROM {purchases_before}").fetchall()
+    )

@@ -3,8 +3,11 @@ from datetime import datetime
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
+from jobs.business_day import BusinessDay
 from jobs.checkout_photos import checkout_photos
+from tests.rows import BUSINESS_DATE, at
 
+DAY = BusinessDay(BUSINESS_DATE, at("00:00:00"), at("23:00:00"))
 TEMPLATE = "photos/business_date=2026-11-20/store_id={store_id}/till_id={till_id}/{taken_at}.{extension}"
 FOLDER = "photos/business_date=2026-11-20"
 
@@ -15,14 +18,14 @@ def landed(spark: SparkSession, *keys: str) -> DataFrame:
 
 def test_a_photo_is_placed_by_its_key(spark: SparkSession) -> None:
     photos = landed(spark, f"{FOLDER}/store_id=0042/till_id=03/20261120T183015.123Z.jpg")
-    photo = checkout_photos(photos, TEMPLATE).collect()[0]
+    photo = checkout_photos(photos, TEMPLATE, DAY).collect()[0]
     assert (photo.store_id, photo.till_id, photo.transaction_id, photo.key_problem) == ("0042", "03", None, None)
     assert photo.taken_at == datetime(2026, 11, 20, 18, 30, 15, 123_000)
 
 
 @pytest.mark.parametrize("name", ["20261120T183015Z.png", "20261120T183015.5Z.JPEG", "20261120T183015.123456Z.jpg"])
 def test_seconds_may_have_a_fraction_and_extensions_any_case(spark: SparkSession, name: str) -> None:
-    photo = checkout_photos(landed(spark, f"{FOLDER}/store_id=1/till_id=2/{name}"), TEMPLATE).collect()[0]
+    photo = checkout_photos(landed(spark, f"{FOLDER}/store_id=1/till_id=2/{name}"), TEMPLATE, DAY).collect()[0]
     assert photo.taken_at is not None
     assert photo.key_problem is None
 
@@ -40,7 +43,7 @@ def test_seconds_may_have_a_fraction_and_extensions_any_case(spark: SparkSession
     ],
 )
 def test_a_key_that_does_not_match_keeps_its_row_with_the_problem(spark: SparkSession, key: str) -> None:
-    photo = checkout_photos(landed(spark, key), TEMPLATE).collect()[0]
+    photo = checkout_photos(landed(spark, key), TEMPLATE, DAY).collect()[0]
     assert photo.photo_key == key
     assert photo.key_problem.startswith("photo key '")
     assert photo.key_problem.endswith(f"does not match '{TEMPLATE}'")
@@ -48,5 +51,28 @@ def test_a_key_that_does_not_match_keeps_its_row_with_the_problem(spark: SparkSe
 
 def test_a_template_may_carry_the_transaction(spark: SparkSession) -> None:
     template = "photos/{store_id}-{till_id}-{transaction_id}-{taken_at}.{extension}"
-    photo = checkout_photos(landed(spark, "photos/7-2-t99-20261120T183015Z.jpg"), template).collect()[0]
+    photo = checkout_photos(landed(spark, "photos/7-2-t99-20261120T183015Z.jpg"), template, DAY).collect()[0]
     assert (photo.store_id, photo.till_id, photo.transaction_id) == ("7", "2", "t99")
+
+
+@pytest.mark.parametrize(
+    ("taken_at", "key_problem"),
+    [
+        ("20261120T000000Z", None),
+        ("20261120T225959.999Z", None),
+        ("20261120T230000Z", "is not of business date 2026-11-20"),
+        ("20000101T000000Z", "is not of business date 2026-11-20"),
+    ],
+)
+def test_a_photo_of_another_date_keeps_its_row_with_the_problem(
+    spark: SparkSession, taken_at: str, key_problem: str | None
+) -> None:
+    key = f"{FOLDER}/store_id=1/till_id=2/{taken_at}.jpg"
+    photo = checkout_photos(landed(spark, key), TEMPLATE, DAY).collect()[0]
+    assert photo.key_problem == (key_problem and f"photo key '{key}' {key_problem}")
+
+
+def test_a_photo_whose_key_names_its_transaction_needs_no_right_clock(spark: SparkSession) -> None:
+    template = "photos/{store_id}-{till_id}-{transaction_id}-{taken_at}.{extension}"
+    photo = checkout_photos(landed(spark, "photos/7-2-t99-20000101T000000Z.jpg"), template, DAY).collect()[0]
+    assert (photo.transaction_id, photo.key_problem) == ("t99", None)

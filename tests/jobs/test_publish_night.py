@@ -6,6 +6,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from jobs import publish_night, tables
+from jobs.check_night import RuleResult, as_rows
 from jobs.errors import InputError
 from jobs.object_store import ObjectStore
 from jobs.publish_night import input_digest
@@ -22,6 +23,8 @@ def staged_run(settings: Settings, spark: SparkSession, run_id: str, line_count:
         warehouse.stage(
             table, BUSINESS_DATE, rows_of(spark, table, *(lines if table is tables.TRANSACTION_LINES else ()))
         )
+    results = [RuleResult("the day has photos", "warn", True, ["none landed"])]
+    warehouse.stage_arrow(tables.CHECK_RESULTS, BUSINESS_DATE, as_rows(results))
     warehouse.mark_checked(BUSINESS_DATE, ["the day has photos: none landed"])
     return warehouse
 
@@ -32,6 +35,7 @@ def published(settings: Settings, query: str) -> list[tuple[object, ...]]:
 
 
 LINES = "SELECT run_id, count(*) FROM 'warehouse/transaction_lines/*/*.parquet' GROUP BY ALL"
+CHECKS = "SELECT run_id, rule, findings FROM 'warehouse/check_results/*/*.parquet'"
 RUNS = "SELECT run_id, accepted_line_count, net_amount::VARCHAR FROM 'warehouse/pipeline_runs/*/*.parquet' ORDER BY ALL"
 
 
@@ -40,6 +44,7 @@ def test_a_second_run_replaces_the_day_and_both_runs_stay_on_record(settings: Se
     publish_night.run(staged_run(settings, spark, "run-2", 2), BUSINESS_DATE, settings)
     assert published(settings, LINES) == [("run-2", 2)]
     assert published(settings, RUNS) == [("run-1", 3, "7.50"), ("run-2", 2, "5.00")]
+    assert published(settings, CHECKS) == [("run-2", "the day has photos", ["none landed"])]
     assert not list(ObjectStore(settings.warehouse_uri).list("_staging"))
 
 
@@ -56,6 +61,24 @@ def test_a_run_that_dies_while_publishing_is_mended_by_running_it_again(
     publish_night.run(warehouse, BUSINESS_DATE, settings)
     assert [run[0] for run in published(settings, RUNS)] == ["run-1", "run-2"]
     assert published(settings, LINES) == [("run-2", 2)]
+
+
+def test_the_run_tells_what_later_nights_are_compared_with(settings: Settings, spark: SparkSession) -> None:
+    warehouse = staged_run(settings, spark, "run-1", 1)
+    estimated = {"store_id": "0042", "till_id": "03", "estimate_status": "estimated", "photo_count": 1}
+    transactions = (
+        estimated | {"transaction_id": "t1", "estimated_age_years": 30.0, "under_18_probability": 0.01},
+        estimated | {"transaction_id": "t2", "estimated_age_years": 40.0, "under_18_probability": 0.03},
+        estimated | {"transaction_id": "t3", "estimate_status": "no_usable_photo"},
+        estimated | {"transaction_id": "t4", "estimate_status": "no_photo", "photo_count": 0},
+    )
+    warehouse.stage(tables.TRANSACTION_AGES, BUSINESS_DATE, rows_of(spark, tables.TRANSACTION_AGES, *transactions))
+    publish_night.run(warehouse, BUSINESS_DATE, settings)
+    figures = (
+        "transaction_count, photographed_transaction_count, estimated_transaction_count, mean_estimated_age_years, "
+        "mean_under_18_probability"
+    )
+    assert published(settings, f"SELECT {figures} FROM 'warehouse/pipeline_runs/*/*.parquet'") == [(4, 3, 2, 35, 0.02)]
 
 
 def test_publishing_a_published_run_again_changes_nothing(settings: Settings, spark: SparkSession) -> None:

@@ -14,12 +14,15 @@ from pyspark.sql import SparkSession
 from typer.testing import CliRunner
 
 from jobs.cli import app
+from jobs.errors import InputError
 from jobs.landing import SUCCESS, photos_folder, transactions_folder
 from jobs.night import run_night
 from jobs.object_store import ObjectStore
 from jobs.readme import README
+from jobs.rescore import rescore_day
 from jobs.sample_faces import synthetic_face_photos
 from jobs.settings import Settings, read_settings
+from jobs.tables import NIGHT_TABLES
 from jobs.warehouse import Warehouse
 from tests.rows import BUSINESS_DATE
 
@@ -132,7 +135,7 @@ def test_a_published_day_is_built_again_with_the_other_model_from_the_live_photo
 
 def test_live_tables_keep_their_bytes(rescored_day: RescoredDay) -> None:
     assert rescored_day.live_before == rescored_day.live_after
-    assert len(rescored_day.live_before) == 8
+    assert len(rescored_day.live_before) == len(NIGHT_TABLES) + 1
 
 
 def test_a_photo_that_has_gone_is_no_shift_of_the_model(rescored_day: RescoredDay) -> None:
@@ -179,6 +182,23 @@ def test_the_queries_of_readme_run(rescored_day: RescoredDay, query: str) -> Non
     root = rescored_day.settings.warehouse_uri.removeprefix("file://")
     for statement in query.replace(".demo/warehouse", root).strip().split(";")[:-1]:
         assert duckdb.sql(statement).fetchall()
+
+
+def test_a_live_day_that_is_published_anew_meanwhile_is_not_compared(
+    rescored_day: RescoredDay, spark: SparkSession
+) -> None:
+    live = Warehouse(ObjectStore(rescored_day.settings.warehouse_uri), "again", spark)
+    live_run = live.published_run(BUSINESS_DATE)
+    assert live_run
+
+    def publish_anew(step: str, seconds: float) -> None:
+        if step == "check_night":
+            anew = {"run_id": "newer", "published_at": live_run["published_at"] + timedelta(hours=1)}
+            live.write_pipeline_run(BUSINESS_DATE, live_run | anew)
+
+    with pytest.raises(InputError, match="2026-11-20 was published anew while it was rescored; rescore it again"):
+        rescore_day(live, BUSINESS_DATE, rescored_day.settings, publish_anew)
+    assert live.rescored(LIVE_VERSION).published_run(BUSINESS_DATE) is None
 
 
 def test_a_span_without_a_published_day_is_refused(settings: Settings) -> None:

@@ -20,6 +20,12 @@ def test_age_groups_are_a_list_of_first_years() -> None:
     assert settings.age_group_lower_bounds_years == (0, 18, 65)
 
 
+def test_clock_skews_are_seconds_by_store_and_till() -> None:
+    settings = read_settings(URIS | {"CHECKOUT_AGES_TILL_CLOCK_SKEW_SECONDS": "0042/03=12, 0042/04=-7.5"})
+    assert settings.till_clock_skew_seconds == {"0042/03": 12.0, "0042/04": -7.5}
+    assert read_settings(URIS).till_clock_skew_seconds == {}
+
+
 @pytest.mark.parametrize(
     ("environment", "sentence"),
     [
@@ -32,8 +38,26 @@ def test_age_groups_are_a_list_of_first_years() -> None:
             {"CHECKOUT_AGES_CHALLENGE_AGE_YEARS": "old"},
             "setting CHECKOUT_AGES_CHALLENGE_AGE_YEARS = 'old' is not usable",
         ),
+        (
+            {"CHECKOUT_AGES_LEGAL_PURCHASE_AGE_YEARS": "30"},
+            "setting CHECKOUT_AGES_CHALLENGE_AGE_YEARS = '25' is not usable: it lies under the legal age, 30",
+        ),
+        (
+            {"CHECKOUT_AGES_UNDER_LEGAL_AGE_ALERT_PROBABILITY": "50"},
+            "setting CHECKOUT_AGES_UNDER_LEGAL_AGE_ALERT_PROBABILITY = '50' is not usable: Input should be less than",
+        ),
+        (
+            {"CHECKOUT_AGES_REVIEW_CASE_MINIMUM_PROBABILITY": "0"},
+            "setting CHECKOUT_AGES_REVIEW_CASE_MINIMUM_PROBABILITY = '0' is not usable",
+        ),
+        ({"CHECKOUT_AGES_REVIEW_CASE_LIMIT": "-1"}, "setting CHECKOUT_AGES_REVIEW_CASE_LIMIT = '-1' is not usable"),
         ({"CHECKOUT_AGES_STORE_TIME_ZONE": "Moscow"}, "no time zone 'Moscow'; use a name such as Europe/Moscow"),
         ({"CHECKOUT_AGES_PHOTO_KEY_TEMPLATE": "{store_id}/{taken_at}"}, "lacks ['till_id']"),
+        (
+            {"CHECKOUT_AGES_TILL_CLOCK_SKEW_SECONDS": "0042-03=12"},
+            "= '0042-03=12' is not usable: '0042-03=12' is not STORE/TILL=SECONDS, as in 0042/03=12",
+        ),
+        ({"CHECKOUT_AGES_TILL_CLOCK_SKEW_SECONDS": "0042/03=12,0042/03=7"}, "it names till 0042/03 twice"),
         ({"CHECKOUT_AGES_AGE_GROUP_LOWER_BOUNDS_YEARS": "18,25"}, "must begin at 0 and rise, as in 0,18,25"),
     ],
 )

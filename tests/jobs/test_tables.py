@@ -4,10 +4,12 @@ from pathlib import Path
 import pytest
 
 from jobs import tables
-from jobs.run import STEPS
+from jobs.run import STEPS, WINDOW_STEPS
+
+EVERY_TABLE = [*tables.ALL_TABLES, *tables.WINDOW_TABLES, tables.WINDOW_RUNS, tables.MODEL_COMPARISON]
 
 
-@pytest.mark.parametrize("table", [*tables.ALL_TABLES, tables.MODEL_COMPARISON], ids=lambda table: table.name)
+@pytest.mark.parametrize("table", EVERY_TABLE, ids=lambda table: table.name)
 def test_grain_key_and_every_column_have_a_meaning(table: tables.Table) -> None:
     assert table.grain.startswith("one row per ")
     assert set(table.key) <= set(table.column_names)
@@ -15,16 +17,16 @@ def test_grain_key_and_every_column_have_a_meaning(table: tables.Table) -> None:
     assert len(set(table.column_names)) == len(table.column_names)
 
 
-@pytest.mark.parametrize("table", tables.NIGHT_TABLES, ids=lambda table: table.name)
+@pytest.mark.parametrize("table", [*tables.NIGHT_TABLES, *tables.WINDOW_TABLES], ids=lambda table: table.name)
 def test_a_table_has_its_module_function_step_and_test(table: tables.Table) -> None:
     module = importlib.import_module(f"jobs.{table.name}")
     assert callable(getattr(module, table.name))
-    assert table.name in STEPS
+    assert table.name in (*STEPS, *WINDOW_STEPS)
     assert (Path(__file__).parent / f"test_{table.name}.py").exists()
 
 
 def test_every_row_carries_its_run() -> None:
-    assert all("run_id" in table.column_names for table in tables.ALL_TABLES)
+    assert all("run_id" in table.column_names for table in EVERY_TABLE)
 
 
 def test_the_dictionary_is_markdown_with_each_column() -> None:

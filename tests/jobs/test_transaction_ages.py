@@ -14,9 +14,9 @@ def photo(key: str, clock: str | None, age: int | None = 30, **given: Any) -> di
     return {"photo_key": key, "store_id": "0042", "till_id": "03", "taken_at": clock and at(clock), "age": age} | given
 
 
-def ages_of(
+def transaction_ages_of(
     spark: SparkSession, settings: Settings, lines: list[dict[str, Any]], photos: list[dict[str, Any]]
-) -> dict[str, Row]:
+) -> list[Row]:
     estimates = [
         {
             "photo_key": photo["photo_key"],
@@ -31,7 +31,13 @@ def ages_of(
         rows_of(spark, tables.PHOTO_AGE_ESTIMATES, *estimates),
         settings,
     )
-    return {row.transaction_id: row for row in ages.collect()}
+    return ages.collect()
+
+
+def ages_of(
+    spark: SparkSession, settings: Settings, lines: list[dict[str, Any]], photos: list[dict[str, Any]]
+) -> dict[str, Row]:
+    return {row.transaction_id: row for row in transaction_ages_of(spark, settings, lines, photos)}
 
 
 def test_a_photo_belongs_to_the_transaction_whose_span_holds_it(spark: SparkSession, settings: Settings) -> None:
@@ -61,6 +67,54 @@ def test_a_key_that_names_the_transaction_wins_over_time(spark: SparkSession, se
     lines = [line(), line(transaction_id="t2", opened_at=at("20:00:00"), closed_at=at("20:01:00"))]
     ages = ages_of(spark, settings, lines, [photo("a", "18:30:30", transaction_id="t2")])
     assert (ages["t1"].photo_count, ages["t2"].photo_keys) == (0, ["a"])
+
+
+def test_a_key_that_names_a_transaction_which_is_not_in_the_log_matches_nothing(
+    spark: SparkSession, settings: Settings
+) -> None:
+    ages = ages_of(spark, settings, [line()], [photo("a", "18:30:30", transaction_id="lost")])
+    assert {name: row.photo_keys for name, row in ages.items()} == {"t1": []}
+
+
+def test_a_photo_is_matched_and_its_offset_taken_by_the_clock_of_the_camera(
+    spark: SparkSession, settings: Settings
+) -> None:
+    ahead = settings.model_copy(update={"till_clock_skew_seconds": {"0042/03": 12.5, "0042/04": -60.0}})
+    lines = [line(), line(till_id="04"), line(till_id="05")]
+    photos = [photo("a", "18:29:48"), photo("late", "18:30:50"), photo("b", "18:31:30", till_id="04")]
+    transactions = transaction_ages_of(spark, ahead, lines, photos)
+    by_till = {
+        row.till_id: (row.photo_keys, row.photo_offset_seconds, row.till_clock_skew_seconds) for row in transactions
+    }
+    assert by_till == {"03": (["a"], 59.5, 12.5), "04": (["b"], 30, -60), "05": ([], None, 0)}
+    logged = tuple(moment.replace(tzinfo=None) for moment in (lines[0]["opened_at"], lines[0]["closed_at"]))
+    assert {(row.opened_at, row.closed_at) for row in transactions} == {logged}
+
+
+def test_frames_of_one_moment_count_as_one_photo(spark: SparkSession, settings: Settings) -> None:
+    burst = [photo(f"burst-{number}", f"18:30:{10 + number}", 20) for number in range(10)]
+    unusable = photo("dark", "18:30:15.5", None)
+    buyer = ages_of(spark, settings, [line()], [*burst, unusable, photo("good", "18:30:40", 40)])["t1"]
+    assert (buyer.photo_count, buyer.usable_photo_count, buyer.estimated_age_years) == (12, 11, 30)
+    apart = settings.model_copy(update={"photo_burst_seconds": 0.0})
+    buyer = ages_of(spark, apart, [line()], [*burst, unusable, photo("good", "18:30:40", 40)])["t1"]
+    assert buyer.estimated_age_years == pytest.approx((10 * 20 + 40) / 11)
+
+
+def test_a_receipt_of_returns_or_voided_as_a_whole_has_a_buyer_like_any_other(
+    spark: SparkSession, settings: Settings
+) -> None:
+    second = {"transaction_id": "void", "opened_at": at("18:32:00"), "closed_at": at("18:33:00")}
+    lines = [
+        line(transaction_id="return", line_type="return", quantity="-1", net_amount="-2.50"),
+        line(**second),
+        line(**second, line_number=2, line_type="void", quantity="-1", net_amount="-2.50"),
+    ]
+    ages = ages_of(spark, settings, lines, [photo("a", "18:30:30", 30), photo("b", "18:32:30", 50)])
+    assert {name: (row.estimate_status, row.age_group) for name, row in ages.items()} == {
+        "return": ("estimated", "25-34"),
+        "void": ("estimated", "45-54"),
+    }
 
 
 def test_several_photos_of_one_buyer_are_averaged_into_one_estimate(spark: SparkSession, settings: Settings) -> None:

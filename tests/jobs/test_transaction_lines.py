@@ -5,10 +5,13 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
 
+from jobs.business_day import BusinessDay
 from jobs.landed_files import LANDED_LINE_SCHEMA
 from jobs.rejected_transaction_lines import rejected_transaction_lines
 from jobs.transaction_lines import transaction_lines
+from tests.rows import BUSINESS_DATE, at
 
+DAY = BusinessDay(BUSINESS_DATE, at("00:00:00"), at("23:00:00"))
 LANDED = {
     "source_file": "transactions/a.csv",
     "line_in_file": 1,
@@ -36,13 +39,13 @@ def landed(spark: SparkSession, *lines: dict[str, object]) -> DataFrame:
 
 
 def test_a_valid_line_is_typed_exactly(spark: SparkSession) -> None:
-    line = transaction_lines(landed(spark, {"quantity": "0.375", "net_amount": "-12345678901.10"})).collect()[0]
+    line = transaction_lines(landed(spark, {"quantity": "0.375", "net_amount": "-12345678901.10"}), DAY).collect()[0]
     assert (line.quantity, line.net_amount) == (Decimal("0.375"), Decimal("-12345678901.10"))
     assert (line.line_number, line.is_alcohol, line.closed_at) == (1, True, datetime(2026, 11, 20, 18, 31))
 
 
 def test_fields_that_the_contract_calls_optional_may_be_missing(spark: SparkSession) -> None:
-    line = transaction_lines(landed(spark, {"opened_at": None, "id_check": " "})).collect()[0]
+    line = transaction_lines(landed(spark, {"opened_at": None, "id_check": " "}), DAY).collect()[0]
     assert (line.opened_at, line.id_check) == (None, None)
 
 
@@ -57,6 +60,14 @@ def test_fields_that_the_contract_calls_optional_may_be_missing(spark: SparkSess
         ({"quantity": "1e3"}, "quantity '1e3' is not a decimal with at most 3 places"),
         ({"line_number": "one"}, "line_number 'one' is not a whole number"),
         ({"line_number": "0"}, "line_number is under 1"),
+        (
+            {"closed_at": "2026-11-20T23:00:00Z"},
+            "closed_at '2026-11-20T23:00:00Z' is not of business date 2026-11-20",
+        ),
+        (
+            {"opened_at": None, "closed_at": "2026-11-19T23:59:59Z"},
+            "closed_at '2026-11-19T23:59:59Z' is not of business date 2026-11-20",
+        ),
         ({"closed_at": "yesterday"}, "closed_at 'yesterday' is not a time such as 2026-11-20T18:30:15Z"),
         ({"opened_at": "2026-11-20T19:00:00Z"}, "opened_at is after closed_at"),
         ({"line_type": "gift"}, "line_type 'gift' is none of sale, return, void"),
@@ -68,8 +79,8 @@ def test_a_line_that_breaks_the_contract_is_rejected_with_the_reason(
     spark: SparkSession, broken: dict[str, object], reason: str
 ) -> None:
     lines = landed(spark, broken)
-    assert transaction_lines(lines).count() == 0
-    assert [row.rejection_reason for row in rejected_transaction_lines(lines).collect()] == [reason]
+    assert transaction_lines(lines, DAY).count() == 0
+    assert [row.rejection_reason for row in rejected_transaction_lines(lines, DAY).collect()] == [reason]
 
 
 def test_of_lines_with_the_same_key_the_first_by_file_and_position_is_kept(spark: SparkSession) -> None:
@@ -80,8 +91,8 @@ def test_of_lines_with_the_same_key_the_first_by_file_and_position_is_kept(spark
         {"line_in_file": 1, "sku": "broken", "quantity": "x"},
         {"source_file": "transactions/0.csv", "line_in_file": 9, "sku": "first"},
     )
-    assert [row.sku for row in transaction_lines(lines).collect()] == ["first"]
-    reasons = {row.line_in_file: row.rejection_reason for row in rejected_transaction_lines(lines).collect()}
+    assert [row.sku for row in transaction_lines(lines, DAY).collect()] == ["first"]
+    reasons = {row.line_in_file: row.rejection_reason for row in rejected_transaction_lines(lines, DAY).collect()}
     assert reasons == {
         1: "quantity 'x' is not a decimal with at most 3 places",
         2: "has the key of line 9 of transactions/0.csv",
@@ -90,4 +101,4 @@ def test_of_lines_with_the_same_key_the_first_by_file_and_position_is_kept(spark
 
 
 def test_the_same_receipt_number_at_another_till_is_another_receipt(spark: SparkSession) -> None:
-    assert transaction_lines(landed(spark, {}, {"till_id": "04"}, {"store_id": "0043"})).count() == 3
+    assert transaction_lines(landed(spark, {}, {"till_id": "04"}, {"store_id": "0043"}), DAY).count() == 3

@@ -147,3 +147,16 @@ def test_the_tables_of_another_model_lie_below_the_warehouse(settings: Settings)
     assert rescored.location(tables.MODEL_COMPARISON) == (
         f"{settings.warehouse_uri}/_rescored/age_resnet50-1/model_comparison/business_date=*/part-0.parquet"
     )
+
+
+def test_the_days_before_are_read_without_the_day_itself_and_each_by_its_last_run(settings: Settings) -> None:
+    store = ObjectStore(settings.warehouse_uri)
+    runs = {(20, "tonight"): 9, (19, "early"): 9, (19, "late"): 12, (17, "other"): 9, (16, "too-old"): 9}
+    for (day, run_id), hour in runs.items():
+        business_date = BUSINESS_DATE.replace(day=day)
+        published_at = datetime(2026, 11, 21, hour, tzinfo=UTC)
+        run = {"run_id": run_id, "published_at": published_at}
+        Warehouse(store, run_id).write_pipeline_run(business_date, run)
+    trailing = Warehouse(store, "tonight").trailing_runs(BUSINESS_DATE, 3)
+    assert trailing["run_id"].to_pylist() == ["late", "other"]
+    assert trailing.schema.equals(tables.PIPELINE_RUNS.schema)

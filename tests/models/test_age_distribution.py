@@ -136,6 +136,16 @@ def test_fitted_intervals_hold_nine_of_ten_of_each_age_also_where_the_observer_i
         assert is_inside[of_that_age].mean() == pytest.approx(0.9, abs=0.04)
 
 
+def test_fitted_intervals_hold_nine_of_ten_people_also_where_other_ages_are_many():
+    ages, logits = people_and_logits(8000, spread_years=5)
+    distribution = probabilities(logits)
+    low, high = age_interval_years(distribution[4000:], fit_interval_mass(distribution[:4000], ages[:4000]))
+    is_inside = (low <= ages[4000:]) & (ages[4000:] <= high)
+    mostly_young, mostly_old = 0.9 ** ages[4000:], 1.1 ** ages[4000:]
+    for shift in (mostly_young, mostly_old):
+        assert np.average(is_inside, weights=shift) == pytest.approx(0.9, abs=0.05)
+
+
 def test_an_age_beyond_a_gap_is_not_in_the_interval():
     torn = distribution_of({20: 0.6, 25: 0.3, 70: 0.1})
     wide_for_the_old = np.where(YEARS >= 60, 1.0, 0.7)

@@ -6,9 +6,22 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from conftest import synthetic_face
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
-from models.face_finding import SEARCHES, Face, FaceFinder, _search_for, prominence
+from models.face_finding import (
+    CLOSE_SHAPE,
+    LARGEST_OVERLAP,
+    SEARCHES,
+    Face,
+    FaceFinder,
+    _search_for,
+    _window,
+    _without_doubles,
+    prominence,
+    reduced_to_shape,
+)
 from models.face_scenes import draw_scene
 from models.weights import WEIGHTS_FOLDER, WeightsError
 
@@ -74,19 +87,85 @@ def test_a_photo_is_searched_in_the_shape_that_shows_it_largest():
     assert [_search_for(*size) for size in sizes] == list(SEARCHES)
 
 
-def test_a_small_face_is_found_by_the_fine_search_and_a_large_one_without_it(finder: FaceFinder, monkeypatch):
-    searched: list[tuple[int, int]] = []
+@pytest.fixture
+def searched(monkeypatch) -> list[tuple[int, int]]:
+    """The (width, height) of what the network is given from now on."""
+    shapes: list[tuple[int, int]] = []
     search = FaceFinder._search
 
-    def noted(self: FaceFinder, pixels: np.ndarray, shape: tuple[int, int], score: float) -> object:
-        searched.append(shape)
-        return search(self, pixels, shape, score)
+    def noted(self: FaceFinder, canvas: np.ndarray, scale: float, smallest_score: float) -> np.ndarray:
+        shapes.append((canvas.shape[2], canvas.shape[1]))
+        return search(self, canvas, scale, smallest_score)
 
     monkeypatch.setattr(FaceFinder, "_search", noted)
-    large, small = (500, 200, 300), (800, 300, 80)
+    return shapes
+
+
+def test_a_large_face_is_found_by_the_coarse_search_alone(finder: FaceFinder, searched):
+    large = (500, 200, 300)
     assert is_within(finder.find(scene_with(large))[0], *large)
+    assert searched == [(256, 160)]
+
+
+def test_a_face_that_the_coarse_search_is_not_sure_of_is_looked_at_closely(finder: FaceFinder, searched):
+    small = (800, 300, 100)
     assert is_within(finder.find(scene_with(small))[0], *small)
-    assert searched == [(320, 192), (320, 192), (640, 384)]
+    assert searched == [(256, 160), CLOSE_SHAPE]
+
+
+def test_a_face_of_which_the_coarse_search_shows_nothing_is_found_by_the_fine_one(finder: FaceFinder, searched):
+    smaller = (800, 300, 50)
+    assert is_within(finder.find(scene_with(smaller))[0], *smaller)
+    assert searched == [(256, 160), (640, 384)]
+
+
+def test_a_photo_without_a_face_is_searched_finely_too(finder: FaceFinder, searched):
+    assert finder.find(draw_scene(np.random.default_rng(1))) == []
+    assert searched[-1] == (640, 384)
+
+
+@pytest.mark.parametrize("size", [(640, 480), (479, 641), (1920, 1080), (200, 150), (5000, 40)])
+def test_each_pixel_of_a_photo_reduced_by_a_whole_number_is_the_mean_of_a_square(size):
+    width, height = size
+    photo = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    shape = _search_for(width, height)[0]
+    canvas, scale = reduced_to_shape(photo, shape)
+    divisor = round(1 / scale)
+    whole = photo[: height // divisor * divisor, : width // divisor * divisor].astype(float)
+    means = whole.reshape(height // divisor, divisor, width // divisor, divisor, 3).mean(axis=(1, 3))
+    rows, columns = means.shape[:2]
+    assert canvas.shape == (1, shape[1], shape[0], 3)
+    assert np.abs(canvas[0, :rows, :columns] - means).max() < 0.6
+    assert not canvas[0, rows + 1 :].any()
+    assert not canvas[0, :, columns + 1 :].any()
+
+
+@given(st.tuples(st.floats(0, 1), st.floats(0, 1)), st.floats(1, 700), st.integers(32, 1280), st.integers(32, 960))
+def test_the_window_for_a_closer_look_holds_the_middle_of_the_face_and_begins_in_the_photo(place, side, width, height):
+    x, y = place[0] * (width - 1), place[1] * (height - 1)
+    face = Face(x - side / 2, y - side / 2, x + side / 2, y + side / 2, score=0.2)
+    left, top, window = _window(face, width, height)
+    assert 0 <= left <= x < left + window
+    assert 0 <= top <= y < top + window
+    assert left == 0 or left + window <= width
+    assert top == 0 or top + window <= height
+
+
+@given(st.lists(st.tuples(*[st.integers(0, 60)] * 2, *[st.integers(5, 60)] * 2, st.floats(0.1, 1)), max_size=12))
+def test_of_boxes_that_overlap_the_best_is_kept_as_when_taken_one_by_one(drawn):
+    boxes = np.array([(x, y, x + w, y + h, score) for x, y, w, h, score in drawn]).reshape(-1, 5)
+    kept: list[np.ndarray] = []
+    for box in boxes[np.argsort(-boxes[:, 4])]:
+        if all(intersection_over_union(box, other) <= LARGEST_OVERLAP for other in kept):
+            kept.append(box)
+    assert _without_doubles(boxes).tolist() == [box.tolist() for box in kept]
+
+
+def intersection_over_union(one: np.ndarray, other: np.ndarray) -> float:
+    across = max(0.0, min(one[2], other[2]) - max(one[0], other[0]))
+    down = max(0.0, min(one[3], other[3]) - max(one[1], other[1]))
+    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
+    return across * down / (sum(areas) - across * down)
 
 
 def test_an_altered_finder_is_refused(tmp_path):

@@ -1,4 +1,4 @@
-from models.model_card import CARD, known_failures, ranged, rendered
+from models.model_card import CARD, known_failures, rendered
 
 
 def test_the_model_card_shows_the_figures_as_they_are() -> None:
@@ -26,7 +26,3 @@ def test_groups_with_the_largest_errors_are_named() -> None:
         "People of 0-17 have a mean absolute error of 2.0 [1.9 to 2.1] years.",
         "People of 45-54: only 80.0% [70.0% to 90.0%] of 90 % intervals hold the age.",
     ]
-
-
-def test_a_share_of_nobody_is_a_dash() -> None:
-    assert ranged({"rate": None, "rate_interval_95": None}, "rate", ".1%") == "–"

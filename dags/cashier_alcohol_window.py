@@ -1,0 +1,89 @@
+"""Cashiers over a trailing window: how often each asks for an ID, held against others of the same store, till and hour.
+
+**When.** After each publish of `checkout_ages_nightly`, whose `publish_night` tells the business date in an event of
+the asset `checkout_ages_published_day`. One run at a time: what is published meanwhile waits, and the next run takes
+all of it together.
+
+**What.** `plan_windows` puts down which windows the published days change: the one that ends on each of them, and those
+already published that hold it. A window is 28 days long (`CHECKOUT_AGES_WINDOW_DAYS`); days of it that are not
+published are missed, not waited for. `cashier_alcohol_audit` stages its rows of each window, `reviewed_cases` what
+reviewers have found in the cases of its days since, and `review_precision` what that says of the lists; `check_window`
+judges them, and `publish_window` puts them in place, with a row in `window_runs` as the mark that a window is out. Unless
+every check holds for all its windows, a run publishes none of them.
+
+**Which exit code means what.** 0 done; 1 a check failed or something broke, retried twice; 2 bad input or
+configuration, not retried, since a retry would not help. The sentence that begins with `error:` or `check failed:` in
+the task's log names the thing and the way out.
+
+**Run a window by hand, or again.** For a day whose night is published; a window run twice is a window run once.
+
+    airflow dags trigger cashier_alcohol_window --conf '{"business_date": "2026-11-20"}'
+
+**Backfill.** Backfill the nights, in any order: each of them brings the windows that hold it up to date.
+
+**Recover.** A killed or failed task can be cleared at any time: it meets the staging of its own run and leaves the
+published windows as they were. A night that is published again while a window with it is built fails `check_window`;
+the run that this night triggers builds the window anew.
+
+**Credentials** of the object store are those of `checkout_ages_nightly`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any
+
+from airflow.providers.standard.operators.bash import BashOperator
+from airflow.sdk import DAG, Asset, Param
+from airflow.sdk.exceptions import AirflowFailException
+from job_tasks import DEFAULT_ARGS, PUBLISHED_DAY, path_safe, step_command
+
+OPTIONS = (
+    "--business-date {{ business_dates(params, triggering_asset_events) }}",
+    "--run-id window-{{ path_safe(run_id) }}",
+)
+
+
+def business_dates(params: Mapping[str, Any], triggering_asset_events: Mapping[Asset, Sequence[Any]]) -> str:
+    """Return the published days that a run is for: the one it was asked for, else those of the events, in order."""
+    if params["business_date"]:
+        return date.fromisoformat(params["business_date"]).isoformat()
+    events = triggering_asset_events.get(PUBLISHED_DAY, [])
+    published = {date.fromisoformat(event.extra["business_date"]) for event in events if "business_date" in event.extra}
+    if not published:
+        raise AirflowFailException('this run is for no day: trigger it with --conf \'{"business_date": "2026-11-20"}\'')
+    return " ".join(day.isoformat() for day in sorted(published))
+
+
+def step(name: str) -> BashOperator:
+    """Return the task of a step; it does all windows of the run."""
+    return BashOperator(task_id=name, bash_command=step_command(name, *OPTIONS))
+
+
+with DAG(
+    "cashier_alcohol_window",
+    description="What the published days of the last weeks say of how cashiers ask for an ID",
+    doc_md=__doc__,
+    schedule=[PUBLISHED_DAY],
+    catchup=False,
+    max_active_runs=1,
+    params={
+        "business_date": Param(
+            None, type=["null", "string"], format="date", description="published day; empty: those of the events"
+        )
+    },
+    user_defined_macros={"business_dates": business_dates, "path_safe": path_safe},
+    default_args=DEFAULT_ARGS,
+    tags=["checkout-ages"],
+):
+    plan_windows = step("plan_windows")
+    cashier_alcohol_audit = step("cashier_alcohol_audit")
+    reviewed_cases = step("reviewed_cases")
+    review_precision = step("review_precision")
+    check_window = step("check_window")
+    publish_window = step("publish_window")
+
+    plan_windows >> [cashier_alcohol_audit, reviewed_cases]
+    reviewed_cases >> review_precision
+    [cashier_alcohol_audit, review_precision] >> check_window >> publish_window

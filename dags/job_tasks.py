@@ -1,0 +1,71 @@
+"""job_tasks: how a step of jobs/run.py is a task of Airflow: its command, its credentials, when it is tried again.
+
+Both DAGs are made of these. Airflow has the folder of its DAGs on the path of modules.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import sys
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import Asset, BaseHook, Context, RetryDecision, RetryPolicy
+from airflow.sdk.exceptions import AirflowNotFoundException
+
+OBJECT_STORE_CONNECTION = "checkout_ages_object_store"
+PUBLISHED_DAY = Asset("checkout_ages_published_day")
+"""A business date whose tables readers can see, anew or again; an event's extra holds the `business_date`."""
+
+
+def path_safe(run_id: str) -> str:
+    """Return a run's id as a folder name: the same for each try of each task of the run."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "-", run_id)
+
+
+def export_object_store_credentials(context: Context) -> None:
+    """Put the connection's credentials into the environment that the task's own process inherits.
+
+    So they are in no template, no command line and no log.
+    """
+    try:
+        connection = BaseHook.get_connection(OBJECT_STORE_CONNECTION)
+    except AirflowNotFoundException:
+        return
+    extra = connection.extra_dejson
+    credentials = {
+        "AWS_ACCESS_KEY_ID": connection.login,
+        "AWS_SECRET_ACCESS_KEY": connection.password,
+        "AWS_SESSION_TOKEN": extra.get("aws_session_token"),
+        "AWS_REGION": extra.get("region_name"),
+        "AWS_ENDPOINT_URL": extra.get("endpoint_url"),
+    }
+    os.environ.update({name: value for name, value in credentials.items() if value})
+
+
+class NoRetryOfBadInput(RetryPolicy):
+    """Exit code 2 of jobs/run.py is bad input or configuration, which the next try would meet again."""
+
+    def evaluate(
+        self, exception: BaseException, try_number: int, max_tries: int, context: Context | None = None
+    ) -> RetryDecision:
+        """Fail at once on exit code 2, as BashOperator and SparkSubmitOperator word it."""
+        if re.search(r"(exit code|Error code is:) 2\.", str(exception)):
+            return RetryDecision.fail("bad input or configuration: mend it, then clear the task")
+        return RetryDecision.default()
+
+
+DEFAULT_ARGS: dict[str, Any] = {
+    "retries": 2,
+    "retry_delay": timedelta(minutes=5),
+    "retry_policy": NoRetryOfBadInput(),
+    "pre_execute": export_object_store_credentials,
+    "do_xcom_push": False,
+}
+
+
+def step_command(name: str, *options: str) -> str:
+    """Return the shell command of a step that needs no Spark."""
+    return " ".join(["exec", shlex.quote(sys.executable), "-m jobs.run", name, *options])

@@ -1,0 +1,202 @@
+"""cashier_alcohol_audit: how often a cashier asks for an ID, held against what others ask of buyers who look alike.
+
+Whom a cashier should have asked is not known: estimates err by years, more on a bad camera, and in some store they are
+too young or too old for all buyers. So a cashier is held against the others of the same store, till and hours, and only
+on buyers whose P(under the challenge age) lies in the same band: a stratum. If all ask alike, those asked in a stratum
+are spread over its cashiers by chance alone, whatever the camera, the buyers and the habits of the store are (Mantel
+and Haenszel 1959). A sale weighs by that probability, since a cashier who asks too few of the young shows on them only.
+
+1. Mean, variance and skewness of the weighted number asked, over all ways to spread; a Pearson III curve of these three
+   gives its tail (Mielke and Berry 2007).
+2. Habits differ without fault. How much more than by chance is told from winsorised z-scores, so that an outlier does
+   not hide itself, and is added to the variance (Spiegelhalter 2005, Handling over-dispersion of performance
+   indicators).
+3. q-values over all cashiers who are judged (Benjamini and Hochberg 1995).
+
+No row says that anyone did wrong. A store where nobody asks does not show here, but in its asked and not asked buyers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from datetime import date
+from typing import Any
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+from scipy import stats
+
+from jobs import tables
+from jobs.settings import Settings
+from jobs.warehouse import Warehouse
+
+Floats = NDArray[np.float64]
+
+KEY = list(tables.CASHIER_ALCOHOL_AUDIT.key)
+COLUMNS = tables.CASHIER_ALCOHOL_DAYS.column_names
+INTERVAL = 0.90
+HOURS_ALIKE = 2
+"""From the start of the day on, so many hours are compared together: a finer split leaves too few cases in each."""
+WINSORISED_SHARE = 0.10
+"""Share of the z-scores at either end that counts as if it lay no further out."""
+FEWEST_CASHIERS = 20
+"""Of fewer cashiers it cannot be told whether their habits differ or one of them stands out."""
+
+SUMS = """
+SELECT store_id, cashier_id,
+    sum(sale_count)::BIGINT AS sale_count,
+    sum(refused_count)::BIGINT AS refused_count,
+    sum(estimated_sale_count)::BIGINT AS estimated_sale_count,
+    sum(check_not_logged_count)::BIGINT AS check_not_logged_count,
+    sum(under_legal_age_unchecked_count) AS under_legal_age_unchecked_count,
+    sum(under_legal_age_unchecked_variance) AS under_legal_age_unchecked_variance,
+    sum(asked_count) AS asked_count,
+    sum(not_asked_count) AS not_asked_count
+FROM days GROUP BY ALL
+"""
+
+COMPARISONS = """
+WITH own AS (
+    SELECT store_id, cashier_id, stratum.till_id, stratum.probability_band,
+        stratum.hour // $hours_alike AS hours,
+        sum(stratum.case_count)::DOUBLE AS cases,
+        sum(stratum.asked_count)::DOUBLE AS asked,
+        sum(stratum.under_challenge_age_count) AS young
+    FROM (SELECT store_id, cashier_id, unnest(strata) AS stratum FROM days) GROUP BY ALL
+),
+beside_others AS (
+    SELECT *, sum(cases) OVER stratum AS all_cases, sum(asked) OVER stratum AS all_asked,
+        sum(young) OVER stratum / all_cases AS weight
+    FROM own WINDOW stratum AS (PARTITION BY store_id, till_id, hours, probability_band)
+),
+spread AS (
+    SELECT *, all_cases - cases AS others_cases, all_cases - all_asked AS all_not_asked,
+        cases * all_asked / all_cases AS mean_asked,
+        mean_asked * others_cases * all_not_asked / (all_cases * (all_cases - 1)) AS variance_asked,
+        (all_cases - 2 * cases) * (all_not_asked - all_asked) / nullif(all_cases * (all_cases - 2), 0) AS asymmetry
+    FROM beside_others WHERE all_cases > cases
+)
+SELECT store_id, cashier_id,
+    sum(young) AS compared_count,
+    sum(weight * asked) / sum(weight * cases) AS compared_asked_share,
+    sum(weight * cases * (all_asked - asked) / others_cases) / sum(weight * cases) AS expected_asked_share,
+    sum(weight * (asked - mean_asked)) AS score,
+    sum(weight ** 2 * variance_asked) AS variance,
+    sum(weight ** 3 * variance_asked * coalesce(asymmetry, 0)) AS third_moment,
+    sum(weight ** 2 * cases * others_cases / all_cases) AS information
+FROM spread GROUP BY ALL
+"""
+
+
+def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
+    days = warehouse.read_published_days(tables.CASHIER_ALCOHOL_DAYS, settings.window(business_date), COLUMNS)
+    audit = cashier_alcohol_audit(days, settings).assign(window_first_date=settings.window(business_date)[0])
+    schema = pa.schema([field for field in tables.CASHIER_ALCOHOL_AUDIT.schema if field.name != "run_id"])
+    rows = pa.Table.from_pandas(audit, schema, preserve_index=False)
+    warehouse.stage_arrow(tables.CASHIER_ALCOHOL_AUDIT, business_date, rows)
+
+
+def cashier_alcohol_audit(days: Mapping[date, pa.Table], settings: Settings) -> pd.DataFrame:
+    """Return one row per cashier of the days, by key: its table's columns but window_first_date and run_id.
+
+    `days` holds rows of cashier_alcohol_days by business date, of one day at least. The sums behind the columns are
+    returned too: `score`, its `variance` and `third_moment` if all ask alike, and `information`, what the score grows
+    by where the cashier asks each buyer under the challenge age and the others do not.
+    """
+    rows = pa.concat_tables([days[day] for day in sorted(days)])
+    with duckdb.connect() as connection:
+        connection.register("days", rows)
+        sums = connection.sql(SUMS).df()
+        comparisons = connection.sql(COMPARISONS, params={"hours_alike": HOURS_ALIKE}).df()
+    audit = sums.merge(comparisons, on=KEY, how="left", validate="one_to_one").sort_values(KEY, ignore_index=True)
+    audit["compared_count"] = audit["compared_count"].fillna(0.0)
+    audit = audit.join(_unchecked_interval(audit)).join(_judgement(audit, settings))
+    reasons = [_review_reason(cashier, settings) for cashier in audit.to_dict("records")]
+    audit["review_reason"] = pd.Series(reasons, audit.index, dtype=object)
+    audit["day_count"] = len(days)
+    for column, named in (("model_versions", "model_version"), ("run_ids", "run_id")):
+        names = rows[named].unique().to_pylist()
+        audit[column] = pd.Series([names] * len(audit), audit.index, dtype=object)
+    return audit
+
+
+def interval_of_expected_count(mean: Floats, variance: Floats) -> tuple[Floats, Floats]:
+    """Return both ends of the 90 % interval of a number of events with many different probabilities.
+
+    Their sum is taken as binomial with the same mean and nearly the same variance (Ehm 1991).
+    """
+    trials = np.maximum(1, np.ceil(np.maximum(mean, mean**2 / np.maximum(mean - variance, 1e-9))))
+    tail = (1 - INTERVAL) / 2
+    low, high = (stats.binom.ppf(share, trials, mean / trials) for share in (tail, 1 - tail))
+    return np.maximum(low, 0.0), high
+
+
+def between_cashiers_variance(differences: Floats, standard_errors: Floats) -> float:
+    """Return the variance of differences beyond that of their standard errors, 0 where chance explains them.
+
+    The z-scores are winsorised; how much that takes off the variance of standard normal ones is put on again. Of fewer
+    than FEWEST_CASHIERS it is taken as 0.
+    """
+    if len(differences) < FEWEST_CASHIERS:
+        return 0.0
+    z_scores = differences / standard_errors
+    ends = np.quantile(z_scores, [WINSORISED_SHARE, 1 - WINSORISED_SHARE])
+    dispersion = np.mean(np.clip(z_scores, *ends) ** 2) / _winsorised_normal_variance()
+    return float(max(0.0, (dispersion - 1) * len(z_scores) / np.sum(standard_errors**-2)))
+
+
+def _winsorised_normal_variance() -> float:
+    end = stats.norm.isf(WINSORISED_SHARE)
+    return float(1 - 2 * WINSORISED_SHARE - 2 * end * stats.norm.pdf(end) + 2 * WINSORISED_SHARE * end**2)
+
+
+def _unchecked_interval(audit: pd.DataFrame) -> pd.DataFrame:
+    mean, variance = (audit[f"under_legal_age_unchecked_{kind}"].to_numpy() for kind in ("count", "variance"))
+    low, high = interval_of_expected_count(mean, variance)
+    names = ("under_legal_age_unchecked_count_low", "under_legal_age_unchecked_count_high")
+    return pd.DataFrame(dict(zip(names, (low, high), strict=True)), audit.index)
+
+
+def _judgement(audit: pd.DataFrame, settings: Settings) -> pd.DataFrame:
+    """Return differences with intervals, p- and q-values and priorities; null for cashiers who cannot be judged."""
+    judged = audit[(audit["compared_count"] >= settings.minimum_compared_count) & (audit["variance"] > 0)]
+    score, information = judged["score"].to_numpy(), judged["information"].to_numpy()
+    variance, third_moment = judged["variance"].to_numpy(), judged["third_moment"].to_numpy()
+    between = between_cashiers_variance(score / information, np.sqrt(variance) / information)
+    deviation = np.sqrt(variance + between * information**2)
+    p_value = stats.pearson3.cdf(score / deviation, third_moment / deviation**3)
+    difference, half_width = score / information, stats.norm.isf((1 - INTERVAL) / 2) * deviation / information
+    judgement = pd.DataFrame(
+        {
+            "asked_share_difference": difference,
+            "asked_share_difference_low": difference - half_width,
+            "asked_share_difference_high": difference + half_width,
+            "p_value": p_value,
+            "q_value": stats.false_discovery_control(p_value, method="bh"),
+        },
+        judged.index,
+    )
+    to_be_looked_at = judgement["p_value"].where(judgement["q_value"] <= settings.review_q_value)
+    judgement["review_priority"] = to_be_looked_at.rank(method="first").astype("Int64")
+    return judgement.reindex(audit.index).assign(between_cashiers_deviation=np.sqrt(between))
+
+
+def _review_reason(cashier: Mapping[Hashable, Any], settings: Settings) -> str:
+    compared = f"{cashier['compared_count']:.0f} expected buyers under {settings.challenge_age_years}"
+    if cashier["compared_count"] < settings.minimum_compared_count:
+        return (
+            f"too few cases to say: {compared} at tills and hours where another cashier served such buyers too, "
+            f"{settings.minimum_compared_count:g} are needed"
+        )
+    if pd.isna(cashier["p_value"]):
+        return f"nothing to compare: of {compared} all were asked, or none, by whoever was at the till"
+    figures = (
+        f"asked {cashier['compared_asked_share']:.0%} where others at the same till and hours asked "
+        f"{cashier['expected_asked_share']:.0%}, {compared}, q {cashier['q_value']:.2g}"
+    )
+    if pd.isna(cashier["review_priority"]):
+        return f"no reason to look: {figures}"
+    return f"asked less often than chance explains, a person should look at the sales: {figures}"

@@ -1,0 +1,37 @@
+"""plan_windows: which windows a published day changes: the one that ends on it, and those out already that hold it.
+
+A window ends on a business date and looks back from it; see `window_dates`. The other steps of a run of the second DAG
+build, check and publish each window that is planned here.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import date, timedelta
+
+from jobs import tables
+from jobs.errors import InputError
+from jobs.settings import Settings
+from jobs.warehouse import Warehouse
+
+log = logging.getLogger(__name__)
+
+
+def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
+    for last_date in changed_windows(warehouse, business_date, settings):
+        log.info("window that ends on %s", last_date)
+        warehouse.plan_window(last_date)
+
+
+def changed_windows(warehouse: Warehouse, business_date: date, settings: Settings) -> list[date]:
+    """Return the last dates of the windows to be built after a day was published.
+
+    Raises InputError when the day is not published.
+    """
+    if not warehouse.has_published(tables.CASHIER_ALCOHOL_DAYS, business_date):
+        raise InputError(
+            f"business date {business_date} has no cashier_alcohol_days in '{warehouse.store.uri}'; run its night first"
+        )
+    later_dates = [business_date + timedelta(days=number) for number in range(1, settings.window_days)]
+    windows_out = [day for day in later_dates if warehouse.has_published(tables.CASHIER_ALCOHOL_AUDIT, day)]
+    return [business_date, *windows_out]

@@ -1,0 +1,110 @@
+"""review_precision: how many of the listed cases reviewers found under age, and whether that is what was expected.
+
+Both answers rest on the cases that a person judged: found under_age or of_age. The precision of past lists is the share
+of the first. If P(under the legal age) is calibrated, their number is near the sum of P over the judged cases, band by
+band; the p-value says how near, by the exact distribution of a sum of events with unlike probabilities.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+from scipy import stats
+
+from jobs import tables
+from jobs.settings import Settings
+from jobs.warehouse import Warehouse
+
+CASE_COLUMNS = ["case_id", "under_legal_age_probability", "model_version", "run_id"]
+OUTCOME_COLUMNS = ["case_business_date", "case_id", "reviewer_outcome", "outcome_status"]
+INTERVAL = 0.90
+
+COUNTS = """
+WITH cases AS (
+    SELECT listed.*, reviewer_outcome, reviewer_outcome IN ('under_age', 'of_age') AS is_judged,
+        least(floor(10 * under_legal_age_probability), 9)::INT AS tenth
+    FROM listed LEFT JOIN (FROM reviewed WHERE outcome_status = 'counted') USING (case_business_date, case_id)
+)
+SELECT model_version,
+    CASE WHEN grouping(tenth) = 1 THEN 'all' ELSE format('{:.1f}-{:.1f}', tenth / 10, (tenth + 1) / 10) END
+        AS probability_band,
+    count(*) AS listed_case_count,
+    count(reviewer_outcome) AS reviewed_case_count,
+    count(*) FILTER (reviewer_outcome = 'cannot_tell') AS cannot_tell_case_count,
+    count(*) FILTER (reviewer_outcome = 'wrong_photo') AS wrong_photo_case_count,
+    count(*) FILTER (is_judged) AS judged_case_count,
+    count(*) FILTER (reviewer_outcome = 'under_age') AS under_age_case_count,
+    coalesce(list(under_legal_age_probability ORDER BY case_id) FILTER (is_judged), []) AS judged_probabilities,
+    list_sort(list(DISTINCT run_id)) AS run_ids
+FROM cases GROUP BY GROUPING SETS ((model_version), (model_version, tenth))
+"""
+
+
+def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
+    days = settings.window(business_date)
+    review_cases = warehouse.read_published_days(tables.ALCOHOL_REVIEW_CASES, days, CASE_COLUMNS)
+    reviewed_cases = warehouse.read_arrow(tables.REVIEWED_CASES, business_date, OUTCOME_COLUMNS)
+    warehouse.stage_arrow(
+        tables.REVIEW_PRECISION, business_date, review_precision(review_cases, reviewed_cases, days[0])
+    )
+
+
+def review_precision(
+    review_cases: Mapping[date, pa.Table], reviewed_cases: pa.Table, window_first_date: date
+) -> pa.Table:
+    """Return a row per model version and band of probability, and one per model version for all bands.
+
+    `review_cases` holds the published lists by business date, `reviewed_cases` the outcomes landed for them.
+    """
+    schema = pa.schema([field for field in tables.REVIEW_PRECISION.columns if field != tables.WINDOW_RUN_ID])
+    if not review_cases:
+        return schema.empty_table()
+    listed = pa.concat_tables(
+        cases.append_column("case_business_date", pa.repeat(pa.scalar(day), cases.num_rows))
+        for day, cases in review_cases.items()
+    )
+    with duckdb.connect() as connection:
+        connection.register("listed", listed)
+        connection.register("reviewed", reviewed_cases)
+        counts = connection.sql(COUNTS).to_arrow_table().to_pylist()
+    return pa.Table.from_pylist([_with_precision(row, window_first_date) for row in counts], schema)
+
+
+def precision_interval(under_age_count: int, judged_count: int) -> tuple[float, float]:
+    """Return both ends of the 90 % interval of a share, after Jeffreys; an end at nothing or all is 0 or 1.
+
+    Source: Brown, Cai & DasGupta 2001, "Interval estimation for a binomial proportion".
+    """
+    tail = (1 - INTERVAL) / 2
+    posterior = stats.beta(under_age_count + 0.5, judged_count - under_age_count + 0.5)
+    low = float(posterior.ppf(tail)) if under_age_count else 0.0
+    high = float(posterior.isf(tail)) if under_age_count < judged_count else 1.0
+    return low, high
+
+
+def calibration_p_value(under_age_count: int, probabilities: Sequence[float]) -> float:
+    """Return the two-sided probability of a count as far off, if each case is under age with its own probability."""
+    expected = stats.poisson_binom(probabilities)
+    one_sided = min(expected.cdf(under_age_count), expected.sf(under_age_count - 1))
+    return min(1.0, 2 * float(one_sided))
+
+
+def _with_precision(row: dict[str, Any], window_first_date: date) -> dict[str, Any]:
+    judged, under_age = row["judged_case_count"], row["under_age_case_count"]
+    probabilities = row.pop("judged_probabilities")
+    described = row | {"window_first_date": window_first_date, "expected_under_age_case_count": sum(probabilities)}
+    if not judged:
+        reason = f"none of {row['listed_case_count']} listed cases has been judged under_age or of_age"
+        return described | {"precision_reason": reason}
+    low, high = precision_interval(under_age, judged)
+    return described | {
+        "precision": under_age / judged,
+        "precision_low": low,
+        "precision_high": high,
+        "expected_precision": sum(probabilities) / judged,
+        "calibration_p_value": calibration_p_value(under_age, probabilities),
+    }

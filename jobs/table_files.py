@@ -1,0 +1,76 @@
+"""table_files: a day of a table as one Parquet object: rows in key order, the key checked, column meanings inside."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from jobs import tables
+from jobs.object_store import ObjectStore
+
+ROW_GROUP_ROWS = 65_536
+
+
+def with_all_columns(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """Return the batch with the columns of a schema, null where it was written before a table had the column."""
+    columns = [
+        batch[field.name].cast(field.type) if field.name in batch.schema.names else pa.nulls(len(batch), field.type)
+        for field in schema
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def write_table_file(store: ObjectStore, key: str, table: tables.Table, batches: Iterable[pa.RecordBatch]) -> None:
+    """Write batches sorted by the table's key as one Parquet object with the table's schema and column meanings.
+
+    Raises ValueError naming the first key that is null or there twice; then nothing is written.
+    """
+    last_key: list[object] | None = None
+    with (
+        store.writer(key) as stream,
+        pq.ParquetWriter(stream, table.schema, compression="zstd") as parquet,
+    ):
+        for landed_rows in _row_groups(batches):
+            rows = landed_rows.select(table.column_names).cast(table.schema)
+            last_key = check_key(table, rows, last_key)
+            parquet.write_table(rows, row_group_size=rows.num_rows)
+
+
+def _row_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """Join batches to tables of ROW_GROUP_ROWS or a little more: a row group is also what one task reads."""
+    waiting: list[pa.RecordBatch] = []
+    for batch in batches:
+        waiting.append(batch)
+        if sum(len(rows) for rows in waiting) >= ROW_GROUP_ROWS:
+            yield pa.Table.from_batches(waiting)
+            waiting = []
+    if waiting:
+        yield pa.Table.from_batches(waiting)
+
+
+def check_key(table: tables.Table, rows: pa.Table, last_key: list[object] | None) -> list[object] | None:
+    """Check that the key is never null and that sorted rows differ from the one before; return the last key.
+
+    `last_key` is the key of the row before the first, None at the start.
+    """
+    if rows.num_rows == 0:
+        return last_key
+    keys = rows.select(table.key)
+    for name in table.key:
+        if keys[name].null_count:
+            raise ValueError(f"table '{table.name}': key column '{name}' is null in {keys[name].null_count} rows")
+    same = pa.chunked_array([pa.repeat(True, rows.num_rows - 1)])
+    for name in table.key:
+        same = pc.and_(same, pc.equal(keys[name].slice(1), keys[name].slice(0, rows.num_rows - 1)))
+    first_key = [value.as_py() for value in (keys[name][0] for name in table.key)]
+    if first_key == last_key:
+        raise ValueError(f"table '{table.name}': key {json.dumps(first_key, default=str)} is there twice")
+    if pc.any(same).as_py():
+        row = pc.index(same, True).as_py()
+        twice = [keys[name][row].as_py() for name in table.key]
+        raise ValueError(f"table '{table.name}': key {json.dumps(twice, default=str)} is there twice")
+    return [keys[name][rows.num_rows - 1].as_py() for name in table.key]

@@ -1,0 +1,81 @@
+"""till_clocks: tills whose clock seems to disagree with their camera's, found by DuckDB for check_night.
+
+A clock that is off by minutes gives photos to the wrong buyer or to none, and what is matched then looks normal: its
+offsets lie within the spans as ever. So a till is asked at which shift of its clock most of its receipts would have a
+photo. Each pair of a receipt and a photo within an hour or so holds for a range of shifts; a receipt counts once
+however many photos it has. Where the clock is right no shift does clearly better than none.
+"""
+
+from __future__ import annotations
+
+from jobs.settings import PREFIX
+
+ENOUGH_WITH_PHOTO_SHARE = 0.75
+"""Tills of whose receipts this share has a photo are not asked: where receipts follow each other at once, a wrong clock
+still gives photos to about six of ten."""
+RECEIPTS_ASKED = 60
+"""Receipts of a till that are looked at, a sample: it bounds the work at a till with very many."""
+FARTHEST_SHIFT_SECONDS = 3900
+"""A clock that missed the change to summer time is found too."""
+LEAST_GAIN_RECEIPTS = 5
+LEAST_GAIN_STANDARD_ERRORS = 2.5
+"""How many more receipts must have a photo at another shift than now: the best of many shifts is lucky, too."""
+
+_OR_NONE = "coalesce(format('{{:.0f}}', {}), 'none')"
+
+DISAGREEING_CLOCKS = f"""
+WITH tills AS (
+    SELECT store_id, till_id, any_value(till_clock_skew_seconds) AS skew, least(count(*), {RECEIPTS_ASKED}) AS asked,
+        median(photo_offset_seconds) AS offset_seconds
+    FROM transaction_ages GROUP BY ALL HAVING avg((photo_offset_seconds IS NOT NULL)::INT) < {ENOUGH_WITH_PHOTO_SHARE}
+),
+receipts AS (
+    SELECT store_id, till_id, transaction_id, till_clock_skew_seconds AS skew, epoch(closed_at) - skew AS closes,
+        -- spans that overlap are cut, so that a photo fits one receipt at a shift
+        greatest(epoch(opened_at) - skew, lag(closes) OVER (PARTITION BY store_id, till_id ORDER BY closes)) AS opens
+    FROM transaction_ages SEMI JOIN tills USING (store_id, till_id)
+),
+asked AS (
+    FROM receipts QUALIFY row_number() OVER (PARTITION BY store_id, till_id ORDER BY hash(transaction_id))
+        <= {RECEIPTS_ASKED}
+),
+ranges AS (
+    SELECT store_id, till_id, asked.transaction_id, opens - epoch(taken_at) AS since, closes - epoch(taken_at) AS until
+    FROM asked JOIN checkout_photos AS photos USING (store_id, till_id)
+    WHERE photos.transaction_id IS NULL
+        AND epoch(taken_at) BETWEEN opens - {FARTHEST_SHIFT_SECONDS} AND closes + {FARTHEST_SHIFT_SECONDS}
+),
+apart AS (
+    SELECT store_id, till_id, until,
+        greatest(since, lag(until) OVER (PARTITION BY store_id, till_id, transaction_id ORDER BY since)) AS since
+    FROM ranges
+),
+steps AS (
+    SELECT store_id, till_id, shift, sum(step) AS step
+    FROM (SELECT store_id, till_id, since AS shift, 1 AS step FROM apart
+          UNION ALL SELECT store_id, till_id, until, -1 FROM apart)
+    GROUP BY ALL
+),
+fits AS (
+    SELECT store_id, till_id, shift AS since, lead(shift) OVER by_shift AS until, sum(step) OVER by_shift AS fitting
+    FROM steps WINDOW by_shift AS (PARTITION BY store_id, till_id ORDER BY shift)
+),
+best AS (
+    SELECT store_id, till_id, max(fitting) AS best,
+        coalesce(max(fitting) FILTER (since <= 0 AND until > 0), 0) AS now,
+        arg_max((since + until) / 2, (fitting, -abs(since + until))) AS shift
+    FROM fits GROUP BY ALL
+)
+SELECT format(
+    'till {{}}/{{}}: {{}} of {{}} receipts looked at have a photo, {{}} would if its clock were taken as {{:.0f}} s '
+    'ahead of its camera''s, not {{:.0f}} (median photo_offset_seconds {{}}, of all tills {{}}); '
+    'see {PREFIX}TILL_CLOCK_SKEW_SECONDS',
+    store_id, till_id, now, asked, best, skew + shift, skew, {_OR_NONE.format("offset_seconds")},
+    (SELECT {_OR_NONE.format("median(photo_offset_seconds)")} FROM transaction_ages)
+)
+FROM best JOIN tills USING (store_id, till_id)
+WHERE abs(shift) > $till_clock_drift_warning_seconds
+    AND best - now >= {LEAST_GAIN_RECEIPTS}
+    AND best - now >= {LEAST_GAIN_STANDARD_ERRORS} * sqrt(now * (1 - now / asked) + best * (1 - best / asked))
+ORDER BY store_id, till_id
+"""

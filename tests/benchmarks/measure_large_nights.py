@@ -1,0 +1,137 @@
+"""measure_large_nights: all steps after inference on days of millions of receipt lines, each as the DAG runs it.
+
+Each step is a process of its own, `python -m jobs.run STEP`, with Spark on local[2] in a JVM of DRIVER_MEMORY. Peak
+memory is that of the step's whole process tree: the JVM, its Python workers, DuckDB.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from datetime import date
+from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from rich.console import Console
+
+from jobs.local_spark import java_home
+from jobs.object_store import ObjectStore
+from jobs.run import STEPS
+from jobs.settings import Settings
+from jobs.warehouse import Warehouse
+from tests.benchmarks.large_day import GENERATED_TABLES, stage_large_day
+from tests.benchmarks.memory import sampled_memory
+from tests.benchmarks.turns import LOG_LINES_SHOWN, REPOSITORY
+
+DRIVER_MEMORY = "3g"
+MEMORY_BUDGET_BYTES = 8 * 1024**3
+BUSINESS_DATE = date(2026, 11, 20)
+RUN_ID = "benchmark"
+SAMPLE_SECONDS = 0.25
+BEFORE = {"wait_for_business_date", *(table.name for table in GENERATED_TABLES)}
+
+
+class StepError(Exception):
+    """A step that broke; the message has the end of its log."""
+
+
+def measured_large_nights(line_counts: tuple[int, ...], cores: tuple[int, ...], console: Console) -> dict[str, Any]:
+    """Return of each size what each step took, and how much longer each size took than the one before."""
+    nights = [_night(line_count, cores, console) for line_count in line_counts]
+    whole = [night for night in nights if "error" not in night]
+    return {
+        "driver_memory": DRIVER_MEMORY,
+        "memory_budget_bytes": MEMORY_BUDGET_BYTES,
+        "nights": nights,
+        "times_the_size_before": [_growth(earlier, later) for earlier, later in pairwise(whole)],
+    }
+
+
+def _growth(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, float]:
+    return {name: later[name] / earlier[name] for name in ("lines", "photos", "seconds", "cpu_seconds")}
+
+
+def _night(line_count: int, cores: tuple[int, ...], console: Console) -> dict[str, Any]:
+    with TemporaryDirectory(prefix="checkout-ages-", dir=_scratch()) as folder:
+        warehouse = Warehouse(ObjectStore(Path(folder, "warehouse").as_uri()), RUN_ID)
+        landing = ObjectStore(Path(folder, "landing").as_uri())
+        landing.check_reachable()
+        stage_large_day(warehouse, BUSINESS_DATE, line_count, Settings.model_fields["model_version"].default)
+        environment = _environment(os.environ, landing.uri, warehouse.store.uri, Path(folder, "spark"), len(cores))
+        steps: dict[str, Any] = {}
+        night = {
+            "lines": warehouse.staged(GENERATED_TABLES[2], BUSINESS_DATE).row_count,
+            "photos": warehouse.staged(GENERATED_TABLES[0], BUSINESS_DATE).row_count,
+            "steps": steps,
+        }
+        try:
+            for step in (step for step in STEPS if step not in BEFORE):
+                steps[step] = _measured_step(step, environment, cores, Path(folder, "log"))
+                console.print(f"{night['lines']} lines: {step}, {steps[step]['seconds']:.0f} s")
+        except StepError as error:
+            console.print(str(error), style="red", markup=False)
+            return night | {"error": str(error)}
+    sums = {name: sum(measured[name] for measured in steps.values()) for name in ("seconds", "cpu_seconds")}
+    peak = max(measured["peak_memory_bytes"] for measured in steps.values())
+    return night | sums | {"peak_memory_bytes": peak, "is_within_memory": peak <= MEMORY_BUDGET_BYTES}
+
+
+def _measured_step(step: str, environment: Mapping[str, str], cores: tuple[int, ...], log: Path) -> dict[str, Any]:
+    command = [sys.executable, "-m", "jobs.run", step, "--business-date", BUSINESS_DATE.isoformat(), "--run-id", RUN_ID]
+    started = time.monotonic()
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            command,
+            cwd=REPOSITORY,
+            env=dict(environment),
+            stdout=output,
+            stderr=output,
+            preexec_fn=lambda: os.sched_setaffinity(0, cores),
+        )
+        try:
+            with sampled_memory(process.pid, SAMPLE_SECONDS) as memory:
+                process.wait()
+        finally:
+            process.kill()
+    if process.returncode:
+        end = "\n".join(log.read_text(errors="replace").splitlines()[-LOG_LINES_SHOWN:])
+        raise StepError(f"step '{step}' ended with {process.returncode}:\n{end}")
+    name, largest_bytes = memory.largest_process()
+    return {
+        "seconds": time.monotonic() - started,
+        "cpu_seconds": memory.cpu_seconds(),
+        "peak_memory_bytes": memory.peak_tree_bytes(),
+        "largest_process": name,
+        "largest_process_bytes": largest_bytes,
+    }
+
+
+def _environment(
+    inherited: Mapping[str, str], landing_uri: str, warehouse_uri: str, scratch: Path, slots: int
+) -> dict[str, str]:
+    """Compile well, unlike the settings of small days, and spill into the benchmark's own folder."""
+    own = ("CHECKOUT_AGES_", "SPARK_", "PYSPARK_")
+    return {
+        **{name: value for name, value in inherited.items() if not name.startswith(own)},
+        "JAVA_HOME": str(java_home(inherited)),
+        "PYSPARK_PYTHON": sys.executable,
+        "PYSPARK_SUBMIT_ARGS": f"--master local[{slots}] pyspark-shell",
+        "SPARK_DRIVER_MEMORY": DRIVER_MEMORY,
+        "SPARK_LOCAL_IP": "127.0.0.1",
+        "SPARK_LOCAL_DIRS": str(scratch),
+        "TMPDIR": str(scratch.parent),
+        "CHECKOUT_AGES_LANDING_URI": landing_uri,
+        "CHECKOUT_AGES_WAREHOUSE_URI": warehouse_uri,
+    }
+
+
+def _scratch() -> Path:
+    """A folder on disk: in memory, what Spark spills would count as memory."""
+    folder = REPOSITORY / ".demo"
+    folder.mkdir(exist_ok=True)
+    return folder

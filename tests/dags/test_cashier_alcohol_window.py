@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import ast
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException
+from airflow.serialization.serialized_objects import DagSerialization
+from job_tasks import PUBLISHED_DAY, export_object_store_credentials
+
+from jobs.run import WINDOW_STEPS
+from jobs.settings import Settings
+
+DAG_FILE = Path(__file__).parents[2] / "dags" / "cashier_alcohol_window.py"
+NO_DATE = {"business_date": None}
+
+
+@pytest.fixture(scope="module")
+def dag_file() -> ModuleType:
+    spec = importlib.util.spec_from_file_location(DAG_FILE.stem, DAG_FILE)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def dag(dag_file: ModuleType) -> Any:
+    return dag_file.plan_windows.dag
+
+
+def events(*business_dates: str) -> dict[Any, list[SimpleNamespace]]:
+    return {PUBLISHED_DAY: [SimpleNamespace(extra={"business_date": day}) for day in business_dates]}
+
+
+def test_the_dag_file_imports_only_airflow_and_the_standard_library() -> None:
+    nodes = list(ast.walk(ast.parse(DAG_FILE.read_text())))
+    packages = {alias.name.split(".")[0] for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    packages |= {str(node.module).split(".")[0] for node in nodes if isinstance(node, ast.ImportFrom)}
+    assert packages - set(sys.stdlib_module_names) == {"airflow", "job_tasks"}
+
+
+def test_every_step_of_a_window_is_a_task_of_its_name(dag: Any) -> None:
+    assert set(dag.task_ids) == set(WINDOW_STEPS)
+
+
+def test_the_arrows_go_from_plan_to_tables_to_check_to_publish(dag: Any) -> None:
+    assert {task.task_id: task.downstream_task_ids for task in dag.tasks} == {
+        "plan_windows": {"cashier_alcohol_audit", "reviewed_cases"},
+        "reviewed_cases": {"review_precision"},
+        "review_precision": {"check_window"},
+        "cashier_alcohol_audit": {"check_window"},
+        "check_window": {"publish_window"},
+        "publish_window": set(),
+    }
+
+
+def test_a_published_day_triggers_one_run_at_a_time(dag: Any) -> None:
+    scheduled: Any = DagSerialization.deserialize_dag(DagSerialization.serialize_dag(dag))
+    assert scheduled.max_active_runs == 1
+    assert [asset.name for _, asset in scheduled.timetable.asset_condition.iter_assets()] == [PUBLISHED_DAY.name]
+
+
+def test_a_run_is_for_all_days_that_were_published_since_the_last(dag_file: ModuleType) -> None:
+    published = events("2026-11-20", "2026-11-18", "2026-11-20")
+    assert dag_file.business_dates(NO_DATE, published) == "2026-11-18 2026-11-20"
+
+
+def test_a_run_by_hand_is_for_the_date_it_was_asked_for(dag_file: ModuleType) -> None:
+    assert dag_file.business_dates({"business_date": "2026-03-01"}, events("2026-11-20")) == "2026-03-01"
+
+
+@pytest.mark.parametrize("nothing", [{}, {PUBLISHED_DAY: [SimpleNamespace(extra={})]}], ids=["no event", "no day"])
+def test_a_run_for_no_day_fails_and_says_how_to_name_one(dag_file: ModuleType, nothing: dict[Any, Any]) -> None:
+    with pytest.raises(AirflowFailException, match=r'trigger it with --conf .{"business_date": "2026-11-20"}'):
+        dag_file.business_dates(NO_DATE, nothing)
+
+
+def test_what_is_no_date_never_reaches_a_shell(dag_file: ModuleType) -> None:
+    with pytest.raises(ValueError, match="Invalid isoformat string"):
+        dag_file.business_dates(NO_DATE, events("2026-11-20; rm -r /"))
+
+
+def test_its_runbook_tells_the_length_of_a_window(dag_file: ModuleType) -> None:
+    days = Settings.model_fields["window_days"].default
+    assert f"A window is {days} days long (`CHECKOUT_AGES_WINDOW_DAYS`)" in str(dag_file.__doc__)
+
+
+def test_every_task_has_the_credentials_of_the_connection(dag: Any) -> None:
+    assert all(task._pre_execute_hook is export_object_store_credentials for task in dag.tasks)
