@@ -37,6 +37,7 @@ from tests.simulated_buyers import (
     draw_ages,
     exact_calibration,
     mix_of,
+    nearest_faces,
     other_shop,
     planted,
     seen,
@@ -153,7 +154,7 @@ def planted_category(kind: str, share: float, faces: Faces, calibration: ShiftCa
         wanted = draw_ages(
             other_shop(random) if kind == "simulated" else mix_of(SHOP_AGES), SIMULATED_TRANSACTIONS, random
         )
-        rows = _nearest(wanted, faces.ages, random)
+        rows = nearest_faces(wanted, faces.ages, random)
         ages, distributions = (
             (wanted, seen(wanted, random)) if kind == "simulated" else (faces.ages[rows], faces.distributions[rows])
         )
@@ -195,12 +196,6 @@ def _faces_of(ages: Integers, face_ages: Integers, random: np.random.Generator) 
         is_free[nearest] = False
         chosen[buyer] = order[nearest]
     return chosen
-
-
-def _nearest(ages: Integers, face_ages: Integers, random: np.random.Generator) -> Integers:
-    """Return a face for each age, of the nearest age there is, some more than once."""
-    apart = np.abs(ages[:, None] - face_ages) + random.random((len(ages), len(face_ages))) / 2
-    return apart.argmin(axis=1)
 
 
 def _day(ages: Integers, distributions: Floats, calibration: ShiftCalibration, seed: int) -> Day:
