@@ -8,8 +8,8 @@ all of it together.
 already published that hold it. A window is 28 days long (`CHECKOUT_AGES_WINDOW_DAYS`); days of it that are not
 published are missed, not waited for. `cashier_alcohol_audit` stages its rows of each window, `reviewed_cases` what
 reviewers have found in the cases of its days since, and `review_precision` what that says of the lists; `check_window`
-judges them, and `publish_window` puts them in place, with a row in `window_runs` as the mark that a window is out. Unless
-every check holds for all its windows, a run publishes none of them.
+judges them, and `publish_window` puts them in place, with a row in `window_runs` as the mark that a window is out.
+Unless every check holds for all its windows, a run publishes none of them.
 
 **Which exit code means what.** 0 done; 1 a check failed or something broke, retried twice; 2 bad input or
 configuration, not retried, since a retry would not help. The sentence that begins with `error:` or `check failed:` in

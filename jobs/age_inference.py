@@ -38,9 +38,9 @@ PHOTOS_AHEAD = 64
 """Photos that are fetched, or held as faces, before those that the network runs on: a worker's memory hangs on it."""
 
 LEAST_PRIOR_SHARE = 1e-4
-UNFITTED_SMOOTHING_YEARS = 40.0
-UNFITTED_PHOTOS = 500
-"""How many photos a shift calibration counts for that was not fitted to any."""
+UNFITTED_SMOOTHING_YEARS = 20.0
+UNFITTED_TRUSTED_TRANSACTIONS = 250.0
+"""Of a model version without a fitted shift calibration, whose faults are larger."""
 
 ESTIMATE_TYPE = (
     "estimate_status string, estimate_reason string, estimated_age_years double, estimated_age_low_years double, "
@@ -150,7 +150,7 @@ def _read_calibration(path: Path) -> ShiftCalibration:
     return ShiftCalibration(
         **_fitted(content),
         smoothing_years=content["smoothing_years"],
-        photo_count=content["photo_count"],
+        trusted_transactions=content["trusted_transactions"],
         replicates=tuple(Replicate(**_fitted(replicate)) for replicate in content["replicates"]),
         usual_mix=_whole(content["usual_mix"]),
     )
@@ -173,7 +173,7 @@ def _unfitted_calibration(model_version: str) -> ShiftCalibration:
     from models.model_manifest import read_manifest
 
     prior = _whole([share + LEAST_PRIOR_SHARE for share in read_manifest(model_version).training.age_prior])
-    return ShiftCalibration(1.0, np.zeros(len(prior)), prior, UNFITTED_SMOOTHING_YEARS, UNFITTED_PHOTOS)
+    return ShiftCalibration(1.0, np.zeros(len(prior)), prior, UNFITTED_SMOOTHING_YEARS, UNFITTED_TRUSTED_TRANSACTIONS)
 
 
 def estimate_photo_files(paths: list[Path], settings: Settings) -> Iterator[dict[str, object]]:

@@ -30,7 +30,8 @@ CELL_SPREADS_YEARS = (1.5, 2.5, 3.5, 4.5, 6.0, 8.0, 11.0)
 """Bounds between steps of the standard deviation of a buyer's distribution."""
 
 RESAMPLINGS = 30
-"""How often transactions are resampled where the calibration has no replicates."""
+"""How many other mixes are drawn where the calibration has no replicates."""
+LEAST_SHARE = 1e-9
 NORMAL_QUANTILE_95 = 1.6448536269514722
 LOWEST_LIKELIHOOD = 1e-9
 """No photo makes an age impossible."""
@@ -38,8 +39,11 @@ LOWEST_LIKELIHOOD = 1e-9
 EVEN_MIX = np.full(YEARS_OF_AGE, 1 / YEARS_OF_AGE)
 NO_SURPLUS = np.zeros(YEARS_OF_AGE)
 MIX_KNOTS_YEARS = np.arange(0, YEARS_OF_AGE, 4)
-MIX_LOG_SPREAD = 0.8
-"""Standard deviation of the logarithm of a shop's share of an age over the usual one."""
+SHOP_LOG_SPREAD, PART_LOG_SPREAD = 1.0, 1.5
+"""Standard deviation of the logarithm of a share of an age over the usual one: of a shop's buyers, of a part of them.
+
+Whom a product is for can change from one age to the next; who lives around a shop, less.
+"""
 MOST_STEPS = 60
 SETTLED = 1e-4
 """A gain of log probability that is none."""
@@ -62,8 +66,8 @@ class ShiftCalibration(Replicate):
 
     smoothing_years: float
     """How far apart ages are whose shares are still surprising together: a mix is the smoother, the larger it is."""
-    photo_count: float
-    """How many photos it was fitted on."""
+    trusted_transactions: float
+    """Beyond so many, more transactions tell little of a mix: faults of the calibration are common to all of them."""
     replicates: tuple[Replicate, ...] = ()
     """The same fitted on resamples of the photos: what the calibration does not know."""
     usual_mix: Floats = field(default_factory=lambda: EVEN_MIX)
@@ -71,8 +75,19 @@ class ShiftCalibration(Replicate):
 
 
 @dataclass(frozen=True)
+class UsualMix:
+    """What the mix of a circle of buyers is expected to be before their photos are looked at."""
+
+    mix: Floats = field(default_factory=lambda: EVEN_MIX)
+    """(101,) shares of ages, all above 0."""
+    surplus: Floats = field(default_factory=lambda: NO_SURPLUS)
+    """(101,) by how much the mean of corrected distributions exceeds the mix where nothing is unusual."""
+    log_spread: float = SHOP_LOG_SPREAD
+
+
+@dataclass(frozen=True)
 class CircleMix:
-    """The ages of a circle of buyers, and r resamplings of it."""
+    """The ages of a circle of buyers, and r resamplings of them: others that are as probable."""
 
     transaction_count: int
     mix: Floats
@@ -158,37 +173,39 @@ def fit_mix(
     cell_likelihoods: Floats,
     counts: Floats,
     smoothing_years: float,
-    usual_mix: Floats = EVEN_MIX,
-    usual_surplus: Floats = NO_SURPLUS,
+    usual: UsualMix | None = None,
+    random: np.random.Generator | None = None,
 ) -> Floats:
     """Return the (101,) shares of ages of buyers from their (k, 101) likelihoods and (k,) counts.
 
-    The most probable mix, if the logarithm of its ratio to the usual one is a random walk over ages that forgets after
-    `smoothing_years`. Without buyers it is the usual one, and so it is if the mean of their corrected distributions
-    exceeds the usual mix by `usual_surplus`, (101,): what a mix that is drawn to another leaves unexplained.
+    The most probable mix, if the logarithm of its ratio to the usual one (else to equal shares) is a random walk over
+    ages that forgets after `smoothing_years`. Without buyers it is the usual one. With `random` it is a mix drawn from
+    the normal approximation to all probable ones.
     Sources: Saerens, Latinne & Decaestecker 2002, "Adjusting the outputs of a classifier to new a priori
     probabilities", for the likelihood; Rasmussen & Williams 2006, "Gaussian Processes for Machine Learning", for the
     Ornstein–Uhlenbeck prior and for Newton's method on it.
     """
-    basis, log_usual = _walk_basis(smoothing_years), np.log(usual_mix)
+    usual = usual or UsualMix()
+    basis, log_usual = _walk_basis(smoothing_years, usual.log_spread), np.log(usual.mix)
+    pull = counts.sum() * (usual.surplus @ basis)
     at = step = np.zeros(basis.shape[1])
-    mix: Floats = usual_mix
     value, length = -np.inf, 1.0
-    usual_pull = counts.sum() * (usual_surplus @ basis)
     for _ in range(MOST_STEPS):
         proposed = at + length * step
-        proposed_mix = _mix(log_usual + basis @ proposed)
-        proposed_value = counts @ np.log(cell_likelihoods @ proposed_mix) - usual_pull @ proposed
-        proposed_value -= proposed @ proposed / 2
+        mix = _mix(log_usual + basis @ proposed)
+        proposed_value = counts @ np.log(cell_likelihoods @ mix) - pull @ proposed - proposed @ proposed / 2
         if proposed_value < value:
             length /= 4
             continue
         gain = proposed_value - value
-        at, mix, value, length = proposed, proposed_mix, proposed_value, 1.0
+        at, value, length = proposed, proposed_value, 1.0
         if gain < SETTLED:
             break
-        step = _newton_step(cell_likelihoods, counts, mix, at + usual_pull, basis)
-    return mix
+        uphill, sizes, directions = _slope(cell_likelihoods, counts, mix, basis)
+        step = directions @ (directions.T @ (uphill - pull - at) / sizes)
+    if random is not None:
+        at = at + directions @ (random.normal(size=len(at)) / np.sqrt(sizes))
+    return _mix(log_usual + basis @ at)
 
 
 def circle_mix(
@@ -200,15 +217,15 @@ def circle_mix(
 ) -> CircleMix:
     """Return the ages of a circle of buyers with (1 + r, k, 101) likelihoods and (k,) counts of its cells.
 
-    The usual mix of a part of the buyers is that of `everyone`; a part that looks like them all has it exactly. Many transactions weigh no more than the photos of the
-    calibration do, whose chance faults they share. Each resampling draws the counts anew and takes the next replicate.
+    The usual mix of a part of the buyers is that of `everyone`, which a part that looks like all of them has exactly.
+    Each of r others is drawn from all that are probable with the next replicate of the calibration.
     """
-    trust = 1 / (1 + counts.sum() / calibration.photo_count)
-    mixes, shares = [], []
-    for version, (usual_mix, usual_surplus) in zip(cell_likelihoods, _usual(calibration, everyone), strict=False):
-        drawn = random.poisson(counts).astype(np.float64) if mixes else counts
-        mixes.append(fit_mix(version, trust * drawn, calibration.smoothing_years, usual_mix, usual_surplus))
-        shares.append(_shares(version, drawn, mixes[-1]))
+    trusted = counts / (1 + counts.sum() / calibration.trusted_transactions)
+    mixes: list[Floats] = []
+    shares: list[Floats] = []
+    for version, usual in zip(cell_likelihoods, _usual(calibration, everyone), strict=False):
+        mixes.append(fit_mix(version, trusted, calibration.smoothing_years, usual, random if mixes else None))
+        shares.append(_shares(version, counts, mixes[-1]))
     return CircleMix(round(counts.sum()), mixes[0], shares[0], np.stack(mixes[1:]), np.stack(shares[1:]))
 
 
@@ -242,11 +259,9 @@ def estimate_groups(
 
 def affinity(category: CircleMix, everyone: CircleMix, lower_bounds_years: Sequence[int]) -> Estimates:
     """Return (groups,) how much more often each age group buys a category than all buyers do, with 90 % intervals."""
-    own, all_buyers = (group_sums(each.shares, lower_bounds_years) for each in (category, everyone))
-    resampled = (group_sums(each.resampled_shares, lower_bounds_years) for each in (category, everyone))
-    own_logs, all_logs = (np.log(np.maximum(shares, 1e-12)) for shares in resampled)
-    value = own / np.maximum(all_buyers, 1e-12)
-    factor = np.exp(NORMAL_QUANTILE_95 * (own_logs - all_logs).std(axis=0))
+    value = _index(category.shares, everyone.shares, lower_bounds_years)
+    others = _index(category.resampled_shares, everyone.resampled_shares, lower_bounds_years)
+    factor = np.exp(NORMAL_QUANTILE_95 * np.log(others).std(axis=0))
     return Estimates(value, value / factor, value * factor)
 
 
@@ -261,12 +276,13 @@ def seeded(business_date: date, circle: str) -> np.random.Generator:
     return np.random.default_rng([business_date.toordinal(), zlib.crc32(circle.encode())])
 
 
-def _usual(calibration: ShiftCalibration, everyone: CircleMix | None) -> Iterable[tuple[Floats, Floats]]:
-    """Yield the usual mix and its surplus for the calibration, then for each of its replicates."""
+def _usual(calibration: ShiftCalibration, everyone: CircleMix | None) -> Iterable[UsualMix]:
+    """Yield what is usual with the calibration, then with each of its replicates."""
     if everyone is None:
-        return repeat((calibration.usual_mix, NO_SURPLUS))
+        return repeat(UsualMix(calibration.usual_mix))
     mixes = np.vstack([everyone.mix, everyone.resampled_mixes])
-    return zip(mixes, np.vstack([everyone.shares, everyone.resampled_shares]) - mixes, strict=True)
+    surpluses = np.vstack([everyone.shares, everyone.resampled_shares]) - mixes
+    return (UsualMix(mix, surplus, PART_LOG_SPREAD) for mix, surplus in zip(mixes, surpluses, strict=True))
 
 
 def _mix(logs: Floats) -> Floats:
@@ -276,6 +292,12 @@ def _mix(logs: Floats) -> Floats:
     return mix
 
 
+def _index(shares: Floats, all_shares: Floats, lower_bounds_years: Sequence[int]) -> Floats:
+    own, all_buyers = (group_sums(each, lower_bounds_years) for each in (shares, all_shares))
+    index: Floats = np.maximum(own, LEAST_SHARE) / np.maximum(all_buyers, LEAST_SHARE)
+    return index
+
+
 def _of_buyer(cell_likelihoods: Floats, mix: Floats) -> Floats:
     """Return the (k, 101) corrected distributions of a buyer of each cell."""
     mass = cell_likelihoods * mix
@@ -283,22 +305,25 @@ def _of_buyer(cell_likelihoods: Floats, mix: Floats) -> Floats:
     return distributions
 
 
-def _newton_step(cell_likelihoods: Floats, counts: Floats, mix: Floats, pull: Floats, basis: Floats) -> Floats:
-    """Return the (knots,) step uphill; along no direction is the posterior taken as less curved than the prior."""
+def _slope(cell_likelihoods: Floats, counts: Floats, mix: Floats, basis: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return how fast the likelihood grows, and how curved the posterior is: sizes along directions, in columns.
+
+    Along no direction is the posterior taken as less curved than the prior, which has 1 along each.
+    """
     of_buyer = _of_buyer(cell_likelihoods, mix)
     surplus = counts @ of_buyer - counts.sum() * mix
     apart = (of_buyer - mix) @ basis
-    cross = np.outer(surplus @ basis, mix @ basis)
+    uphill: Floats = surplus @ basis
+    cross = np.outer(uphill, mix @ basis)
     curvature = apart.T @ (counts[:, None] * apart) + cross + cross.T - basis.T @ (surplus[:, None] * basis)
-    sizes, directions = np.linalg.eigh(curvature + np.eye(len(pull)))
-    step: Floats = directions @ (directions.T @ (surplus @ basis - pull) / np.maximum(sizes, 1.0))
-    return step
+    sizes, directions = np.linalg.eigh(curvature + np.eye(len(uphill)))
+    return uphill, np.maximum(sizes, 1.0), directions
 
 
-def _walk_basis(smoothing_years: float) -> Floats:
+def _walk_basis(smoothing_years: float, log_spread: float) -> Floats:
     """Return the (101, knots) matrix that makes independent normal numbers the walk: linear between its knots."""
     distance = np.abs(MIX_KNOTS_YEARS[:, None] - MIX_KNOTS_YEARS) / smoothing_years
-    root = np.linalg.cholesky(MIX_LOG_SPREAD**2 * np.exp(-distance))
+    root = np.linalg.cholesky(log_spread**2 * np.exp(-distance))
     between = np.stack([np.interp(YEARS, MIX_KNOTS_YEARS, knot) for knot in np.eye(len(MIX_KNOTS_YEARS))], axis=1)
     basis: Floats = between @ root
     return basis

@@ -3,9 +3,9 @@
     checkout-ages calibrate --labels labels.csv --images faces --weights age_resnet50-2 --out age_resnet50-2
 
 A distribution p leans towards the ages that the network was trained on. p^exponent · exp(bias) is fitted so that it is
-calibrated for the photos of `valid`, weighted half-way to the usual mix of buyers; divided by the shares of ages that
-these have, it says how likely a photo is at each age. Source: Alexandari, Kundaje & Shrikumar 2020, "Maximum likelihood
-with bias-corrected calibration is hard-to-beat at label shift adaptation", with a bias that is smooth in age.
+calibrated for the photos of `valid`, weighted to the usual mix of buyers; over the shares of ages that these have,
+it says how likely a photo is at each age. Source: Alexandari, Kundaje & Shrikumar 2020, "Maximum likelihood with
+bias-corrected calibration is hard-to-beat at label shift adaptation"; here the bias is smooth in age.
 """
 
 from __future__ import annotations
@@ -30,13 +30,14 @@ YEARS = np.arange(YEARS_OF_AGE)
 USUAL_AGES_YEARS = (0, 10, 18, 25, 60, 75, 90, 100)
 USUAL_HEIGHTS = (0.15, 0.15, 0.7, 1.0, 1.0, 0.8, 0.25, 0.05)
 """Buyers at tills of which nothing is known: as many of each adult age, few children, ever fewer of the old."""
-SMOOTHING_YEARS = 40.0
-"""Chosen on `valid`, as is all in this module, with `python -m tests.benchmarks.age_shares --split valid`."""
+SMOOTHING_YEARS = 20.0
+TRUSTED_TRANSACTIONS = 500.0
+"""Chosen on `valid`, as is all in this module, with `python -m tests.benchmarks.age_share_choices`."""
 
 BIAS_KNOTS_YEARS = (0, 6, 13, 18, 22, 28, 36, 45, 55, 65, 78, 100)
 BIAS_ROUGHNESS = 0.02
-USUAL_WEIGHT = 0.5
-"""How far photos are weighted to the usual mix: 0 not at all, 1 wholly."""
+USUAL_WEIGHT = 1.0
+"""How far photos are weighted to the usual mix of buyers: 0 not at all, 1 wholly, but for LARGEST_WEIGHT."""
 LARGEST_WEIGHT = 6.0
 WEIGHT_SPREAD_YEARS, PRIOR_SPREAD_YEARS = 2.0, 1.5
 LEAST_SHARE = 1e-4
@@ -82,16 +83,17 @@ def calibrate(
     return {
         "photo_count": len(ages),
         "smoothing_years": SMOOTHING_YEARS,
+        "trusted_transactions": TRUSTED_TRANSACTIONS,
         "usual_mix": _rounded(usual_mix()),
         **asdict(fit(distributions, ages, np.ones(len(ages)))),
         "replicates": [asdict(fit(distributions, ages, draw[group].astype(np.float64))) for draw in draws],
     }
 
 
-def fit(distributions: Floats, ages: NDArray[np.int64], times: Floats) -> Fit:
+def fit(distributions: Floats, ages: NDArray[np.int64], times: Floats, usual_weight: float = USUAL_WEIGHT) -> Fit:
     """Fit photos that count (n,) `times` each: the smallest weighted negative log likelihood of their ages."""
     smooth_shares = _shares(ages, times, WEIGHT_SPREAD_YEARS)
-    weights = times * np.minimum((usual_mix() / smooth_shares)[ages] ** USUAL_WEIGHT, LARGEST_WEIGHT)
+    weights = times * np.minimum((usual_mix() / smooth_shares)[ages] ** usual_weight, LARGEST_WEIGHT)
     weights /= weights.sum()
     logs = np.log(np.maximum(distributions, LEAST_PROBABILITY))
     knots = np.stack([np.interp(YEARS, BIAS_KNOTS_YEARS, knot) for knot in np.eye(len(BIAS_KNOTS_YEARS))], axis=1)

@@ -13,9 +13,9 @@ import pytest
 from pyspark.sql import SparkSession
 
 from jobs import tables
-from jobs.check_night import Rule
 from jobs.errors import FailedCheckError, InputError, NotLandedError
 from jobs.night import run_night
+from jobs.night_rules import Rule
 from jobs.object_store import ObjectStore
 from jobs.readme import README
 from jobs.sample_day import write_sample_day

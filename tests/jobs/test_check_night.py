@@ -8,9 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from jobs import check_night, tables
-from jobs.check_night import RULES, RuleResult, check_results, checked_columns
+from jobs.check_night import RuleResult, check_results
 from jobs.errors import FailedCheckError
 from jobs.night_database import schema_columns
+from jobs.night_rules import RULES, checked_columns
 from jobs.object_store import ObjectStore
 from jobs.settings import Settings
 from jobs.tables import Table
