@@ -10,33 +10,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from heapq import heappop, heappush
-from itertools import chain, islice
+from itertools import chain, islice, tee
 
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.pandas.types import from_arrow_schema
 
 MICROSECONDS = 1_000_000
-ROWS_PER_BATCH = 10_000
 MATCH_COLUMNS = ["store_id", "till_id", "transaction_id", "photo_key", "taken_at"]
-MATCH_SCHEMA = pa.schema(
-    {
-        "store_id": pa.string(),
-        "till_id": pa.string(),
-        "transaction_id": pa.string(),
-        "photo_key": pa.string(),
-        "moment": pa.int64(),
-    }
-)
+EVENT_TYPE = "store_id string, till_id string, moment bigint, closes bigint, name string"
 
 TillEvent = tuple[str, str, int, int | None, str]
-"""store_id, till_id, moment, and of a receipt when it closes and its transaction_id, of a photo None and its key.
+"""As EVENT_TYPE: a receipt that opens, when it closes and its transaction_id; or a photo, None and its key.
 
-Moments are microseconds by the camera's clock; that of a receipt is when it opens.
+Moments are microseconds by the camera's clock.
 """
-Match = tuple[str, str, str, str, int]
-"""store_id, till_id, transaction_id, photo_key, moment of the photo."""
 
 
 def matched_photos(photos: DataFrame, transactions: DataFrame) -> DataFrame:
@@ -50,9 +38,10 @@ def matched_photos(photos: DataFrame, transactions: DataFrame) -> DataFrame:
     """
     is_named = F.col("transaction_id").isNotNull()
     events = _till_events(photos.where(~is_named), transactions)
-    held = events.mapInArrow(_matches_of_partition, from_arrow_schema(MATCH_SCHEMA))
-    held = held.withColumn("taken_at", F.timestamp_micros("moment"))
-    return photos.where(is_named).select(*MATCH_COLUMNS).unionByName(held.select(*MATCH_COLUMNS))
+    held_photos = events.mapInArrow(_held_photos, f"{EVENT_TYPE}, transaction_id string").select(
+        "*", F.col("name").alias("photo_key"), F.timestamp_micros("moment").alias("taken_at")
+    )
+    return photos.where(is_named).select(*MATCH_COLUMNS).unionByName(held_photos.select(*MATCH_COLUMNS))
 
 
 def camera_microseconds(till_moment: str) -> Column:
@@ -60,8 +49,8 @@ def camera_microseconds(till_moment: str) -> Column:
     return F.unix_micros(till_moment) - F.round(F.col("till_clock_skew_seconds") * MICROSECONDS).cast("bigint")
 
 
-def matches(events: Iterable[TillEvent]) -> Iterator[Match]:
-    """Yield the match of each photo that a span holds.
+def holding_receipts(events: Iterable[TillEvent]) -> Iterator[str | None]:
+    """Yield for each photo the transaction_id of the receipt that it belongs to, for each other event None.
 
     Events come till by till, in order of their moments, receipts before photos of the same moment.
     """
@@ -74,12 +63,13 @@ def matches(events: Iterable[TillEvent]) -> Iterator[Match]:
             heappop(open_receipts)
         if closes is not None:
             heappush(open_receipts, (closes, name))
-        elif open_receipts:
-            yield store_id, till_id, open_receipts[0][1], name, moment
+            yield None
+        else:
+            yield open_receipts[0][1] if open_receipts else None
 
 
 def _till_events(photos: DataFrame, transactions: DataFrame) -> DataFrame:
-    """One row per TillEvent; a till is in one partition, in the order that `matches` asks for."""
+    """One row per TillEvent; a till is in one partition, in the order that `holding_receipts` asks for."""
     receipts = transactions.select(
         "store_id",
         "till_id",
@@ -98,9 +88,11 @@ def _till_events(photos: DataFrame, transactions: DataFrame) -> DataFrame:
     return by_till.sortWithinPartitions("store_id", "till_id", "moment", F.col("closes").asc_nulls_last())
 
 
-def _matches_of_partition(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Match across batches: a receipt that is open at the end of one is open in the next."""
-    rows = (zip(*(column.to_pylist() for column in batch.columns), strict=True) for batch in batches)
-    found = matches(chain.from_iterable(rows))
-    while some := list(islice(found, ROWS_PER_BATCH)):
-        yield pa.record_batch([pa.array(values) for values in zip(*some, strict=True)], schema=MATCH_SCHEMA)
+def _held_photos(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Keep the photos that a span holds, with its transaction_id. What is open at a batch's end is open in the next."""
+    batches, ahead = tee(batches)
+    rows = (zip(*(column.to_pylist() for column in batch.columns), strict=True) for batch in ahead)
+    holders = holding_receipts(chain.from_iterable(rows))
+    for batch in batches:
+        transaction_ids = pa.array(list(islice(holders, batch.num_rows)), pa.string())
+        yield batch.append_column("transaction_id", transaction_ids).filter(transaction_ids.is_valid())

@@ -3,9 +3,9 @@
     checkout-ages calibrate --labels labels.csv --images faces --weights age_resnet50-2 --out age_resnet50-2
 
 A distribution p leans towards the ages that the network was trained on. p^exponent · exp(bias) is fitted so that it is
-calibrated for the photos of `valid`, weighted half-way to the usual mix of buyers; divided by the shares of ages that
-these have, it says how likely a photo is at each age. Source: Alexandari, Kundaje & Shrikumar 2020, "Maximum likelihood
-with bias-corrected calibration is hard-to-beat at label shift adaptation", with a bias that is smooth in age.
+calibrated for the photos of `valid`, weighted to the usual mix of buyers; over the shares of ages that these have,
+it says how likely a photo is at each age. Source: Alexandari, Kundaje & Shrikumar 2020, "Maximum likelihood with
+bias-corrected calibration is hard-to-beat at label shift adaptation"; here the bias is smooth in age.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ TRUSTED_TRANSACTIONS = 500.0
 
 BIAS_KNOTS_YEARS = (0, 6, 13, 18, 22, 28, 36, 45, 55, 65, 78, 100)
 BIAS_ROUGHNESS = 0.02
-USUAL_WEIGHT = 0.5
-"""How far photos are weighted to the usual mix: 0 not at all, 1 wholly."""
+USUAL_WEIGHT = 1.0
+"""How far photos are weighted to the usual mix of buyers: 0 not at all, 1 wholly, but for LARGEST_WEIGHT."""
 LARGEST_WEIGHT = 6.0
 WEIGHT_SPREAD_YEARS, PRIOR_SPREAD_YEARS = 2.0, 1.5
 LEAST_SHARE = 1e-4

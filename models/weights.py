@@ -18,7 +18,7 @@ PINNED_SHA256 = {
     "age_resnet50-2/manifest.json": "203791592f5057bd47c8f4a0e2e6cc6b9e8e23ccc33cddf336420b47a0cc4545",
     "age_resnet50-2/openvino_int8.bin": "8a1c8b5d653cee3ac7274665f2256f8992513f58a96f4dc0703f15d350e0c23e",
     "age_resnet50-2/openvino_int8.xml": "0f43077262f98aa3c26e643c6ef9d94e8fdcbc7b104b2bcdacd56f1943bef351",
-    "age_resnet50-2/shift_calibration.json": "69965f9c073be2e783c80fa61d2706e67e30172a97442184efa768af29ba95c3",
+    "age_resnet50-2/shift_calibration.json": "1ebf4ad49a8e627ad2854b0a50a8d8d6d2c1beaf2ccf77fa12261143d34f5936",
     "age_resnet50-2/weights.npz": "fa7530fb9821587b5c7b269e83ce7ad7b7183a4486f98cbfc05b2c48b1b6f3d8",
     "centerface/centerface.onnx": "09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc",
     "centerface/openvino_int8.bin": "51879ecc656a940f52efabf2ae23a05e4abe3902d344aae44dd2e58b29130534",

@@ -17,7 +17,7 @@ CALIBRATION = ShiftCalibration(
     bias=np.zeros(101),
     prior=EVEN,
     smoothing_years=2.0,
-    shrinkage_transactions=20.0,
+    photo_count=4000.0,
     replicates=tuple(Replicate(exponent, np.zeros(101), EVEN) for exponent in (0.9, 0.95, 1.0, 1.05, 1.1)),
 )
 

@@ -67,6 +67,12 @@ def draw_ages(mix: Floats, count: int, random: np.random.Generator) -> Integers:
     return random.choice(len(YEARS), count, p=mix)
 
 
+def nearest_faces(ages: Integers, face_ages: Integers, random: np.random.Generator) -> Integers:
+    """Return the row of a face of the nearest age for each age, one of them at random; some more than once."""
+    apart = np.abs(ages[:, None] - face_ages) + random.random((len(ages), len(face_ages))) / 2
+    return apart.argmin(axis=1)
+
+
 def seen(ages: Integers, random: np.random.Generator) -> Floats:
     """Return the (n, 101) distributions of a model trained on TRAINED_AGES: mean error about five years at 40.
 
@@ -85,9 +91,7 @@ def error_years(ages: NDArray[np.int64]) -> Floats:
 
 def exact_calibration(trusted_transactions: float = np.inf) -> ShiftCalibration:
     """Return the calibration that is true of `seen`."""
-    return ShiftCalibration(
-        1.0, np.zeros(len(YEARS)), trained_ages(), 20.0, trusted_transactions
-    )
+    return ShiftCalibration(1.0, np.zeros(len(YEARS)), trained_ages(), 20.0, trusted_transactions)
 
 
 def cells_of(distributions: Floats) -> Cells:

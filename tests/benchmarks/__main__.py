@@ -4,7 +4,8 @@ Each contender runs in a child process of its own, alone: it loads, warms up on 
 only the turn is timed. Those of this project (a to c) go through the timed photos once before, too: the JVM takes that
 long to come up to its speed. Round 1 of all contenders comes first, then round 2, and so on. Peak memory is that of the
 child's whole life, loading too. The Keras recipes look for no face: they scale the whole photo. They see it and its
-mirror image, as the model version does, but in rows named one pass. All figures go to a JSON file.
+mirror image, as the model version does, but in rows named one pass. Nights are measured without photos: all tables
+after inference, on generated estimates and millions of receipt lines. All figures go to a JSON file.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any
 
 from rich.console import Console
 
-from tests.benchmarks.contenders import CONTENDERS, ENGINES, GROWTH, MATCHING, chosen
+from tests.benchmarks.contenders import CONTENDERS, ENGINES, GROWTH, MATCHING, NIGHTS, chosen
 from tests.benchmarks.estimator import BATCH_SIZE, MODEL_VERSION
 from tests.benchmarks.figures import ratios
 from tests.benchmarks.machine import machine
@@ -27,7 +28,8 @@ from tests.benchmarks.measure_contenders import measured_contenders
 from tests.benchmarks.measure_engines import measured_engines
 from tests.benchmarks.measure_growth import measured_growth
 from tests.benchmarks.measure_matching import measured_matching
-from tests.benchmarks.plan import QUICK, PhotoSets, Plan, photo_sets, with_counts
+from tests.benchmarks.measure_nights import measured_nights
+from tests.benchmarks.plan import QUICK, PhotoSets, Plan, photo_sets, with_counts, without_photos
 from tests.benchmarks.report import tables
 
 CORES = 2
@@ -39,6 +41,8 @@ def main() -> None:
     arguments = _arguments()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to end"))  # so that children and the S3 server end too
     plan = with_counts(QUICK if arguments.quick else Plan(), arguments.photos, arguments.rounds)
+    if not {*CONTENDERS, GROWTH} & set(arguments.only):
+        plan = without_photos(plan)
     console = Console(width=None if sys.stdout.isatty() else REPORT_COLUMNS)
     with photo_sets(plan, arguments.drawn, arguments.images, GROWTH in arguments.only) as photos:
         measured = _measured(plan, arguments.only, photos, console)
@@ -65,6 +69,7 @@ def _measured(plan: Plan, names: list[str], photos: PhotoSets, console: Console)
         "engines": engines,
         "engine_errors": errors,
         "matching": measured_matching(plan, cores, console) if MATCHING in names else {},
+        "nights": measured_nights(plan.night_lines, cores, console) if NIGHTS in names else {},
         "setup": _setup(plan, photos),
         "machine": machine(cores),
     }
@@ -92,7 +97,7 @@ def _arguments() -> argparse.Namespace:
         "--only",
         type=_chosen,
         default=chosen(None),
-        help=f"what to measure, by commas: {listed}; growth; engines; matching",
+        help=f"what to measure, by commas: {listed}; growth; engines; matching; nights",
     )
     parser.add_argument("--quick", action="store_true", help="few of everything: shows that it works, measures nothing")
     parser.add_argument("--out", type=Path, default=Path(".demo/bench.json"))

@@ -17,7 +17,7 @@ CONTENDERS = {
     "g-fast": "Daft, this project's estimator",
 }
 
-GROWTH, ENGINES, MATCHING = "growth", "engines", "matching"
+GROWTH, ENGINES, MATCHING, NIGHTS = "growth", "engines", "matching", "nights"
 
 FUNCTIONS = {
     "a": "engine:finder_and_network",
@@ -45,7 +45,7 @@ def chosen(only: str | None) -> list[str]:
 
     Raises ValueError for a name that is none.
     """
-    names = [*CONTENDERS, GROWTH, ENGINES, MATCHING]
+    names = [*CONTENDERS, GROWTH, ENGINES, MATCHING, NIGHTS]
     if only is None:
         return names
     wanted = [part.strip() for part in only.split(",")]

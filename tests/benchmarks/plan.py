@@ -38,6 +38,8 @@ class Plan:
     """Transactions, and as many photos, of a day and of another that is twice as large."""
     matching_till_count: int = 100_000
     """Transactions of one bad till."""
+    night_lines: tuple[int, ...] = (5_000_000, 10_000_000)
+    """Receipt lines of nights after inference; there is a photo for ten."""
 
 
 QUICK = Plan(
@@ -49,6 +51,7 @@ QUICK = Plan(
     engines=EngineGrid(threads=(1,), sides_pixels=(112,), batch_sizes=(1, 4), seconds=0.1),
     matching_counts=(2_000, 4_000),
     matching_till_count=1_000,
+    night_lines=(20_000, 40_000),
 )
 
 
@@ -84,6 +87,11 @@ def photo_sets(plan: Plan, drawn: Path, images: Path | None, grows: bool) -> Ite
             growth={count: photo_set(timed[:count], folder / f"growth-{count}") for count in counts},
             warm_up=photo_set(warm_up, folder / "warm_up"),
         )
+
+
+def without_photos(plan: Plan) -> Plan:
+    """Return the plan for what looks at no photo, so that none need be drawn but these two."""
+    return replace(plan, photos=1, warm_up_photos=1)
 
 
 def with_counts(plan: Plan, photos: int | None, rounds: int | None) -> Plan:

@@ -27,6 +27,8 @@ def tables(measured: Mapping[str, Any]) -> Iterator[Table]:
         yield _engines(measured["engines"])
     if measured["matching"]:
         yield _matching(measured["matching"])
+    if measured["nights"]:
+        yield _nights(measured["nights"])
 
 
 def _contenders(contenders: Mapping[str, Any], setup: Mapping[str, Any]) -> Table:
@@ -108,6 +110,30 @@ def _matching(matching: Mapping[str, Any]) -> Table:
     doubling = ", ".join(f"{method} {ratio:.2f}" for method, ratio in matching["doubling"].items())
     table.caption = f"Time for twice the day: {doubling}."
     return table
+
+
+def _nights(nights: Mapping[str, Any]) -> Table:
+    whole = [night for night in nights["nights"] if "error" not in night]
+    growth = ", ".join(
+        f"{times['lines']:.2f} times the lines take {times['seconds']:.2f} times the time and "
+        f"{times['cpu_seconds']:.2f} times the CPU"
+        for times in nights["times_the_size_before"]
+    )
+    caption = f"{growth}. Memory: all processes of a step together (PSS); Spark's driver has {nights['driver_memory']}."
+    table = Table("step", title="Nights after inference, on 2 cores", caption=caption)
+    for night in whole:
+        table.add_column(f"{night['lines']} lines, {night['photos']} photos: s", justify="right")
+        table.add_column("CPU s", justify="right")
+        table.add_column("memory MB", justify="right")
+    for step in whole[0]["steps"] if whole else ():
+        table.add_row(step, *(cell for night in whole for cell in _night_cells(night["steps"][step])))
+    table.add_row("all", *(cell for night in whole for cell in _night_cells(night)))
+    return table
+
+
+def _night_cells(measured: Mapping[str, Any]) -> list[str]:
+    memory = _megabytes(measured["peak_memory_bytes"])
+    return [f"{measured['seconds']:.0f}", f"{measured['cpu_seconds']:.0f}", memory]
 
 
 def _megabytes(size: float | None) -> str:

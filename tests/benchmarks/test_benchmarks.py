@@ -6,12 +6,20 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from rich.console import Console
 
+from jobs import tables
+from jobs.object_store import ObjectStore
+from jobs.warehouse import Warehouse
 from tests.benchmarks.contenders import CONTENDERS, chosen
 from tests.benchmarks.figures import RATIOS, Spread, quarters, ratios, spread
+from tests.benchmarks.large_day import stage_large_day
+from tests.benchmarks.measure_nights import measured_nights
 from tests.benchmarks.memory import process_name
 from tests.benchmarks.photos import drawn_photos, own_photos, photo_set
+from tests.rows import BUSINESS_DATE
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -45,7 +53,7 @@ def test_the_last_quarter_is_compared_with_the_second() -> None:
 
 def test_a_letter_chooses_all_forms_of_a_contender() -> None:
     assert chosen("f,b") == ["b", "f-keras", "f-fast"]
-    assert chosen(None) == [*CONTENDERS, "growth", "engines", "matching"]
+    assert chosen(None) == [*CONTENDERS, "growth", "engines", "matching", "nights"]
     with pytest.raises(ValueError, match="no contender 'x'"):
         chosen("b,x")
 
@@ -94,7 +102,7 @@ def test_a_quick_benchmark_writes_the_promised_figures(tmp_path: Path) -> None:
 
     assert done.returncode == 0, done.stdout + done.stderr
     figures = json.loads(out.read_text())
-    assert figures.keys() >= {"ratios", "contenders", "growth", "engines", "matching", "setup", "machine"}
+    assert figures.keys() >= {"ratios", "contenders", "growth", "engines", "matching", "nights", "setup", "machine"}
     assert figures["ratios"].keys() == RATIOS.keys()
     assert figures["setup"]["photos"] == 8
     assert figures["machine"]["packages"]["pyspark"]
@@ -102,3 +110,28 @@ def test_a_quick_benchmark_writes_the_promised_figures(tmp_path: Path) -> None:
     for contender in figures["contenders"].values():
         assert contender["photos_per_second"]["median"] > 0
         assert contender["peak_memory"]["all_processes_bytes"] > 100 * 1024 * 1024
+
+
+def test_a_generated_day_is_staged_as_its_tables_declare(tmp_path: Path) -> None:
+    warehouse = Warehouse(ObjectStore(tmp_path.as_uri()), "generated")
+    stage_large_day(warehouse, BUSINESS_DATE, 20_000, "age_resnet50-2")
+    lines, photos, estimates = (
+        warehouse.read_arrow(table, BUSINESS_DATE, table.column_names)
+        for table in (tables.TRANSACTION_LINES, tables.CHECKOUT_PHOTOS, tables.PHOTO_AGE_ESTIMATES)
+    )
+    assert lines.num_rows == pytest.approx(20_000, rel=0.05)
+    assert photos.num_rows == pytest.approx(2_000, rel=0.1)
+    assert estimates["photo_key"].equals(photos["photo_key"])
+    distributions = np.stack(estimates["age_distribution"].drop_null().to_numpy(zero_copy_only=False))
+    assert distributions.shape == (pytest.approx(0.95 * photos.num_rows, rel=0.05), 101)
+    assert np.allclose(distributions.sum(axis=1), 1)
+
+
+@pytest.mark.slow
+def test_generated_nights_go_through_all_steps(tmp_path: Path) -> None:
+    measured = measured_nights((20_000,), (0, 1), Console())
+    (night,) = measured["nights"]
+    assert "error" not in night
+    assert list(night["steps"])[-2:] == ["check_night", "publish_night"]
+    assert night["cpu_seconds"] > 0
+    assert night["is_within_memory"]

@@ -73,16 +73,18 @@ def test_amounts_of_different_currencies_are_not_added(spark: SparkSession, sett
 def test_a_buyer_counts_in_each_group_by_probability_and_every_group_has_a_row(
     spark: SparkSession, settings: Settings
 ) -> None:
-    lines = [line(transaction_id=f"t{n}") for n in range(50)]
-    purchases = purchases_of(spark, settings, lines, [buyer(f"t{n}", 34.5) for n in range(50)])
+    ages = np.linspace(20, 49, 60).tolist()
+    lines = [line(transaction_id=f"t{n}") for n in range(60)]
+    purchases = purchases_of(spark, settings, lines, [buyer(f"t{n}", age) for n, age in enumerate(ages)])
     estimated = {row.age_group: row.estimated_transaction_count for row in purchases}
     assert list(estimated) == age_group_names(BOUNDS)
-    assert [row.age_group for row in purchases if row.transaction_count] == ["25-34"]
-    assert estimated["25-34"] == pytest.approx(25, abs=4)
-    assert estimated["35-44"] == pytest.approx(25, abs=4)
+    assert {row.age_group for row in purchases if row.transaction_count} == {"18-24", "25-34", "35-44", "45-54"}
+    assert sum(estimated.values()) == pytest.approx(60)
+    assert estimated["25-34"] == pytest.approx(20, abs=5)
+    assert estimated["35-44"] == pytest.approx(20, abs=5)
     for row in purchases:
-        assert row.estimated_transaction_count_low <= row.estimated_transaction_count
-        assert row.estimated_transaction_count <= row.estimated_transaction_count_high
+        assert row.estimated_transaction_count_low < row.estimated_transaction_count
+        assert row.estimated_transaction_count < row.estimated_transaction_count_high
 
 
 def test_other_bands_need_no_other_estimates_of_ages(spark: SparkSession, settings: Settings) -> None:

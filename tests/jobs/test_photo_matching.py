@@ -18,7 +18,7 @@ from pyspark.sql import SparkSession
 
 from jobs import tables
 from jobs.landing import photos_folder
-from jobs.photo_matching import matches
+from jobs.photo_matching import TillEvent, holding_receipts
 from jobs.sample_baskets import completejourney_baskets
 from jobs.sample_photos import sample_photos
 from jobs.sample_receipts import sample_receipts
@@ -196,26 +196,33 @@ spans = st.lists(st.tuples(ticks, ticks).map(sorted), max_size=8)
 def test_a_photo_goes_to_the_receipt_that_closed_first_of_those_that_hold_it(
     spans: list[list[int]], photos: list[int]
 ) -> None:
-    receipts = [("s", "t", opened, closed, f"r{number}") for number, (opened, closed) in enumerate(spans)]
-    shots = [("s", "t", moment, None, f"p{number}") for number, moment in enumerate(photos)]
+    receipts: list[TillEvent] = [
+        ("s", "t", opened, closed, f"r{number}") for number, (opened, closed) in enumerate(spans)
+    ]
+    shots: list[TillEvent] = [("s", "t", moment, None, f"p{number}") for number, moment in enumerate(photos)]
     events = sorted([*receipts, *shots], key=lambda event: (event[2], event[3] is None))
     holding = {
         shot[4]: [(closed, name) for *_, opened, closed, name in receipts if opened <= shot[2] <= closed]
         for shot in shots
     }
     expected = {name: min(found)[1] for name, found in holding.items() if found}
-    assert {match[3]: match[2] for match in matches(events)} == expected
+    assert found_of(events) == expected
+
+
+def found_of(events: list[TillEvent]) -> dict[str, str]:
+    """Photos that are held, and by which receipt."""
+    held = zip(events, holding_receipts(events), strict=True)
+    return {event[4]: transaction_id for event, transaction_id in held if transaction_id is not None}
 
 
 def test_what_is_open_at_one_till_holds_no_photo_of_the_next() -> None:
-    events = [("s", "01", 0, 100, "r"), ("s", "02", 50, None, "p"), ("t", "02", 50, None, "q")]
-    assert list(matches(events)) == []
+    events: list[TillEvent] = [("s", "01", 0, 100, "r"), ("s", "02", 50, None, "p"), ("t", "02", 50, None, "q")]
+    assert found_of(events) == {}
 
 
 @pytest.mark.timeout(60)
 def test_a_till_with_two_hundred_thousand_rows_all_open_at_once_takes_seconds() -> None:
     count = 100_000
-    receipts = [("s", "bad", number, 2 * count - number, f"r{number}") for number in range(count)]
-    shots = [("s", "bad", count + number, None, f"p{number}") for number in range(count)]
-    found = list(matches(receipts + shots))
-    assert [match[2] for match in found] == [f"r{min(count - number, count - 1)}" for number in range(count)]
+    receipts: list[TillEvent] = [("s", "bad", number, 2 * count - number, f"r{number}") for number in range(count)]
+    shots: list[TillEvent] = [("s", "bad", count + number, None, f"p{number}") for number in range(count)]
+    assert found_of(receipts + shots) == {f"p{n}": f"r{min(count - n, count - 1)}" for n in range(count)}

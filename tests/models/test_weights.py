@@ -11,6 +11,7 @@ from models.weights import (
     WeightsError,
     model_files,
     openvino_path,
+    shift_calibration_path,
     weights_path,
 )
 
@@ -49,6 +50,14 @@ def test_a_quantised_network_with_one_byte_changed_is_refused(tmp_path, name):
     (folder / name).write_bytes(content)
     with pytest.raises(WeightsError, match=f"{name}' was altered"):
         openvino_path(version, tmp_path)
+
+
+def test_a_shift_calibration_with_one_byte_changed_is_refused(tmp_path):
+    version = MODEL_VERSIONS[-1]
+    folder = shutil.copytree(WEIGHTS_FOLDER / version, tmp_path / version)
+    (folder / "shift_calibration.json").write_text("{}")
+    with pytest.raises(WeightsError, match=r"shift_calibration\.json' was altered"):
+        shift_calibration_path(version, tmp_path)
 
 
 def test_a_missing_file_is_named_with_the_way_out(tmp_path):

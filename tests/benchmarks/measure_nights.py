@@ -1,4 +1,4 @@
-"""measure_large_nights: all steps after inference on days of millions of receipt lines, each as the DAG runs it.
+"""measure_nights: all steps after inference on days of millions of receipt lines, each as the DAG runs it.
 
 Each step is a process of its own, `python -m jobs.run STEP`, with Spark on local[2] in a JVM of DRIVER_MEMORY. Peak
 memory is that of the step's whole process tree: the JVM, its Python workers, DuckDB.
@@ -40,7 +40,7 @@ class StepError(Exception):
     """A step that broke; the message has the end of its log."""
 
 
-def measured_large_nights(line_counts: tuple[int, ...], cores: tuple[int, ...], console: Console) -> dict[str, Any]:
+def measured_nights(line_counts: tuple[int, ...], cores: tuple[int, ...], console: Console) -> dict[str, Any]:
     """Return of each size what each step took, and how much longer each size took than the one before."""
     nights = [_night(line_count, cores, console) for line_count in line_counts]
     whole = [night for night in nights if "error" not in night]
@@ -118,6 +118,7 @@ def _environment(
     own = ("CHECKOUT_AGES_", "SPARK_", "PYSPARK_")
     return {
         **{name: value for name, value in inherited.items() if not name.startswith(own)},
+        "PYTHONPATH": str(REPOSITORY),
         "JAVA_HOME": str(java_home(inherited)),
         "PYSPARK_PYTHON": sys.executable,
         "PYSPARK_SUBMIT_ARGS": f"--master local[{slots}] pyspark-shell",
