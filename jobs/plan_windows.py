@@ -1,7 +1,7 @@
 """plan_windows: which windows a published day changes: the one that ends on it, and those out already that hold it.
 
-A window ends on a business date and looks back from it; see `window_dates`. The other steps of a run of the second DAG
-build, check and publish each window that is planned here.
+A window ends on a business date and looks back from it. The other steps of a run of the second DAG build, check and
+publish each window that is planned here.
 """
 
 from __future__ import annotations

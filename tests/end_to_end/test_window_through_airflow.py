@@ -1,0 +1,49 @@
+"""The second DAG through Airflow, as `airflow dags test` runs it: real operators and templates, no scheduler."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from jobs import tables
+from jobs.demo import airflow_environment
+from jobs.settings import Settings
+from tests.jobs.test_cashier_alcohol_audit import sales
+from tests.jobs.test_window import publish_day
+from tests.rows import BUSINESS_DATE
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_run_by_hand_publishes_the_window_of_its_day_and_leaves_no_staging(
+    settings: Settings, tmp_path: Path
+) -> None:
+    publish_day(settings, BUSINESS_DATE, "night-1", sales("c1", 100, 50), sales("c2", 100, 90))
+    environment = airflow_environment(os.environ, tmp_path / "airflow", settings.landing_uri, settings.warehouse_uri)
+    subprocess.run(["airflow", "db", "migrate"], env=environment, check=True, capture_output=True)
+    conf = json.dumps({"business_date": BUSINESS_DATE.isoformat()})
+    window = subprocess.run(
+        ["airflow", "dags", "test", "cashier_alcohol_window", "--conf", conf],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=800,
+    )
+    assert window.returncode == 0, window.stdout[-5000:]
+    warehouse = tmp_path / "warehouse"
+    published = {path.parent.relative_to(warehouse).as_posix() for path in warehouse.rglob("*.parquet")}
+    built = (tables.CASHIER_ALCOHOL_DAYS, *tables.WINDOW_TABLES, tables.WINDOW_RUNS)
+    assert published == {f"{table.name}/business_date={BUSINESS_DATE}" for table in built}
+    audit = duckdb.sql(
+        f"SELECT cashier_id, review_priority, run_ids, run_id FROM '{warehouse}/cashier_alcohol_audit/*/*'"
+    )
+    (first, second) = audit.order("cashier_id").fetchall()
+    assert first[:3] == ("c1", 1, ["night-1"])
+    assert second[:3] == ("c2", None, ["night-1"])
+    assert first[3].startswith("window-manual__")
