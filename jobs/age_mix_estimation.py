@@ -39,7 +39,7 @@ LOWEST_LIKELIHOOD = 1e-9
 EVEN_MIX = np.full(YEARS_OF_AGE, 1 / YEARS_OF_AGE)
 NO_SURPLUS = np.zeros(YEARS_OF_AGE)
 MIX_KNOTS_YEARS = np.arange(0, YEARS_OF_AGE, 4)
-SHOP_LOG_SPREAD, PART_LOG_SPREAD = 1.0, 1.5
+SHOP_LOG_SPREAD, PART_LOG_SPREAD = 1.2, 1.5
 """Standard deviation of the logarithm of a share of an age over the usual one: of a shop's buyers, of a part of them.
 
 Whom a product is for can change from one age to the next; who lives around a shop, less.

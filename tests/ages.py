@@ -16,8 +16,8 @@ CALIBRATION = ShiftCalibration(
     exponent=1.0,
     bias=np.zeros(101),
     prior=EVEN,
-    smoothing_years=2.0,
-    photo_count=4000.0,
+    smoothing_years=20.0,
+    trusted_transactions=4000.0,
     replicates=tuple(Replicate(exponent, np.zeros(101), EVEN) for exponent in (0.9, 0.95, 1.0, 1.05, 1.1)),
 )
 

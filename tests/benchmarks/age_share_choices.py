@@ -102,7 +102,7 @@ def _forms(distributions: Floats, ages: Integers, groups: NDArray[np.str_]) -> d
     forms = {"chosen": chosen, "no calibration": replace(chosen, likelihoods=likelihoods(distributions, training))}
     forms |= {f"photos weighted by {weight}": replace(chosen, likelihoods=rows) for weight, rows in calibrated.items()}
     forms |= {f"smoothing {years:.0f} years": replace(chosen, smoothing_years=years) for years in (10.0, 40.0)}
-    forms |= {f"log spread {spread}": replace(chosen, log_spread=spread) for spread in (0.5, 0.8, 1.2, 1.5)}
+    forms |= {f"log spread {spread}": replace(chosen, log_spread=spread) for spread in (0.8, 1.0, 1.5, 2.0)}
     trusted = (250.0, 1000.0, 1e9)
     return forms | {f"trusted {most:.0f}": replace(chosen, trusted_transactions=most) for most in trusted}
 
