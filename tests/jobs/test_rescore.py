@@ -22,7 +22,7 @@ from jobs.readme import README
 from jobs.rescore import rescore_day
 from jobs.sample_faces import synthetic_face_photos
 from jobs.settings import Settings, read_settings
-from jobs.tables import NIGHT_TABLES
+from jobs.tables import ALL_TABLES
 from jobs.warehouse import Warehouse
 from tests.rows import BUSINESS_DATE
 
@@ -135,7 +135,7 @@ def test_a_published_day_is_built_again_with_the_other_model_from_the_live_photo
 
 def test_live_tables_keep_their_bytes(rescored_day: RescoredDay) -> None:
     assert rescored_day.live_before == rescored_day.live_after
-    assert len(rescored_day.live_before) == len(NIGHT_TABLES) + 1
+    assert len(rescored_day.live_before) == len(ALL_TABLES)
 
 
 def test_a_photo_that_has_gone_is_no_shift_of_the_model(rescored_day: RescoredDay) -> None:
