@@ -41,7 +41,7 @@ def test_a_run_by_hand_publishes_the_window_of_its_day_and_leaves_no_staging(
     built = (tables.CASHIER_ALCOHOL_DAYS, *tables.WINDOW_TABLES, tables.WINDOW_RUNS)
     assert published == {f"{table.name}/business_date={BUSINESS_DATE}" for table in built}
     audit = duckdb.sql(
-        f"SELECT cashier_id, review_priority, run_ids, run_id FROM '{warehouse}/cashier_alcohol_audit/*/*'"
+        f"SELECT cashier_id, review_priority, run_ids, run_id FROM '{warehouse}/cashier_alcohol_audit/*/*.parquet'"
     )
     (first, second) = audit.order("cashier_id").fetchall()
     assert first[:3] == ("c1", 1, ["night-1"])
