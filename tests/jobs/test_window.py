@@ -109,7 +109,7 @@ def test_a_broken_rule_publishes_no_window_of_the_run(settings: Settings) -> Non
     warehouse = warehouse_of(settings, "window-1")
     publish_day(settings, EVE, "night-1", sales("c1", 3, 1))
     publish_day(settings, BUSINESS_DATE, "night-2", sales("c1", 3, 1))
-    for step in ("plan_windows", "cashier_alcohol_audit"):
+    for step in STEPS[:-2]:
         run_window_step(warehouse, step, [EVE, BUSINESS_DATE], settings)
     publish_day(settings, BUSINESS_DATE, "night-3", sales("c1", 4, 1), sales("c2", 1, 1))
     with pytest.raises(FailedCheckError) as failure:
