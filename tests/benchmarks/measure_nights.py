@@ -34,15 +34,18 @@ BUSINESS_DATE = date(2026, 11, 20)
 RUN_ID = "benchmark"
 SAMPLE_SECONDS = 0.25
 BEFORE = {"wait_for_business_date", *(table.name for table in GENERATED_TABLES)}
+STEPS_MEASURED = tuple(step for step in STEPS if step not in BEFORE)
 
 
 class StepError(Exception):
     """A step that broke; the message has the end of its log."""
 
 
-def measured_nights(line_counts: tuple[int, ...], cores: tuple[int, ...], console: Console) -> dict[str, Any]:
+def measured_nights(
+    line_counts: tuple[int, ...], cores: tuple[int, ...], console: Console, steps: tuple[str, ...] = STEPS_MEASURED
+) -> dict[str, Any]:
     """Return of each size what each step took, and how much longer each size took than the one before."""
-    nights = [_night(line_count, cores, console) for line_count in line_counts]
+    nights = [_night(line_count, cores, console, steps) for line_count in line_counts]
     whole = [night for night in nights if "error" not in night]
     return {
         "driver_memory": DRIVER_MEMORY,
@@ -56,7 +59,7 @@ def _growth(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, f
     return {name: later[name] / earlier[name] for name in ("lines", "photos", "seconds", "cpu_seconds")}
 
 
-def _night(line_count: int, cores: tuple[int, ...], console: Console) -> dict[str, Any]:
+def _night(line_count: int, cores: tuple[int, ...], console: Console, names: tuple[str, ...]) -> dict[str, Any]:
     with TemporaryDirectory(prefix="checkout-ages-", dir=_scratch()) as folder:
         warehouse = Warehouse(ObjectStore(Path(folder, "warehouse").as_uri()), RUN_ID)
         landing = ObjectStore(Path(folder, "landing").as_uri())
@@ -70,7 +73,7 @@ def _night(line_count: int, cores: tuple[int, ...], console: Console) -> dict[st
             "steps": steps,
         }
         try:
-            for step in (step for step in STEPS if step not in BEFORE):
+            for step in names:
                 steps[step] = _measured_step(step, environment, cores, Path(folder, "log"))
                 console.print(f"{night['lines']} lines: {step}, {steps[step]['seconds']:.0f} s")
         except StepError as error:
