@@ -123,7 +123,7 @@ def test_the_queries_of_readme_run(local_night: Settings, tmp_path: Path, query:
     on_this_night = query.replace(".demo/warehouse", local_night.warehouse_uri.removeprefix("file://"))
     on_this_night = on_this_night.replace(".demo/", f"{tmp_path}/")
     for statement in on_this_night.strip().split(";")[:-1]:
-        assert duckdb.sql(statement).columns
+        assert duckdb.execute(statement).fetchall() is not None
 
 
 @pytest.mark.parametrize("question", five_questions())
