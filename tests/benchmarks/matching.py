@@ -18,6 +18,7 @@ from tests.benchmarks.spark_stage import local_spark
 METHODS = {"one pass": matched_photos, "bucket join": matched_by_buckets}
 TRANSACTIONS_PER_TILL = 500
 OPENING, OPEN_SECONDS = "2026-11-20 06:00:00", 14 * 3600
+DRIVER_MEMORY = "3g"
 SHORTEST_SPAN_SECONDS, LONGEST_SPAN_SECONDS = 20, 160
 
 
@@ -27,7 +28,7 @@ def matching(job: Job) -> Iterator[Ready]:
 
     `counts`: transactions of days of ordinary tills. `till_count`: transactions of a day at one till, named 'one till'.
     """
-    with local_spark(len(job.cores)):
+    with local_spark(len(job.cores), DRIVER_MEMORY):
         session = spark_session("benchmark")
         days = {str(count): (count, max(1, count // TRANSACTIONS_PER_TILL)) for count in job.options["counts"]}
         days["one till"] = (job.options["till_count"], 1)

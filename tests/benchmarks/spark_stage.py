@@ -57,10 +57,10 @@ def growing_stage(job: Job) -> Iterator[Ready]:
 
 
 @contextmanager
-def local_spark(slots: int) -> Iterator[None]:
-    """Let the session started within have `slots` task slots, and stop it at the end."""
+def local_spark(slots: int, driver_memory: str = "1g") -> Iterator[None]:
+    """Let the session started within have `slots` task slots and a JVM of that memory, and stop it at the end."""
     os.environ |= local_spark_environment(os.environ)
-    os.environ["PYSPARK_SUBMIT_ARGS"] = f"--master local[{slots}] pyspark-shell"
+    os.environ["PYSPARK_SUBMIT_ARGS"] = f"--master local[{slots}] --driver-memory {driver_memory} pyspark-shell"
     try:
         yield
     finally:
