@@ -16,7 +16,16 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 BUCKET = "checkout-ages-test"
-S3_PORT = 18333
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port if port < 50_000 else _free_port()
+
+
+S3_PORT = _free_port()
 S3_ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "checkout-ages-key",
     "AWS_SECRET_ACCESS_KEY": "checkout-ages-secret",
@@ -83,10 +92,3 @@ def _create_bucket(deadline: float) -> None:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.3)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port if port < 50_000 else _free_port()
