@@ -1,8 +1,8 @@
-"""Cashiers over a trailing window: how often each asks for an ID, held against others of the same store, till and hour.
+"""Cashiers over a trailing window: how often each asks for an ID, held against others of the same till and hours.
 
-**When.** After each publish of `checkout_ages_nightly`, whose `publish_night` tells the business date in an event of
-the asset `checkout_ages_published_day`. One run at a time: what is published meanwhile waits, and the next run takes
-all of it together.
+**When.** After each publish of `checkout_ages_nightly` that changes a table: its `announce_published_day` tells the
+business date in an event of the asset `checkout_ages_published_day`. One run at a time: what is published meanwhile
+waits, and the next run takes all of it together.
 
 **What.** `plan_windows` puts down which windows the published days change: the one that ends on each of them, and those
 already published that hold it. A window is 28 days long (`CHECKOUT_AGES_WINDOW_DAYS`); days of it that are not

@@ -6,12 +6,13 @@ ended: the business date is the date on which the run's data interval starts, in
 **What.** `wait_for_business_date` looks once a minute for the `_SUCCESS` marks of photos and receipts, for twelve
 hours (`CHECKOUT_AGES_LANDING_TIMEOUT_SECONDS`), and its log names the mark that is missing. Each table then is one
 Spark application, `jobs/run.py TABLE`, which stages its rows out of readers' sight. `check_night` judges the staged
-tables, and `publish_night` puts them in place. Nothing is published unless every check holds. A published day triggers
-the DAG `cashier_alcohol_window`, which looks back over days.
+tables, and `publish_night` puts them in place. Nothing is published unless every check holds.
+`announce_published_day` then triggers the DAG `cashier_alcohol_window`, which looks back over days; it is skipped when
+the day was run again and no table changed. What did change is in `changed_tables` of `pipeline_runs`.
 
 **Which exit code means what.** 0 done; 1 a check failed or something broke, retried twice; 2 bad input or
-configuration, not retried, since a retry would not help; 75 not there yet. The sentence that begins with `error:` or
-`check failed:` in the task's log names the thing and the way out.
+configuration, not retried, since a retry would not help; 75 not there yet; 99 nothing new. The sentence that begins
+with `error:` or `check failed:` in the task's log names the thing and the way out.
 
 **Run a day by hand, or again.** A day run twice is a day run once.
 
@@ -51,6 +52,7 @@ RUN_PY = Path(__file__).resolve().parent.parent / "jobs" / "run.py"
 STORE_TIME_ZONE = ZoneInfo(os.environ.get("CHECKOUT_AGES_STORE_TIME_ZONE", "Europe/Moscow"))
 LANDING_TIMEOUT = timedelta(seconds=int(os.environ.get("CHECKOUT_AGES_LANDING_TIMEOUT_SECONDS", "43200")))
 NOT_LANDED_YET = 75
+UNCHANGED = 99
 OPTIONS = ["--business-date", "{{ business_date(params, dag_run) }}", "--run-id", "{{ path_safe(run_id) }}"]
 
 
@@ -121,9 +123,11 @@ with DAG(
     photo_coverage = table("photo_coverage")
     cashier_alcohol_days = table("cashier_alcohol_days")
     check_night = BashOperator(task_id="check_night", bash_command=step("check_night"))
-    publish_night = BashOperator(
-        task_id="publish_night",
-        bash_command=step("publish_night"),
+    publish_night = BashOperator(task_id="publish_night", bash_command=step("publish_night"))
+    announce_published_day = BashOperator(
+        task_id="announce_published_day",
+        bash_command=step("announce_published_day"),
+        skip_on_exit_code=UNCHANGED,
         outlets=[PUBLISHED_DAY],
         post_execute=tell_the_day,
     )
@@ -136,4 +140,4 @@ with DAG(
     alcohol_sale_audit >> [alcohol_review_cases, cashier_alcohol_days]
     [age_group_purchases, age_group_affinity, alcohol_review_cases, cashier_alcohol_days] >> check_night
     [rejected_transaction_lines, photo_coverage] >> check_night
-    check_night >> publish_night
+    check_night >> publish_night >> announce_published_day

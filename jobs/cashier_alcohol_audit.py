@@ -188,7 +188,7 @@ def _review_reason(cashier: Mapping[Hashable, Any], settings: Settings) -> str:
     compared = f"{cashier['compared_count']:.0f} expected buyers under {settings.challenge_age_years}"
     if cashier["compared_count"] < settings.minimum_compared_count:
         return (
-            f"too few cases to say: {compared} at tills and hours where another cashier served such buyers too, "
+            f"too few cases to say: {compared} at tills and in hours where another cashier served such buyers too, "
             f"{settings.minimum_compared_count:g} are needed"
         )
     if pd.isna(cashier["p_value"]):

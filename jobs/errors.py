@@ -11,5 +11,9 @@ class NotLandedError(InputError):
     """The stores have not delivered the day whole; they may later."""
 
 
+class UnchangedDayError(Exception):
+    """A day was published as it had been; the message says since which run."""
+
+
 class FailedCheckError(Exception):
     """A *fail* rule of check_night is broken, nothing is published; the message names each."""

@@ -7,7 +7,10 @@ written last, and staging goes only after it.
 from __future__ import annotations
 
 import hashlib
+import logging
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,6 +21,8 @@ from jobs.landing import receipt_files
 from jobs.object_store import ObjectStore
 from jobs.settings import Settings
 from jobs.warehouse import StagedTable, Warehouse
+
+log = logging.getLogger(__name__)
 
 SEARCHED_STATUSES = ("estimated", "no_face", "face_too_small", "face_too_blurred")
 
@@ -33,6 +38,17 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
             warehouse.promote(table, business_date)
         warehouse.write_pipeline_run(business_date, pipeline_run)
         warehouse.drop_staging(business_date)
+    log.info(change_in_words(business_date, pipeline_run))
+
+
+def change_in_words(business_date: date, pipeline_run: Mapping[str, Any]) -> str:
+    """Say what a run's row in pipeline_runs tells of its change to the day."""
+    before, changed = pipeline_run["previous_run_id"], pipeline_run["changed_tables"]
+    if before is None:
+        return f"{business_date} is published for the first time"
+    if not changed:
+        return f"{business_date} is published as run '{before}' had it: no table changed"
+    return f"{business_date} is published anew; changed since run '{before}': {', '.join(changed)}"
 
 
 def input_digest(photo_tags: pa.Table, receipt_tags: list[tuple[str, str]]) -> str:
@@ -83,8 +99,22 @@ def _pipeline_run(
         "mean_under_18_probability": pc.mean(transactions["under_18_probability"]).as_py(),
         "net_amount": pc.sum(amounts.cast(tables.AMOUNT_SUM)).as_py() or 0,
         "input_digest": input_digest(photo_tags, receipt_tags),
+        **_what_changed(warehouse, business_date),
         "warnings": warnings,
         "table_seconds": {table.name: warehouse.staged(table, business_date).seconds for table in tables.NIGHT_TABLES},
+    }
+
+
+def _what_changed(warehouse: Warehouse, business_date: date) -> dict[str, object]:
+    """Compare the staged rows with those that the run before published; a run of an older version has no digests."""
+    digests = {table.name: warehouse.staged(table, business_date).content_digest for table in tables.NIGHT_TABLES}
+    before = warehouse.run_before(business_date)
+    digests_before = dict((before or {}).get("table_digests") or {})
+    changed = [name for name, digest in digests.items() if digests_before.get(name) != digest]
+    return {
+        "previous_run_id": before["run_id"] if before else None,
+        "changed_tables": changed if before else None,
+        "table_digests": digests,
     }
 
 

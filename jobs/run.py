@@ -3,7 +3,7 @@
 A step of the second DAG takes the business dates that were published, one or several.
 
 Exit codes: 0 done, 1 a check failed or something broke, 2 bad input or configuration (a retry does not help),
-75 the day has not landed yet.
+75 the day has not landed yet, 99 the day was published as it had been.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from datetime import date
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from jobs.errors import FailedCheckError, InputError, NotLandedError
+from jobs.errors import FailedCheckError, InputError, NotLandedError, UnchangedDayError
 from jobs.object_store import ObjectStore
 from jobs.settings import Settings, read_settings
 from jobs.tables import NIGHT_TABLES
@@ -31,7 +31,10 @@ if TYPE_CHECKING:
 
 TABLE_STEPS = tuple(table.name for table in NIGHT_TABLES)
 STEPS = ("wait_for_business_date", *TABLE_STEPS, "check_night", "publish_night")
+ANNOUNCE = "announce_published_day"
+"""A step for Airflow alone: whether the published day is news to the DAGs that wait for one."""
 NOT_LANDED_YET = 75
+UNCHANGED = 99
 
 
 def main() -> int:
@@ -45,6 +48,9 @@ def main() -> int:
     except NotLandedError as error:
         print(error, file=sys.stderr)
         return NOT_LANDED_YET
+    except UnchangedDayError as error:
+        print(error)
+        return UNCHANGED
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -87,9 +93,8 @@ def spark_session(name: str) -> SparkSession:
 
 def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "step", choices=(*STEPS, *WINDOW_STEPS), metavar="STEP", help=", ".join((*STEPS, *WINDOW_STEPS))
-    )
+    steps = (*STEPS, ANNOUNCE, *WINDOW_STEPS)
+    parser.add_argument("step", choices=steps, metavar="STEP", help=", ".join(steps))
     parser.add_argument(
         "--business-date", dest="business_dates", metavar="D", type=date.fromisoformat, nargs="+", required=True
     )

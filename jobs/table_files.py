@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Iterator
+from typing import IO
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,6 +15,7 @@ from jobs import tables
 from jobs.object_store import ObjectStore
 
 ROW_GROUP_ROWS = 65_536
+RUN_ID = "run_id"
 
 
 def with_all_columns(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
@@ -38,6 +41,22 @@ def write_table_file(store: ObjectStore, key: str, table: tables.Table, batches:
             rows = landed_rows.select(table.column_names).cast(table.schema)
             last_key = check_key(table, rows, last_key)
             parquet.write_table(rows, row_group_size=rows.num_rows)
+
+
+def content_digest(stream: IO[bytes]) -> str:
+    """Return the sha256 of a table file's rows, which hangs on them alone: not on the run that wrote them.
+
+    It is over the names and types of the columns, run_id left out, and their encoded pages, row group by row group.
+    """
+    parquet = pq.ParquetFile(stream)
+    names = [name for name in parquet.schema_arrow.names if name != RUN_ID]
+    digest = hashlib.sha256(repr([(name, str(parquet.schema_arrow.field(name).type)) for name in names]).encode())
+    for row_group in map(parquet.metadata.row_group, range(parquet.metadata.num_row_groups)):
+        for chunk in map(row_group.column, range(row_group.num_columns)):
+            if chunk.path_in_schema != RUN_ID:
+                stream.seek(chunk.dictionary_page_offset or chunk.data_page_offset)
+                digest.update(stream.read(chunk.total_compressed_size))
+    return digest.hexdigest()
 
 
 def _row_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:

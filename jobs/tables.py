@@ -495,6 +495,17 @@ PIPELINE_RUNS = Table(
         column("mean_under_18_probability", PROBABILITY, "mean over transactions with an age estimate; else null"),
         column("net_amount", AMOUNT_SUM, "sum of net_amount of the accepted lines, all currencies"),
         column("input_digest", TEXT, "sha256 over keys and content tags of the photos and receipt files"),
+        column("previous_run_id", TEXT, "last run that had published this date, null when none had"),
+        column(
+            "changed_tables",
+            pa.list_(TEXT),
+            "tables of the day whose rows say something else than those of previous_run_id; null when there was none",
+        ),
+        column(
+            "table_digests",
+            pa.map_(TEXT, TEXT),
+            "sha256 of each table's rows without their run_id: equal ones say the same",
+        ),
         column("warnings", pa.list_(TEXT), "warn rules that fired"),
         column("table_seconds", pa.map_(TEXT, pa.float64()), "seconds that building each table took"),
     ),
@@ -583,14 +594,14 @@ CASHIER_ALCOHOL_AUDIT = Table(
         column(
             "compared_count",
             EXPECTED,
-            "of asked_count and not_asked_count, those at a till and hour where another cashier too served buyers who "
+            "of asked_count and not_asked_count, those at a till and in two hours in which another cashier too served buyers who "
             "looked as young; only these tell how a cashier asks",
         ),
         column("compared_asked_share", PROBABILITY, "share of those sales in which an ID was asked for, else null"),
         column(
             "expected_asked_share",
             PROBABILITY,
-            "the same share if the other cashiers of the same store, till and hour had served the same buyers: what "
+            "the same share if the other cashiers of the same store, till and two hours had served the same buyers: what "
             "the cashier's own is held against, else null",
         ),
         column(

@@ -19,7 +19,7 @@ import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 
 from jobs.errors import InputError
 from jobs.object_store import ObjectStore
-from jobs.table_files import write_table_file
+from jobs.table_files import content_digest, write_table_file
 from jobs.tables import PIPELINE_RUNS, Table
 
 if TYPE_CHECKING:
@@ -39,10 +39,11 @@ STALE_LOCK_AGE = timedelta(hours=1)
 
 @dataclass(frozen=True)
 class StagedTable:
-    """A table that a run has built: its rows and what building it took."""
+    """A table that a run has built: its rows, what building it took, and the digest of what the rows say."""
 
     row_count: int
     seconds: float
+    content_digest: str
 
 
 @dataclass(frozen=True)
@@ -53,10 +54,10 @@ class Warehouse:
     run_id: str
     session: SparkSession | None = None
 
-    def read(self, table: Table, business_date: date, columns: Sequence[str] | None = None) -> DataFrame:
-        """Return the run's staged rows of a table, all columns or some: the others are not read, which is faster."""
+    def read(self, table: Table, business_date: date) -> DataFrame:
+        """Return the run's staged rows of a table."""
         self.staged(table, business_date)
-        return self._load(table, self._staged_key(table, business_date), columns)
+        return self._load(table, self._staged_key(table, business_date))
 
     def read_published(self, table: Table, business_date: date) -> DataFrame | None:
         """Return the rows of a table that readers see for a day, None when the day is not published.
@@ -162,9 +163,20 @@ class Warehouse:
 
     def published_run(self, business_date: date) -> dict[str, Any] | None:
         """Return the row in pipeline_runs of the run that published a day last, None when none has."""
+        return max(self._pipeline_runs(business_date), key=lambda run: run["published_at"], default=None)
+
+    def run_before(self, business_date: date) -> dict[str, Any] | None:
+        """Return the row in pipeline_runs of the last run that published a day other than this one."""
+        others = (run for run in self._pipeline_runs(business_date) if run["run_id"] != self.run_id)
+        return max(others, key=lambda run: run["published_at"], default=None)
+
+    def own_run(self, business_date: date) -> dict[str, Any] | None:
+        """Return this run's row in pipeline_runs, None until it is published."""
+        return next((run for run in self._pipeline_runs(business_date) if run["run_id"] == self.run_id), None)
+
+    def _pipeline_runs(self, business_date: date) -> list[dict[str, Any]]:
         marks = self.store.list(f"{PIPELINE_RUNS.name}/{_partition(business_date)}")
-        runs = [run for mark in marks for run in pq.read_table(pa.BufferReader(self.store.read(mark.key))).to_pylist()]
-        return max(runs, key=lambda run: run["published_at"], default=None)
+        return [run for mark in marks for run in pq.read_table(pa.BufferReader(self.store.read(mark.key))).to_pylist()]
 
     def trailing_runs(self, business_date: date, days: int) -> pa.Table:
         """Return the row in pipeline_runs of each of so many days before a date that is published."""
@@ -258,22 +270,20 @@ class Warehouse:
                 f"wait for it, or delete '{self.store.location(key)}' if that run is dead"
             )
 
-    def _load(self, table: Table, key: str, columns: Sequence[str] | None = None) -> DataFrame:
+    def _load(self, table: Table, key: str) -> DataFrame:
         from pyspark.sql.pandas.types import from_arrow_schema
 
-        schema = pa.schema([table.schema.field(name) for name in columns or table.column_names])
         return (
             self.spark.read.format("object_store_parquet")
-            .schema(from_arrow_schema(schema))
+            .schema(from_arrow_schema(table.schema))
             .options(uri=self.store.uri, key=key, table=table.name)
             .load()
         )
 
     def _mark_staged(self, table: Table, business_date: date, seconds: float) -> None:
         with self.store.reader(self._staged_key(table, business_date)) as stream:
-            row_count = pq.ParquetFile(stream).metadata.num_rows
-        mark = json.dumps({"row_count": row_count, "seconds": round(seconds, 3)})
-        self.store.write(self._staged_mark(table, business_date), mark.encode())
+            staged = StagedTable(pq.ParquetFile(stream).metadata.num_rows, round(seconds, 3), content_digest(stream))
+        self.store.write(self._staged_mark(table, business_date), json.dumps(asdict(staged)).encode())
 
     def _staged_key(self, table: Table, business_date: date) -> str:
         return f"{self._staging(business_date)}/{table.name}/part-0.parquet"

@@ -15,7 +15,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from airflow.serialization.serialized_objects import DagSerialization
 from job_tasks import export_object_store_credentials
 
-from jobs.run import STEPS
+from jobs.run import ANNOUNCE, STEPS, UNCHANGED
 from jobs.settings import Settings
 from jobs.tables import NIGHT_TABLES
 
@@ -61,7 +61,7 @@ def test_the_dag_file_imports_only_airflow_and_the_standard_library() -> None:
 
 
 def test_every_step_of_a_night_is_a_task_of_its_name(dag: Any) -> None:
-    assert set(dag.task_ids) == set(STEPS)
+    assert set(dag.task_ids) == {*STEPS, ANNOUNCE}
 
 
 def test_every_table_is_one_spark_application(dag: Any) -> None:
@@ -88,7 +88,8 @@ def test_the_arrows_are_those_of_the_architecture(dag: Any) -> None:
         "age_group_affinity": {"check_night"},
         "photo_coverage": {"check_night"},
         "check_night": {"publish_night"},
-        "publish_night": set(),
+        "publish_night": {"announce_published_day"},
+        "announce_published_day": set(),
     }
 
 
@@ -154,8 +155,8 @@ def test_the_landing_timeout_is_a_setting(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_published_night_tells_its_day_to_who_waits_for_one(dag_file: ModuleType) -> None:
-    assert dag_file.publish_night.outlets == [dag_file.PUBLISHED_DAY]
-    assert dag_file.publish_night._post_execute_hook is dag_file.tell_the_day
+    assert dag_file.announce_published_day.outlets == [dag_file.PUBLISHED_DAY]
+    assert dag_file.announce_published_day._post_execute_hook is dag_file.tell_the_day
     event = SimpleNamespace(extra={})
     context = {
         "params": {"business_date": "2026-11-20"},
@@ -164,6 +165,10 @@ def test_a_published_night_tells_its_day_to_who_waits_for_one(dag_file: ModuleTy
     }
     dag_file.tell_the_day(context, None)
     assert event.extra == {"business_date": "2026-11-20"}
+
+
+def test_a_day_that_came_out_as_it_was_is_no_event(dag_file: ModuleType) -> None:
+    assert dag_file.announce_published_day.skip_on_exit_code == [UNCHANGED]
 
 
 def test_every_task_has_the_credentials_of_the_connection(dag: Any) -> None:

@@ -149,6 +149,7 @@ def test_a_day_run_twice_equals_a_day_run_once_and_infers_nothing_again(
     assert first["inferred_photos_per_second"] > 0
     assert (first["taken_over_photo_count"], second["inferred_photo_count"]) == (0, 0)
     assert second["taken_over_photo_count"] >= first["inferred_photo_count"]
+    assert (second["previous_run_id"], second["changed_tables"]) == (first["run_id"], [])
 
 
 def test_what_reviewers_find_in_the_listed_cases_becomes_the_precision_of_the_list(

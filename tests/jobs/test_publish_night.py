@@ -5,9 +5,9 @@ import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 
-from jobs import publish_night, tables
+from jobs import announce_published_day, publish_night, tables
 from jobs.check_night import RuleResult, as_rows
-from jobs.errors import InputError
+from jobs.errors import InputError, UnchangedDayError
 from jobs.object_store import ObjectStore
 from jobs.publish_night import input_digest
 from jobs.settings import Settings
@@ -46,6 +46,45 @@ def test_a_second_run_replaces_the_day_and_both_runs_stay_on_record(settings: Se
     assert published(settings, RUNS) == [("run-1", 3, "7.50"), ("run-2", 2, "5.00")]
     assert published(settings, CHECKS) == [("run-2", "the day has photos", ["none landed"])]
     assert not list(ObjectStore(settings.warehouse_uri).list("_staging"))
+
+
+def test_a_run_tells_which_tables_it_changed_and_that_a_run_of_the_same_changed_none(
+    settings: Settings, spark: SparkSession
+) -> None:
+    for run_id, line_count in (("run-1", 3), ("run-2", 3), ("run-3", 2)):
+        publish_night.run(staged_run(settings, spark, run_id, line_count), BUSINESS_DATE, settings)
+    changes = "SELECT run_id, previous_run_id, changed_tables FROM 'warehouse/pipeline_runs/*/*.parquet' ORDER BY ALL"
+    assert published(settings, changes) == [
+        ("run-1", None, None),
+        ("run-2", "run-1", []),
+        ("run-3", "run-2", ["transaction_lines"]),
+    ]
+
+
+def test_a_run_that_dies_before_its_staging_is_gone_tells_its_change_all_the_same(
+    settings: Settings, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish_night.run(staged_run(settings, spark, "run-1", 3), BUSINESS_DATE, settings)
+    warehouse = staged_run(settings, spark, "run-2", 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(Warehouse, "drop_staging", _die)
+        with pytest.raises(KeyboardInterrupt):
+            publish_night.run(warehouse, BUSINESS_DATE, settings)
+    publish_night.run(warehouse, BUSINESS_DATE, settings)
+    announce_published_day.run(warehouse, BUSINESS_DATE, settings)
+
+
+def test_a_day_is_announced_when_it_is_new_or_changed_and_not_when_it_came_out_the_same(
+    settings: Settings, spark: SparkSession
+) -> None:
+    for run_id in ("run-1", "run-2"):
+        publish_night.run(staged_run(settings, spark, run_id, 3), BUSINESS_DATE, settings)
+    store = ObjectStore(settings.warehouse_uri)
+    announce_published_day.run(Warehouse(store, "run-1"), BUSINESS_DATE, settings)
+    with pytest.raises(UnchangedDayError, match="2026-11-20 is published as run 'run-1' had it: no table changed"):
+        announce_published_day.run(Warehouse(store, "run-2"), BUSINESS_DATE, settings)
+    with pytest.raises(InputError, match="run 'run-3' has not published 2026-11-20; run publish_night first"):
+        announce_published_day.run(Warehouse(store, "run-3"), BUSINESS_DATE, settings)
 
 
 def test_a_run_that_dies_while_publishing_is_mended_by_running_it_again(
