@@ -2,8 +2,8 @@
 
 All counts and sums add up over days. An estimate counts with its probability, never as a fact: a buyer who is under 25
 with probability 0.4 is 0.4 of a buyer under 25. How often a cashier asks for an ID can only be held against what others
-ask of buyers who look alike, at the same till about the same time; `strata` keeps the sums by which that is done, inside the
-cashier's row, so that the table has one row per cashier and day however finely the comparison is made.
+ask of buyers who look alike, at the same till about the same time; `strata` keeps the sums by which that is done,
+inside the cashier's row, so that the table has one row per cashier and day however finely the comparison is made.
 """
 
 from __future__ import annotations

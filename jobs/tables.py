@@ -594,15 +594,15 @@ CASHIER_ALCOHOL_AUDIT = Table(
         column(
             "compared_count",
             EXPECTED,
-            "of asked_count and not_asked_count, those at a till and in two hours in which another cashier too served buyers who "
-            "looked as young; only these tell how a cashier asks",
+            "of asked_count and not_asked_count, those at a till and in two hours in which another cashier too served "
+            "buyers who looked as young; only these tell how a cashier asks",
         ),
         column("compared_asked_share", PROBABILITY, "share of those sales in which an ID was asked for, else null"),
         column(
             "expected_asked_share",
             PROBABILITY,
-            "the same share if the other cashiers of the same store, till and two hours had served the same buyers: what "
-            "the cashier's own is held against, else null",
+            "the same share if the other cashiers of the same store, till and two hours had served the same buyers: "
+            "what the cashier's own is held against, else null",
         ),
         column(
             "asked_share_difference",
