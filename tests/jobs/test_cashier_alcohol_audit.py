@@ -110,8 +110,8 @@ def test_nobody_is_held_against_sales_that_are_not_alike(settings: Settings, els
     of_c1 = audit_of(settings, sales("c1", 100, 0), sales("c2", 100, 100, **elsewhere))["c1"]
     assert pd.isna(of_c1["p_value"])
     assert of_c1["review_reason"] == (
-        "too few cases to say: 0 expected buyers under 25 at tills and in hours where another cashier served such buyers "
-        "too, 20 are needed"
+        "too few cases to say: 0 expected buyers under 25 at tills and in hours where another cashier served such "
+        "buyers too, 20 are needed"
     )
 
 
