@@ -6,10 +6,10 @@ SHELL := bash
 PIP := .venv/bin/python -m pip install --disable-pip-version-check --no-deps
 QUIET := $(if $(MAKE_TERMERR),,--quiet)
 
-.PHONY: help setup demo test bench lint lock readme card clean
+.PHONY: help setup demo test bench reliability lint lock readme card clean
 
 help: ## list the targets
-	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 14
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
 
 setup: .venv/installed ## make .venv from requirements.lock
 
@@ -21,6 +21,9 @@ test: lint ## everything that CI runs: lint, types, import rules, tests
 
 bench: setup ## the stage beside public recipes, Ray Data and Daft; about an hour; figures in .demo/bench.json
 	@.venv/bin/python -m tests.benchmarks
+
+reliability: setup ## kills, faults, hostile input, a backfill; about an hour; figures in .demo/reliability.json
+	@.venv/bin/python -m tests.reliability
 
 lint: setup ## ruff, mypy and import-linter
 	.venv/bin/ruff check

@@ -59,7 +59,7 @@ class NoRetryOfBadInput(RetryPolicy):
 
 DEFAULT_ARGS: dict[str, Any] = {
     "retries": 2,
-    "retry_delay": timedelta(minutes=5),
+    "retry_delay": timedelta(seconds=int(os.environ.get("CHECKOUT_AGES_TASK_RETRY_DELAY_SECONDS", "300"))),
     "retry_policy": NoRetryOfBadInput(),
     "pre_execute": export_object_store_credentials,
     "do_xcom_push": False,
