@@ -3,7 +3,6 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 import pytest
-from pyspark.sql import SparkSession
 
 from jobs import announce_published_day, publish_night, tables
 from jobs.check_night import RuleResult, as_rows
@@ -12,17 +11,16 @@ from jobs.object_store import ObjectStore
 from jobs.publish_night import input_digest
 from jobs.settings import Settings
 from jobs.warehouse import Warehouse
-from tests.rows import BUSINESS_DATE, line, rows_of
+from tests.rows import BUSINESS_DATE, arrow_rows_of, line
 
 
-def staged_run(settings: Settings, spark: SparkSession, run_id: str, line_count: int) -> Warehouse:
+def staged_run(settings: Settings, run_id: str, line_count: int) -> Warehouse:
     """A checked run with some receipt lines and nothing else."""
-    warehouse = Warehouse(ObjectStore(settings.warehouse_uri), run_id, spark)
+    warehouse = Warehouse(ObjectStore(settings.warehouse_uri), run_id)
     lines = [line(line_number=number) for number in range(1, line_count + 1)]
     for table in tables.NIGHT_TABLES:
-        warehouse.stage(
-            table, BUSINESS_DATE, rows_of(spark, table, *(lines if table is tables.TRANSACTION_LINES else ()))
-        )
+        rows = lines if table is tables.TRANSACTION_LINES else []
+        warehouse.stage_arrow(table, BUSINESS_DATE, arrow_rows_of(table, *rows))
     results = [RuleResult("the day has photos", "warn", True, ["none landed"])]
     warehouse.stage_arrow(tables.CHECK_RESULTS, BUSINESS_DATE, as_rows(results))
     warehouse.mark_checked(BUSINESS_DATE, ["the day has photos: none landed"])
@@ -39,20 +37,18 @@ CHECKS = "SELECT run_id, rule, findings FROM 'warehouse/check_results/*/*.parque
 RUNS = "SELECT run_id, accepted_line_count, net_amount::VARCHAR FROM 'warehouse/pipeline_runs/*/*.parquet' ORDER BY ALL"
 
 
-def test_a_second_run_replaces_the_day_and_both_runs_stay_on_record(settings: Settings, spark: SparkSession) -> None:
-    publish_night.run(staged_run(settings, spark, "run-1", 3), BUSINESS_DATE, settings)
-    publish_night.run(staged_run(settings, spark, "run-2", 2), BUSINESS_DATE, settings)
+def test_a_second_run_replaces_the_day_and_both_runs_stay_on_record(settings: Settings) -> None:
+    publish_night.run(staged_run(settings, "run-1", 3), BUSINESS_DATE, settings)
+    publish_night.run(staged_run(settings, "run-2", 2), BUSINESS_DATE, settings)
     assert published(settings, LINES) == [("run-2", 2)]
     assert published(settings, RUNS) == [("run-1", 3, "7.50"), ("run-2", 2, "5.00")]
     assert published(settings, CHECKS) == [("run-2", "the day has photos", ["none landed"])]
     assert not list(ObjectStore(settings.warehouse_uri).list("_staging"))
 
 
-def test_a_run_tells_which_tables_it_changed_and_that_a_run_of_the_same_changed_none(
-    settings: Settings, spark: SparkSession
-) -> None:
+def test_a_run_tells_which_tables_it_changed_and_that_a_run_of_the_same_changed_none(settings: Settings) -> None:
     for run_id, line_count in (("run-1", 3), ("run-2", 3), ("run-3", 2)):
-        publish_night.run(staged_run(settings, spark, run_id, line_count), BUSINESS_DATE, settings)
+        publish_night.run(staged_run(settings, run_id, line_count), BUSINESS_DATE, settings)
     changes = "SELECT run_id, previous_run_id, changed_tables FROM 'warehouse/pipeline_runs/*/*.parquet' ORDER BY ALL"
     assert published(settings, changes) == [
         ("run-1", None, None),
@@ -62,10 +58,10 @@ def test_a_run_tells_which_tables_it_changed_and_that_a_run_of_the_same_changed_
 
 
 def test_a_run_that_dies_before_its_staging_is_gone_tells_its_change_all_the_same(
-    settings: Settings, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    publish_night.run(staged_run(settings, spark, "run-1", 3), BUSINESS_DATE, settings)
-    warehouse = staged_run(settings, spark, "run-2", 2)
+    publish_night.run(staged_run(settings, "run-1", 3), BUSINESS_DATE, settings)
+    warehouse = staged_run(settings, "run-2", 2)
     with monkeypatch.context() as patch:
         patch.setattr(Warehouse, "drop_staging", _die)
         with pytest.raises(KeyboardInterrupt):
@@ -74,11 +70,9 @@ def test_a_run_that_dies_before_its_staging_is_gone_tells_its_change_all_the_sam
     announce_published_day.run(warehouse, BUSINESS_DATE, settings)
 
 
-def test_a_day_is_announced_when_it_is_new_or_changed_and_not_when_it_came_out_the_same(
-    settings: Settings, spark: SparkSession
-) -> None:
+def test_a_day_is_announced_when_it_is_new_or_changed_and_not_when_it_came_out_the_same(settings: Settings) -> None:
     for run_id in ("run-1", "run-2"):
-        publish_night.run(staged_run(settings, spark, run_id, 3), BUSINESS_DATE, settings)
+        publish_night.run(staged_run(settings, run_id, 3), BUSINESS_DATE, settings)
     store = ObjectStore(settings.warehouse_uri)
     announce_published_day.run(Warehouse(store, "run-1"), BUSINESS_DATE, settings)
     with pytest.raises(UnchangedDayError, match="2026-11-20 is published as run 'run-1' had it: no table changed"):
@@ -88,10 +82,10 @@ def test_a_day_is_announced_when_it_is_new_or_changed_and_not_when_it_came_out_t
 
 
 def test_a_run_that_dies_while_publishing_is_mended_by_running_it_again(
-    settings: Settings, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    publish_night.run(staged_run(settings, spark, "run-1", 3), BUSINESS_DATE, settings)
-    warehouse = staged_run(settings, spark, "run-2", 2)
+    publish_night.run(staged_run(settings, "run-1", 3), BUSINESS_DATE, settings)
+    warehouse = staged_run(settings, "run-2", 2)
     with monkeypatch.context() as patch:
         patch.setattr(Warehouse, "write_pipeline_run", _die)
         with pytest.raises(KeyboardInterrupt):
@@ -102,8 +96,8 @@ def test_a_run_that_dies_while_publishing_is_mended_by_running_it_again(
     assert published(settings, LINES) == [("run-2", 2)]
 
 
-def test_the_run_tells_what_later_nights_are_compared_with(settings: Settings, spark: SparkSession) -> None:
-    warehouse = staged_run(settings, spark, "run-1", 1)
+def test_the_run_tells_what_later_nights_are_compared_with(settings: Settings) -> None:
+    warehouse = staged_run(settings, "run-1", 1)
     estimated = {"store_id": "0042", "till_id": "03", "estimate_status": "estimated", "photo_count": 1}
     transactions = (
         estimated | {"transaction_id": "t1", "estimated_age_years": 30.0, "under_18_probability": 0.01},
@@ -111,7 +105,7 @@ def test_the_run_tells_what_later_nights_are_compared_with(settings: Settings, s
         estimated | {"transaction_id": "t3", "estimate_status": "no_usable_photo"},
         estimated | {"transaction_id": "t4", "estimate_status": "no_photo", "photo_count": 0},
     )
-    warehouse.stage(tables.TRANSACTION_AGES, BUSINESS_DATE, rows_of(spark, tables.TRANSACTION_AGES, *transactions))
+    warehouse.stage_arrow(tables.TRANSACTION_AGES, BUSINESS_DATE, arrow_rows_of(tables.TRANSACTION_AGES, *transactions))
     publish_night.run(warehouse, BUSINESS_DATE, settings)
     figures = (
         "transaction_count, photographed_transaction_count, estimated_transaction_count, mean_estimated_age_years, "
@@ -120,8 +114,8 @@ def test_the_run_tells_what_later_nights_are_compared_with(settings: Settings, s
     assert published(settings, f"SELECT {figures} FROM 'warehouse/pipeline_runs/*/*.parquet'") == [(4, 3, 2, 35, 0.02)]
 
 
-def test_publishing_a_published_run_again_changes_nothing(settings: Settings, spark: SparkSession) -> None:
-    warehouse = staged_run(settings, spark, "run-1", 1)
+def test_publishing_a_published_run_again_changes_nothing(settings: Settings) -> None:
+    warehouse = staged_run(settings, "run-1", 1)
     publish_night.run(warehouse, BUSINESS_DATE, settings)
     publish_night.run(warehouse, BUSINESS_DATE, settings)
     assert published(settings, LINES) == [("run-1", 1)]
