@@ -15,7 +15,8 @@ from jobs import tables
 from jobs.object_store import ObjectStore
 
 ROW_GROUP_ROWS = 65_536
-RUN_ID = "run_id"
+NAMES_OF_RUNS = {"run_id", "inferred_run_id"}
+"""Columns that say which run made a row, rather than what it says."""
 
 
 def with_all_columns(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
@@ -46,14 +47,15 @@ def write_table_file(store: ObjectStore, key: str, table: tables.Table, batches:
 def content_digest(stream: IO[bytes]) -> str:
     """Return the sha256 of a table file's rows, which hangs on them alone: not on the run that wrote them.
 
-    It is over the names and types of the columns, run_id left out, and their encoded pages, row group by row group.
+    It is over the names and types of the columns, NAMES_OF_RUNS left out, and their encoded pages, row group by row
+    group.
     """
     parquet = pq.ParquetFile(stream)
-    names = [name for name in parquet.schema_arrow.names if name != RUN_ID]
+    names = [name for name in parquet.schema_arrow.names if name not in NAMES_OF_RUNS]
     digest = hashlib.sha256(repr([(name, str(parquet.schema_arrow.field(name).type)) for name in names]).encode())
     for row_group in map(parquet.metadata.row_group, range(parquet.metadata.num_row_groups)):
         for chunk in map(row_group.column, range(row_group.num_columns)):
-            if chunk.path_in_schema != RUN_ID:
+            if chunk.path_in_schema not in NAMES_OF_RUNS:
                 stream.seek(chunk.dictionary_page_offset or chunk.data_page_offset)
                 digest.update(stream.read(chunk.total_compressed_size))
     return digest.hexdigest()

@@ -504,7 +504,7 @@ PIPELINE_RUNS = Table(
         column(
             "table_digests",
             pa.map_(TEXT, TEXT),
-            "sha256 of each table's rows without their run_id: equal ones say the same",
+            "sha256 of each table's rows without run_id and inferred_run_id: equal ones say the same",
         ),
         column("warnings", pa.list_(TEXT), "warn rules that fired"),
         column("table_seconds", pa.map_(TEXT, pa.float64()), "seconds that building each table took"),

@@ -25,7 +25,7 @@ from jobs.warehouse import Warehouse
 from jobs.window import run_windows
 from tests.duckdb_s3 import connect_over_s3
 from tests.five_questions import assert_forms_agree, five_questions
-from tests.rows import BUSINESS_DATE
+from tests.rows import BUSINESS_DATE, at
 from tests.s3_server import S3_ENVIRONMENT
 
 pytestmark = pytest.mark.slow
@@ -52,6 +52,32 @@ def local_night(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -
     run_whole_night(spark, settings, "first")
     run_windows(Warehouse(ObjectStore(settings.warehouse_uri), "first-window"), [BUSINESS_DATE], settings, no_report)
     return settings
+
+
+def with_own_warehouse(settings: Settings, folder: Path) -> Settings:
+    """Copy the warehouse, so that what a test publishes reaches no other."""
+    shutil.copytree(settings.warehouse_uri.removeprefix("file://"), folder, dirs_exist_ok=True)
+    return settings.model_copy(update={"warehouse_uri": folder.as_uri()})
+
+
+@pytest.fixture
+def late_files(local_night: Settings) -> Iterator[None]:
+    """A photo and a receipt that lie in the landing until the test ends."""
+    beer = (
+        "transaction_id,store_id,till_id,cashier_id,closed_at,line_number,line_type,sku,product_category,quantity,"
+        "net_amount,currency,is_alcohol,id_check\n"
+        f"late,9999,01,late-cashier,{at('18:30:20').isoformat()},1,sale,s1,BEERS/ALES,1,2.50,USD,true,not_asked\n"
+    )
+    (face,) = synthetic_face_photos()([30], [1], 7)
+    files = {
+        f"transactions/business_date={BUSINESS_DATE}/late.csv": beer.encode(),
+        f"photos/business_date={BUSINESS_DATE}/store_id=9999/till_id=01/20261120T183010.000Z.jpg": face.content,
+    }
+    landing = ObjectStore(local_night.landing_uri)
+    for key, content in files.items():
+        landing.write(key, content)
+    yield
+    landing.delete(files)
 
 
 @pytest.fixture
@@ -172,19 +198,21 @@ def test_what_reviewers_find_in_the_listed_cases_becomes_the_precision_of_the_li
     assert ("all", len(listed), len(listed), 1) in [tuple(row.values()) for row in precision.to_pylist()]
 
 
-def test_a_night_killed_before_publish_leaves_the_old_tables(
-    local_night: Settings, spark: SparkSession, connection: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.usefixtures("late_files")
+def test_photos_and_lines_that_come_late_restate_the_day_and_its_window(
+    local_night: Settings, spark: SparkSession, connection: duckdb.DuckDBPyConnection, tmp_path: Path
 ) -> None:
-    files = sorted(Path(local_night.warehouse_uri.removeprefix("file://")).glob("*/business_date=*/*.parquet"))
-    before = [path.read_bytes() for path in files]
-
-    def die(*arguments: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("jobs.publish_night.run", die)
-    with pytest.raises(KeyboardInterrupt):
-        run_whole_night(spark, local_night, "killed")
-    assert [path.read_bytes() for path in files] == before
+    settings = with_own_warehouse(local_night, tmp_path)
+    window_before = table_rows(connection, settings.warehouse_uri, tables.CASHIER_ALCOHOL_AUDIT)
+    run_whole_night(spark, settings, "late")
+    run = Warehouse(ObjectStore(settings.warehouse_uri), "reader").published_run(BUSINESS_DATE)
+    assert run is not None
+    assert (run["previous_run_id"], run["inferred_photo_count"]) == ("first", 1)
+    assert {"checkout_photos", "transaction_lines", "alcohol_sale_audit"} <= set(run["changed_tables"])
+    assert "rejected_transaction_lines" not in run["changed_tables"]
+    run_windows(Warehouse(ObjectStore(settings.warehouse_uri), "late-window"), [BUSINESS_DATE], settings, no_report)
+    window = table_rows(connection, settings.warehouse_uri, tables.CASHIER_ALCOHOL_AUDIT)
+    assert len(window) == len(window_before) + 1
 
 
 def test_a_failed_check_publishes_nothing(
@@ -244,9 +272,7 @@ def land_empty_day(landing: ObjectStore) -> None:
 def test_other_age_groups_restate_a_day_and_infer_nothing(
     local_night: Settings, spark: SparkSession, connection: duckdb.DuckDBPyConnection, tmp_path: Path
 ) -> None:
-    shutil.copytree(local_night.warehouse_uri.removeprefix("file://"), tmp_path, dirs_exist_ok=True)
-    bands = {"warehouse_uri": tmp_path.as_uri(), "age_group_lower_bounds_years": (0, 30)}
-    settings = local_night.model_copy(update=bands)
+    settings = with_own_warehouse(local_night, tmp_path).model_copy(update={"age_group_lower_bounds_years": (0, 30)})
     run_whole_night(spark, settings, "other-bands")
     restated = Warehouse(ObjectStore(settings.warehouse_uri), "reader").published_run(BUSINESS_DATE)
     assert restated is not None
