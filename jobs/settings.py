@@ -94,6 +94,16 @@ class Settings(BaseModel):
     max_photo_bytes: int = Field(20 * 1024 * 1024, ge=1, description="larger photos are not fetched")
     max_photo_pixels: int = Field(50_000_000, ge=1, description="photos with more pixels are not decoded")
     landing_timeout_seconds: int = Field(12 * 3600, ge=1, description="how long the DAG waits for a day to land")
+    lock_stale_seconds: int = Field(
+        240,
+        ge=1,
+        le=86_400,
+        description="a publishing process not heard of for so long is taken for dead and its lock taken over; keep it "
+        "longer than one table takes to copy, and shorter than Airflow waits before a retry",
+    )
+    staging_days: float = Field(
+        7, gt=0, le=3650, description="staging of another run that was last written to so long ago is swept"
+    )
     max_other_date_share: float = Field(
         0.1,
         ge=0,

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
+import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
 
@@ -23,6 +24,11 @@ def rows_of(spark: SparkSession, table: Table, *rows: dict[str, Any]) -> DataFra
     """Make a DataFrame with a table's schema; columns that a row does not name are null."""
     values = [tuple(row.get(name) for name in table.column_names) for row in rows]
     return spark.createDataFrame(values, from_arrow_schema(table.schema))
+
+
+def arrow_rows(table: Table, *rows: dict[str, Any]) -> pa.Table:
+    """The same in memory, without Spark and without run_id, as `stage_arrow` takes it."""
+    return pa.Table.from_pylist(list(rows), table.schema).drop_columns("run_id")
 
 
 def line(**given: Any) -> dict[str, Any]:

@@ -1,28 +1,29 @@
+import logging
+import os
+from datetime import date
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 import pytest
-from pyspark.sql import SparkSession
 
 from jobs import publish_night, tables
 from jobs.check_night import RuleResult, as_rows
-from jobs.errors import InputError
+from jobs.errors import InputError, PublishingLockError
 from jobs.object_store import ObjectStore
 from jobs.publish_night import input_digest
 from jobs.settings import Settings
 from jobs.warehouse import Warehouse
-from tests.rows import BUSINESS_DATE, line, rows_of
+from tests.rows import BUSINESS_DATE, arrow_rows, line
 
 
-def staged_run(settings: Settings, spark: SparkSession, run_id: str, line_count: int) -> Warehouse:
+def staged_run(settings: Settings, run_id: str, line_count: int) -> Warehouse:
     """A checked run with some receipt lines and nothing else."""
-    warehouse = Warehouse(ObjectStore(settings.warehouse_uri), run_id, spark)
+    warehouse = Warehouse(ObjectStore(settings.warehouse_uri), run_id)
     lines = [line(line_number=number) for number in range(1, line_count + 1)]
     for table in tables.NIGHT_TABLES:
-        warehouse.stage(
-            table, BUSINESS_DATE, rows_of(spark, table, *(lines if table is tables.TRANSACTION_LINES else ()))
-        )
+        rows = lines if table is tables.TRANSACTION_LINES else []
+        warehouse.stage_arrow(table, BUSINESS_DATE, arrow_rows(table, *rows))
     results = [RuleResult("the day has photos", "warn", True, ["none landed"])]
     warehouse.stage_arrow(tables.CHECK_RESULTS, BUSINESS_DATE, as_rows(results))
     warehouse.mark_checked(BUSINESS_DATE, ["the day has photos: none landed"])
@@ -39,9 +40,9 @@ CHECKS = "SELECT run_id, rule, findings FROM 'warehouse/check_results/*/*.parque
 RUNS = "SELECT run_id, accepted_line_count, net_amount::VARCHAR FROM 'warehouse/pipeline_runs/*/*.parquet' ORDER BY ALL"
 
 
-def test_a_second_run_replaces_the_day_and_both_runs_stay_on_record(settings: Settings, spark: SparkSession) -> None:
-    publish_night.run(staged_run(settings, spark, "run-1", 3), BUSINESS_DATE, settings)
-    publish_night.run(staged_run(settings, spark, "run-2", 2), BUSINESS_DATE, settings)
+def test_a_second_run_replaces_the_day_and_both_runs_stay_on_record(settings: Settings) -> None:
+    publish_night.run(staged_run(settings, "run-1", 3), BUSINESS_DATE, settings)
+    publish_night.run(staged_run(settings, "run-2", 2), BUSINESS_DATE, settings)
     assert published(settings, LINES) == [("run-2", 2)]
     assert published(settings, RUNS) == [("run-1", 3, "7.50"), ("run-2", 2, "5.00")]
     assert published(settings, CHECKS) == [("run-2", "the day has photos", ["none landed"])]
@@ -49,10 +50,10 @@ def test_a_second_run_replaces_the_day_and_both_runs_stay_on_record(settings: Se
 
 
 def test_a_run_that_dies_while_publishing_is_mended_by_running_it_again(
-    settings: Settings, spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    publish_night.run(staged_run(settings, spark, "run-1", 3), BUSINESS_DATE, settings)
-    warehouse = staged_run(settings, spark, "run-2", 2)
+    publish_night.run(staged_run(settings, "run-1", 3), BUSINESS_DATE, settings)
+    warehouse = staged_run(settings, "run-2", 2)
     with monkeypatch.context() as patch:
         patch.setattr(Warehouse, "write_pipeline_run", _die)
         with pytest.raises(KeyboardInterrupt):
@@ -63,8 +64,52 @@ def test_a_run_that_dies_while_publishing_is_mended_by_running_it_again(
     assert published(settings, LINES) == [("run-2", 2)]
 
 
-def test_the_run_tells_what_later_nights_are_compared_with(settings: Settings, spark: SparkSession) -> None:
-    warehouse = staged_run(settings, spark, "run-1", 1)
+def test_a_retry_that_comes_while_the_day_is_published_is_refused_and_later_changes_nothing(settings: Settings) -> None:
+    warehouse = staged_run(settings, "run-1", 1)
+    with warehouse.lock(BUSINESS_DATE, 240), pytest.raises(PublishingLockError, match="is being published by run"):
+        publish_night.run(warehouse, BUSINESS_DATE, settings)
+    publish_night.run(warehouse, BUSINESS_DATE, settings)
+    publish_night.run(warehouse, BUSINESS_DATE, settings)
+    assert published(settings, LINES) == [("run-1", 1)]
+
+
+def test_a_publisher_that_lost_its_lock_stops_before_the_next_table(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It sleeps after the first table, and another run takes the lock over."""
+    publish_night.run(staged_run(settings, "run-1", 3), BUSINESS_DATE, settings)
+    zombie, other = (staged_run(settings, run_id, count) for run_id, count in (("zombie", 2), ("run-2", 1)))
+    promote = Warehouse.promote
+
+    def promote_and_sleep(warehouse: Warehouse, table: tables.Table, business_date: date) -> None:
+        promote(warehouse, table, business_date)
+        if warehouse is zombie:
+            publish_night.run(other, BUSINESS_DATE, settings.model_copy(update={"lock_stale_seconds": 0}))
+
+    monkeypatch.setattr(Warehouse, "promote", promote_and_sleep)
+    with pytest.raises(PublishingLockError, match=r"run 'zombie' stops .* it lost its lock to run 'run-2'"):
+        publish_night.run(zombie, BUSINESS_DATE, settings)
+    assert published(settings, LINES) == [("run-2", 1)]
+    assert [run[0] for run in published(settings, RUNS)] == ["run-1", "run-2"]
+
+
+def test_staging_that_a_dead_run_left_long_ago_is_swept_with_a_line_in_the_log(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "jobs")
+    warehouse = staged_run(settings, "run-1", 1)
+    warehouse.store.write("_staging/dead/business_date=2026-11-01/a", b"rows")
+    warehouse.store.write("_staging/young/business_date=2026-11-01/a", b"rows")
+    dead = Path(settings.warehouse_uri.removeprefix("file://"), "_staging/dead/business_date=2026-11-01/a")
+    os.utime(dead, (dead.stat().st_mtime - 8 * 86_400,) * 2)
+    publish_night.run(warehouse, BUSINESS_DATE, settings)
+    assert [entry.key.split("/")[1] for entry in warehouse.store.list("_staging")] == ["young"]
+    (line_of_log,) = [message for message in caplog.messages if "swept" in message]
+    assert line_of_log.startswith("swept the staging of run 'dead', which last wrote there at 20")
+
+
+def test_the_run_tells_what_later_nights_are_compared_with(settings: Settings) -> None:
+    warehouse = staged_run(settings, "run-1", 1)
     estimated = {"store_id": "0042", "till_id": "03", "estimate_status": "estimated", "photo_count": 1}
     transactions = (
         estimated | {"transaction_id": "t1", "estimated_age_years": 30.0, "under_18_probability": 0.01},
@@ -72,7 +117,7 @@ def test_the_run_tells_what_later_nights_are_compared_with(settings: Settings, s
         estimated | {"transaction_id": "t3", "estimate_status": "no_usable_photo"},
         estimated | {"transaction_id": "t4", "estimate_status": "no_photo", "photo_count": 0},
     )
-    warehouse.stage(tables.TRANSACTION_AGES, BUSINESS_DATE, rows_of(spark, tables.TRANSACTION_AGES, *transactions))
+    warehouse.stage_arrow(tables.TRANSACTION_AGES, BUSINESS_DATE, arrow_rows(tables.TRANSACTION_AGES, *transactions))
     publish_night.run(warehouse, BUSINESS_DATE, settings)
     figures = (
         "transaction_count, photographed_transaction_count, estimated_transaction_count, mean_estimated_age_years, "
@@ -81,8 +126,8 @@ def test_the_run_tells_what_later_nights_are_compared_with(settings: Settings, s
     assert published(settings, f"SELECT {figures} FROM 'warehouse/pipeline_runs/*/*.parquet'") == [(4, 3, 2, 35, 0.02)]
 
 
-def test_publishing_a_published_run_again_changes_nothing(settings: Settings, spark: SparkSession) -> None:
-    warehouse = staged_run(settings, spark, "run-1", 1)
+def test_publishing_a_published_run_again_changes_nothing(settings: Settings) -> None:
+    warehouse = staged_run(settings, "run-1", 1)
     publish_night.run(warehouse, BUSINESS_DATE, settings)
     publish_night.run(warehouse, BUSINESS_DATE, settings)
     assert published(settings, LINES) == [("run-1", 1)]
