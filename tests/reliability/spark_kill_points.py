@@ -1,0 +1,6 @@
+from pathlib import Path
+from typing import Any
+
+
+def staged_night(folder: Path) -> Any: ...
+def add(figures: Any, folder: Path) -> None: ...
