@@ -26,6 +26,7 @@ from urllib.parse import urlsplit
 
 from jobs.errors import InputError
 from jobs.object_store import ObjectStore
+from jobs.run import TABLE_STEPS
 from tests.reliability import spark_kill_points
 from tests.reliability.doomed_steps import SERVER, Started, Step, start
 from tests.reliability.kill_switch import Point, arm, fired
@@ -33,6 +34,7 @@ from tests.reliability.staged_nights import (
     GENERATED_NIGHT,
     NEW,
     NEWER,
+    REAL_NIGHT,
     WINDOW,
     Publication,
     Snapshot,
@@ -95,8 +97,9 @@ def measure(folder: Path, quick: bool = False) -> dict[str, int | float]:
     folder.mkdir(parents=True, exist_ok=True)
     with s3_server(folder / "s3"), Reader() as reader, ExitStack() as stack:
         harness = Harness(folder, reader, figures, stack)
-        night = harness.snapshot(None if quick else spark_kill_points.staged_night(folder / "night"), GENERATED_NIGHT)
-        window = harness.snapshot(None, WINDOW)
+        spark = None if quick else stack.enter_context(spark_kill_points.spark_night(folder / "spark"))
+        night = harness.night(spark) if spark else harness.snapshot(GENERATED_NIGHT)
+        window = harness.snapshot(WINDOW)
         local, on_s3 = (folder / "cases").as_uri(), f"s3://{BUCKET}/{folder.name}"
         harness.controls(night, local, on_s3)
         harness.two_at_once(night, local, QUICK_ROUNDS if quick else FULL_ROUNDS)
@@ -105,10 +108,10 @@ def measure(folder: Path, quick: bool = False) -> dict[str, int | float]:
         harness.kill(night, local, QUICK_LOCAL_POINTS if quick else None)
         harness.kill(window, local, 3 if quick else None)
         harness.kill(night, on_s3, QUICK_S3_POINTS if quick else FULL_S3_POINTS)
+        if spark:
+            harness.kill_with_spark(spark, night, on_s3)
         harness.poll_until(QUICK_POLLS if quick else FULL_POLLS)
         figures.reader_polls, figures.reader_retries = reader.polls, reader.retries
-    if not quick:
-        spark_kill_points.add(figures, folder)
     figures.kill_points_tried = figures.kill_points_local + figures.kill_points_s3
     return vars(figures)
 
@@ -125,13 +128,21 @@ class Harness:
         self._connections = {kind: stack.enter_context(connected(f"{kind}://")) for kind in ("file", "s3")}
         self._last_day: Day | None = None
 
-    def snapshot(self, staged: Snapshot | None, generated: Publication) -> Snapshot:
-        """Publish an old day beside what is staged, or generated, and learn what undisturbed runs make of it."""
-        snapshot = staged
-        if snapshot is None:
-            store = ObjectStore((self._folder / f"{generated.steps[-1]}-snapshot").as_uri())
-            snapshot = Snapshot(store, self._folder / "landing", generated)
-            stage_generated(store, generated)
+    def night(self, spark: spark_kill_points.Night) -> Snapshot:
+        """Land a small day and stage its night as it is run, with inference."""
+        store = ObjectStore((self._folder / "night-snapshot").as_uri())
+        landing = spark_kill_points.land(self._folder / "landing")
+        spark_kill_points.stage_undisturbed(spark, store, landing)
+        return self._with_days(Snapshot(store, landing, REAL_NIGHT))
+
+    def snapshot(self, publication: Publication) -> Snapshot:
+        """Stage generated rows."""
+        store = ObjectStore((self._folder / f"{publication.steps[-1]}-snapshot").as_uri())
+        stage_generated(store, publication)
+        return self._with_days(Snapshot(store, self._folder / "landing", publication))
+
+    def _with_days(self, snapshot: Snapshot) -> Snapshot:
+        """Publish an old day beside what is staged, and learn what undisturbed runs make of it."""
         publish_old(snapshot.store, snapshot.publication)
         stage_newer(snapshot.store, snapshot.publication)
         day = snapshot.day_at(snapshot.store.uri)
@@ -155,6 +166,52 @@ class Harness:
             self._figures.kill_points_local += is_local
             self._figures.kill_points_s3 += not is_local
         log.info("%s points at %s in %.0f s", len(chosen), place, time.monotonic() - started)
+
+    def kill_with_spark(self, spark: spark_kill_points.Night, night: Snapshot, on_s3: str) -> None:
+        """Run one night in which every step with Spark is killed at each of its points and then run again."""
+        day = self._opened(night, (self._folder / "cases").as_uri())
+        faults = self._kill_steps(spark, night, day, TABLE_STEPS)
+        for step in night.publication.steps:
+            if self._start(night, day, step, NEW).exit_code():
+                faults.append(f"{step} after all kills fails")
+        faults += self._faults(day, "after the killed night", NEW)
+        self._figures.photos_lost += self._photos_lost(night, day)
+        self._figures.torn_reads += len(self._reader.watch(None))
+        faults += self._kill_steps(spark, night, self._opened(night, on_s3), [spark_kill_points.S3_STEP])
+        self._figures.torn_reads += len(self._reader.watch(None))
+        if faults:
+            log.warning("the night whose steps were killed: %s", faults)
+
+    def _kill_steps(self, spark: spark_kill_points.Night, night: Snapshot, day: Day, steps: Sequence[str]) -> list[str]:
+        store = ObjectStore(day.warehouse_uri)
+        spark_kill_points.unstage(store)
+        settings = environment(day.warehouse_uri, night.landing)
+        is_local = day.warehouse_uri.startswith("file:")
+        all_faults = []
+        for step in steps:
+            points = [(spark.kill_worker, point) for point in spark_kill_points.worker_points(step)]
+            if is_local:
+                points += [(spark.kill_driver, point) for point in spark_kill_points.driver_points(step)]
+            for kill, point in points:
+                started = time.monotonic()
+                faults = kill(step, settings, point) + self._faults(day, f"after {step} was killed {point}", OLD)
+                faults += spark.run(step, settings) + self._staged_faults(night, store, step)
+                self._figures.kill_points_survived += not faults
+                self._figures.kill_points_local += is_local
+                self._figures.kill_points_s3 += not is_local
+                all_faults += faults
+                log.info("%s killed %s in %.1f s: %s", step, point, time.monotonic() - started, faults or "whole")
+        return all_faults
+
+    def _staged_faults(self, night: Snapshot, store: ObjectStore, step: str) -> list[str]:
+        """Compare what a step has staged with the undisturbed night."""
+        rows = [
+            self._connections[urlsplit(place.uri).scheme]
+            .sql(f"SELECT count(*), sum(hash(rows)::HUGEINT) FROM '{spark_kill_points.staged(place, step)}' AS rows")
+            .fetchall()
+            for place in (night.store, store)
+        ]
+        return [] if rows[0] == rows[1] else [f"{step} staged {rows[1]}, undisturbed {rows[0]}"]
 
     def controls(self, snapshot: Snapshot, local: str, on_s3: str) -> None:
         """Publish wrongly on purpose: each way must be found out by what it does wrong."""
@@ -217,14 +274,13 @@ class Harness:
         torn_reads = self._reader.watch(None)
         self._figures.torn_reads += len(torn_reads)
         contents = self._contents(day)
-        runs = {contents[table.name][-1] for table in day.tables}
-        faults = day.faults(contents, *map(str, runs))
-        is_whole = not faults and len(runs) == 1 and last in (None, *runs) and runs <= set(contents[day.marks.name])
+        shown = [run for run in (NEW, NEWER) if not day.faults(contents, run)]
+        is_whole = len(shown) == 1 and last in (None, *shown) and set(shown) <= set(contents[day.marks.name])
         self._figures.two_at_once_tried += 1
         self._figures.two_at_once_refused += len(told)
         self._figures.two_at_once_whole += is_fine and is_told and is_whole and sorted(codes) in ([0, 0], [0, 1])
         if torn_reads or not (is_fine and is_told and is_whole):
-            log.warning("two at once at %s: %s, %s, %s, %s", day.warehouse_uri, codes, told, faults, torn_reads)
+            log.warning("two at once at %s: %s, %s, %s, %s", day.warehouse_uri, codes, told, contents, torn_reads)
 
     def _examined(self, snapshot: Snapshot, place: str, step: str, point: Point | None, fault: str = "") -> Examination:
         """Disturb a step, look, run it and what follows again, and look again."""
