@@ -10,9 +10,9 @@ tables, and `publish_night` puts them in place. Nothing is published unless ever
 `announce_published_day` then triggers the DAG `cashier_alcohol_window`, which looks back over days; it is skipped when
 the day was run again and no table changed. What did change is in `changed_tables` of `pipeline_runs`.
 
-**Which exit code means what.** 0 done; 1 a check failed or something broke, retried twice; 2 bad input or
-configuration, not retried, since a retry would not help; 75 not there yet; 99 nothing new. The sentence that begins
-with `error:` or `check failed:` in the task's log names the thing and the way out.
+**Which exit code means what.** 0 done; 1 a check failed, another process publishes the day, or something broke: retried
+twice; 2 bad input or configuration, not retried, since a retry would not help; 75 not there yet; 99 nothing new. The
+sentence that begins with `error:` or `check failed:` in the task's log names the thing and the way out.
 
 **Run a day by hand, or again.** A day run twice is a day run once.
 
@@ -25,7 +25,8 @@ with `error:` or `check failed:` in the task's log names the thing and the way o
 A date without a time is midnight UTC, which is 03:00 in Moscow; for stores elsewhere write 03:00 with their offset.
 
 **Recover.** A killed or failed task can be cleared at any time: it meets the staging of its own run, replaces its own
-table and leaves the published tables as they were. A day that landed late or was corrected is run again by hand.
+table and leaves the published tables as they were. The lock of a `publish_night` that died is taken over after four
+minutes, so its retry after five goes through. A day that landed late or was corrected is run again by hand.
 
 **Credentials** of the object store come from the environment (`AWS_ACCESS_KEY_ID`, …), or from the connection
 `checkout_ages_object_store` (type aws; extra `endpoint_url`, `region_name`) if there is one. Spark's master is the

@@ -21,7 +21,7 @@ from rich.table import Column
 from rich.table import Table as RichTable
 
 from jobs import tables
-from jobs.errors import FailedCheckError, InputError
+from jobs.errors import FailedCheckError, InputError, PublishingLockError
 from jobs.object_store import ObjectStore
 from jobs.run import STEPS
 from jobs.settings import PREFIX, Settings, read_settings
@@ -286,11 +286,13 @@ def _figure(value: float | None, form: str, factor: int = 1) -> str:
 
 @contextmanager
 def _explained() -> Iterator[None]:
-    """Turn what a person can mend into one sentence and exit code 2, a failed check into exit code 1."""
+    """Turn what a person can mend into one sentence and exit code 2, a failed check or a held lock into exit code 1."""
     try:
         yield
     except InputError as error:
         _complain(f"error: {error}", 2)
+    except PublishingLockError as error:
+        _complain(f"error: {error}", 1)
     except FailedCheckError as error:
         _complain(f"check failed: {error}", 1)
 

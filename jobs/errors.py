@@ -17,3 +17,7 @@ class UnchangedDayError(Exception):
 
 class FailedCheckError(Exception):
     """A *fail* rule of check_night is broken, nothing is published; the message names each."""
+
+
+class PublishingLockError(Exception):
+    """Another process publishes the same day; a later try may find the lock free. The message names it and its age."""

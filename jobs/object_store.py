@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
+from pathlib import Path
 from typing import IO, Any, cast
 from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import obstore
 from obstore import exceptions
@@ -115,9 +118,40 @@ class ObjectStore:
             except FileNotFoundError:
                 continue
 
+    def delete_folder(self, folder: str) -> None:
+        """Delete a folder that nobody uses: its objects, and on a file system what is half written, and itself."""
+        self.delete([entry.key for entry in self.list(folder)])
+        for path in self._unfinished_files(folder):
+            path.unlink(missing_ok=True)
+        if self._root:
+            for parent, _, _ in os.walk(self._root / folder, topdown=False):
+                with suppress(OSError):  # it is in use again, or gone
+                    Path(parent).rmdir()
+
+    def delete_unfinished(self, before: datetime) -> None:
+        """Delete the files that killed processes left half written on a file system before a moment.
+
+        On S3 they are unfinished uploads, which no listing shows: a lifecycle rule of the bucket drops those.
+        """
+        for path in self._unfinished_files():
+            with suppress(FileNotFoundError):
+                if path.stat().st_mtime < before.timestamp():
+                    path.unlink()
+
     def location(self, key: str) -> str:
         """Return the full URI of a key, for messages and queries."""
         return f"{self.uri.rstrip('/')}/{key}"
+
+    @property
+    def _root(self) -> Path | None:
+        """The folder of a store on a file system."""
+        parts = urlsplit(self.uri)
+        return Path(url2pathname(parts.path)) if parts.scheme == "file" else None
+
+    def _unfinished_files(self, folder: str = "") -> Iterator[Path]:
+        """Yield the files part-0.parquet#1 and the like, under which obstore writes until it renames."""
+        for parent, _, names in os.walk(self._root / folder) if self._root else ():
+            yield from (Path(parent, name) for name in names if re.search(r"#\d+$", name))
 
     @property
     def _store(self) -> Any:

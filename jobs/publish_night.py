@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -19,6 +19,7 @@ from jobs import tables
 from jobs.errors import InputError
 from jobs.landing import receipt_files
 from jobs.object_store import ObjectStore
+from jobs.publishing_lock import PublishingLock
 from jobs.settings import Settings
 from jobs.warehouse import StagedTable, Warehouse
 
@@ -28,17 +29,17 @@ SEARCHED_STATUSES = ("estimated", "no_face", "face_too_small", "face_too_blurred
 
 
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
-    warnings = warehouse.check_warnings(business_date)
-    if warnings is None:
-        _finish_or_refuse(warehouse, business_date)
-        return
-    with warehouse.lock(business_date):
-        pipeline_run = _pipeline_run(warehouse, business_date, settings, warnings)
-        for table in tables.PUBLISHED_TABLES:
-            warehouse.promote(table, business_date)
-        warehouse.write_pipeline_run(business_date, pipeline_run)
+    with warehouse.lock(business_date, settings.lock_stale_seconds) as lock:
+        warnings = warehouse.check_warnings(business_date)
+        if warnings is not None:
+            _publish(warehouse, business_date, settings, warnings, lock)
+        elif not warehouse.is_published(business_date):
+            raise InputError(
+                f"run '{warehouse.run_id}' of {business_date} has not passed check_night; run check_night first"
+            )
+        lock.renew()
         warehouse.drop_staging(business_date)
-    log.info(change_in_words(business_date, pipeline_run))
+    _sweep(warehouse, settings)
 
 
 def change_in_words(business_date: date, pipeline_run: Mapping[str, Any]) -> str:
@@ -62,13 +63,24 @@ def input_digest(photo_tags: pa.Table, receipt_tags: list[tuple[str, str]]) -> s
     return digest.hexdigest()
 
 
-def _finish_or_refuse(warehouse: Warehouse, business_date: date) -> None:
-    """A run without a passed check is either published already, and loses its staging, or not to be published."""
-    if not warehouse.is_published(business_date):
-        raise InputError(
-            f"run '{warehouse.run_id}' of {business_date} has not passed check_night; run check_night first"
+def _publish(
+    warehouse: Warehouse, business_date: date, settings: Settings, warnings: list[str], lock: PublishingLock
+) -> None:
+    pipeline_run = _pipeline_run(warehouse, business_date, settings, warnings)
+    for table in tables.PUBLISHED_TABLES:
+        lock.renew()
+        warehouse.promote(table, business_date)
+    lock.renew()
+    warehouse.write_pipeline_run(business_date, pipeline_run)
+    log.info(change_in_words(business_date, pipeline_run))
+
+
+def _sweep(warehouse: Warehouse, settings: Settings) -> None:
+    swept = warehouse.sweep(datetime.now(UTC) - timedelta(days=settings.staging_days))
+    for run_id, last_written in swept.items():
+        log.info(
+            "swept the staging of run '%s', which last wrote there at %s", run_id, f"{last_written:%Y-%m-%d %H:%M}"
         )
-    warehouse.drop_staging(business_date)
 
 
 def _pipeline_run(

@@ -9,30 +9,36 @@ from datetime import UTC, date, datetime
 
 from jobs import tables
 from jobs.errors import InputError
+from jobs.publishing_lock import PublishingLock
 from jobs.settings import Settings
 from jobs.warehouse import Warehouse
 
 
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
-    warnings = warehouse.check_warnings(business_date)
-    if warnings is None and not warehouse.is_published(business_date, tables.WINDOW_RUNS):
-        raise InputError(
-            f"run '{warehouse.run_id}' of the window that ends on {business_date} has not passed check_window; "
-            "run check_window first"
-        )
-    if warnings is not None:
-        _publish(warehouse, business_date, settings, warnings)
-    warehouse.drop_staging(business_date)
+    with warehouse.lock(business_date, settings.lock_stale_seconds, tables.WINDOW_RUNS) as lock:
+        warnings = warehouse.check_warnings(business_date)
+        if warnings is not None:
+            _publish(warehouse, business_date, settings, warnings, lock)
+        elif not warehouse.is_published(business_date, tables.WINDOW_RUNS):
+            raise InputError(
+                f"run '{warehouse.run_id}' of the window that ends on {business_date} has not passed check_window; "
+                "run check_window first"
+            )
+        lock.renew()
+        warehouse.drop_staging(business_date)
 
 
-def _publish(warehouse: Warehouse, business_date: date, settings: Settings, warnings: list[str]) -> None:
-    with warehouse.lock(business_date, tables.WINDOW_RUNS):
-        for table in tables.WINDOW_TABLES:
-            warehouse.promote(table, business_date)
-        window_run = {
-            "run_id": warehouse.run_id,
-            "published_at": datetime.now(UTC),
-            "window_first_date": settings.window(business_date)[0],
-            "warnings": warnings,
-        }
-        warehouse.write_pipeline_run(business_date, window_run, tables.WINDOW_RUNS)
+def _publish(
+    warehouse: Warehouse, business_date: date, settings: Settings, warnings: list[str], lock: PublishingLock
+) -> None:
+    for table in tables.WINDOW_TABLES:
+        lock.renew()
+        warehouse.promote(table, business_date)
+    window_run = {
+        "run_id": warehouse.run_id,
+        "published_at": datetime.now(UTC),
+        "window_first_date": settings.window(business_date)[0],
+        "warnings": warnings,
+    }
+    lock.renew()
+    warehouse.write_pipeline_run(business_date, window_run, tables.WINDOW_RUNS)

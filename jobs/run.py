@@ -2,8 +2,8 @@
 
 A step of the second DAG takes the business dates that were published, one or several.
 
-Exit codes: 0 done, 1 a check failed or something broke, 2 bad input or configuration (a retry does not help),
-75 the day has not landed yet, 99 the day was published as it had been.
+Exit codes: 0 done, 1 a check failed, another process publishes the day, or something broke, 2 bad input or
+configuration (a retry does not help), 75 the day has not landed yet, 99 the day was published as it had been.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from datetime import date
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from jobs.errors import FailedCheckError, InputError, NotLandedError, UnchangedDayError
+from jobs.errors import FailedCheckError, InputError, NotLandedError, PublishingLockError, UnchangedDayError
 from jobs.object_store import ObjectStore
 from jobs.settings import Settings, read_settings
 from jobs.tables import NIGHT_TABLES
@@ -54,6 +54,9 @@ def main() -> int:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except PublishingLockError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     except FailedCheckError as error:
         print(f"check failed: {error}", file=sys.stderr)
         return 1

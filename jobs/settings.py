@@ -97,6 +97,16 @@ class Settings(BaseModel):
     task_retry_delay_seconds: int = Field(
         300, ge=0, description="how long Airflow waits before it tries a task again that failed"
     )
+    lock_stale_seconds: int = Field(
+        240,
+        ge=1,
+        le=86_400,
+        description="a publishing process not heard of for so long is taken for dead and its lock taken over; keep it "
+        "longer than one table takes to copy, and shorter than Airflow waits before a retry",
+    )
+    staging_days: float = Field(
+        7, gt=0, le=3650, description="staging of another run that was last written to so long ago is swept"
+    )
     max_other_date_share: float = Field(
         0.1,
         ge=0,

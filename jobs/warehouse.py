@@ -4,8 +4,8 @@
     {warehouse}/pipeline_runs/business_date=D/{run_id}.parquet  one file a run, written last
     {warehouse}/window_runs/business_date=D/{run_id}.parquet    the same of the second DAG: the window that ends on D
     {warehouse}/_staging/{run_id}/business_date=D/{table}/part-0.parquet    built, not yet published
-    {warehouse}/_locks/business_date=D.json                     who publishes that day
-    {warehouse}/_locks/window_runs/business_date=D.json         who publishes the window that ends on it
+    {warehouse}/_locks/business_date=D/NUMBER.json              who publishes that day: the highest number says it
+    {warehouse}/_locks/window_runs/business_date=D/NUMBER.json  who publishes the window that ends on it
     {warehouse}/_rescored/{model_version}/…                     a warehouse of another model's tables, laid out likewise
 
 A night reads the tables of its own run from staging; of what is published it reads only the day's own estimates, which
@@ -18,9 +18,9 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -28,13 +28,12 @@ import pyarrow.parquet as pq
 
 from jobs.errors import InputError
 from jobs.object_store import ObjectStore
+from jobs.publishing_lock import PublishingLock
 from jobs.table_files import content_digest, write_table_file
 from jobs.tables import PIPELINE_RUNS, Table
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
-
-STALE_LOCK_AGE = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -236,39 +235,39 @@ class Warehouse:
 
     def drop_staging(self, business_date: date) -> None:
         """Delete all that the run has staged, the passed check first, so that half of it is never published."""
-        self.store.delete(
-            [self._check_mark(business_date), *(entry.key for entry in self.store.list(self._staging(business_date)))]
-        )
+        self.withdraw_check(business_date)
+        self.store.delete_folder(self._staging(business_date))
 
-    @contextmanager
-    def lock(self, business_date: date, runs: Table = PIPELINE_RUNS) -> Iterator[None]:
+    def sweep(self, before: datetime) -> dict[str, datetime]:
+        """Delete what dead runs left before a moment: staging that was last written to then, files half written.
+
+        Return the runs swept, never this one, with the moment when each last wrote.
+        """
+        swept = {}
+        for folder in self.store.list_folder("_staging")[0]:
+            run_id = folder.rpartition("/")[2]
+            last_written = max((entry.modified_at for entry in self.store.list(folder)), default=None)
+            if run_id == self.run_id or (last_written and last_written >= before):
+                continue
+            self.store.delete_folder(folder)
+            if last_written:
+                swept[run_id] = last_written
+        self.store.delete_unfinished(before)
+        return swept
+
+    def lock(
+        self, business_date: date, stale_seconds: float, runs: Table = PIPELINE_RUNS
+    ) -> AbstractContextManager[PublishingLock]:
         """Hold the right to publish a day, or the window that ends on it: whatever has its commit mark in `runs`.
 
-        A lock of the same run, or one older than an hour, was left by a dead process and is taken over. Raises
-        InputError naming the owner and the age of any other.
+        Raises PublishingLockError naming the holder and how long ago it was heard of.
         """
-        folder = "_locks" if runs is PIPELINE_RUNS else f"_locks/{runs.name}"
-        key = f"{folder}/{_partition(business_date)}.json"
-        mine = json.dumps({"run_id": self.run_id, "locked_at": datetime.now(UTC).isoformat()}).encode()
-        if not self.store.create(key, mine):
-            self._refuse_if_held(key, business_date)
-            self.store.write(key, mine)
-        try:
-            yield
-        finally:
-            self.store.delete([key])
-
-    def _refuse_if_held(self, key: str, business_date: date) -> None:
-        try:
-            held = json.loads(self.store.read(key))
-        except FileNotFoundError:
-            return
-        age = datetime.now(UTC) - datetime.fromisoformat(held["locked_at"])
-        if held["run_id"] != self.run_id and age < STALE_LOCK_AGE:
-            raise InputError(
-                f"business date {business_date} is being published by run '{held['run_id']}' for {age.seconds} s; "
-                f"wait for it, or delete '{self.store.location(key)}' if that run is dead"
-            )
+        is_night = runs is PIPELINE_RUNS
+        folder = "_locks" if is_night else f"_locks/{runs.name}"
+        subject = f"business date {business_date}" if is_night else f"the window that ends on {business_date}"
+        return PublishingLock(
+            self.store, f"{folder}/{_partition(business_date)}", subject, self.run_id, stale_seconds
+        ).held()
 
     def _load(self, table: Table, key: str) -> DataFrame:
         from pyspark.sql.pandas.types import from_arrow_schema

@@ -1,3 +1,6 @@
+import logging
+import os
+from datetime import date
 from pathlib import Path
 
 import duckdb
@@ -6,12 +9,12 @@ import pytest
 
 from jobs import announce_published_day, publish_night, tables
 from jobs.check_night import RuleResult, as_rows
-from jobs.errors import InputError, UnchangedDayError
+from jobs.errors import InputError, PublishingLockError, UnchangedDayError
 from jobs.object_store import ObjectStore
 from jobs.publish_night import input_digest
 from jobs.settings import Settings
 from jobs.warehouse import Warehouse
-from tests.rows import BUSINESS_DATE, arrow_rows_of, line
+from tests.rows import BUSINESS_DATE, arrow_rows, line
 
 
 def staged_run(settings: Settings, run_id: str, line_count: int) -> Warehouse:
@@ -20,7 +23,7 @@ def staged_run(settings: Settings, run_id: str, line_count: int) -> Warehouse:
     lines = [line(line_number=number) for number in range(1, line_count + 1)]
     for table in tables.NIGHT_TABLES:
         rows = lines if table is tables.TRANSACTION_LINES else []
-        warehouse.stage_arrow(table, BUSINESS_DATE, arrow_rows_of(table, *rows))
+        warehouse.stage_arrow(table, BUSINESS_DATE, arrow_rows(table, *rows))
     results = [RuleResult("the day has photos", "warn", True, ["none landed"])]
     warehouse.stage_arrow(tables.CHECK_RESULTS, BUSINESS_DATE, as_rows(results))
     warehouse.mark_checked(BUSINESS_DATE, ["the day has photos: none landed"])
@@ -96,6 +99,50 @@ def test_a_run_that_dies_while_publishing_is_mended_by_running_it_again(
     assert published(settings, LINES) == [("run-2", 2)]
 
 
+def test_a_retry_that_comes_while_the_day_is_published_is_refused_and_later_changes_nothing(settings: Settings) -> None:
+    warehouse = staged_run(settings, "run-1", 1)
+    with warehouse.lock(BUSINESS_DATE, 240), pytest.raises(PublishingLockError, match="is being published by run"):
+        publish_night.run(warehouse, BUSINESS_DATE, settings)
+    publish_night.run(warehouse, BUSINESS_DATE, settings)
+    publish_night.run(warehouse, BUSINESS_DATE, settings)
+    assert published(settings, LINES) == [("run-1", 1)]
+
+
+def test_a_publisher_that_lost_its_lock_stops_before_the_next_table(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It sleeps after the first table, and another run takes the lock over."""
+    publish_night.run(staged_run(settings, "run-1", 3), BUSINESS_DATE, settings)
+    zombie, other = (staged_run(settings, run_id, count) for run_id, count in (("zombie", 2), ("run-2", 1)))
+    promote = Warehouse.promote
+
+    def promote_and_sleep(warehouse: Warehouse, table: tables.Table, business_date: date) -> None:
+        promote(warehouse, table, business_date)
+        if warehouse is zombie:
+            publish_night.run(other, BUSINESS_DATE, settings.model_copy(update={"lock_stale_seconds": 0}))
+
+    monkeypatch.setattr(Warehouse, "promote", promote_and_sleep)
+    with pytest.raises(PublishingLockError, match=r"run 'zombie' stops .* it lost its lock to run 'run-2'"):
+        publish_night.run(zombie, BUSINESS_DATE, settings)
+    assert published(settings, LINES) == [("run-2", 1)]
+    assert [run[0] for run in published(settings, RUNS)] == ["run-1", "run-2"]
+
+
+def test_staging_that_a_dead_run_left_long_ago_is_swept_with_a_line_in_the_log(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "jobs")
+    warehouse = staged_run(settings, "run-1", 1)
+    warehouse.store.write("_staging/dead/business_date=2026-11-01/a", b"rows")
+    warehouse.store.write("_staging/young/business_date=2026-11-01/a", b"rows")
+    dead = Path(settings.warehouse_uri.removeprefix("file://"), "_staging/dead/business_date=2026-11-01/a")
+    os.utime(dead, (dead.stat().st_mtime - 8 * 86_400,) * 2)
+    publish_night.run(warehouse, BUSINESS_DATE, settings)
+    assert [entry.key.split("/")[1] for entry in warehouse.store.list("_staging")] == ["young"]
+    (line_of_log,) = [message for message in caplog.messages if "swept" in message]
+    assert line_of_log.startswith("swept the staging of run 'dead', which last wrote there at 20")
+
+
 def test_the_run_tells_what_later_nights_are_compared_with(settings: Settings) -> None:
     warehouse = staged_run(settings, "run-1", 1)
     estimated = {"store_id": "0042", "till_id": "03", "estimate_status": "estimated", "photo_count": 1}
@@ -105,7 +152,7 @@ def test_the_run_tells_what_later_nights_are_compared_with(settings: Settings) -
         estimated | {"transaction_id": "t3", "estimate_status": "no_usable_photo"},
         estimated | {"transaction_id": "t4", "estimate_status": "no_photo", "photo_count": 0},
     )
-    warehouse.stage_arrow(tables.TRANSACTION_AGES, BUSINESS_DATE, arrow_rows_of(tables.TRANSACTION_AGES, *transactions))
+    warehouse.stage_arrow(tables.TRANSACTION_AGES, BUSINESS_DATE, arrow_rows(tables.TRANSACTION_AGES, *transactions))
     publish_night.run(warehouse, BUSINESS_DATE, settings)
     figures = (
         "transaction_count, photographed_transaction_count, estimated_transaction_count, mean_estimated_age_years, "

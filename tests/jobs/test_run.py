@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from jobs.object_store import ObjectStore
+from jobs.warehouse import Warehouse
 from tests.rows import BUSINESS_DATE
 
 
@@ -56,3 +57,12 @@ def test_a_run_id_that_could_leave_its_folder_is_refused(tmp_path: Path) -> None
     refused = run_step("check_night", uris(tmp_path), run_id="../other")
     assert refused.returncode == 2
     assert "run id '../other' may hold letters, digits" in refused.stderr
+
+
+def test_a_day_that_another_process_publishes_exits_with_1_and_one_sentence_so_that_airflow_tries_again(
+    tmp_path: Path,
+) -> None:
+    with Warehouse(ObjectStore((tmp_path / "out").as_uri()), "other-run").lock(BUSINESS_DATE, 240):
+        refused = run_step("publish_night", uris(tmp_path))
+    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+    assert refused.stderr.startswith("error: business date 2026-11-20 is being published by run 'other-run' (process ")

@@ -1,4 +1,4 @@
-import json
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -7,13 +7,11 @@ import pytest
 from pyspark.sql import SparkSession
 
 from jobs import tables
-from jobs.errors import InputError
+from jobs.errors import InputError, PublishingLockError
 from jobs.object_store import ObjectStore
 from jobs.settings import Settings
 from jobs.warehouse import Warehouse
 from tests.rows import BUSINESS_DATE, line, rows_of
-
-LOCK = f"_locks/business_date={BUSINESS_DATE}.json"
 
 
 def stage_lines(warehouse: Warehouse, spark: SparkSession, *lines: dict[str, object]) -> None:
@@ -86,23 +84,55 @@ def test_no_attempt_file_is_left_in_staging(warehouse: Warehouse, spark: SparkSe
 def test_a_lock_lets_one_run_publish_and_names_it_to_the_other(settings: Settings) -> None:
     first, second = (Warehouse(ObjectStore(settings.warehouse_uri), run_id) for run_id in ("first", "second"))
     with (
-        first.lock(BUSINESS_DATE),
-        pytest.raises(InputError, match="business date 2026-11-20 is being published by run 'first'"),
-        second.lock(BUSINESS_DATE),
+        first.lock(BUSINESS_DATE, 240),
+        pytest.raises(PublishingLockError, match="business date 2026-11-20 is being published by run 'first'"),
+        second.lock(BUSINESS_DATE, 240),
     ):
+        pytest.fail("two hold the lock")
+    with first.lock(BUSINESS_DATE, 240), second.lock(BUSINESS_DATE + timedelta(days=1), 240):
         pass
-    with second.lock(BUSINESS_DATE):
-        assert json.loads(second.store.read(LOCK))["run_id"] == "second"
-    assert not second.store.exists(LOCK)
 
 
-@pytest.mark.parametrize(("owner", "age"), [("test-run", timedelta(0)), ("dead", timedelta(hours=2))])
-def test_a_lock_of_the_same_or_of_a_dead_run_is_taken_over(settings: Settings, owner: str, age: timedelta) -> None:
-    warehouse = Warehouse(ObjectStore(settings.warehouse_uri), "test-run")
-    held = {"run_id": owner, "locked_at": (datetime.now(UTC) - age).isoformat()}
-    warehouse.store.write(LOCK, json.dumps(held).encode())
-    with warehouse.lock(BUSINESS_DATE):
-        assert json.loads(warehouse.store.read(LOCK))["run_id"] == "test-run"
+def test_staging_of_dead_runs_is_swept_and_that_of_the_run_itself_and_of_live_ones_is_not(settings: Settings) -> None:
+    store = ObjectStore(settings.warehouse_uri)
+    root = Path(settings.warehouse_uri.removeprefix("file://"))
+    keys = [f"_staging/{run}/business_date={BUSINESS_DATE}/{name}" for run in ("own", "dead", "live") for name in "ab"]
+    for key in keys:
+        store.write(key, b"rows")
+    (root / "_staging/empty/business_date=2026-11-20").mkdir(parents=True)
+    for key in keys[:-1]:
+        os.utime(root / key, (1000, 1000))
+    left = root / keys[2].replace("/a", "/_attempts")
+    left.mkdir()
+    (left / "transaction_lines.parquet#1").write_bytes(b"half")
+    swept = Warehouse(store, "own").sweep(datetime(2026, 1, 1, tzinfo=UTC))
+    assert swept == {"dead": datetime.fromtimestamp(1000, UTC)}
+    assert sorted(entry.key for entry in store.list("_staging")) == sorted([*keys[:2], *keys[4:]])
+    assert sorted(path.name for path in (root / "_staging").iterdir()) == ["live", "own"]
+
+
+def test_files_that_a_killed_process_left_half_written_are_no_tables_and_are_swept(settings: Settings) -> None:
+    store = ObjectStore(settings.warehouse_uri)
+    for table in (tables.TRANSACTION_LINES, tables.PIPELINE_RUNS):
+        Warehouse(store, "run").publish_arrow(table, BUSINESS_DATE, table.schema.empty_table())
+    root = Path(settings.warehouse_uri.removeprefix("file://"))
+    published = sorted(root.glob("*/*/*.parquet"))
+    old, young = (published[0].with_name(f"part-0.parquet#{number}") for number in (1, 2))
+    for path in (old, young):
+        path.write_bytes(b"half")
+    os.utime(old, (1000, 1000))
+    assert sorted(root.glob("*/business_date=*/*.parquet")) == published
+    assert len(list(store.list())) == 2
+    Warehouse(store, "run").sweep(datetime(2026, 1, 1, tzinfo=UTC))
+    assert sorted(root.rglob("*.parquet*")) == sorted([*published, young])
+
+
+def test_sweeping_an_object_store_drops_dead_staging_only(s3_bucket: str) -> None:
+    store = ObjectStore(f"{s3_bucket}/sweep-test")
+    for key in ("_staging/dead/a", "_staging/own/a", "transaction_lines/part-0.parquet"):
+        store.write(key, b"rows")
+    assert list(Warehouse(store, "own").sweep(datetime(2100, 1, 1, tzinfo=UTC))) == ["dead"]
+    assert sorted(entry.key for entry in store.list()) == ["_staging/own/a", "transaction_lines/part-0.parquet"]
 
 
 def test_what_readers_see_of_a_day_is_the_published_rows_and_nothing_before(

@@ -1,0 +1,35 @@
+"""spark_steps: a driver that stays: it runs a step for each line on stdin and answers with what went wrong, or null."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from importlib import import_module
+
+from jobs.object_store import ObjectStore
+from jobs.run import spark_session
+from jobs.settings import read_settings
+from jobs.warehouse import Warehouse
+from tests.rows import BUSINESS_DATE
+
+
+def main() -> None:
+    """Serve until stdin ends; what Spark prints goes to stderr."""
+    with os.fdopen(os.dup(1), "w") as answers:
+        os.dup2(2, 1)
+        session = spark_session("kill points")
+        for line in sys.stdin:
+            step, run_id, environment = json.loads(line)
+            settings = read_settings(environment)
+            warehouse = Warehouse(ObjectStore(settings.warehouse_uri), run_id, session)
+            try:
+                import_module(f"jobs.{step}").run(warehouse, BUSINESS_DATE, settings)
+                wrong = None
+            except Exception as error:  # whatever comes of a killed worker
+                wrong = f"{type(error).__name__}: {str(error)[:300]}"
+            print(json.dumps(wrong), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,124 @@
+"""staged_nights: a warehouse in which an old day is published and a new one is staged, to be published by a step."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+
+from jobs import tables
+from jobs.object_store import ObjectStore
+from jobs.tables import Table
+from jobs.warehouse import Warehouse
+from tests.reliability.whole_days import OLD, Content, Day
+from tests.rows import BUSINESS_DATE
+
+NEW, NEWER = "new", "newer"
+GENERATED_ROWS = 40
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What a step publishes: the tables, and where their commit marks are. `steps` end with the one that publishes."""
+
+    steps: tuple[str, ...]
+    tables: tuple[Table, ...]
+    marks: Table
+
+
+GENERATED_NIGHT = Publication(("publish_night",), tables.PUBLISHED_TABLES, tables.PIPELINE_RUNS)
+REAL_NIGHT = Publication(("check_night", "publish_night"), tables.PUBLISHED_TABLES, tables.PIPELINE_RUNS)
+WINDOW = Publication(("publish_window",), tables.WINDOW_TABLES, tables.WINDOW_RUNS)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A warehouse as it is before the last steps of a run, and the days that they may leave behind."""
+
+    store: ObjectStore
+    landing: Path
+    publication: Publication
+    days: dict[str, dict[str, Content]] = field(default_factory=dict)
+
+    def day_at(self, warehouse_uri: str) -> Day:
+        """Say what a copy of the snapshot may show."""
+        return Day(warehouse_uri, self.publication.tables, self.publication.marks, self.days)
+
+
+def stage_generated(store: ObjectStore, publication: Publication) -> None:
+    """Stage rows made from numbers as if all steps before the last had been run."""
+    warehouse = Warehouse(store, NEW)
+    for table in publication.tables:
+        warehouse.stage_arrow(table, BUSINESS_DATE, _generated(table))
+    warehouse.mark_checked(BUSINESS_DATE, [])
+
+
+def publish_old(store: ObjectStore, publication: Publication) -> None:
+    """Publish another day before the staged one: every second row of it, of another run."""
+    old = _staged_as(store, publication, OLD, every=2)
+    for table in publication.tables:
+        old.promote(table, BUSINESS_DATE)
+    run = {"run_id": OLD, "published_at": datetime(2026, 11, 21, tzinfo=UTC)}
+    old.write_pipeline_run(BUSINESS_DATE, run, publication.marks)
+    old.drop_staging(BUSINESS_DATE)
+
+
+def stage_newer(store: ObjectStore, publication: Publication) -> None:
+    """Stage the same day once more, as another run that is ready to publish."""
+    _staged_as(store, publication, NEWER, every=1).mark_checked(BUSINESS_DATE, [])
+
+
+def photo_keys(store: ObjectStore) -> set[str]:
+    """Return the keys of the staged photos."""
+    keys = Warehouse(store, NEW).read_arrow(tables.CHECKOUT_PHOTOS, BUSINESS_DATE, ["photo_key"])
+    return set(keys["photo_key"].to_pylist())
+
+
+def let_five_minutes_pass(store: ObjectStore) -> None:
+    """Let each lock look as it does when Airflow tries again."""
+    for lock in list(store.list("_locks")):
+        state = json.loads(store.read(lock.key))
+        renewed_at = datetime.fromisoformat(state["renewed_at"]) - timedelta(minutes=5)
+        store.write(lock.key, json.dumps(state | {"renewed_at": renewed_at.isoformat()}).encode())
+
+
+def copy_warehouse(source: ObjectStore, target: ObjectStore) -> None:
+    """Copy all objects, from any store to any."""
+    for entry in source.list():
+        target.write(entry.key, source.read(entry.key))
+
+
+def environment(warehouse_uri: str, landing: Path) -> dict[str, str]:
+    """The settings of a step: it infers all photos itself."""
+    return {
+        "CHECKOUT_AGES_LANDING_URI": landing.as_uri(),
+        "CHECKOUT_AGES_WAREHOUSE_URI": warehouse_uri,
+        "CHECKOUT_AGES_REUSE_ESTIMATES": "false",
+    }
+
+
+def _staged_as(store: ObjectStore, publication: Publication, run_id: str, every: int) -> Warehouse:
+    new, warehouse = Warehouse(store, NEW), Warehouse(store, run_id)
+    for table in publication.tables:
+        columns = [name for name in table.column_names if name != "run_id"]
+        rows = new.read_arrow(table, BUSINESS_DATE, columns)
+        warehouse.stage_arrow(table, BUSINESS_DATE, rows.take(pa.array(range(0, rows.num_rows, every), pa.int64())))
+    return warehouse
+
+
+def _generated(table: Table) -> pa.Table:
+    """Number the rows in every column of text and count; all other columns are null."""
+    fields = [field for field in table.schema if field.name != "run_id"]
+    columns = [_numbered(field.type) for field in fields]
+    return pa.Table.from_arrays(columns, schema=pa.schema(fields))
+
+
+def _numbered(kind: pa.DataType) -> pa.Array:
+    if pa.types.is_string(kind):
+        return pa.array([f"{number:04}" for number in range(GENERATED_ROWS)])
+    if pa.types.is_integer(kind):
+        return pa.array(range(GENERATED_ROWS), kind)
+    return pa.nulls(GENERATED_ROWS, kind)
