@@ -85,3 +85,19 @@ def test_an_endpoint_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPat
         InputError, match=r"cannot be reached at 'http://127.0.0.1:9'.*check the URI and AWS_ENDPOINT_URL"
     ):
         ObjectStore("s3://somewhere/x").read("a")
+
+
+def test_an_endpoint_that_holds_credentials_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://key:plan/ted@127.0.0.1:9")
+    with pytest.raises(InputError, match="AWS_ENDPOINT_URL holds credentials and is not shown") as refused:
+        ObjectStore("s3://somewhere/x").read("a")
+    assert "plan" not in str(refused.value)
+
+
+@pytest.mark.parametrize("key", ["a", "a" * 300])
+def test_a_refused_listing_is_told_from_a_store_that_does_not_answer(
+    s3_bucket: str, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong-secret")
+    with pytest.raises(InputError, match=r"refused the credentials; .* whether AWS_SESSION_TOKEN has expired"):
+        ObjectStore(s3_bucket).list_folder(key)
