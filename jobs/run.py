@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 TABLE_STEPS = tuple(table.name for table in NIGHT_TABLES)
 STEPS = ("wait_for_business_date", *TABLE_STEPS, "check_night", "publish_night")
 NOT_LANDED_YET = 75
+SECRET_NAMES = "(?i)secret|password|token|access[._]?key|pseudonym_key"
+"""Properties whose values Spark hides in its UI, event log and messages; ours are no properties unless put there."""
 
 
 def main() -> int:
@@ -75,6 +77,7 @@ def spark_session(name: str) -> SparkSession:
     session = (
         SparkSession.builder.appName(f"checkout-ages {name}")
         .config("spark.sql.session.timeZone", "UTC")
+        .config("spark.redaction.regex", SECRET_NAMES)
         .config("spark.ui.enabled", "false")
         .config("spark.ui.showConsoleProgress", "false")
         .getOrCreate()
