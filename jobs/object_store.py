@@ -1,13 +1,15 @@
 """object_store: one store of objects under any URI (file:, s3:, gs:), the only module that knows a filesystem.
 
 Credentials and endpoint come from the environment, by the standard names: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,
-AWS_SESSION_TOKEN, AWS_REGION, AWS_ENDPOINT_URL.
+AWS_SESSION_TOKEN, AWS_REGION, AWS_ENDPOINT_URL. Only an endpoint that begins with http:// is spoken to in the clear; of
+another CA than the system's, SSL_CERT_FILE names the certificate.
 """
 
 from __future__ import annotations
 
 import io
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -151,6 +153,11 @@ class ObjectStore:
             return self._refused()
         if "404 Not Found" in words:
             return self._no_bucket()
+        if untrusted := re.search(r"InvalidCertificate\(\s*(\w+)", words):
+            return InputError(
+                f"object store '{self.uri}' showed a certificate at {_endpoint()} that is not trusted "
+                f"({untrusted[1]}); name the file of its CA's certificate in SSL_CERT_FILE"
+            )
         return InputError(
             f"object store '{self.uri}' cannot be reached at {_endpoint()}: {_first_line(error)}; "
             "check the URI and AWS_ENDPOINT_URL"

@@ -1,10 +1,13 @@
 import contextlib
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from jobs.errors import InputError
 from jobs.object_store import ObjectStore
+from tests.s3_server import BUCKET, running_https_s3_server
 
 
 @pytest.fixture(params=["local", "s3"])
@@ -101,3 +104,26 @@ def test_a_refused_listing_is_told_from_a_store_that_does_not_answer(
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong-secret")
     with pytest.raises(InputError, match=r"refused the credentials; .* whether AWS_SESSION_TOKEN has expired"):
         ObjectStore(s3_bucket).list_folder(key)
+
+
+def test_an_https_endpoint_is_trusted_by_its_ca_and_by_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running_https_s3_server(tmp_path) as (endpoint, ca):
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        with pytest.raises(InputError, match=rf"certificate at '{endpoint}' that is not trusted .* in SSL_CERT_FILE"):
+            ObjectStore(f"s3://{BUCKET}/untrusted").read("a")
+        monkeypatch.setenv("SSL_CERT_FILE", str(ca))
+        store = ObjectStore(f"s3://{BUCKET}/trusted")
+        store.write("a", b"one")
+        assert store.read("a") == b"one"
+
+
+def test_only_an_endpoint_that_says_http_is_spoken_to_in_the_clear(
+    s3_bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ObjectStore(f"{s3_bucket}/clear").write("a", b"one")
+    monkeypatch.setenv("AWS_ENDPOINT", os.environ["AWS_ENDPOINT_URL"])
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    with pytest.raises(InputError, match="cannot be reached"):
+        ObjectStore(f"{s3_bucket}/clear").read("a")
