@@ -1,7 +1,9 @@
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -127,3 +129,53 @@ def test_only_an_endpoint_that_says_http_is_spoken_to_in_the_clear(
     monkeypatch.delenv("AWS_ENDPOINT_URL")
     with pytest.raises(InputError, match="cannot be reached"):
         ObjectStore(f"{s3_bucket}/clear").read("a")
+
+
+class ExpiredToken(BaseHTTPRequestHandler):
+    """Answers each request as S3 does once a session token has expired."""
+
+    def answer(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = b"<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>"
+        self.send_response(400)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    do_GET = do_HEAD = do_PUT = do_POST = answer  # noqa: N815
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+@pytest.fixture
+def expired_store(monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectStore]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), ExpiredToken) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.setenv("AWS_SESSION_TOKEN", "planted-token")
+        yield ObjectStore("s3://somewhere/x")
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    "request_of",
+    [
+        lambda store: store.read("a"),
+        lambda store: list(store.list()),
+        lambda store: store.list_folder("a"),
+        lambda store: store.write("a", b"one"),
+        lambda store: store.create("a", b"one"),
+        lambda store: store.copy("a", "b"),
+        lambda store: store.delete(["a"]),
+    ],
+)
+def test_a_token_that_has_expired_is_told(
+    expired_store: ObjectStore, request_of: Callable[[ObjectStore], object]
+) -> None:
+    with pytest.raises(
+        InputError, match=r"refused the credentials; .* whether AWS_SESSION_TOKEN has expired"
+    ) as refused:
+        request_of(expired_store)
+    assert "planted-token" not in str(refused.value)
