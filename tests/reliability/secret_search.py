@@ -22,7 +22,7 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-WATCH_SECONDS = 0.1
+WATCH_SECONDS = 0.2
 Seen = tuple[str, bytes]
 """Name and content of something that is there only for a while."""
 
@@ -117,7 +117,7 @@ def watched(search: Search, passing: Mapping[str, Callable[[], Iterable[Seen]]])
             for place, content in seen():
                 search.content(kind, place, content)
 
-    sources = {**passing, "command line": _command_lines}
+    sources = {**passing, "command line": _command_lines()}
     threads = [Thread(target=watch, args=source, daemon=True) for source in sources.items()]
     for thread in threads:
         thread.start()
@@ -129,14 +129,21 @@ def watched(search: Search, passing: Mapping[str, Callable[[], Iterable[Seen]]])
             thread.join()
 
 
-def _command_lines() -> Iterator[Seen]:
-    """Yield the command lines of the processes that run now, by their programs."""
-    for process in psutil.Process().children(recursive=True):
-        try:
-            command_line = Path(f"/proc/{process.pid}/cmdline").read_bytes()
-        except OSError:
-            continue
-        yield command_line.split(b"\0")[0].decode(), command_line
+def _command_lines() -> Callable[[], Iterator[Seen]]:
+    """Return a function that yields new command lines of the processes below this one, by their programs."""
+    known: set[bytes] = set()
+
+    def new_command_lines() -> Iterator[Seen]:
+        for process in psutil.Process().children(recursive=True):
+            try:
+                command_line = Path(f"/proc/{process.pid}/cmdline").read_bytes()
+            except OSError:
+                continue
+            if command_line not in known:
+                known.add(command_line)
+                yield command_line.split(b"\0")[0].decode(), command_line
+
+    return new_command_lines
 
 
 def _walk(folder: Path) -> Iterator[Path]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -28,6 +29,7 @@ from PIL import Image
 from jobs.cashier_pseudonyms import KEY_VARIABLE
 from jobs.demo import REPOSITORY, airflow_environment
 from jobs.local_spark import local_spark_environment
+from jobs.readme import README
 from tests.reliability.secret_search import Search, Seen, files_of, forms_of, watched
 from tests.s3_server import Identity, free_port, running_s3_server
 
@@ -82,12 +84,35 @@ spark.local.dir {scratch}
 spark.executorEnv.{key_variable} {key}
 """
 """The last line is how the key is not to be passed on; Spark has to hide it all the same."""
-NIGHT = Identity(
-    "night",
-    "night-key-id",
-    SECRETS["secret key"],
-    (f"Read:{LANDING}", f"List:{LANDING}", f"Read:{WAREHOUSE}", f"List:{WAREHOUSE}", f"Write:{WAREHOUSE}"),
-)
+SERVER_ACTIONS = {
+    "s3:GetObject": "Read",
+    "s3:ListBucket": "List",
+    "s3:PutObject": "Write",
+    "s3:DeleteObject": "Write",
+    "s3:AbortMultipartUpload": "Write",
+}
+ARN = "arn:aws:s3:::"
+
+
+def night_identity() -> Identity:
+    """Return who may do what README's policy of the nights allows, in the server's words, and nothing else."""
+    (policy,) = [policy for policy in readme_policies() if "s3:DeleteObject" in json.dumps(policy)]
+    actions = {
+        f"{SERVER_ACTIONS[action]}:{resource.removeprefix(ARN)}"
+        for statement in policy["Statement"]
+        for action in _listed(statement["Action"])
+        for resource in _listed(statement["Resource"])
+    }
+    return Identity("night", "night-key-id", SECRETS["secret key"], tuple(sorted(actions)))
+
+
+def readme_policies() -> list[dict[str, Any]]:
+    """Return README's bucket policies."""
+    return [json.loads(text) for text in re.findall(r"```json\n(.*?)```", README.read_text(), re.DOTALL)]
+
+
+def _listed(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
 
 
 @dataclass
@@ -96,6 +121,7 @@ class Bench:
 
     folder: Path
     port: int
+    identity: Identity
     search: Search
     ends: list[str] = field(default_factory=list)
     ended_otherwise: list[str] = field(default_factory=list)
@@ -105,8 +131,8 @@ class Bench:
     @property
     def credentials(self) -> dict[str, str]:
         return {
-            "AWS_ACCESS_KEY_ID": NIGHT.key_id,
-            "AWS_SECRET_ACCESS_KEY": NIGHT.secret,
+            "AWS_ACCESS_KEY_ID": self.identity.key_id,
+            "AWS_SECRET_ACCESS_KEY": self.identity.secret,
             "AWS_REGION": "us-east-1",
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.port}",
             KEY_VARIABLE: SECRETS["pseudonym key"],
@@ -187,15 +213,15 @@ def _bench(folder: Path) -> Iterator[Bench]:
     (folder / "conf" / "spark-defaults.conf").write_text(defaults)
     (folder / "s3").mkdir(exist_ok=True)
     port = free_port()
-    buckets = (LANDING, WAREHOUSE, FORBIDDEN)
+    buckets, identity = (LANDING, WAREHOUSE, FORBIDDEN), night_identity()
     with ExitStack() as stack:
-        admin = stack.enter_context(running_s3_server(folder / "s3", port, [NIGHT], buckets))
+        admin = stack.enter_context(running_s3_server(folder / "s3", port, [identity], buckets))
         for key, content in _landed_day().items():
             admin.put_object(Bucket=LANDING, Key=f"landing/{key}", Body=content)
             path = folder / "landing" / key
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-        bench = Bench(folder, port, Search(SECRETS))
+        bench = Bench(folder, port, identity, Search(SECRETS))
         passing = {
             "temporary file": files_of(folder / "tmp"),
             "Spark's scratch": files_of(folder / "spark"),
@@ -331,7 +357,8 @@ def _run_airflow(bench: Bench) -> None:
     home = bench.folder / "airflow"
     environment = airflow_environment(os.environ, home, *S3_URIS.values())
     environment = {name: value for name, value in environment.items() if not name.startswith("AWS_")}
-    environment |= {**bench.scratch, "SPARK_CONF_DIR": str(bench.folder / "conf")}
+    spark = _spark_environment(bench)
+    environment |= {name: spark[name] for name in (*bench.scratch, "SPARK_CONF_DIR", "SPARK_SUBMIT_OPTS")}
     environment[KEY_VARIABLE] = SECRETS["pseudonym key"]
     bench.run("airflow db migrate", ["airflow", "db", "migrate"], environment)
     _import_connection(bench, environment)

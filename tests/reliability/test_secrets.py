@@ -3,6 +3,8 @@ from __future__ import annotations
 import base64
 import gzip
 import io
+import json
+import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,8 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jobs.errors import InputError
+from jobs.object_store import ObjectStore
 from tests.reliability.secret_search import Search, files_of, forms_of
-from tests.reliability.secrets import measure
+from tests.reliability.secrets import LANDING, WAREHOUSE, measure, night_identity, readme_policies
+from tests.s3_server import free_port, running_s3_server
 
 SECRET = "wJalr/XUtnFEMI+K7MDENG=bPxR"
 
@@ -29,6 +34,42 @@ def test_no_secret_is_found_and_a_night_needs_no_more_than_its_policy_allows(tmp
     story = (tmp_path / "findings.txt").read_text()
     assert figures["controls_caught"] == figures["controls_planted"] > 15, story
     assert (figures["secrets_found"], figures["places_missed"], figures["runs_ended_otherwise"]) == (0, 0, 0), story
+
+
+@pytest.mark.slow
+def test_the_policy_of_the_nights_forbids_to_write_the_landing_and_to_read_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port, identity = free_port(), night_identity()
+    with running_s3_server(tmp_path, port, [identity], (LANDING, WAREHOUSE)) as admin:
+        for key in ("landing/a", "elsewhere/a"):
+            admin.put_object(Bucket=LANDING, Key=key, Body=b"one")
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", identity.key_id)
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", identity.secret)
+        landing, elsewhere = (ObjectStore(f"s3://{LANDING}/{folder}") for folder in ("landing", "elsewhere"))
+        assert landing.read("a") == b"one"
+        for forbidden in (
+            lambda: landing.write("a", b"other"),
+            lambda: landing.delete(["a"]),
+            lambda: elsewhere.read("a"),
+            lambda: ObjectStore(f"s3://{WAREHOUSE}/elsewhere").write("a", b"other"),
+        ):
+            with pytest.raises(InputError, match="refused the credentials"):
+                forbidden()
+
+
+def test_the_policies_of_readme_let_each_do_its_part_only() -> None:
+    stores, _, analysts = (json.dumps(policy) for policy in readme_policies())
+    assert set(re.findall(r"s3:\w+", stores)) == {"s3:PutObject", "s3:AbortMultipartUpload"}
+    assert set(re.findall(r"s3:[A-Z]\w+", analysts)) == {"s3:ListBucket", "s3:GetObject"}
+    assert night_identity().actions == (
+        "List:stores-landing",
+        "List:tables-warehouse",
+        "Read:stores-landing/landing/*",
+        "Read:tables-warehouse/warehouse/*",
+        "Write:tables-warehouse/warehouse/*",
+    )
 
 
 @pytest.mark.parametrize("form", forms_of(SECRET))
