@@ -61,8 +61,8 @@ SECRETS = {
     "session token": "FwoGZXIvYXdz/EBYaD+Gk3qLp=0Tn5XuVb8RcZs",
     "pseudonym key": "t9Vb/2LhQxW+5pRzKcYn=8MsDgJ4Fe7A-0Uo",
     "short pseudonym key": "Zq7/fB3n+Xw=short",
-    "secret in a URI": "Gm5Yt/8RkLw+Qz2Hd=VfXc6Np0SbJe",
-    "secret in the endpoint": "Pv1Nc/6WsTj+Ly9Xb=Rk4Zg3Qh7FmUd",
+    "secret in a URI": "Gm5Yt8RkLw+Qz2Hd=VfXc6Np0SbJe",
+    "secret in the endpoint": "Pv1Nc6WsTj+Ly9Xb=Rk4Zg3Qh7FmUd",
     "cashier id": "cashier-Xk49-Ludmila-Petrowna",
 }
 LANDED_LINES = f"""\
@@ -92,6 +92,7 @@ SERVER_ACTIONS = {
     "s3:AbortMultipartUpload": "Write",
 }
 ARN = "arn:aws:s3:::"
+NOBODY_LISTENS = 9
 
 
 def night_identity() -> Identity:
@@ -317,8 +318,8 @@ def _run_failing_steps(bench: Bench) -> None:
         "wrong secret": {"AWS_SECRET_ACCESS_KEY": SECRETS["refused secret key"]},
         "token": {"AWS_SESSION_TOKEN": SECRETS["session token"]},
         "template": {"CHECKOUT_AGES_PHOTO_KEY_TEMPLATE": f"{{store_id}}/{SECRETS['secret key']}"},
-        "URI": {"CHECKOUT_AGES_LANDING_URI": f"s3://key:{in_uri}@{LANDING}/landing"},
-        "endpoint": {"AWS_ENDPOINT_URL": f"http://key:{in_endpoint}@127.0.0.1:{bench.port}"},
+        "URI": _uris(*2 * [f"s3://key:{in_uri}@no-such-bucket/folder"]),
+        "endpoint": {"AWS_ENDPOINT_URL": f"http://key:{in_endpoint}@127.0.0.1:{NOBODY_LISTENS}"},
         "short key": {KEY_VARIABLE: SECRETS["short pseudonym key"]},
     }
     for name, variables in refused.items():
