@@ -13,6 +13,7 @@ import duckdb
 import pyarrow as pa
 
 from jobs import tables
+from jobs.cashier_pseudonyms import PSEUDONYM
 from jobs.errors import FailedCheckError
 from jobs.settings import Settings
 from jobs.warehouse import Warehouse
@@ -72,6 +73,12 @@ WARN_RULES = {
         SELECT format('{}: {} of {} judged cases, {:.1f} expected', model_version, under_age_case_count,
             judged_case_count, expected_under_age_case_count)
         FROM review_precision WHERE probability_band = 'all' AND calibration_p_value < 0.01 ORDER BY ALL""",
+    "all cashier ids of the window are pseudonyms of one key, or none is": f"""
+        WITH kinds AS (
+            SELECT DISTINCT coalesce(nullif(regexp_extract(cashier_id, '{PSEUDONYM}', 1), ''), 'no key') AS kind
+            FROM days)
+        SELECT format('there are those of {{}}, and a cashier counts as several', string_agg(kind, ', ' ORDER BY kind))
+        FROM kinds HAVING count(*) > 1""",
     "every day of the window is published": """
         SELECT format('{} of {} days are', $published, $wanted) WHERE $published < $wanted""",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ from rich.table import Column
 from rich.table import Table as RichTable
 
 from jobs import tables
+from jobs.cashier_pseudonyms import KEY_MEANING, KEY_VARIABLE, cashier_pseudonyms
 from jobs.errors import FailedCheckError, InputError, PublishingLockError
 from jobs.object_store import ObjectStore
 from jobs.run import STEPS
@@ -207,7 +209,26 @@ def list_settings() -> None:
     for name, field in Settings.model_fields.items():
         default = "" if field.is_required() else str(field.default)
         listing.add_row(f"{PREFIX}{name.upper()}", default, field.description)
+    listing.add_row(KEY_VARIABLE, "", KEY_MEANING)
     console.print(listing)
+
+
+@app.command()
+def pseudonym(
+    cashier_ids: Annotated[
+        list[str], typer.Argument(help="ids as on the receipts; - reads them from stdin, one a line")
+    ],
+) -> None:
+    """Print cashiers' pseudonyms under the key of the environment, each before its id: who is who, for compliance.
+
+    Example: checkout-ages pseudonym - < staff_ids.txt | grep '^p7k2qm3xa-mfrggzdfmztwq2lknnwg23tpoa'
+    """
+    with _explained():
+        pseudonyms = cashier_pseudonyms(os.environ)
+        if pseudonyms is None:
+            raise InputError(f"no key: set {KEY_VARIABLE} to the key under which the pseudonyms were made")
+    for cashier_id in sys.stdin.read().splitlines() if cashier_ids == ["-"] else cashier_ids:
+        print(f"{pseudonyms.of(cashier_id.strip())}\t{cashier_id}")
 
 
 def main() -> None:

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -17,6 +18,7 @@ from pyspark.sql.datasource import DataSource, DataSourceReader, InputPartition
 from pyspark.sql.pandas.types import from_arrow_schema
 from pyspark.sql.types import StructType
 
+from jobs.cashier_pseudonyms import key_generation, pseudonyms_of
 from jobs.landed_files import LANDED_LINE_SCHEMA, OUTCOME_FIELDS, landed_schema, read_landed_lines
 from jobs.object_store import ObjectStore, StoredObject
 
@@ -67,7 +69,10 @@ def landed_photos(spark: SparkSession, landing_uri: str, business_date: date) ->
 
 
 def landed_transaction_lines(spark: SparkSession, landing_uri: str, business_date: date) -> DataFrame:
-    """Return each record of a day's receipt files, every field as text; see landed_files for the columns."""
+    """Return each record of a day's receipt files, every field as text; see landed_files for the columns.
+
+    Where the environment has a key, cashier ids are pseudonyms already.
+    """
     return _load(spark, LandedTransactionLines, landing_uri, business_date)
 
 
@@ -144,14 +149,16 @@ class _LineReader(DataSourceReader):
     def __init__(self, landing: ObjectStore, business_date: date) -> None:
         self._landing = landing
         self._business_date = business_date
+        self._key_generation = key_generation(os.environ)
 
     def partitions(self) -> Sequence[ReceiptFile]:
         files = receipt_files(self._landing, self._business_date)
         return [ReceiptFile(entry.key) for entry in files] or [ReceiptFile(None)]
 
     def read(self, partition: ReceiptFile) -> Iterator[pa.RecordBatch]:  # type: ignore[override]
-        if partition.key is not None:
-            yield from read_landed_lines(self._landing, partition.key)
+        pseudonyms = pseudonyms_of(self._key_generation, os.environ)
+        batches = read_landed_lines(self._landing, partition.key) if partition.key is not None else iter(())
+        yield from map(pseudonyms.applied_to, batches) if pseudonyms else batches
 
 
 def _data_files(landing: ObjectStore, folder: str) -> list[StoredObject]:

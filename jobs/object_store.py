@@ -1,7 +1,8 @@
 """object_store: one store of objects under any URI (file:, s3:, gs:), the only module that knows a filesystem.
 
 Credentials and endpoint come from the environment, by the standard names: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,
-AWS_SESSION_TOKEN, AWS_REGION, AWS_ENDPOINT_URL.
+AWS_SESSION_TOKEN, AWS_REGION, AWS_ENDPOINT_URL. Only an endpoint that begins with http:// is spoken to in the clear; of
+another CA than the system's, SSL_CERT_FILE names the certificate.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from jobs.errors import InputError
 SCHEMES = ("file", "s3", "gs")
 INSTANCE_METADATA_HOST = "169.254.169.254"
 """Where an AWS client looks for credentials when the environment has none."""
+REFUSALS = ("403 Forbidden", "401 Unauthorized", "AccessDenied", "ExpiredToken")
 
 
 @dataclass(frozen=True)
@@ -175,23 +177,29 @@ class ObjectStore:
 
     def _unreachable(self, error: Exception) -> InputError:
         """Explain a failed request; a listing reports refusal and a missing bucket by status code only."""
-        words = _first_line(error)
+        words = str(error)
         if INSTANCE_METADATA_HOST in words:
             return InputError(
                 f"no credentials for object store '{self.uri}'; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
             )
-        if "403 Forbidden" in words or "401 Unauthorized" in words:
+        if any(refusal in words for refusal in REFUSALS):
             return self._refused()
         if "404 Not Found" in words:
             return self._no_bucket()
+        if untrusted := re.search(r"InvalidCertificate\(\s*(\w+)", words):
+            return InputError(
+                f"object store '{self.uri}' showed a certificate at {_endpoint()} that is not trusted "
+                f"({untrusted[1]}); name the file of its CA's certificate in SSL_CERT_FILE"
+            )
         return InputError(
-            f"object store '{self.uri}' cannot be reached at {_endpoint()}: {words}; check the URI and AWS_ENDPOINT_URL"
+            f"object store '{self.uri}' cannot be reached at {_endpoint()}: {_first_line(error)}; "
+            "check the URI and AWS_ENDPOINT_URL"
         )
 
     def _refused(self) -> InputError:
         return InputError(
-            f"object store '{self.uri}' refused the credentials; "
-            "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the bucket's policy"
+            f"object store '{self.uri}' refused the credentials; check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and "
+            "the bucket's policy, and whether AWS_SESSION_TOKEN has expired"
         )
 
     def _no_bucket(self) -> InputError:
@@ -242,9 +250,19 @@ def _open(uri: str, environment: tuple[tuple[str, str], ...]) -> Any:
         raise InputError(f"'{uri}' is not a URI of a kind that is read here; begin it with file:///, s3:// or gs://")
     if parts.scheme == "file":
         return from_url(uri, mkdir=True)
+    endpoint = os.environ.get("AWS_ENDPOINT_URL", "")
+    if "@" in endpoint:
+        raise InputError(
+            "AWS_ENDPOINT_URL holds credentials and is not shown: set it to the server's address only, "
+            "as in https://s3.example.com, and set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        )
     return from_url(
         uri,
-        client_options={"allow_http": True, "timeout": timedelta(seconds=60), "connect_timeout": timedelta(seconds=5)},
+        client_options={
+            "allow_http": endpoint.startswith("http://"),
+            "timeout": timedelta(seconds=60),
+            "connect_timeout": timedelta(seconds=5),
+        },
         retry_config={"max_retries": 5, "retry_timeout": timedelta(seconds=60)},
     )
 

@@ -35,6 +35,8 @@ ANNOUNCE = "announce_published_day"
 """A step for Airflow alone: whether the published day is news to the DAGs that wait for one."""
 NOT_LANDED_YET = 75
 UNCHANGED = 99
+SECRET_NAMES = "(?i)secret|password|token|access[._]?key|pseudonym_key"
+"""Properties whose values Spark hides in its UI, event log and messages; ours are no properties unless put there."""
 
 
 def main() -> int:
@@ -84,6 +86,7 @@ def spark_session(name: str) -> SparkSession:
     session = (
         SparkSession.builder.appName(f"checkout-ages {name}")
         .config("spark.sql.session.timeZone", "UTC")
+        .config("spark.redaction.regex", SECRET_NAMES)
         .config("spark.ui.enabled", "false")
         .config("spark.ui.showConsoleProgress", "false")
         .getOrCreate()

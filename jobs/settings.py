@@ -12,9 +12,13 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
+from jobs.cashier_pseudonyms import KEY_MEANING, KEY_VARIABLE, cashier_pseudonyms
 from jobs.errors import InputError
 
 PREFIX = "CHECKOUT_AGES_"
+SECRET_VARIABLES = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", KEY_VARIABLE)
+CREDENTIALS_WITHIN = re.compile(r"(?!file:)[a-z0-9+.-]+:/.*[:@?#]", re.IGNORECASE | re.DOTALL)
+"""What a URI of a bucket and a folder never has: a password, a signature."""
 
 
 class Settings(BaseModel):
@@ -203,17 +207,21 @@ class Settings(BaseModel):
 def read_settings(environment: Mapping[str, str], **flags: object) -> Settings:
     """Read settings from the environment; flags that are not None win.
 
-    Raises InputError naming the variable, its value and the way out.
+    Raises InputError naming the variable, its value unless that may be secret, and the way out. The key of cashiers'
+    pseudonyms is checked and left where it is.
     """
-    given = {name[len(PREFIX) :].lower(): value for name, value in environment.items() if name.startswith(PREFIX)}
+    cashier_pseudonyms(environment)
+    own = (name for name in environment if name.startswith(PREFIX) and name != KEY_VARIABLE)
+    given = {name[len(PREFIX) :].lower(): environment[name] for name in own}
     for name in given:
         if name not in Settings.model_fields:
             raise InputError(f"unknown setting {PREFIX}{name.upper()}{_did_you_mean(name)}")
     given_flags = {name: value for name, value in flags.items() if value is not None}
+    _refuse_credentials_within(given | given_flags)
     try:
         return Settings.model_validate(given | given_flags)
     except ValidationError as error:
-        raise InputError(_explain(error)) from None
+        raise InputError(_without_secrets(_explain(error), environment)) from None
 
 
 def as_markdown() -> str:
@@ -222,7 +230,26 @@ def as_markdown() -> str:
         f"| `{PREFIX}{name.upper()}` | {_default(name)} | {field.description} |"
         for name, field in Settings.model_fields.items()
     ]
-    return "\n".join(["| variable | default | meaning |", "|---|---|---|", *rows])
+    secret = f"| `{KEY_VARIABLE}` | none | {KEY_MEANING} |"
+    return "\n".join(["| variable | default | meaning |", "|---|---|---|", *rows, secret])
+
+
+def _refuse_credentials_within(values: Mapping[str, object]) -> None:
+    for name in ("landing_uri", "warehouse_uri"):
+        if CREDENTIALS_WITHIN.match(str(values.get(name, ""))):
+            raise InputError(
+                f"setting {PREFIX}{name.upper()} has one of : @ ? # after its first slash, and is not shown as it may "
+                "hold credentials: name bucket and folder only, as in s3://bucket/folder, and set "
+                "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_ENDPOINT_URL"
+            )
+
+
+def _without_secrets(sentence: str, environment: Mapping[str, str]) -> str:
+    """Hide secrets of the environment that stand in a wrong variable too."""
+    for variable in SECRET_VARIABLES:
+        if secret := environment.get(variable):
+            sentence = sentence.replace(secret, f"[{variable}]")
+    return sentence
 
 
 def _till_clock_skews(text: str) -> dict[str, float]:

@@ -160,7 +160,7 @@ TRANSACTION_LINES = Table(
     columns=(
         *TRANSACTION_KEY_COLUMNS,
         column("line_number", pa.int32(), "line of the receipt"),
-        column("cashier_id", TEXT, "who was at the till"),
+        column("cashier_id", TEXT, "who was at the till; a pseudonym where there is a key for them"),
         column("opened_at", INSTANT, "when the receipt was begun, UTC; null where the till does not log it"),
         column("closed_at", INSTANT, "when the receipt was paid, UTC"),
         column("line_type", TEXT, "sale, return or void"),
@@ -183,7 +183,11 @@ REJECTED_TRANSACTION_LINES = Table(
         column("source_file", TEXT, "object key of the file under the landing URI"),
         column("line_in_file", COUNT, "record of the file, from 1; 0 for the file as a whole"),
         column("rejection_reason", TEXT, "what is wrong, in words"),
-        column("landed_line", TEXT, "the record as it came, as JSON or text"),
+        column(
+            "landed_line",
+            TEXT,
+            "the record as it came, as JSON or text, but with a pseudonym where there is a key for them",
+        ),
         RUN_ID,
     ),
 )
@@ -328,7 +332,7 @@ ALCOHOL_SALE_AUDIT = Table(
     key=TRANSACTION_KEY,
     columns=(
         *TRANSACTION_KEY_COLUMNS,
-        column("cashier_id", TEXT, "who was at the till"),
+        column("cashier_id", TEXT, "who was at the till; a pseudonym where there is a key for them"),
         column("closed_at", INSTANT, "when the receipt was paid, UTC"),
         column("alcohol_line_count", COUNT, "lines with alcohol, voids included"),
         column("alcohol_quantity", QUANTITY_SUM, "units of alcohol, voids taken off"),
@@ -423,7 +427,7 @@ CASHIER_ALCOHOL_DAYS = Table(
     key=("store_id", "cashier_id"),
     columns=(
         column("store_id", TEXT, "store that rang up the sales"),
-        column("cashier_id", TEXT, "who was at the till"),
+        column("cashier_id", TEXT, "who was at the till; a pseudonym where there is a key for them"),
         column("sale_count", COUNT, "alcohol sales that were paid for; refused and voided ones are not among them"),
         column("refused_count", COUNT, "sales that the cashier refused"),
         column("voided_count", COUNT, "sales whose alcohol was all voided before payment, none of them refused"),
@@ -570,7 +574,7 @@ CASHIER_ALCOHOL_AUDIT = Table(
     key=("store_id", "cashier_id"),
     columns=(
         column("store_id", TEXT, "store that rang up the sales"),
-        column("cashier_id", TEXT, "who was at the till"),
+        column("cashier_id", TEXT, "who was at the till; a pseudonym where there is a key for them"),
         WINDOW_FIRST_DATE,
         column("day_count", COUNT, "days of the window that are published"),
         column("sale_count", COUNT, "alcohol sales that were paid for; refused and voided ones are not among them"),

@@ -7,25 +7,34 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
 from pathlib import Path
+from typing import Any
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 BUCKET = "checkout-ages-test"
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that nobody listens on, below those that clients are given."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
-        return port if port < 50_000 else _free_port()
+        return port if port < 50_000 else free_port()
 
 
-S3_PORT = _free_port()
+S3_PORT = free_port()
 S3_ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "checkout-ages-key",
     "AWS_SECRET_ACCESS_KEY": "checkout-ages-secret",
@@ -34,59 +43,119 @@ S3_ENVIRONMENT = {
 }
 
 
+@dataclass(frozen=True)
+class Identity:
+    """Who may do what on the server, as in Identity("night", "key", "secret", ("Read:landing", "List:landing"))."""
+
+    name: str
+    key_id: str
+    secret: str
+    actions: tuple[str, ...]
+
+    def as_json(self) -> dict[str, object]:
+        credentials = [{"accessKey": self.key_id, "secretKey": self.secret}]
+        return {"name": self.name, "credentials": credentials, "actions": self.actions}
+
+
+ADMIN = Identity(
+    "tests",
+    S3_ENVIRONMENT["AWS_ACCESS_KEY_ID"],
+    S3_ENVIRONMENT["AWS_SECRET_ACCESS_KEY"],
+    ("Admin", "Read", "Write", "List", "Tagging"),
+)
+
+
 @contextmanager
-def running_s3_server(folder: Path) -> Iterator[None]:
-    """Start the server with one bucket, and stop it at the end."""
+def running_s3_server(
+    folder: Path,
+    port: int = S3_PORT,
+    identities: Sequence[Identity] = (),
+    buckets: Sequence[str] = (BUCKET,),
+    options: Sequence[str] = (),
+) -> Iterator[Any]:
+    """Start the server with its buckets, and stop it at the end; yield a client of ADMIN, who is always known to it."""
     with ExitStack() as stack:
         log = stack.enter_context((folder / "weed.log").open("w"))
-        server = subprocess.Popen(_command(folder), stdout=log, stderr=subprocess.STDOUT)
+        command = [*_command(folder, port, [ADMIN, *identities]), *options]
+        server = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         stack.callback(server.wait)
         stack.callback(server.kill)
-        _create_bucket(deadline=time.monotonic() + 60)
-        yield
+        client = _client(port)
+        for bucket in buckets:
+            _create_bucket(client, bucket, deadline=time.monotonic() + 60)
+        yield client
 
 
-def _command(folder: Path) -> list[str]:
-    identity = {
-        "name": "tests",
-        "credentials": [
-            {
-                "accessKey": S3_ENVIRONMENT["AWS_ACCESS_KEY_ID"],
-                "secretKey": S3_ENVIRONMENT["AWS_SECRET_ACCESS_KEY"],
-            }
-        ],
-        "actions": ["Admin", "Read", "Write", "List", "Tagging"],
-    }
+def _command(folder: Path, port: int, identities: Sequence[Identity]) -> list[str]:
     config = folder / "s3.json"
-    config.write_text(json.dumps({"identities": [identity]}))
-    ports = {"master.port": _free_port(), "volume.port": _free_port(), "filer.port": _free_port(), "s3.port": S3_PORT}
+    config.write_text(json.dumps({"identities": [identity.as_json() for identity in identities]}))
+    ports = {"master.port": free_port(), "volume.port": free_port(), "filer.port": free_port(), "s3.port": port}
     return [
         str(Path(sys.executable).parent / "weed"),
         "server",
         f"-dir={folder}",
         "-ip=127.0.0.1",
         "-ip.bind=127.0.0.1",
-        "-volume.max=0",
+        "-volume.max=100",
+        "-master.volumeSizeLimitMB=64",
         "-filer",
         "-s3",
         f"-s3.config={config}",
         *(f"-{name}={port}" for name, port in ports.items()),
-        *(f"-{name}.grpc={_free_port()}" for name in ports),
+        *(f"-{name}.grpc={free_port()}" for name in ports),
+        "-s3.port.iceberg=0",
+        "-s3.port.lance=0",
     ]
 
 
-def _create_bucket(deadline: float) -> None:
-    client = boto3.client(
+@contextmanager
+def running_https_s3_server(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Start the server with a certificate of a CA of its own; yield its https endpoint and the CA's certificate."""
+    port = free_port()
+    certificate, key = write_certificate(folder)
+    options = [f"-s3.port.https={port}", f"-s3.cert.file={certificate}", f"-s3.key.file={key}"]
+    with running_s3_server(folder, free_port(), options=options):
+        yield f"https://127.0.0.1:{port}", certificate
+
+
+def write_certificate(folder: Path) -> tuple[Path, Path]:
+    """Write a certificate for 127.0.0.1 that vouches for itself, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a CA of the tests")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
+    files = folder / "server.pem", folder / "server.key"
+    files[0].write_bytes(certificate.public_bytes(pem))
+    files[1].write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
+    return files
+
+
+def _client(port: int) -> Any:
+    return boto3.client(
         "s3",
-        endpoint_url=S3_ENVIRONMENT["AWS_ENDPOINT_URL"],
-        aws_access_key_id=S3_ENVIRONMENT["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=S3_ENVIRONMENT["AWS_SECRET_ACCESS_KEY"],
+        endpoint_url=f"http://127.0.0.1:{port}",
+        aws_access_key_id=ADMIN.key_id,
+        aws_secret_access_key=ADMIN.secret,
         region_name=S3_ENVIRONMENT["AWS_REGION"],
         config=Config(retries={"max_attempts": 1}, connect_timeout=2, read_timeout=5),
     )
+
+
+def _create_bucket(client: Any, bucket: str, deadline: float) -> None:
     while True:
         try:
-            client.create_bucket(Bucket=BUCKET)
+            client.create_bucket(Bucket=bucket)
             return
         except (BotoCoreError, ClientError):
             if time.monotonic() > deadline:

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from jobs.cashier_pseudonyms import KEY_VARIABLE
 from jobs.cli import app
 from jobs.object_store import ObjectStore
 
@@ -64,6 +65,28 @@ def test_estimate_prints_one_json_line_per_photo_whatever_it_holds(tmp_path: Pat
 
 def test_the_data_dictionary_is_printed() -> None:
     assert "### `photo_age_estimates`" in runner.invoke(app, ["tables"]).stdout
+
+
+def test_pseudonyms_are_printed_before_the_ids_of_a_list() -> None:
+    key = {KEY_VARIABLE: "k" * 32}
+    listed = runner.invoke(app, ["pseudonym", "-"], env=key, input="c1\nc2\n").stdout
+    assert [line.split("\t")[1] for line in listed.splitlines()] == ["c1", "c2"]
+    assert runner.invoke(app, ["pseudonym", "c1"], env=key).stdout == listed.splitlines(keepends=True)[0]
+
+
+def test_without_a_key_there_are_no_pseudonyms(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(KEY_VARIABLE, raising=False)
+    refused = runner.invoke(app, ["pseudonym", "c1"])
+    assert (refused.exit_code, refused.stderr.strip()) == (
+        2,
+        f"error: no key: set {KEY_VARIABLE} to the key under which the pseudonyms were made",
+    )
+
+
+def test_no_key_is_listed_among_the_settings() -> None:
+    listed = runner.invoke(app, ["settings"], env={"COLUMNS": "200", KEY_VARIABLE: "k" * 32}).stdout
+    assert KEY_VARIABLE in listed
+    assert "k" * 32 not in listed
 
 
 def test_settings_are_listed_with_their_variables() -> None:

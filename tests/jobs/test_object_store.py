@@ -1,10 +1,15 @@
 import contextlib
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
 
 import pytest
 
 from jobs.errors import InputError
 from jobs.object_store import ObjectStore
+from tests.s3_server import BUCKET, running_https_s3_server
 
 
 @pytest.fixture(params=["local", "s3"])
@@ -85,3 +90,92 @@ def test_an_endpoint_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPat
         InputError, match=r"cannot be reached at 'http://127.0.0.1:9'.*check the URI and AWS_ENDPOINT_URL"
     ):
         ObjectStore("s3://somewhere/x").read("a")
+
+
+def test_an_endpoint_that_holds_credentials_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://key:plan/ted@127.0.0.1:9")
+    with pytest.raises(InputError, match="AWS_ENDPOINT_URL holds credentials and is not shown") as refused:
+        ObjectStore("s3://somewhere/x").read("a")
+    assert "plan" not in str(refused.value)
+
+
+@pytest.mark.parametrize("key", ["a", "a" * 300])
+def test_a_refused_listing_is_told_from_a_store_that_does_not_answer(
+    s3_bucket: str, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong-secret")
+    with pytest.raises(InputError, match=r"refused the credentials; .* whether AWS_SESSION_TOKEN has expired"):
+        ObjectStore(s3_bucket).list_folder(key)
+
+
+def test_an_https_endpoint_is_trusted_by_its_ca_and_by_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running_https_s3_server(tmp_path) as (endpoint, ca):
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        with pytest.raises(InputError, match=rf"certificate at '{endpoint}' that is not trusted .* in SSL_CERT_FILE"):
+            ObjectStore(f"s3://{BUCKET}/untrusted").read("a")
+        monkeypatch.setenv("SSL_CERT_FILE", str(ca))
+        store = ObjectStore(f"s3://{BUCKET}/trusted")
+        store.write("a", b"one")
+        assert store.read("a") == b"one"
+
+
+def test_only_an_endpoint_that_says_http_is_spoken_to_in_the_clear(
+    s3_bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ObjectStore(f"{s3_bucket}/clear").write("a", b"one")
+    monkeypatch.setenv("AWS_ENDPOINT", os.environ["AWS_ENDPOINT_URL"])
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    with pytest.raises(InputError, match="cannot be reached"):
+        ObjectStore(f"{s3_bucket}/clear").read("a")
+
+
+class ExpiredToken(BaseHTTPRequestHandler):
+    """Answers each request as S3 does once a session token has expired."""
+
+    def answer(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = b"<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>"
+        self.send_response(400)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    do_GET = do_HEAD = do_PUT = do_POST = answer  # noqa: N815
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+@pytest.fixture
+def expired_store(monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectStore]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), ExpiredToken) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.setenv("AWS_SESSION_TOKEN", "planted-token")
+        yield ObjectStore("s3://somewhere/x")
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    "request_of",
+    [
+        lambda store: store.read("a"),
+        lambda store: list(store.list()),
+        lambda store: store.list_folder("a"),
+        lambda store: store.write("a", b"one"),
+        lambda store: store.create("a", b"one"),
+        lambda store: store.copy("a", "b"),
+        lambda store: store.delete(["a"]),
+    ],
+)
+def test_a_token_that_has_expired_is_told(
+    expired_store: ObjectStore, request_of: Callable[[ObjectStore], object]
+) -> None:
+    with pytest.raises(
+        InputError, match=r"refused the credentials; .* whether AWS_SESSION_TOKEN has expired"
+    ) as refused:
+        request_of(expired_store)
+    assert "planted-token" not in str(refused.value)

@@ -1,7 +1,8 @@
 import pytest
 
+from jobs.cashier_pseudonyms import KEY_VARIABLE
 from jobs.errors import InputError
-from jobs.settings import Settings, read_settings
+from jobs.settings import Settings, as_markdown, read_settings
 
 URIS = {"CHECKOUT_AGES_LANDING_URI": "s3://b/landing", "CHECKOUT_AGES_WAREHOUSE_URI": "file:///w"}
 
@@ -65,6 +66,48 @@ def test_a_bad_setting_is_one_sentence_with_the_way_out(environment: dict[str, s
     with pytest.raises(InputError) as error:
         read_settings((URIS if environment else {}) | environment)
     assert sentence in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "s3://key:planted@bucket/landing",
+        "s3://key:plan/ted@bucket",
+        "S3://key:planted@bucket",
+        "https://key:planted@minio:9000/bucket",
+        "s3://bucket/landing?X-Amz-Signature=planted",
+        "gs://token@bucket",
+    ],
+)
+def test_a_uri_that_holds_credentials_is_refused_and_not_shown(uri: str) -> None:
+    with pytest.raises(InputError, match=r"CHECKOUT_AGES_LANDING_URI has one of : @ .* and is not shown") as refused:
+        read_settings(URIS | {"CHECKOUT_AGES_LANDING_URI": uri})
+    assert "plan" not in str(refused.value)
+    assert "token" not in str(refused.value)
+
+
+def test_a_local_folder_may_have_any_name() -> None:
+    assert read_settings(URIS, landing_uri="file:///a@b/c:d").landing_uri == "file:///a@b/c:d"
+    assert read_settings(URIS, landing_uri="/a@b/c#d").landing_uri == "file:///a%40b/c%23d"
+
+
+@pytest.mark.parametrize("variable", ["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", KEY_VARIABLE])
+def test_a_secret_in_a_wrong_variable_is_not_shown(variable: str) -> None:
+    secret = "planted/secret+of=32-characters-or-more"
+    environment = URIS | {variable: secret, "CHECKOUT_AGES_PHOTO_KEY_TEMPLATE": f"{{store_id}}/{secret}"}
+    with pytest.raises(InputError, match=r"lacks \['taken_at', 'till_id'\].*") as refused:
+        read_settings(environment)
+    assert secret not in str(refused.value)
+    assert f"[{variable}]" in str(refused.value)
+
+
+def test_the_key_of_cashiers_pseudonyms_is_no_setting_but_is_checked_with_them() -> None:
+    assert KEY_VARIABLE in as_markdown()
+    assert "k" * 32 not in repr(read_settings(URIS | {KEY_VARIABLE: "k" * 32}))
+    with pytest.raises(InputError, match=f"{KEY_VARIABLE} has 5 characters, too few"):
+        read_settings(URIS | {KEY_VARIABLE: "short"})
+    with pytest.raises(InputError, match=f"unknown setting {KEY_VARIABLE}S"):
+        read_settings(URIS | {f"{KEY_VARIABLE}S": "k" * 32})
 
 
 def test_every_setting_says_what_it_is() -> None:

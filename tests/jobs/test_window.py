@@ -10,6 +10,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from jobs import cashier_alcohol_days, tables
+from jobs.cashier_pseudonyms import CashierPseudonyms
 from jobs.errors import FailedCheckError, InputError, PublishingLockError
 from jobs.object_store import ObjectStore
 from jobs.settings import Settings
@@ -61,6 +62,18 @@ def test_a_window_is_published_with_the_runs_of_its_days_and_leaves_no_staging(s
     warning = "every day of the window is published: 2 of 28 days are"
     assert published(settings, RUNS) == [("2026-11-20", "window-1", "2026-10-24", [warning])]
     assert list(ObjectStore(settings.warehouse_uri).list("_staging")) == []
+
+
+def test_a_window_with_pseudonyms_of_two_keys_is_published_with_a_warning(settings: Settings) -> None:
+    old, new = (CashierPseudonyms(key * 32) for key in (b"k", b"l"))
+    publish_day(settings, BUSINESS_DATE, "night-2", sales(new.of("c1"), 3, 1))
+    publish_day(settings, EVE, "night-1", sales(old.of("c1"), 4, 1), sales("c2", 1, 1))
+    run_window(settings, "window-1", EVE, BUSINESS_DATE)
+    kinds = ", ".join(["no key", *sorted([old.generation, new.generation])])
+    warning = "all cashier ids of the window are pseudonyms of one key, or none is: there are those of"
+    (of_eve, of_both_days) = (str(row[3]) for row in published(settings, RUNS))
+    assert f"{warning} no key, {old.generation}, and a cashier counts as several" in of_eve
+    assert f"{warning} {kinds}, and a cashier counts as several" in of_both_days
 
 
 def test_a_day_published_late_brings_the_windows_that_hold_it_up_to_date(settings: Settings) -> None:
