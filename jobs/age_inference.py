@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from jobs.age_mix_estimation import Floats, Replicate, ShiftCalibration, corrected
-from jobs.errors import InputError
+from jobs.errors import InputError, ReplacedError, UnusableKeyError
 from jobs.object_store import ObjectStore
 from jobs.settings import Settings
 
@@ -231,7 +231,13 @@ class _Stage:
         if photo.size_bytes > self._settings.max_photo_bytes:
             reason = f"{photo.size_bytes} bytes, the limit is {self._settings.max_photo_bytes}"
             return Fetched(UnusablePhotoError("too_large", reason))
-        return _fetched(lambda: self._landing.read(photo.photo_key), photo.photo_key)
+        fetched = _fetched(
+            lambda: self._landing.read(photo.photo_key, photo.etag, photo.size_bytes),
+            photo.photo_key,
+        )
+        if isinstance(fetched.content, UnusablePhotoError) and fetched.content.status == "unreadable_object":
+            self._landing.check_reachable()  # a store that refuses or fails all photos is no fault of this one
+        return fetched
 
     def _prepare(self, fetched: Fetched, pool: ThreadPoolExecutor) -> Prepared:
         if fetched.sha256 in self._prepared_contents:
@@ -282,6 +288,10 @@ def _fetched(read: Callable[[], bytes], name: str) -> Fetched:
         content = read()
     except FileNotFoundError:
         return Fetched(UnusablePhotoError("missing", f"photo '{name}' is not there"))
+    except ReplacedError:
+        return Fetched(UnusablePhotoError("replaced", f"photo '{name}' is another than the one that was listed"))
+    except UnusableKeyError as error:
+        return Fetched(UnusablePhotoError("unreadable_key", str(error)))
     except (OSError, InputError) as error:
         return Fetched(UnusablePhotoError("unreadable_object", f"photo '{name}' cannot be read: {error}"))
     return Fetched(content, hashlib.sha256(content).hexdigest())

@@ -2,8 +2,8 @@
 
 A step of the second DAG takes the business dates that were published, one or several.
 
-Exit codes: 0 done, 1 a check failed or something broke, 2 bad input or configuration (a retry does not help),
-75 the day has not landed yet.
+Exit codes: 0 done, 1 a check failed, the object store failed or something broke, 2 bad input or configuration (a retry
+does not help), 75 the day has not landed yet.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ from datetime import date
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from jobs.errors import FailedCheckError, InputError, NotLandedError
+from jobs.errors import FailedCheckError, InputError, NotLandedError, StoreError
 from jobs.object_store import ObjectStore
 from jobs.settings import Settings, read_settings
 from jobs.tables import NIGHT_TABLES
 from jobs.warehouse import Warehouse
 from jobs.window import STEPS as WINDOW_STEPS
 from jobs.window import run_window_step
+from jobs.worker_errors import told_by_workers
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -47,7 +48,7 @@ def main() -> int:
         return NOT_LANDED_YET
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        return 1 if isinstance(error, StoreError) else 2
     except FailedCheckError as error:
         print(f"check failed: {error}", file=sys.stderr)
         return 1
@@ -63,7 +64,8 @@ def run_step(step: str, business_dates: Sequence[date], run_id: str, settings: S
         return
     for business_date in business_dates:
         session = spark_session(f"{step} {business_date}") if step in TABLE_STEPS else None
-        import_module(f"jobs.{step}").run(Warehouse(store, run_id, session), business_date, settings)
+        with told_by_workers():
+            import_module(f"jobs.{step}").run(Warehouse(store, run_id, session), business_date, settings)
 
 
 def spark_session(name: str) -> SparkSession:
