@@ -16,7 +16,16 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 BUCKET = "checkout-ages-test"
-S3_PORT = 18333
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port if port < 50_000 else _free_port()
+
+
+S3_PORT = _free_port()
 S3_ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "checkout-ages-key",
     "AWS_SECRET_ACCESS_KEY": "checkout-ages-secret",
@@ -61,6 +70,7 @@ def _command(folder: Path) -> list[str]:
         "-filer",
         "-s3",
         f"-s3.config={config}",
+        *("-s3.port.iceberg=0", "-s3.port.lance=0"),  # on fixed ports, at which a second server would end
         *(f"-{name}={port}" for name, port in ports.items()),
         *(f"-{name}.grpc={_free_port()}" for name in ports),
     ]
@@ -83,10 +93,3 @@ def _create_bucket(deadline: float) -> None:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.3)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port if port < 50_000 else _free_port()
