@@ -129,9 +129,9 @@ class ObjectStore:
     def writer(self, key: str) -> Iterator[IO[bytes]]:
         """Open an object for writing; it appears whole when the block ends, and not at all when it fails."""
         with self._explained(key):
-            upload = obstore.open_writer(self._store, key)
-            yield cast("IO[bytes]", _Upload(upload))
-            upload.close()
+            upload = _Upload(obstore.open_writer(self._store, key), lambda error: self._failed(key, error))
+            yield cast("IO[bytes]", upload)
+            upload.finish()
 
     def write(self, key: str, data: bytes) -> None:
         """Write an object in one atomic replace."""
@@ -247,7 +247,7 @@ class ObjectStore:
 
     def _failed(self, key: str, error: Exception) -> InputError:
         """Explain a failed request; a listing reports refusal and a missing bucket by status code only."""
-        words = _first_line(error)
+        words = str(error)
         if INSTANCE_METADATA_HOST in words:
             return InputError(
                 f"no credentials for object store '{self.uri}'; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
@@ -257,7 +257,7 @@ class ObjectStore:
         if "404 Not Found" in words:
             return self._no_bucket()
         return StoreError(
-            f"object store '{self.uri}' cannot be reached at {_endpoint()} for '{key[:300]}': {words}; "
+            f"object store '{self.uri}' cannot be reached at {_endpoint()} for '{key[:300]}': {_first_line(error)}; "
             "check the URI and AWS_ENDPOINT_URL, or try again when the store answers"
         )
 
@@ -305,15 +305,28 @@ class _Download(io.RawIOBase):
 class _Upload(io.RawIOBase):
     """An obstore writer as the file object that pyarrow expects; closing it does not finish the upload."""
 
-    def __init__(self, upload: Any) -> None:
+    def __init__(self, upload: Any, explain: Callable[[OSError], Exception]) -> None:
         self._upload = upload
+        self._explain = explain
 
     def writable(self) -> bool:
         return True
 
     def write(self, data: Any) -> int:
-        self._upload.write(bytes(data))
+        with self._explained():
+            self._upload.write(bytes(data))
         return len(data)
+
+    def finish(self) -> None:
+        with self._explained():
+            self._upload.close()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise self._explain(error) from None
 
 
 @lru_cache(maxsize=16)
@@ -384,4 +397,4 @@ def _endpoint() -> str:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:200]
+    return str(error).strip().splitlines()[0][:300]

@@ -1,0 +1,1 @@
+"""Reliability: what a night does when its processes, its store and its input misbehave."""
