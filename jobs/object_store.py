@@ -13,6 +13,7 @@ from __future__ import annotations
 import io
 import os
 import random
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -48,6 +49,8 @@ RETRY_SECONDS = 180.0
 ATTEMPTS = 3
 """How often we ask where the library does not ask again itself: an answer cut off in a listing, a copy, a deletion."""
 RETRIED_BY_LIBRARY = " retries, max_retries"
+REFUSED_KEY = re.compile("Could not parse path|object with invalid path|Expected string path")
+"""How obstore refuses a key: to read it, in a listing, to delete it."""
 
 DOWNLOAD_BUFFER_BYTES = 1024 * 1024
 HEAD_THREADS = 8
@@ -158,6 +161,9 @@ class ObjectStore:
             try:
                 with self._explained(key):
                     self._delete(key)
+            except UnusableKeyError:
+                filesystem, root = _other_client(self.uri)
+                filesystem.delete_file(f"{root}/{key}")
             except FileNotFoundError:
                 continue
 
@@ -235,8 +241,10 @@ class ObjectStore:
             raise ReplacedError(
                 f"object '{self.location(key)}' was replaced since it was listed or opened; run the step again"
             ) from None
-        except exceptions.InvalidPathError as error:
-            raise UnusableKeyError(f"key '{key[:300]}' cannot be used: {_first_line(error)}") from None
+        except (exceptions.InvalidPathError, ValueError, TypeError) as error:
+            if not REFUSED_KEY.search(str(error)):
+                raise
+            raise UnusableKeyError(f"key '{key[:300]}' cannot be used: {error}"[:600]) from None
         except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError):
             raise self._refused(key) from None
         except exceptions.GenericError as error:

@@ -71,15 +71,19 @@ def measure(folder: Path, quick: bool = False) -> dict[str, int | float]:
     folder.mkdir(parents=True, exist_ok=True)
     with running_s3_server(folder), running_proxy(S3_PORT) as proxy, endpoint_at(proxy), patience(**IMPATIENT):
         findings = all_findings(proxy, photo_count=120 if quick else 480)
+        injected, kinds = proxy.sent.total(), len(proxy.sent)
+        control = findings_of_a_careless_client(proxy)
     for sentence in findings.unexpected:
         print(f"s3_faults: {sentence}", file=sys.stderr)
     return {
-        "s3_faults_injected": proxy.sent.total(),
-        "s3_fault_kinds": len(proxy.sent) + len(CHANGES),
+        "s3_faults_injected": injected,
+        "s3_fault_kinds": kinds + len(CHANGES),
         "s3_photos": findings.photo_count,
         "photos_lost": findings.lost,
         "photos_wrongly_inferred": findings.wrongly_inferred,
         "s3_unexpected_outcomes": len(findings.unexpected),
+        "controls_planted": 1,
+        "controls_caught": int(control.wrongly_inferred > 0 and len(control.unexpected) > 0),
     }
 
 
@@ -92,6 +96,14 @@ def all_findings(proxy: FaultProxy, photo_count: int) -> Findings:
         meet_expired_credentials_in_spark,
     ):
         meet(proxy, findings)
+    return findings
+
+
+def findings_of_a_careless_client(proxy: FaultProxy) -> Findings:
+    """Let the client ignore which version of an object was listed: the control that must be found out."""
+    findings = Findings()
+    with patch.object(object_store, "_only_if", lambda etag: {}):
+        meet_faults_of_photos(proxy, 60, findings)
     return findings
 
 
