@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
@@ -21,7 +22,7 @@ import numpy as np
 import pandas as pd
 
 from jobs.age_mix_estimation import Floats, Replicate, ShiftCalibration, corrected
-from jobs.errors import InputError
+from jobs.errors import InputError, ReplacedError, StoreError, UnusableKeyError
 from jobs.object_store import ObjectStore
 from jobs.settings import Settings
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 FETCH_THREADS = 8
 PHOTOS_AHEAD = 64
+BYTES_AHEAD = 64 * 1024 * 1024
 """Photos that are fetched, or held as faces, before those that the network runs on: a worker's memory hangs on it."""
 
 LEAST_PRIOR_SHARE = 1e-4
@@ -213,25 +215,51 @@ class _Stage:
         self._estimator = _estimator(settings)
         self._prepared_contents: set[str] = set()
         self._rows: dict[str, dict[str, object]] = {}
+        self._given_up = threading.Event()
 
     def estimates(self, batches: Iterable[pd.DataFrame]) -> Iterator[list[dict[str, object]]]:
         """Yield the rows of up to PHOTOS_AHEAD photos at a time, in their order."""
         fetching, preparing = _pools(_task_cores() or 1)
-        chunks = (chunk for photos in batches for chunk in _chunks(photos))
+        chunks = (chunk for photos in batches for chunk in self._chunks(photos))
         fetched = _one_ahead([fetching.submit(self._fetch, photo) for photo in chunk] for chunk in chunks)
         prepared = _one_ahead([self._prepare(photo.result(), preparing) for photo in chunk] for chunk in fetched)
-        for chunk in prepared:
-            yield self._estimate(chunk)
+        try:
+            for chunk in prepared:
+                yield self._estimate(chunk)
+        finally:
+            self._given_up.set()
+
+    def _chunks(self, photos: pd.DataFrame) -> Iterator[list[Any]]:
+        chunk: list[Any] = []
+        size_bytes = 0
+        rows: Iterable[Any] = photos.itertuples(index=False)
+        for photo in rows:
+            fetched_bytes = photo.size_bytes if photo.size_bytes <= self._settings.max_photo_bytes else 0
+            if len(chunk) == PHOTOS_AHEAD or (chunk and size_bytes + fetched_bytes > BYTES_AHEAD):
+                yield chunk
+                chunk, size_bytes = [], 0
+            chunk.append(photo)
+            size_bytes += fetched_bytes
+        if chunk:
+            yield chunk
 
     def _fetch(self, photo: Any) -> Fetched:
         from models.photo_preprocessing import UnusablePhotoError
 
+        if self._given_up.is_set():  # another photo failed the task: those that wait need not be asked for
+            raise StoreError(f"photo '{photo.photo_key}' is not fetched, because its task has failed")
         if photo.key_problem:
             return Fetched(UnusablePhotoError("unreadable_key", photo.key_problem))
         if photo.size_bytes > self._settings.max_photo_bytes:
             reason = f"{photo.size_bytes} bytes, the limit is {self._settings.max_photo_bytes}"
             return Fetched(UnusablePhotoError("too_large", reason))
-        return _fetched(lambda: self._landing.read(photo.photo_key), photo.photo_key)
+        fetched = _fetched(
+            lambda: self._landing.read(photo.photo_key, photo.etag, photo.size_bytes),
+            photo.photo_key,
+        )
+        if isinstance(fetched.content, UnusablePhotoError) and fetched.content.status == "unreadable_object":
+            self._landing.check_reachable()  # a store that refuses or fails all photos is no fault of this one
+        return fetched
 
     def _prepare(self, fetched: Fetched, pool: ThreadPoolExecutor) -> Prepared:
         if fetched.sha256 in self._prepared_contents:
@@ -270,11 +298,6 @@ def _one_ahead(items: Iterable[Item]) -> Iterator[Item]:
     yield from waiting
 
 
-def _chunks(photos: pd.DataFrame) -> Iterator[list[Any]]:
-    for at in range(0, len(photos), PHOTOS_AHEAD):
-        yield list(photos[at : at + PHOTOS_AHEAD].itertuples(index=False))
-
-
 def _fetched(read: Callable[[], bytes], name: str) -> Fetched:
     from models.photo_preprocessing import UnusablePhotoError
 
@@ -282,6 +305,10 @@ def _fetched(read: Callable[[], bytes], name: str) -> Fetched:
         content = read()
     except FileNotFoundError:
         return Fetched(UnusablePhotoError("missing", f"photo '{name}' is not there"))
+    except ReplacedError:
+        return Fetched(UnusablePhotoError("replaced", f"photo '{name}' is another than the one that was listed"))
+    except UnusableKeyError as error:
+        return Fetched(UnusablePhotoError("unreadable_key", str(error)))
     except (OSError, InputError) as error:
         return Fetched(UnusablePhotoError("unreadable_object", f"photo '{name}' cannot be read: {error}"))
     return Fetched(content, hashlib.sha256(content).hexdigest())

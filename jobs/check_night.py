@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from jobs import tables
 from jobs.business_day import business_day
-from jobs.errors import FailedCheckError
+from jobs.errors import FailedCheckError, one_line
 from jobs.night_database import night_database
 from jobs.night_rules import RULES, Rule, checked_columns
 from jobs.settings import Settings
@@ -48,7 +48,7 @@ class RuleResult:
     @property
     def sentences(self) -> list[str]:
         """The findings, or why there are none, with the rule's name before them."""
-        return [f"{self.rule}: {words}" for words in self.findings or [f"was not run: {self.not_run_reason}"]]
+        return [one_line(f"{self.rule}: {words}") for words in self.findings or [f"was not run: {self.not_run_reason}"]]
 
 
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:

@@ -14,10 +14,12 @@ from jobs.landing import landed_photos, photos_folder
 from jobs.settings import Settings
 from jobs.warehouse import Warehouse
 
+ID = r"([^/\p{Cc}\p{Cf}\p{Zl}\p{Zp}]{1,200})"
+"""Printable; a line break or a turn of the writing's direction in an id would deceive who reads it."""
 FIELD_PATTERNS = {
-    "store_id": r"([^/]+)",
-    "till_id": r"([^/]+)",
-    "transaction_id": r"([^/]+)",
+    "store_id": ID,
+    "till_id": ID,
+    "transaction_id": ID,
     "taken_at": r"(\d{8}T\d{6}(?:\.\d{1,6})?Z)",
     "extension": r"((?i:jpg|jpeg|png))",
 }

@@ -1,14 +1,39 @@
-"""errors: what a person can mend."""
+"""errors: what a person can mend, each told in one line."""
 
 from __future__ import annotations
+
+import re
+
+UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
+"""Characters that end a line, steer a terminal or turn the direction of writing."""
+
+
+def one_line(text: str) -> str:
+    """Return text in which such characters are spelt out, so that no key or field can forge a line of a log."""
+    return UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 class InputError(Exception):
     """Bad input or configuration; the message is one sentence with the thing, the value and the way out."""
 
+    def __init__(self, sentence: str) -> None:
+        super().__init__(one_line(sentence))
+
 
 class NotLandedError(InputError):
     """The stores have not delivered the day whole; they may later."""
+
+
+class StoreError(InputError):
+    """The object store failed what was asked of it, or an object changed meanwhile; another try may do."""
+
+
+class ReplacedError(StoreError):
+    """An object is not the one that was listed, or opened, any more."""
+
+
+class UnusableKeyError(InputError):
+    """An object's key that the store's client refuses, such as one with a line break in it."""
 
 
 class UnchangedDayError(Exception):
@@ -17,6 +42,9 @@ class UnchangedDayError(Exception):
 
 class FailedCheckError(Exception):
     """A *fail* rule of check_night is broken, nothing is published; the message names each."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(one_line(sentence))
 
 
 class PublishingLockError(Exception):

@@ -126,7 +126,9 @@ class _PhotoLister(DataSourceReader):
             yield _photo_batch(page)
 
     def _photos(self, partition: Folders) -> Iterator[StoredObject]:
-        yield from (entry for entry in partition.objects if entry.key != f"{self._folder}/{SUCCESS}")
+        yield from (
+            entry for entry in partition.objects if entry.key not in (self._folder, f"{self._folder}/{SUCCESS}")
+        )
         for folder in partition.folders:
             yield from self._landing.list(folder)
 
@@ -162,9 +164,13 @@ class _LineReader(DataSourceReader):
 
 
 def _data_files(landing: ObjectStore, folder: str) -> list[StoredObject]:
-    """List the files of a folder by key; names that begin with _ or . are marks, not data."""
-    data = (entry for entry in landing.list(folder) if entry.key.rsplit("/", 1)[-1][0] not in "_.")
+    """List the files of a folder by key; names that begin with _ or . are marks, not data, as is the folder itself."""
+    data = (entry for entry in landing.list(folder) if not _is_mark(entry.key, folder))
     return sorted(data, key=lambda entry: entry.key)
+
+
+def _is_mark(key: str, folder: str) -> bool:
+    return key == folder or key.rsplit("/", 1)[-1].startswith(("_", "."))
 
 
 def _load(spark: SparkSession, source: type[DataSource], uri: str, business_date: date) -> DataFrame:

@@ -10,6 +10,7 @@ from importlib import import_module
 from jobs.run import STEPS
 from jobs.settings import Settings
 from jobs.warehouse import Warehouse
+from jobs.worker_errors import told_by_workers
 
 StepDone = Callable[[str, float], None]
 """Called after each step with its name and how many seconds it took."""
@@ -23,5 +24,6 @@ def run_night(warehouse: Warehouse, business_date: date, settings: Settings, ste
     warehouse.store.check_reachable()
     for step in STEPS:
         started = time.monotonic()
-        import_module(f"jobs.{step}").run(warehouse, business_date, settings)
+        with told_by_workers():
+            import_module(f"jobs.{step}").run(warehouse, business_date, settings)
         step_done(step, time.monotonic() - started)

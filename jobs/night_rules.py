@@ -145,6 +145,19 @@ RULES = (
               FROM checkout_photos)""",
     ),
     Rule(
+        "the store hands out the photos that it listed",
+        "fail",
+        """SELECT CASE WHEN share > limit_value AND n > 1
+                THEN format('{} photos could not, such as: {}', n, reason) END AS finding,
+            share AS measured_value, limit_value
+        FROM (
+            SELECT coalesce(avg(is_unfetched::INT), 0) AS share, count_if(is_unfetched) AS n,
+                min(estimate_reason) FILTER (is_unfetched) AS reason, $max_unfetched_photo_share AS limit_value
+            FROM (SELECT estimate_status IN ('replaced', 'unreadable_object') AS is_unfetched,
+                         estimate_reason FROM photo_age_estimates)
+        )""",
+    ),
+    Rule(
         "ten photos in, ten rows out",
         "fail",
         """SELECT format('{} photos landed, {} rows of estimates', landed, estimated)

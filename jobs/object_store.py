@@ -3,33 +3,63 @@
 Credentials and endpoint come from the environment, by the standard names: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,
 AWS_SESSION_TOKEN, AWS_REGION, AWS_ENDPOINT_URL. Only an endpoint that begins with http:// is spoken to in the clear; of
 another CA than the system's, SSL_CERT_FILE names the certificate.
+
+Requests that fail by the way are made again, a bounded number of times, with backoff and jitter. What fails for good is
+a StoreError that names the object; refused credentials and a missing bucket are an InputError. Bytes are those of one
+version of an object and all of them, or an error.
 """
 
 from __future__ import annotations
 
 import io
 import os
+import random
 import re
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, Any, cast
-from urllib.parse import urlsplit
+from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
+from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
 import obstore
+import pyarrow.fs as fs
 from obstore import exceptions
 from obstore.store import from_url
 
-from jobs.errors import InputError
+from jobs.errors import InputError, ReplacedError, StoreError, UnusableKeyError
+
+if TYPE_CHECKING:
+    from obstore import GetOptions
 
 SCHEMES = ("file", "s3", "gs")
 INSTANCE_METADATA_HOST = "169.254.169.254"
 """Where an AWS client looks for credentials when the environment has none."""
 REFUSALS = ("403 Forbidden", "401 Unauthorized", "AccessDenied", "ExpiredToken")
+
+CONNECT_SECONDS = 5.0
+SILENCE_SECONDS = 20.0
+"""How long a server may send nothing; a part of an upload, 10 MB, must get through meanwhile too."""
+REQUEST_SECONDS = 120.0
+RETRIES = 5
+RETRY_SECONDS = 180.0
+"""No request is made again later than this after its first try."""
+
+ATTEMPTS = 3
+"""How often we ask where the library does not ask again itself: an answer cut off in a listing, a copy, a deletion."""
+RETRIED_BY_LIBRARY = " retries, max_retries"
+REFUSED_KEY = re.compile("Could not parse path|object with invalid path|Expected string path")
+"""How obstore refuses a key: to read it, in a listing, to delete it."""
+
+DOWNLOAD_BUFFER_BYTES = 1024 * 1024
+HEAD_THREADS = 8
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -49,15 +79,22 @@ class ObjectStore:
     uri: str
 
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
-        """Yield all objects under a folder-like prefix, in no particular order."""
-        with self._explained():
-            for page in obstore.list(self._store, prefix or None, chunk_size=1000):
-                yield from (_stored_object(entry) for entry in page)
+        """Yield all objects under a folder-like prefix, in no particular order.
+
+        A key that the library refuses is listed all the same, without an etag; it cannot be read.
+        """
+        try:
+            yield from self._pages(prefix)
+        except UnusableKeyError:
+            yield from self._listed_with_refused_keys(prefix, recursive=True)[1]
 
     def list_folder(self, folder: str) -> tuple[Sequence[str], Sequence[StoredObject]]:
         """Return the sub-folders of a folder and the objects that lie in it directly."""
-        with self._explained():
-            listing = obstore.list_with_delimiter(self._store, folder or None)
+        try:
+            with self._explained(folder):
+                listing = _persistently(lambda: obstore.list_with_delimiter(self._store, folder or None))
+        except UnusableKeyError:
+            return self._listed_with_refused_keys(folder, recursive=False)
         return list(listing["common_prefixes"]), [_stored_object(entry) for entry in listing["objects"]]
 
     def check_reachable(self) -> None:
@@ -67,40 +104,51 @@ class ObjectStore:
     def exists(self, key: str) -> bool:
         """Say whether the object is there."""
         try:
-            with self._explained():
+            with self._explained(key):
                 obstore.head(self._store, key)
         except FileNotFoundError:
             return False
         return True
 
-    def read(self, key: str) -> bytes:
-        """Return the whole object; FileNotFoundError when it is not there."""
-        with self._explained():
-            return bytes(obstore.get(self._store, key).bytes())
+    def read(self, key: str, etag: str | None = None, size_bytes: int | None = None) -> bytes:
+        """Return the whole object, as it was listed where an etag and a size are given.
+
+        FileNotFoundError when it is not there, ReplacedError when its etag is another, StoreError when
+        bytes are missing.
+        """
+        with self._explained(key):
+            answer = obstore.get(self._store, key, options=_only_if(etag))
+            content = bytes(answer.bytes())
+        whole = answer.meta["size"] if size_bytes is None else size_bytes
+        if len(content) != whole:
+            raise StoreError(f"object '{self.location(key)}' came with {len(content)} of its {whole} bytes")
+        return content
 
     @contextmanager
-    def reader(self, key: str) -> Iterator[IO[bytes]]:
-        """Open an object for reading at any offset."""
-        with self._explained():
-            yield cast("IO[bytes]", _Download(obstore.open_reader(self._store, key)))
+    def reader(self, key: str) -> Iterator[io.BufferedReader]:
+        """Open an object for reading at any offset; a ReplacedError when another takes its place meanwhile."""
+        with self._explained(key):
+            opened = _stored_object(obstore.head(self._store, key))
+            download = _Download(lambda first, end: self._read_range(key, opened.etag, first, end), opened.size_bytes)
+            yield io.BufferedReader(download, DOWNLOAD_BUFFER_BYTES)
 
     @contextmanager
     def writer(self, key: str) -> Iterator[IO[bytes]]:
         """Open an object for writing; it appears whole when the block ends, and not at all when it fails."""
-        with self._explained():
-            upload = obstore.open_writer(self._store, key)
-            yield cast("IO[bytes]", _Upload(upload))
-            upload.close()
+        with self._explained(key):
+            upload = _Upload(obstore.open_writer(self._store, key), lambda error: self._failed(key, error))
+            yield cast("IO[bytes]", upload)
+            upload.finish()
 
     def write(self, key: str, data: bytes) -> None:
         """Write an object in one atomic replace."""
-        with self._explained():
+        with self._explained(key):
             obstore.put(self._store, key, data)
 
     def create(self, key: str, data: bytes) -> bool:
         """Write an object only if none is there; say whether it was written."""
         try:
-            with self._explained():
+            with self._explained(key):
                 obstore.put(self._store, key, data, mode="create", use_multipart=False)
         except FileExistsError:
             return False
@@ -108,17 +156,23 @@ class ObjectStore:
 
     def copy(self, source_key: str, target_key: str) -> None:
         """Copy an object over another in one atomic replace."""
-        with self._explained():
-            obstore.copy(self._store, source_key, target_key, overwrite=True)
+        with self._explained(target_key):
+            _persistently(lambda: obstore.copy(self._store, source_key, target_key, overwrite=True))
 
     def delete(self, keys: Iterable[str]) -> None:
         """Delete objects; one that is not there is no error."""
         for key in keys:
             try:
-                with self._explained():
-                    obstore.delete(self._store, key)
+                with self._explained(key):
+                    self._delete(key)
+            except UnusableKeyError:
+                filesystem, root = _other_client(self.uri)
+                filesystem.delete_file(f"{root}/{key}")
             except FileNotFoundError:
                 continue
+
+    def _delete(self, key: str) -> None:
+        _persistently(lambda: obstore.delete(self._store, key))
 
     def delete_folder(self, folder: str) -> None:
         """Delete a folder that nobody uses: its objects, and on a file system what is half written, and itself."""
@@ -159,23 +213,82 @@ class ObjectStore:
     def _store(self) -> Any:
         return _open(self.uri, tuple(sorted(item for item in os.environ.items() if item[0].startswith("AWS_"))))
 
+    def _pages(self, prefix: str) -> Iterator[StoredObject]:
+        """Yield a listing page by page; one that breaks off goes on after the last key, since S3 lists in order."""
+        last_key: str | None = None
+        failures = 0
+        while True:
+            try:
+                with self._explained(prefix):
+                    for page in obstore.list(self._store, prefix or None, offset=last_key, chunk_size=1000):
+                        yield from (_stored_object(entry) for entry in page)
+                        last_key, failures = page[-1]["path"] if page else last_key, 0
+                    return
+            except StoreError as error:
+                failures += 1
+                if failures == ATTEMPTS or RETRIED_BY_LIBRARY in str(error):
+                    raise
+                _wait_before(failures)
+
+    def _listed_with_refused_keys(self, folder: str, recursive: bool) -> tuple[Sequence[str], Sequence[StoredObject]]:
+        """List a folder that holds a key which obstore refuses, and with it the whole listing, through pyarrow."""
+        filesystem, root = _other_client(self.uri)
+        try:
+            found = filesystem.get_file_info(fs.FileSelector(f"{root}/{folder}".rstrip("/"), recursive=recursive))
+        except OSError as error:
+            raise StoreError(f"folder '{self.location(folder)}' cannot be listed: {_first_line(error)}") from None
+        keys = {
+            kind: [entry for entry in found if entry.type == kind] for kind in (fs.FileType.File, fs.FileType.Directory)
+        }
+        with ThreadPoolExecutor(HEAD_THREADS) as pool:
+            objects = list(pool.map(lambda entry: self._as_listed(entry, root), keys[fs.FileType.File]))
+        folders = [entry.path.removeprefix(f"{root}/") for entry in keys[fs.FileType.Directory]]
+        return folders, [entry for entry in objects if entry]
+
+    def _as_listed(self, entry: Any, root: str) -> StoredObject | None:
+        key = entry.path.removeprefix(f"{root}/")
+        try:
+            with self._explained(key):
+                return _stored_object(obstore.head(self._store, key))
+        except UnusableKeyError:
+            return StoredObject(key, entry.size, "", entry.mtime)
+        except FileNotFoundError:
+            return None
+
+    def _read_range(self, key: str, etag: str, first: int, end: int) -> bytes:
+        """Return the bytes from first to before end of an object that still has the etag."""
+        with self._explained(key):
+            answer = obstore.get(self._store, key, options={**_only_if(etag), "range": (first, end)})
+            content = bytes(answer.bytes())
+        if len(content) != end - first:
+            raise StoreError(f"object '{self.location(key)}' came with {len(content)} of {end - first} bytes asked for")
+        return content
+
     @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _explained(self, key: str) -> Iterator[None]:
         try:
             yield
         except exceptions.AlreadyExistsError as error:
             raise FileExistsError(_first_line(error)) from None
         except exceptions.NotFoundError as error:
             raise self._not_found(error) from None
+        except exceptions.PreconditionError:
+            raise ReplacedError(
+                f"object '{self.location(key)}' was replaced since it was listed or opened; run the step again"
+            ) from None
+        except (exceptions.InvalidPathError, ValueError, TypeError) as error:
+            if not REFUSED_KEY.search(str(error)):
+                raise
+            raise UnusableKeyError(f"key '{key[:300]}' cannot be used: {error}"[:600]) from None
         except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError):
-            raise self._refused() from None
+            raise self._refused(key) from None
         except exceptions.GenericError as error:
-            raise self._unreachable(error) from None
+            raise self._failed(key, error) from None
 
     def _not_found(self, error: Exception) -> Exception:
         return self._no_bucket() if "NoSuchBucket" in str(error) else FileNotFoundError(_first_line(error))
 
-    def _unreachable(self, error: Exception) -> InputError:
+    def _failed(self, key: str, error: Exception) -> InputError:
         """Explain a failed request; a listing reports refusal and a missing bucket by status code only."""
         words = str(error)
         if INSTANCE_METADATA_HOST in words:
@@ -183,7 +296,7 @@ class ObjectStore:
                 f"no credentials for object store '{self.uri}'; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
             )
         if any(refusal in words for refusal in REFUSALS):
-            return self._refused()
+            return self._refused(key)
         if "404 Not Found" in words:
             return self._no_bucket()
         if untrusted := re.search(r"InvalidCertificate\(\s*(\w+)", words):
@@ -191,15 +304,15 @@ class ObjectStore:
                 f"object store '{self.uri}' showed a certificate at {_endpoint()} that is not trusted "
                 f"({untrusted[1]}); name the file of its CA's certificate in SSL_CERT_FILE"
             )
-        return InputError(
-            f"object store '{self.uri}' cannot be reached at {_endpoint()}: {_first_line(error)}; "
-            "check the URI and AWS_ENDPOINT_URL"
+        return StoreError(
+            f"object store '{self.uri}' cannot be reached at {_endpoint()} for '{key[:300]}': {_first_line(error)}; "
+            "check the URI and AWS_ENDPOINT_URL, or try again when the store answers"
         )
 
-    def _refused(self) -> InputError:
+    def _refused(self, key: str) -> InputError:
         return InputError(
             f"object store '{self.uri}' refused the credentials; check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and "
-            "the bucket's policy, and whether AWS_SESSION_TOKEN has expired"
+            f"the bucket's policy for '{key[:300]}', and whether AWS_SESSION_TOKEN has expired"
         )
 
     def _no_bucket(self) -> InputError:
@@ -207,10 +320,12 @@ class ObjectStore:
 
 
 class _Download(io.RawIOBase):
-    """An obstore reader as the file object that pyarrow expects."""
+    """Ranges of an object as the file that pyarrow expects; `read_range` takes the first offset and that after it."""
 
-    def __init__(self, download: Any) -> None:
-        self._download = download
+    def __init__(self, read_range: Callable[[int, int], bytes], size_bytes: int) -> None:
+        self._read_range = read_range
+        self._size_bytes = size_bytes
+        self._at = 0
 
     def readable(self) -> bool:
         return True
@@ -219,27 +334,47 @@ class _Download(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        return int(self._download.seek(offset, whence))
+        self._at = max(0, offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size_bytes}[whence])
+        return self._at
 
     def tell(self) -> int:
-        return int(self._download.tell())
+        return self._at
 
-    def read(self, size: int = -1) -> bytes:
-        return bytes(self._download.read(None if size < 0 else size))
+    def readinto(self, buffer: Any) -> int:
+        end = min(self._at + len(buffer), self._size_bytes)
+        if end <= self._at:
+            return 0
+        content = self._read_range(self._at, end)
+        buffer[: len(content)] = content
+        self._at = end
+        return len(content)
 
 
 class _Upload(io.RawIOBase):
     """An obstore writer as the file object that pyarrow expects; closing it does not finish the upload."""
 
-    def __init__(self, upload: Any) -> None:
+    def __init__(self, upload: Any, explain: Callable[[OSError], Exception]) -> None:
         self._upload = upload
+        self._explain = explain
 
     def writable(self) -> bool:
         return True
 
     def write(self, data: Any) -> int:
-        self._upload.write(bytes(data))
+        with self._explained():
+            self._upload.write(bytes(data))
         return len(data)
+
+    def finish(self) -> None:
+        with self._explained():
+            self._upload.close()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise self._explain(error) from None
 
 
 @lru_cache(maxsize=16)
@@ -260,11 +395,51 @@ def _open(uri: str, environment: tuple[tuple[str, str], ...]) -> Any:
         uri,
         client_options={
             "allow_http": endpoint.startswith("http://"),
-            "timeout": timedelta(seconds=60),
-            "connect_timeout": timedelta(seconds=5),
+            "connect_timeout": timedelta(seconds=CONNECT_SECONDS),
+            "read_timeout": timedelta(seconds=SILENCE_SECONDS),
+            "timeout": timedelta(seconds=REQUEST_SECONDS),
         },
-        retry_config={"max_retries": 5, "retry_timeout": timedelta(seconds=60)},
+        retry_config={"max_retries": RETRIES, "retry_timeout": timedelta(seconds=RETRY_SECONDS)},
     )
+
+
+def _other_client(uri: str) -> tuple[Any, str]:
+    """Return pyarrow's file system for a URI, which takes any key, and the folder of the URI in it."""
+    parts = urlsplit(uri)
+    if parts.scheme == "file":
+        return fs.LocalFileSystem(), unquote(parts.path).rstrip("/")
+    if parts.scheme == "s3":
+        endpoint = os.environ.get("AWS_ENDPOINT_URL")
+        return fs.S3FileSystem(
+            region=os.environ.get("AWS_REGION"),
+            endpoint_override=endpoint,
+            connect_timeout=CONNECT_SECONDS,
+            request_timeout=SILENCE_SECONDS,
+        ), f"{parts.netloc}{unquote(parts.path)}".rstrip("/")
+    raise InputError(
+        f"object store '{uri}' holds a key that cannot be listed, with a control character or an empty part"
+    )
+
+
+def _persistently(ask: Callable[[], Answer]) -> Answer:
+    """Ask again for what may be done twice, where the answer was cut off and the library does not ask again."""
+    for failures in range(1, ATTEMPTS):
+        try:
+            return ask()
+        except exceptions.GenericError as error:
+            if RETRIED_BY_LIBRARY in str(error) or " 403 " in str(error) or " 404 " in str(error):
+                raise
+        _wait_before(failures)
+    return ask()
+
+
+def _wait_before(attempt: int) -> None:
+    """Back off with full jitter: up to 0.2 s before the second attempt, twice as long before each other."""
+    time.sleep(random.uniform(0, 0.1 * 2**attempt))
+
+
+def _only_if(etag: str | None) -> GetOptions:
+    return {"if_match": f'"{etag}"'} if etag else {}
 
 
 def _stored_object(entry: Any) -> StoredObject:
@@ -276,4 +451,4 @@ def _endpoint() -> str:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:200]
+    return str(error).strip().splitlines()[0][:300]

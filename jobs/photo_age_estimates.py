@@ -64,7 +64,11 @@ def taken_over(photos: DataFrame, published: DataFrame, settings: Settings) -> D
     """Return the published rows that hold for a photo as it is now: same key, content tag, model version and engine."""
     is_of_the_model = F.col("model_version") == settings.model_version
     is_of_the_engine = F.col("inference_engine") == settings.inference_engine
-    lasting = published.where(is_of_the_model & is_of_the_engine & F.col("estimate_status").isin(*LASTING_STATUSES))
+    is_still_too_many_pixels = (F.col("estimate_status") == "too_many_pixels") & F.col("estimate_reason").endswith(
+        f" the limit is {settings.max_photo_pixels} in all"
+    )
+    is_lasting = F.col("estimate_status").isin(*LASTING_STATUSES) | is_still_too_many_pixels
+    lasting = published.where(is_of_the_model & is_of_the_engine & is_lasting)
     return lasting.join(photos, ["photo_key", "etag"], how="left_semi").drop("run_id")
 
 

@@ -91,6 +91,7 @@ def _broken_rules(day: BusinessDay) -> Column:
         _not_one_of("id_check", ID_CHECKS),
         _rule(F.col("line_number") < 1, F.lit("line_number is under 1")),
         _rule(F.col("opened_at") > F.col("closed_at"), F.lit("opened_at is after closed_at")),
+        _rule(F.col("opened_at") < day.begins_at, _quoted("opened_at", F.col("landed.opened_at"), day.other_date)),
         _of_another_date(day),
     ]
     return F.coalesce(F.col("parse_problem"), F.nullif(F.concat_ws("; ", *rules), F.lit("")))

@@ -19,6 +19,7 @@ from jobs.night import StepDone
 from jobs.run import TABLE_STEPS
 from jobs.settings import Settings
 from jobs.warehouse import Warehouse
+from jobs.worker_errors import told_by_workers
 
 STEPS = (*TABLE_STEPS, "check_night", "publish_night")
 TAKEN_FROM_LIVE = {
@@ -52,10 +53,11 @@ def rescore_day(live: Warehouse, business_date: date, settings: Settings, step_d
         started = time.monotonic()
         if step == "publish_night" and _live_run_id(live, business_date) != live_run_id:
             raise InputError(f"{business_date} was published anew while it was rescored; rescore it again")
-        if step in TAKEN_FROM_LIVE:
-            _take_from_live(live, rescored, TAKEN_FROM_LIVE[step], business_date)
-        else:
-            import_module(f"jobs.{step}").run(rescored, business_date, settings)
+        with told_by_workers():
+            if step in TAKEN_FROM_LIVE:
+                _take_from_live(live, rescored, TAKEN_FROM_LIVE[step], business_date)
+            else:
+                import_module(f"jobs.{step}").run(rescored, business_date, settings)
         step_done(step, time.monotonic() - started)
     return model_comparison.run(live, rescored, business_date)
 

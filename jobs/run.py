@@ -2,8 +2,8 @@
 
 A step of the second DAG takes the business dates that were published, one or several.
 
-Exit codes: 0 done, 1 a check failed, another process publishes the day, or something broke, 2 bad input or
-configuration (a retry does not help), 75 the day has not landed yet, 99 the day was published as it had been.
+Exit codes: 0 done, 1 a check failed, another process publishes the day, the object store failed or something broke,
+2 bad input or configuration (a retry does not help), 75 the day has not landed yet, 99 it was published as it had been.
 """
 
 from __future__ import annotations
@@ -18,13 +18,21 @@ from datetime import date
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from jobs.errors import FailedCheckError, InputError, NotLandedError, PublishingLockError, UnchangedDayError
+from jobs.errors import (
+    FailedCheckError,
+    InputError,
+    NotLandedError,
+    PublishingLockError,
+    StoreError,
+    UnchangedDayError,
+)
 from jobs.object_store import ObjectStore
 from jobs.settings import Settings, read_settings
 from jobs.tables import NIGHT_TABLES
 from jobs.warehouse import Warehouse
 from jobs.window import STEPS as WINDOW_STEPS
 from jobs.window import run_window_step
+from jobs.worker_errors import told_by_workers
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -55,7 +63,7 @@ def main() -> int:
         return UNCHANGED
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        return 1 if isinstance(error, StoreError) else 2
     except PublishingLockError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -74,7 +82,8 @@ def run_step(step: str, business_dates: Sequence[date], run_id: str, settings: S
         return
     for business_date in business_dates:
         session = spark_session(f"{step} {business_date}") if step in TABLE_STEPS else None
-        import_module(f"jobs.{step}").run(Warehouse(store, run_id, session), business_date, settings)
+        with told_by_workers():
+            import_module(f"jobs.{step}").run(Warehouse(store, run_id, session), business_date, settings)
 
 
 def spark_session(name: str) -> SparkSession:

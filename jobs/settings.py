@@ -117,6 +117,12 @@ class Settings(BaseModel):
         le=1,
         description="publish nothing when more of a day's receipt lines, or photos, are of another date",
     )
+    max_unfetched_photo_share: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="publish nothing when more of a day's photos, and more than one, are replaced or unreadable_object",
+    )
     max_unknown_share_warning: float = Field(
         0.5, ge=0, le=1, description="warn when more of a day's transactions have no age estimate"
     )

@@ -132,9 +132,9 @@ PHOTO_AGE_ESTIMATES = Table(
         column(
             "estimate_status",
             TEXT,
-            "'estimated', or the kind of reason why not: unreadable_key, missing, empty, "
-            "too_large, too_many_pixels, too_small, not_an_image, truncated, unreadable_object, no_face, "
-            "face_too_small, face_too_blurred",
+            "'estimated', or the kind of reason why not: unreadable_key, missing (no longer there), replaced (by "
+            "another object since it was listed), unreadable_object (the store does not hand it out), empty, "
+            "too_large, too_many_pixels, too_small, not_an_image, truncated, no_face, face_too_small, face_too_blurred",
         ),
         column("estimate_reason", TEXT, "why there is no estimate, in words, else null"),
         *ESTIMATE_COLUMNS,

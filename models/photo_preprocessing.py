@@ -14,6 +14,8 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+Image.MAX_IMAGE_PIXELS = None  # Pillow's own bound only warns up to twice its number; PhotoLimits holds without it
+
 Pixels = NDArray[np.uint8]
 """(height, width, 3) RGB, 0–255."""
 
@@ -21,9 +23,15 @@ SIGNATURES = {"JPEG": b"\xff\xd8\xff", "PNG": b"\x89PNG"}
 """Formats that are read, and how their files begin."""
 
 SMALLEST_SIDE_PIXELS = 32
+MOST_SCANS = 64
+"""Cameras write one scan or about ten; each passes over all pixels, so that thousands would take minutes."""
 
 QUICK_DIVISORS = (1, 2, 4, 8)
 """Scales at which libjpeg-turbo decodes with vector instructions; at those between it takes longer than for all."""
+
+START_OF_SCAN = b"\xff\xda"
+STANDING_ALONE = {0x00, 0x01, *range(0xD0, 0xDA), 0xFF}
+"""What follows 0xFF without a length: a 0xFF of the pixels, restarts, begin and end, fill bytes."""
 
 EXIF_ORIENTATION = 0x0112
 UPRIGHT = 1
@@ -76,6 +84,7 @@ def decode_sized_photo(photo: bytes, min_side_pixels: int, limits: PhotoLimits) 
         size = (image.height, image.width) if orientation in LYING else image.size
         if image.format == "PNG":
             return _decode_with_pillow(image), size
+        _check_scans(photo)
         return _decode_jpeg(photo, image, orientation, min_side_pixels), size
     except Exception as error:
         raise UnusablePhotoError("truncated", f"the {image.format} ends early or is damaged: {error}") from error
@@ -95,8 +104,6 @@ def to_network_input(pixels: Pixels, image_size: int) -> Pixels:
 def _open(photo: bytes) -> Image.Image:
     try:
         return Image.open(io.BytesIO(photo), formats=tuple(SIGNATURES))
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise UnusablePhotoError("too_many_pixels", str(error)) from error
     except Exception as error:
         for name, signature in SIGNATURES.items():
             if photo.startswith(signature):
@@ -118,6 +125,25 @@ def _check_shape(image: Image.Image, limits: PhotoLimits) -> None:
         )
 
 
+def _check_scans(photo: bytes) -> None:
+    scans = photo.count(START_OF_SCAN)
+    if scans > MOST_SCANS and (scans := _scan_count(photo)) > MOST_SCANS:
+        raise ValueError(f"it has {scans} scans, the limit is {MOST_SCANS}")
+
+
+def _scan_count(photo: bytes) -> int:
+    """Count the scans of a JPEG, going from segment to segment: metadata may hold bytes that look like one."""
+    scans, at = 0, 2
+    while 0 <= (at := photo.find(b"\xff", at)) < len(photo) - 3:
+        marker = photo[at + 1]
+        if marker in STANDING_ALONE:
+            at += 1 if marker == 0xFF else 2
+            continue
+        scans += marker == START_OF_SCAN[1]
+        at += 2 + int.from_bytes(photo[at + 2 : at + 4], "big")
+    return scans
+
+
 def _decode_jpeg(photo: bytes, image: Image.Image, orientation: int, min_side_pixels: int) -> Pixels:
     """Decode strictly: Pillow takes a photo whose end was cut and closed with a marker, and leaves the rest grey."""
     if image.mode == "CMYK":
@@ -136,5 +162,5 @@ def _decode_jpeg(photo: bytes, image: Image.Image, orientation: int, min_side_pi
 def _decode_with_pillow(image: Image.Image) -> Pixels:
     upright = ImageOps.exif_transpose(image)
     if upright.mode.startswith("I"):
-        upright = Image.fromarray((np.asarray(upright) / 256).astype("uint8"))
+        upright = Image.fromarray((np.asarray(upright) >> 8).astype("uint8"))
     return np.asarray(upright.convert("RGB"))

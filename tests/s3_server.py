@@ -101,10 +101,9 @@ def _command(folder: Path, port: int, identities: Sequence[Identity]) -> list[st
         "-filer",
         "-s3",
         f"-s3.config={config}",
+        *("-s3.port.iceberg=0", "-s3.port.lance=0"),  # on fixed ports, at which a second server would end
         *(f"-{name}={port}" for name, port in ports.items()),
         *(f"-{name}.grpc={free_port()}" for name in ports),
-        "-s3.port.iceberg=0",
-        "-s3.port.lance=0",
     ]
 
 

@@ -1,3 +1,4 @@
+import random
 from datetime import datetime
 
 import pytest
@@ -10,6 +11,24 @@ from tests.rows import BUSINESS_DATE, at
 DAY = BusinessDay(BUSINESS_DATE, at("00:00:00"), at("23:00:00"))
 TEMPLATE = "photos/business_date=2026-11-20/store_id={store_id}/till_id={till_id}/{taken_at}.{extension}"
 FOLDER = "photos/business_date=2026-11-20"
+
+
+KEY_PARTS = [
+    "20261120T183015Z.jpg",
+    "..",
+    ".",
+    "%2F",
+    "\n",
+    "\r",
+    "\x00",
+    "\u0663",
+    "\u202e",
+    "\\",
+    "'",
+    "{",
+    "$1",
+    "\U0001f600",
+]
 
 
 def landed(spark: SparkSession, *keys: str) -> DataFrame:
@@ -40,12 +59,25 @@ def test_seconds_may_have_a_fraction_and_extensions_any_case(spark: SparkSession
         f"{FOLDER}/store_id=/till_id=03/20261120T183015.123Z.jpg",
         f"{FOLDER}/store_id=0042/till_id=03/20261120T183015.123Z.jpg\nx",
         f"{FOLDER}/store_id=0042/till_id=03/20261120T183015.123Z.jpg\n",
+        f"{FOLDER}/store_id=00\n42/till_id=03/20261120T183015.123Z.jpg",
+        f"{FOLDER}/store_id=0042/till_id=\u202e30/20261120T183015.123Z.jpg",
+        f"{FOLDER}/store_id=0042/till_id=03\u200b/20261120T183015.123Z.jpg",
+        f"{FOLDER}/../../store_id=0042/till_id=03/20261120T183015.123Z.jpg",
+        f"{FOLDER}/store_id=0042/../till_id=03/20261120T183015.123Z.jpg",
+        f"{FOLDER}/store_id=0042%2Ftill_id=03%2F20261120T183015.123Z.jpg",
+        f"{FOLDER}/store_id=0042/till_id=03/\u0662\u0660\u0662\u06661120T183015Z.jpg",
+        f"{FOLDER}/store_id=0042/till_id=03/\uff12\uff10\uff12\uff161120T183015Z.jpg",
+        f"{FOLDER}/store_id=0042/till_id=03/99999999T999999Z.jpg",
+        f"{FOLDER}/store_id=0042/till_id=03/00000000T000000Z.jpg",
+        f"{FOLDER}/store_id={'4' * 10_000}/till_id=03/20261120T183015.123Z.jpg",
+        f"{FOLDER}//store_id=0042/till_id=03/20261120T183015.123Z.jpg",
     ],
 )
 def test_a_key_that_does_not_match_keeps_its_row_with_the_problem(spark: SparkSession, key: str) -> None:
     photo = checkout_photos(landed(spark, key), TEMPLATE, DAY).collect()[0]
     assert photo.photo_key == key
     assert photo.key_problem.startswith("photo key '")
+    assert len(photo.key_problem) < 500
     assert photo.key_problem.endswith(f"does not match '{TEMPLATE}'")
 
 
@@ -76,3 +108,31 @@ def test_a_photo_whose_key_names_its_transaction_needs_no_right_clock(spark: Spa
     template = "photos/{store_id}-{till_id}-{transaction_id}-{taken_at}.{extension}"
     photo = checkout_photos(landed(spark, "photos/7-2-t99-20000101T000000Z.jpg"), template, DAY).collect()[0]
     assert (photo.transaction_id, photo.key_problem) == ("t99", None)
+
+
+def test_look_alike_digits_and_formulas_are_ids_of_their_own(spark: SparkSession) -> None:
+    ids = [
+        "0042",
+        "\u0660\u0660\u0664\u0662",
+        "\uff10\uff10\uff14\uff12",
+        "0042%2F",
+        "=1+1",
+        "..",
+        "caf\u00e9",
+        "cafe\u0301",
+    ]
+    keys = [f"{FOLDER}/store_id={name}/till_id=03/20261120T183015Z.jpg" for name in ids]
+    photos = checkout_photos(landed(spark, *keys), TEMPLATE, DAY).collect()
+    assert [(photo.store_id, photo.key_problem) for photo in photos] == [(name, None) for name in ids]
+
+
+def test_any_key_is_one_row_and_is_placed_or_has_a_problem(spark: SparkSession) -> None:
+    keys = {
+        "".join(parts)
+        for seed in range(40)
+        for parts in [random.Random(seed).choices([FOLDER, "/", "store_id=1", "till_id=2", *KEY_PARTS], k=12)]
+    }
+    photos = checkout_photos(landed(spark, *keys), TEMPLATE, DAY).collect()
+    assert {photo.photo_key for photo in photos} == keys
+    assert len(photos) == len(keys)
+    assert all((photo.store_id and photo.taken_at) or photo.key_problem for photo in photos)

@@ -1,5 +1,7 @@
 import gzip
 import io
+import json
+import tracemalloc
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -7,8 +9,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
-from jobs.landed_files import read_landed_lines
+from jobs import landed_files
+from jobs.errors import StoreError
+from jobs.landed_files import LONGEST_FIELD_BYTES, LONGEST_LINE_BYTES, read_landed_lines
 from jobs.object_store import ObjectStore
 
 HEADER = "transaction_id,store_id,quantity,product_category"
@@ -96,3 +103,194 @@ def test_a_file_of_another_kind_is_one_line_with_the_reason(landing: ObjectStore
 def test_an_empty_file_is_said(landing: ObjectStore) -> None:
     (line,) = lines_of(landing, "a.csv", b"")
     assert line["parse_problem"].startswith("file 'a.csv' cannot be read to its end: ")
+
+
+HEADER_LINE = "transaction_id,store_id,quantity\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "ids"),
+    [
+        (b"\xef\xbb\xbf" + HEADER_LINE.encode() + b"t1,1,2\n", ["t1"]),
+        (HEADER_LINE.replace("\n", "\r\n").encode() + b"t1,1,2\r\nt2,1,2\r\n", ["t1", "t2"]),
+        (b"\n\n" + HEADER_LINE.encode() + b"t1,1,2", ["t1"]),
+        (HEADER_LINE.encode() + b'"t\n1","=1+1",2\n', ["t\n1"]),
+        (b'"transaction_id","of ours"\n"t1",x\n', ["t1"]),
+    ],
+    ids=["byte order mark", "CRLF", "blank lines first", "line break in quotes", "quoted header"],
+)
+def test_a_csv_of_another_dialect_that_can_be_read_is_read(
+    landing: ObjectStore, content: bytes, ids: list[str]
+) -> None:
+    lines = lines_of(landing, "a.csv", content)
+    assert [(line["transaction_id"], line["parse_problem"]) for line in lines] == [(name, None) for name in ids]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (HEADER_LINE.replace(",", ";").encode() + b"t1;1;2\n", "it has none of the columns transaction_id,"),
+        ((HEADER_LINE + "t1,1,2\n").encode("utf-16"), "it has none of the columns transaction_id,"),
+        (b"sku,sku\n1,2\n", "it has the column sku twice"),
+        (HEADER_LINE.replace("\n", "\r").encode() + b"t1,1,2\r", "new-line character seen in unquoted field"),
+    ],
+    ids=["semicolons", "UTF-16", "a column twice", "CR alone"],
+)
+def test_a_csv_of_another_dialect_that_cannot_be_read_is_one_line_with_the_reason(
+    landing: ObjectStore, content: bytes, words: str
+) -> None:
+    (line,) = lines_of(landing, "a.csv", content)
+    assert (line["line_in_file"], line["transaction_id"]) == (0, None)
+    assert words in line["parse_problem"]
+
+
+@pytest.mark.parametrize("key", ["a.csv", "a.jsonl"])
+def test_a_line_in_another_encoding_is_rejected_and_the_others_are_not(landing: ObjectStore, key: str) -> None:
+    values = ["MILK", "CAF\u00c9", "TEA"]
+    if key == "a.csv":
+        content = "product_category\n" + "\n".join(values)
+    else:
+        content = "\n".join(json.dumps({"product_category": value}, ensure_ascii=False) for value in values)
+    lines = lines_of(landing, key, content.encode("latin-1"))
+    assert [(line["line_in_file"], line["product_category"]) for line in lines] == [(1, "MILK"), (3, "TEA"), (2, None)]
+    assert "UTF-8" in lines[2]["parse_problem"]
+
+
+def test_text_that_a_spreadsheet_would_compute_stays_as_it_came(landing: ObjectStore) -> None:
+    formulas = ["=cmd|' /C calc'!A0", "+1+1", "-2", "@SUM(A1)", "\t=1"]
+    content = b"".join(json.dumps({"sku": formula}).encode() + b"\n" for formula in formulas)
+    assert [line["sku"] for line in lines_of(landing, "a.jsonl", content)] == formulas
+
+
+def test_absurd_numbers_come_as_they_are_written(landing: ObjectStore) -> None:
+    content = b'{"quantity": 1e400, "net_amount": NaN, "line_number": -Infinity, "sku": 1%s}\n' % (b"0" * 5000)
+    (line,) = lines_of(landing, "a.jsonl", content)
+    assert (line["quantity"], line["net_amount"], line["line_number"]) == ("1e400", "NaN", "-Infinity")
+    assert line["sku"] == "1" + 5000 * "0"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b'{"sku": "\\ud800"}', b"[" * 100_000, b'{"sku": ' + b"[" * 900 + b"]" * 900 + b"}", b"\xff", b'{"sku": "a"'],
+)
+def test_json_that_breaks_parsers_is_one_rejected_line(landing: ObjectStore, line: bytes) -> None:
+    lines = lines_of(landing, "a.jsonl", b'{"sku": "before"}\n' + line + b'\n{"sku": "after"}\n')
+    assert [found["sku"] for found in lines if found["parse_problem"] is None][:1] == ["before"]
+    assert sorted(found["line_in_file"] for found in lines) == [1, 2, 3]
+
+
+def test_a_line_of_hundreds_of_megabytes_is_rejected_and_never_held(landing: ObjectStore) -> None:
+    content = gzip.compress(b'{"sku": "a"}\n' + b"x" * 60_000_000 + b'\n{"sku": "b"}\n')
+    landing.write("a.jsonl.gz", content)
+    tracemalloc.start()
+    lines = [line for batch in read_landed_lines(landing, "a.jsonl.gz") for line in batch.to_pylist()]
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert [(line["line_in_file"], line["sku"]) for line in lines] == [(1, "a"), (3, "b"), (2, None)]
+    assert lines[2]["parse_problem"] == f"is longer than {LONGEST_LINE_BYTES} bytes"
+    assert peak_bytes < 20 * LONGEST_LINE_BYTES
+
+
+@pytest.mark.parametrize("key", ["a.csv.gz", "a.jsonl.gz"])
+def test_a_gzip_bomb_is_read_up_to_a_limit_and_says_so(
+    landing: ObjectStore, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(landed_files, "LEAST_UNFOLDED_BYTES", 9_000_000)
+    monkeypatch.setattr(landed_files, "MOST_UNFOLDED_PER_BYTE", 1)
+    name = "t" * 200
+    line = f"{name}\n" if key == "a.csv.gz" else f'{{"transaction_id": "{name}"}}\n'
+    header = "transaction_id\n" if key == "a.csv.gz" else ""
+    lines = lines_of(landing, key, gzip.compress((header + line * 80_000).encode()))
+    assert 1_000_000 < len(lines) * len(line) <= 9_000_000 + 2 * len(line)
+    assert {line["transaction_id"] for line in lines[:-1]} == {name}
+    assert "it unfolds to more than 9000000 bytes" in lines[-1]["parse_problem"]
+
+
+def test_a_parquet_bomb_is_refused_before_it_unfolds(landing: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(landed_files, "LEAST_PARQUET_ROWS", 1_000)
+    bomb = io.BytesIO()
+    pq.write_table(pa.table({"sku": pa.array(["x"]).take(pa.array([0] * 1_000_000))}), bomb)
+    (line,) = lines_of(landing, "a.parquet", bomb.getvalue())
+    assert "it unfolds to more than" in line["parse_problem"]
+
+
+def test_a_csv_without_a_sound_record_is_read_no_further_than_a_limit(
+    landing: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(landed_files, "MOST_BROKEN_AT_ONCE", 100)
+    lines = lines_of(landing, "a.csv", HEADER_LINE.encode() + b"x\n" * 10_000)
+    assert len(lines) == 101
+    assert lines[-1]["parse_problem"].startswith("file 'a.csv' cannot be read to its end: ")
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_a_field_that_is_too_long_is_rejected_and_the_other_lines_are_not(landing: ObjectStore, kind: str) -> None:
+    skus = ["a", "x" * (LONGEST_FIELD_BYTES + 1), "b"]
+    parquet = io.BytesIO()
+    pq.write_table(pa.table({"sku": skus}), parquet)
+    contents = {
+        "csv": "\n".join(["sku", *skus]).encode(),
+        "jsonl": "\n".join(json.dumps({"sku": sku}) for sku in skus).encode(),
+        "parquet": parquet.getvalue(),
+    }
+    lines = lines_of(landing, f"a.{kind}", contents[kind])
+    assert [(line["line_in_file"], line["sku"]) for line in lines] == [(1, "a"), (3, "b"), (2, None)]
+    assert lines[2]["parse_problem"] == f"sku has {LONGEST_FIELD_BYTES + 1} bytes, the limit is {LONGEST_FIELD_BYTES}"
+
+
+def test_parquet_of_odd_types_is_text_or_a_reason(landing: ObjectStore) -> None:
+    receipts = pa.table(
+        {
+            "sku": pa.array([{"at": datetime(2026, 1, 1), "raw": b"\xff"}, None]),
+            "store_id": pa.array([b"1", b"\xff"], pa.binary()),
+            "quantity": pa.array([float("nan"), float("inf")]),
+            "closed_at": pa.array([2**62, None], pa.timestamp("us", tz="UTC")),
+            "till_id": pa.nulls(2),
+            "net_amount": pa.array([Decimal(10) ** 60, None], pa.decimal256(70, 2)),
+        }
+    )
+    content = io.BytesIO()
+    pq.write_table(receipts, content)
+    first, second = lines_of(landing, "a.parquet", content.getvalue())
+    assert (first["store_id"], first["quantity"], first["till_id"]) == ("1", "nan", None)
+    assert (second["line_in_file"], second["parse_problem"]) == (2, "store_id is not UTF-8")
+
+
+def test_a_file_that_is_gone_since_it_was_listed_fails_the_step_and_is_named(landing: ObjectStore) -> None:
+    with pytest.raises(StoreError, match=r"file 'file:.*/a.csv' is gone since it was listed; run the step again"):
+        list(read_landed_lines(landing, "a.csv"))
+
+
+CSV_PARTS = st.sampled_from(["t1,1,2\n", '"', "\n", "\r", ",", ";", "x" * 50, "\u0663", "=1+1", "\0", "'", "\ufeff"])
+ANY_FILE = st.one_of(
+    st.tuples(
+        st.just("a.csv"), st.lists(CSV_PARTS, max_size=40).map(lambda parts: (HEADER_LINE + "".join(parts)).encode())
+    ),
+    st.tuples(st.sampled_from(["a.csv", "a.jsonl", "a.csv.gz", "a.jsonl.gz", "a.parquet"]), st.binary(max_size=200)),
+    st.tuples(
+        st.just("a.jsonl"),
+        st.lists(
+            st.recursive(
+                st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=5),
+                lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["sku", "x"]), inner),
+                max_leaves=6,
+            ),
+            max_size=5,
+        ).map(lambda records: "\n".join(json.dumps(record) for record in records).encode()),
+    ),
+)
+
+
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(file=ANY_FILE)
+def test_any_file_becomes_rows_that_are_numbered_once_and_never_an_exception(
+    landing: ObjectStore, file: tuple[str, bytes]
+) -> None:
+    key, content = file
+    lines = lines_of(landing, key, content)
+    numbers = [line["line_in_file"] for line in lines]
+    assert len(set(numbers)) == len(numbers)
+    if content.strip() and not content.startswith(HEADER_LINE.encode()) and key != "a.jsonl":
+        assert lines
+    if key == "a.jsonl":
+        assert len(lines) == sum(1 for line in content.split(b"\n") if line.strip())

@@ -4,10 +4,12 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from urllib.parse import unquote, urlsplit
 
+import boto3
 import pytest
 
-from jobs.errors import InputError
+from jobs.errors import InputError, ReplacedError, StoreError, UnusableKeyError
 from jobs.object_store import ObjectStore
 from tests.s3_server import BUCKET, running_https_s3_server
 
@@ -179,3 +181,85 @@ def test_a_token_that_has_expired_is_told(
     ) as refused:
         request_of(expired_store)
     assert "planted-token" not in str(refused.value)
+
+
+ODD_NAMES = (
+    "a b",
+    "a%2Fb",
+    "line\nbreak",
+    "tab\there",
+    "\u0663",
+    "\uff13",
+    "=1+1",
+    "e\u0301",
+    "#h?q&x=1",
+    "x" * 200,
+    "...",
+)
+
+
+def test_objects_with_odd_keys_are_listed_as_they_are_and_read_where_the_client_takes_the_key(
+    store: ObjectStore,
+) -> None:
+    """A line break in one key would make the client refuse the whole listing."""
+    keys = {f"day=7/{name}.jpg" for name in ODD_NAMES}
+    write_raw(store, {key: key.encode() for key in keys})
+    listed = {entry.key: entry for entry in store.list("day=7")}
+    assert set(listed) == keys
+    folders, objects = store.list_folder("day=7")
+    assert (folders, {entry.key for entry in objects}) == ([], keys)
+    for key, entry in listed.items():
+        if key.isprintable():
+            assert store.read(key, entry.etag, entry.size_bytes) == key.encode()
+        else:
+            with pytest.raises(UnusableKeyError, match=r"^key 'day=7/\w+\\[nt]\w+.jpg' cannot be used: [^\n]*$"):
+                store.read(key)
+
+
+def test_an_object_under_a_folder_with_a_line_break_is_listed(store: ObjectStore) -> None:
+    write_raw(store, {"day=8/store\n=1/a.jpg": b"a", "day=8/store=2/b.jpg": b"b"})
+    folders, objects = store.list_folder("day=8")
+    assert (sorted(folders), objects) == (["day=8/store\n=1", "day=8/store=2"], [])
+    assert [entry.key for folder in sorted(folders) for entry in store.list(folder)] == [
+        "day=8/store\n=1/a.jpg",
+        "day=8/store=2/b.jpg",
+    ]
+
+
+def test_what_was_listed_is_read_or_nothing(store: ObjectStore) -> None:
+    store.write("a", b"one")
+    (listed,) = store.list()
+    assert store.read("a", listed.etag, listed.size_bytes) == b"one"
+    with pytest.raises(StoreError, match=r"object '.*/a' came with 3 of its 4 bytes"):
+        store.read("a", listed.etag, 4)
+    store.write("a", b"two")
+    with pytest.raises(
+        ReplacedError, match=r"object '.*/a' was replaced since it was listed or opened; run the step again"
+    ):
+        store.read("a", listed.etag, listed.size_bytes)
+
+
+def test_a_reader_gives_any_part_and_never_that_of_another_object(store: ObjectStore) -> None:
+    content = bytes(range(256)) * 20_000
+    store.write("a", content)
+    with store.reader("a") as stream:
+        assert (stream.seek(-3, 2), stream.read(), stream.read()) == (len(content) - 3, content[-3:], b"")
+        assert (stream.seek(1000), stream.read(5), stream.tell()) == (1000, content[1000:1005], 1005)
+        assert (stream.seek(0), stream.read()) == (0, content)
+        store.write("a", content[::-1])
+        stream.seek(3_000_000)
+        with pytest.raises(ReplacedError):
+            stream.read(5)
+
+
+def write_raw(store: ObjectStore, contents: dict[str, bytes]) -> None:
+    """Write objects past the client under test, which refuses some keys."""
+    for key, content in contents.items():
+        if store.uri.startswith("s3://"):
+            bucket, _, folder = store.uri.removeprefix("s3://").partition("/")
+            endpoint = os.environ["AWS_ENDPOINT_URL"]
+            boto3.client("s3", endpoint_url=endpoint).put_object(Bucket=bucket, Key=f"{folder}/{key}", Body=content)
+        else:
+            path = Path(unquote(urlsplit(store.uri).path), key)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)

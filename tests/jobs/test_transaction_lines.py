@@ -1,5 +1,6 @@
 from datetime import datetime
 from decimal import Decimal
+from random import Random
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession
@@ -70,6 +71,25 @@ def test_fields_that_the_contract_calls_optional_may_be_missing(spark: SparkSess
         ),
         ({"closed_at": "yesterday"}, "closed_at 'yesterday' is not a time such as 2026-11-20T18:30:15Z"),
         ({"opened_at": "2026-11-20T19:00:00Z"}, "opened_at is after closed_at"),
+        (
+            {"opened_at": "0001-01-01T00:00:00Z"},
+            "opened_at '0001-01-01T00:00:00Z' is not of business date 2026-11-20",
+        ),
+        (
+            {"closed_at": "9999-12-31T23:59:59Z"},
+            "closed_at '9999-12-31T23:59:59Z' is not of business date 2026-11-20",
+        ),
+        ({"closed_at": "292278994-08-17"}, "closed_at '292278994-08-17' is not a time such as 2026-11-20T18:30:15Z"),
+        ({"quantity": "1e400"}, "quantity '1e400' is not a decimal with at most 3 places"),
+        ({"quantity": "Infinity"}, "quantity 'Infinity' is not a decimal with at most 3 places"),
+        ({"quantity": "\u0663"}, "quantity '\u0663' is not a decimal with at most 3 places"),
+        ({"net_amount": f"1{'0' * 30}"}, f"net_amount '1{'0' * 30}' is not a decimal with at most 2 places"),
+        ({"line_number": "\uff11"}, "line_number '\uff11' is not a whole number"),
+        ({"line_number": f"1{'0' * 30}"}, f"line_number '1{'0' * 30}' is not a whole number"),
+        (
+            {"sku": None, "line_type": "x" * 9_000},
+            f"sku is missing; line_type '{'x' * 60}' is none of sale, return, void",
+        ),
         ({"line_type": "gift"}, "line_type 'gift' is none of sale, return, void"),
         ({"id_check": "maybe"}, "id_check 'maybe' is none of shown, refused_sale, not_asked"),
         ({"is_alcohol": "often"}, "is_alcohol 'often' is not true or false"),
@@ -102,3 +122,36 @@ def test_of_lines_with_the_same_key_the_first_by_file_and_position_is_kept(spark
 
 def test_the_same_receipt_number_at_another_till_is_another_receipt(spark: SparkSession) -> None:
     assert transaction_lines(landed(spark, {}, {"till_id": "04"}, {"store_id": "0043"}), DAY).count() == 3
+
+
+def test_text_is_kept_as_it_came_whatever_a_spreadsheet_or_a_terminal_would_make_of_it(spark: SparkSession) -> None:
+    texts = ["=1+1", "+1", "-1", "@SUM(A1)", "line\nbreak", "\x1b[31m", "\u202eabc", "x" * 10_000, "'; DROP TABLE"]
+    lines = landed(spark, *({"sku": text, "line_number": str(number)} for number, text in enumerate(texts, 1)))
+    assert [row.sku for row in transaction_lines(lines, DAY).orderBy("line_number").collect()] == texts
+
+
+def test_any_line_is_accepted_or_rejected_with_a_reason_and_none_is_lost(spark: SparkSession) -> None:
+    odd = [
+        None,
+        "",
+        "NaN",
+        "1e400",
+        "-0",
+        "\n",
+        "\x00",
+        "\u0663",
+        "=1",
+        "0001-01-01",
+        "9999-12-31T23:59:59Z",
+        "x" * 9_000,
+    ]
+    fields = [name for name in LANDED if name not in ("source_file", "line_in_file")]
+    random = Random(6)
+    hostile = [
+        {name: random.choice(odd) for name in random.sample(fields, random.randint(1, 3))} | {"line_in_file": number}
+        for number in range(300)
+    ]
+    lines = landed(spark, *hostile).cache()
+    rejected = rejected_transaction_lines(lines, DAY).collect()
+    assert transaction_lines(lines, DAY).count() + len(rejected) == len(hostile)
+    assert all(row.rejection_reason and row.landed_line for row in rejected)
