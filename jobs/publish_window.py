@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 
 from jobs import tables
+from jobs.erased import refuse_window_begun_before_an_erasure
 from jobs.errors import InputError
 from jobs.settings import Settings
 from jobs.warehouse import Warehouse
@@ -27,6 +28,7 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
 
 def _publish(warehouse: Warehouse, business_date: date, settings: Settings, warnings: list[str]) -> None:
     with warehouse.lock(business_date, tables.WINDOW_RUNS):
+        refuse_window_begun_before_an_erasure(warehouse, business_date, settings.window(business_date))
         for table in tables.WINDOW_TABLES:
             warehouse.promote(table, business_date)
         window_run = {

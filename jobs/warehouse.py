@@ -7,6 +7,8 @@
     {warehouse}/_locks/business_date=D.json                     who publishes that day
     {warehouse}/_locks/window_runs/business_date=D.json         who publishes the window that ends on it
     {warehouse}/_rescored/{model_version}/…                     a warehouse of another model's tables, laid out likewise
+    {warehouse}/_erased/business_date=D/…                       who was erased from that day, see `erased`
+    {warehouse}/_retention/business_date=D.json                 photos that `retain` is about to delete
 
 A night reads the tables of its own run from staging; of what is published it reads only the day's own estimates, which
 it takes over rather than infer them again, and the rows in pipeline_runs of the days before, with which check_night
@@ -17,9 +19,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -39,10 +41,16 @@ STALE_LOCK_AGE = timedelta(hours=1)
 
 @dataclass(frozen=True)
 class StagedTable:
-    """A table that a run has built: its rows and what building it took."""
+    """A table that a run has built: its rows and what building it took.
+
+    `erasure_count` is how many erasures of the day were respected, `erased_line_count` how many landed receipt lines
+    were left out for them.
+    """
 
     row_count: int
     seconds: float
+    erasure_count: int = 0
+    erased_line_count: int = 0
 
 
 @dataclass(frozen=True)
@@ -66,7 +74,15 @@ class Warehouse:
         key = _published_key(table, business_date)
         return self._load(table, key) if self.store.exists(key) else None
 
-    def stage(self, table: Table, business_date: date, rows: DataFrame) -> None:
+    def stage(
+        self,
+        table: Table,
+        business_date: date,
+        rows: DataFrame,
+        *,
+        erasure_count: int = 0,
+        erased_line_count: int = 0,
+    ) -> None:
         """Conform rows to the table's schema, sort them by its key, write them to the run's staging.
 
         Raises when a column is missing or of another type, or a key is null or there twice.
@@ -91,20 +107,22 @@ class Warehouse:
             )
             .save()
         )
-        self._mark_staged(table, business_date, time.monotonic() - started)
+        self._mark_staged(table, business_date, time.monotonic() - started, erasure_count, erased_line_count)
 
-    def stage_arrow(self, table: Table, business_date: date, rows: pa.Table) -> None:
+    def stage_arrow(self, table: Table, business_date: date, rows: pa.Table, *, erasure_count: int = 0) -> None:
         """Write a small table's rows from memory to the run's staging. Raises as `stage` does."""
         sorted_rows = rows.sort_by([(name, "ascending") for name in table.key])
-        self.stage_batches(table, business_date, sorted_rows.to_batches())
+        self.stage_batches(table, business_date, sorted_rows.to_batches(), erasure_count=erasure_count)
 
-    def stage_batches(self, table: Table, business_date: date, batches: Iterable[pa.RecordBatch]) -> None:
+    def stage_batches(
+        self, table: Table, business_date: date, batches: Iterable[pa.RecordBatch], *, erasure_count: int = 0
+    ) -> None:
         """Write batches of rows, in the order of the table's key, to the run's staging. Raises as `stage` does."""
         started = time.monotonic()
         run_id = pa.scalar(self.run_id, pa.string())
         own_batches = (batch.append_column("run_id", pa.repeat(run_id, batch.num_rows)) for batch in batches)
         write_table_file(self.store, self._staged_key(table, business_date), table, own_batches)
-        self._mark_staged(table, business_date, time.monotonic() - started)
+        self._mark_staged(table, business_date, time.monotonic() - started, erasure_count)
 
     def staged(self, table: Table, business_date: date) -> StagedTable:
         """Return what is known of a staged table; InputError when the run has not staged it."""
@@ -156,15 +174,38 @@ class Warehouse:
         rows = {day: self.read_published_arrow(table, day, columns) for day in days}
         return {day: rows_of_day for day, rows_of_day in rows.items() if rows_of_day is not None}
 
+    def published_dates(self, table: Table) -> list[date]:
+        """Return the business dates of a table that readers see, in order."""
+        folders, _ = self.store.list_folder(table.name)
+        dates = sorted(date.fromisoformat(folder.rpartition("=")[2]) for folder in folders)
+        return [day for day in dates if self.has_published(table, day)]
+
+    def published_row_count(self, table: Table, business_date: date) -> int:
+        """Return how many rows of a table readers see for a published day."""
+        return self._row_count(_published_key(table, business_date))
+
+    def parquet_files(self, folder: str = "") -> list[str]:
+        """Return the keys of all Parquet files, staged and rescored ones among them, or of those below a folder."""
+        return sorted(entry.key for entry in self.store.list(folder) if entry.key.endswith(".parquet"))
+
+    @contextmanager
+    def parquet_file(self, key: str) -> Iterator[pq.ParquetFile]:
+        """Open one of `parquet_files`."""
+        with self.store.reader(key) as stream:
+            yield pq.ParquetFile(stream)
+
     def has_published(self, table: Table, business_date: date) -> bool:
         """Say whether readers see the table's day."""
         return self.store.exists(_published_key(table, business_date))
 
     def published_run(self, business_date: date) -> dict[str, Any] | None:
         """Return the row in pipeline_runs of the run that published a day last, None when none has."""
-        marks = self.store.list(f"{PIPELINE_RUNS.name}/{_partition(business_date)}")
-        runs = [run for mark in marks for run in pq.read_table(pa.BufferReader(self.store.read(mark.key))).to_pylist()]
-        return max(runs, key=lambda run: run["published_at"], default=None)
+        return max(self.runs(business_date), key=lambda run: run["published_at"], default=None)
+
+    def runs(self, business_date: date, runs: Table = PIPELINE_RUNS) -> list[dict[str, Any]]:
+        """Return the rows of a table that has one file a run, in no particular order."""
+        marks = self.store.list(f"{runs.name}/{_partition(business_date)}")
+        return [run for mark in marks for run in pq.read_table(pa.BufferReader(self.store.read(mark.key))).to_pylist()]
 
     def trailing_runs(self, business_date: date, days: int) -> pa.Table:
         """Return the row in pipeline_runs of each of so many days before a date that is published."""
@@ -228,6 +269,15 @@ class Warehouse:
             [self._check_mark(business_date), *(entry.key for entry in self.store.list(self._staging(business_date)))]
         )
 
+    def drop_staging_of_others(self, dates: Collection[date], table: Table | None = None) -> None:
+        """Delete what other runs have staged for the dates; given a table, only where they have staged that one."""
+        for run_folder in self.store.list_folder("_staging")[0]:
+            other = replace(self, run_id=run_folder.rpartition("/")[2])
+            days = set(other.planned_windows()) & set(dates) if other.run_id != self.run_id else set()
+            for day in days:
+                if table is None or self.store.exists(other._staged_mark(table, day)):
+                    other.drop_staging(day)
+
     @contextmanager
     def lock(self, business_date: date, runs: Table = PIPELINE_RUNS) -> Iterator[None]:
         """Hold the right to publish a day, or the window that ends on it: whatever has its commit mark in `runs`.
@@ -269,11 +319,16 @@ class Warehouse:
             .load()
         )
 
-    def _mark_staged(self, table: Table, business_date: date, seconds: float) -> None:
-        with self.store.reader(self._staged_key(table, business_date)) as stream:
-            row_count = pq.ParquetFile(stream).metadata.num_rows
-        mark = json.dumps({"row_count": row_count, "seconds": round(seconds, 3)})
-        self.store.write(self._staged_mark(table, business_date), mark.encode())
+    def _mark_staged(
+        self, table: Table, business_date: date, seconds: float, erasure_count: int = 0, erased_line_count: int = 0
+    ) -> None:
+        row_count = self._row_count(self._staged_key(table, business_date))
+        mark = StagedTable(row_count, round(seconds, 3), erasure_count, erased_line_count)
+        self.store.write(self._staged_mark(table, business_date), json.dumps(asdict(mark)).encode())
+
+    def _row_count(self, key: str) -> int:
+        with self.store.reader(key) as stream:
+            return int(pq.ParquetFile(stream).metadata.num_rows)
 
     def _staged_key(self, table: Table, business_date: date) -> str:
         return f"{self._staging(business_date)}/{table.name}/part-0.parquet"
