@@ -167,7 +167,7 @@ def retain(
                 console.print(f"{day}: {gone.photo_count} photos deleted, {gone.size_bytes} bytes")
 
 
-@app.command()
+@app.command(context_settings={"auto_envvar_prefix": "ERASE"})
 def erase(
     transaction_id: Annotated[str | None, typer.Option(help="receipt of the person")] = None,
     photo_key: Annotated[str | None, typer.Option(help="photo of the person, as in checkout_photos")] = None,
@@ -187,6 +187,8 @@ def erase(
 ) -> None:
     """Remove a person from all tables and the landed photos, for good, and prove it.
 
+    An option may be given as a variable as well, such as ERASE_TRANSACTION_ID, so that it is in no list of processes.
+
     Example: checkout-ages erase --business-date 2026-11-20 --store-id 0042 --till-id 03 --transaction-id 4711
     """
     from jobs import erase as erasure
@@ -194,11 +196,11 @@ def erase(
     from jobs.warehouse import Warehouse
 
     request = Request(
-        transaction_id=transaction_id or None,
-        photo_key=photo_key or None,
+        transaction_id=transaction_id,
+        photo_key=photo_key,
         business_date=business_date.date() if business_date else None,
-        store_id=store_id or None,
-        till_id=till_id or None,
+        store_id=store_id,
+        till_id=till_id,
         with_transaction=with_transaction,
     )
     with _explained():
@@ -209,9 +211,7 @@ def erase(
         person = find_person(Warehouse(store, "erase"), landing, request)
         with _spark(f"erase from {person.business_date}") as (session, status):
             status.update("erasing")
-            proved = erasure.erase(
-                Warehouse(store, "erase", session), landing, person, reason or None, settings, _print_step
-            )
+            proved = erasure.erase(Warehouse(store, "erase", session), landing, person, reason, settings, _print_step)
     if proof:
         proof.parent.mkdir(parents=True, exist_ok=True)
         proof.write_text(json.dumps(proved, indent=2))

@@ -37,7 +37,6 @@ class Request:
     store_id: str | None = None
     till_id: str | None = None
     with_transaction: bool = False
-    reason: str | None = None
 
     @property
     def transaction(self) -> TransactionKey | None:

@@ -18,10 +18,9 @@ from click.testing import Result
 from pyspark.sql import SparkSession
 from typer.testing import CliRunner
 
-from jobs import erase, tables
+from jobs import tables
 from jobs.cli import app
 from jobs.erased import key_hash
-from jobs.errors import FailedCheckError, InputError
 from jobs.landing import SUCCESS, photos_folder, transactions_folder
 from jobs.night import run_night
 from jobs.object_store import ObjectStore
