@@ -35,9 +35,9 @@ from datetime import date
 from typing import Any
 
 from airflow.providers.standard.operators.bash import BashOperator
-from airflow.sdk import DAG, Asset, Param
+from airflow.sdk import DAG, Asset
 from airflow.sdk.exceptions import AirflowFailException
-from job_tasks import DEFAULT_ARGS, PUBLISHED_DAY, path_safe, step_command
+from job_tasks import DEFAULT_ARGS, PUBLISHED_DAY, business_date_param, path_safe, step_command
 
 OPTIONS = (
     "--business-date {{ business_dates(params, triggering_asset_events) }}",
@@ -68,11 +68,7 @@ with DAG(
     schedule=[PUBLISHED_DAY],
     catchup=False,
     max_active_runs=1,
-    params={
-        "business_date": Param(
-            None, type=["null", "string"], format="date", description="published day; empty: those of the events"
-        )
-    },
+    params=business_date_param("published day; empty: those of the events"),
     user_defined_macros={"business_dates": business_dates, "path_safe": path_safe},
     default_args=DEFAULT_ARGS,
     tags=["checkout-ages"],

@@ -45,9 +45,9 @@ from zoneinfo import ZoneInfo
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
 from airflow.providers.standard.operators.bash import BashOperator
 from airflow.providers.standard.sensors.bash import BashSensor
-from airflow.sdk import DAG, Context, CronDataIntervalTimetable, Param
+from airflow.sdk import DAG, Context, CronDataIntervalTimetable
 from airflow.sdk.exceptions import AirflowFailException
-from job_tasks import DEFAULT_ARGS, PUBLISHED_DAY, path_safe, step_command
+from job_tasks import DEFAULT_ARGS, PUBLISHED_DAY, business_date_param, path_safe, step_command
 
 RUN_PY = Path(__file__).resolve().parent.parent / "jobs" / "run.py"
 STORE_TIME_ZONE = ZoneInfo(os.environ.get("CHECKOUT_AGES_STORE_TIME_ZONE", "Europe/Moscow"))
@@ -94,11 +94,7 @@ with DAG(
     start_date=datetime(2000, 1, 1, tzinfo=STORE_TIME_ZONE),
     catchup=False,
     max_active_runs=2,
-    params={
-        "business_date": Param(
-            None, type=["null", "string"], format="date", description="day to run; empty: the data interval's"
-        )
-    },
+    params=business_date_param("day to run; empty: the data interval's"),
     user_defined_macros={"business_date": business_date, "path_safe": path_safe},
     default_args=DEFAULT_ARGS,
     tags=["checkout-ages"],

@@ -1,6 +1,6 @@
 """job_tasks: how a step of jobs/run.py is a task of Airflow: its command, its credentials, when it is tried again.
 
-Both DAGs are made of these. Airflow has the folder of its DAGs on the path of modules.
+All DAGs are made of these. Airflow has the folder of its DAGs on the path of modules.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import Asset, BaseHook, Context, RetryDecision, RetryPolicy
+from airflow.sdk import Asset, BaseHook, Context, Param, RetryDecision, RetryPolicy
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 OBJECT_STORE_CONNECTION = "checkout_ages_object_store"
@@ -66,6 +66,16 @@ DEFAULT_ARGS: dict[str, Any] = {
 }
 
 
+def business_date_param(words: str) -> dict[str, Param]:
+    """Return the parameter of a run that may be asked for a day."""
+    return {"business_date": Param(None, type=["null", "string"], format="date", description=words)}
+
+
 def step_command(name: str, *options: str) -> str:
     """Return the shell command of a step that needs no Spark."""
     return " ".join(["exec", shlex.quote(sys.executable), "-m jobs.run", name, *options])
+
+
+def cli_command(name: str, *options: str) -> str:
+    """Return the shell command of a command that needs no Spark and that people type too."""
+    return " ".join(["exec", shlex.quote(sys.executable), "-m jobs.cli", name, *options])

@@ -10,7 +10,10 @@ from pyspark.sql import functions as F
 
 from jobs import tables
 from jobs.business_day import BusinessDay, business_day
+from jobs.erased import read_erased, without_erased_photos
 from jobs.landing import landed_photos, photos_folder
+from jobs.object_store import ObjectStore
+from jobs.retain import refuse_if_photos_were_deleted
 from jobs.settings import Settings
 from jobs.warehouse import Warehouse
 
@@ -27,10 +30,13 @@ TAKEN_AT_FORMAT = "yyyyMMdd'T'HHmmss[.SSSSSS][.SSSSS][.SSSS][.SSS][.SS][.S]X"
 
 
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
+    refuse_if_photos_were_deleted(warehouse, business_date, ObjectStore(settings.landing_uri))
     photos = landed_photos(warehouse.spark, settings.landing_uri, business_date)
     template = f"{photos_folder(business_date)}/{settings.photo_key_template}"
     placed_photos = checkout_photos(photos, template, business_day(business_date, settings))
-    warehouse.stage(tables.CHECKOUT_PHOTOS, business_date, placed_photos)
+    erased = read_erased(warehouse.store, business_date)
+    kept_photos = without_erased_photos(placed_photos, erased)
+    warehouse.stage(tables.CHECKOUT_PHOTOS, business_date, kept_photos, erasure_count=erased.erasure_count)
 
 
 def checkout_photos(photos: DataFrame, template: str, day: BusinessDay) -> DataFrame:
@@ -39,15 +45,20 @@ def checkout_photos(photos: DataFrame, template: str, day: BusinessDay) -> DataF
     A key that does not match keeps its row, with `key_problem` in words; so does one that is of another date and names
     no transaction.
     """
-    parts = re.split(r"\{(\w+)\}", template)
-    fields = parts[1::2]
-    pattern = "".join(FIELD_PATTERNS[part] if place % 2 else re.escape(part) for place, part in enumerate(parts))
+    pattern, fields = key_pattern(template)
     placed = photos.select("*", *(_field(name, fields, f"^{pattern}\\z") for name in ("store_id", "till_id")))
     placed = placed.withColumn("transaction_id", _field("transaction_id", fields, f"^{pattern}\\z"))
     placed = placed.withColumn(
         "taken_at", F.try_to_timestamp(_field("taken_at", fields, f"^{pattern}\\z"), F.lit(TAKEN_AT_FORMAT))
     )
     return placed.withColumn("key_problem", _key_problem(template, day))
+
+
+def key_pattern(template: str) -> tuple[str, list[str]]:
+    """Return the regular expression of a photo key, and which field each of its groups is."""
+    parts = re.split(r"\{(\w+)\}", template)
+    pattern = "".join(FIELD_PATTERNS[part] if place % 2 else re.escape(part) for place, part in enumerate(parts))
+    return pattern, parts[1::2]
 
 
 def _field(name: str, fields: list[str], pattern: str) -> Column:

@@ -15,7 +15,9 @@ from pyspark.sql import functions as F
 
 from jobs import tables
 from jobs.age_inference import check_model, photo_age_estimator
+from jobs.object_store import ObjectStore
 from jobs.progress import reported_progress
+from jobs.retain import refuse_if_photos_were_deleted
 from jobs.settings import Settings
 from jobs.warehouse import Warehouse
 
@@ -42,6 +44,7 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
     with reported_progress(photos_done, new_count):
         estimates = photo_age_estimates(spread(new, new_count), settings, warehouse.run_id, photos_done)
         warehouse.stage(tables.PHOTO_AGE_ESTIMATES, business_date, estimates.unionByName(known) if known else estimates)
+    refuse_if_photos_were_deleted(warehouse, business_date, ObjectStore(settings.landing_uri))
     photo_count = warehouse.staged(tables.PHOTO_AGE_ESTIMATES, business_date).row_count
     log.info("%s photos looked at, %s taken over from earlier runs of the day", new_count, photo_count - new_count)
 

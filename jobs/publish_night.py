@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs import tables
+from jobs.erased import read_erased, refuse_if_begun_before_an_erasure
 from jobs.errors import InputError
 from jobs.landing import receipt_files
 from jobs.object_store import ObjectStore
@@ -66,6 +67,7 @@ def input_digest(photo_tags: pa.Table, receipt_tags: list[tuple[str, str]]) -> s
 def _publish(
     warehouse: Warehouse, business_date: date, settings: Settings, warnings: list[str], lock: PublishingLock
 ) -> None:
+    refuse_if_begun_before_an_erasure(warehouse, business_date)
     pipeline_run = _pipeline_run(warehouse, business_date, settings, warnings)
     for table in tables.PUBLISHED_TABLES:
         lock.renew()
@@ -104,6 +106,11 @@ def _pipeline_run(
         **_inference_counts(photos, warehouse.run_id, warehouse.staged(tables.PHOTO_AGE_ESTIMATES, business_date)),
         "accepted_line_count": len(amounts),
         "rejected_line_count": warehouse.staged(tables.REJECTED_TRANSACTION_LINES, business_date).row_count,
+        "erased_line_count": sum(
+            warehouse.staged(table, business_date).erased_line_count
+            for table in (tables.TRANSACTION_LINES, tables.REJECTED_TRANSACTION_LINES)
+        ),
+        "erased_photo_count": len(read_erased(warehouse.store, business_date).photos),
         "transaction_count": transactions.num_rows,
         "estimated_transaction_count": _estimated_count(transactions),
         "photographed_transaction_count": pc.sum(pc.greater(transactions["photo_count"], 0)).as_py() or 0,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 
 from jobs import tables
+from jobs.erased import refuse_window_begun_before_an_erasure
 from jobs.errors import InputError
 from jobs.publishing_lock import PublishingLock
 from jobs.settings import Settings
@@ -31,6 +32,7 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
 def _publish(
     warehouse: Warehouse, business_date: date, settings: Settings, warnings: list[str], lock: PublishingLock
 ) -> None:
+    refuse_window_begun_before_an_erasure(warehouse, business_date, settings.window(business_date))
     for table in tables.WINDOW_TABLES:
         lock.renew()
         warehouse.promote(table, business_date)

@@ -16,6 +16,8 @@ import pyarrow as pa
 from jobs import model_comparison, tables
 from jobs.errors import InputError
 from jobs.night import StepDone
+from jobs.object_store import ObjectStore
+from jobs.retain import refuse_if_photos_were_deleted
 from jobs.run import TABLE_STEPS
 from jobs.settings import Settings
 from jobs.warehouse import Warehouse
@@ -48,9 +50,12 @@ def rescore_day(live: Warehouse, business_date: date, settings: Settings, step_d
     FailedCheckError when a check fails; then nothing is published.
     """
     rescored = live.rescored(settings.model_version)
+    landing = ObjectStore(settings.landing_uri)
     live_run_id = _live_run_id(live, business_date)
     for step in STEPS:
         started = time.monotonic()
+        if step in (tables.CHECKOUT_PHOTOS.name, "publish_night"):
+            refuse_if_photos_were_deleted(live, business_date, landing)
         if step == "publish_night" and _live_run_id(live, business_date) != live_run_id:
             raise InputError(f"{business_date} was published anew while it was rescored; rescore it again")
         with told_by_workers():

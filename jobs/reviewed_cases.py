@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 
 from jobs import tables
+from jobs.erased import erased_of_days, without_erased_outcomes
 from jobs.landed_files import OUTCOME_FIELDS
 from jobs.landing import landed_outcomes
 from jobs.object_store import ObjectStore
@@ -33,9 +34,13 @@ Row = dict[str, Any]
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
     days = settings.window(business_date)
     landing = ObjectStore(settings.landing_uri)
+    erased = erased_of_days(warehouse.store, days)
     landed = {day: landed_outcomes(landing, day) for day in days}
+    kept = landed | {day: without_erased_outcomes(landed[day], erased_of_day) for day, erased_of_day in erased.items()}
     review_cases = warehouse.read_published_days(tables.ALCOHOL_REVIEW_CASES, days, CASE_COLUMNS)
-    warehouse.stage_arrow(tables.REVIEWED_CASES, business_date, reviewed_cases(landed, review_cases))
+    erasure_count = sum(erased_of_day.erasure_count for erased_of_day in erased.values())
+    outcomes = reviewed_cases(kept, review_cases)
+    warehouse.stage_arrow(tables.REVIEWED_CASES, business_date, outcomes, erasure_count=erasure_count)
 
 
 def reviewed_cases(landed: Mapping[date, pa.Table], review_cases: Mapping[date, pa.Table]) -> pa.Table:

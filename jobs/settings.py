@@ -97,6 +97,9 @@ class Settings(BaseModel):
     )
     max_photo_bytes: int = Field(20 * 1024 * 1024, ge=1, description="larger photos are not fetched")
     max_photo_pixels: int = Field(50_000_000, ge=1, description="photos with more pixels are not decoded")
+    photo_retention_days: int = Field(
+        31, ge=1, le=3660, description="after how many days `checkout-ages retain` deletes a day's photos"
+    )
     landing_timeout_seconds: int = Field(12 * 3600, ge=1, description="how long the DAG waits for a day to land")
     task_retry_delay_seconds: int = Field(
         300, ge=0, description="how long Airflow waits before it tries a task again that failed"

@@ -492,6 +492,12 @@ PIPELINE_RUNS = Table(
         column("inferred_photos_per_second", pa.float64(), "those over the seconds of photo_age_estimates; else null"),
         column("accepted_line_count", COUNT, "receipt lines in transaction_lines"),
         column("rejected_line_count", COUNT, "receipt lines in rejected_transaction_lines"),
+        column(
+            "erased_line_count",
+            COUNT,
+            "receipt lines of people who were erased: with the accepted and rejected ones, those that landed",
+        ),
+        column("erased_photo_count", COUNT, "photos of people who were erased, gone from the landing too"),
         column("transaction_count", COUNT, "transactions"),
         column("estimated_transaction_count", COUNT, "transactions with an age estimate"),
         column("photographed_transaction_count", COUNT, "transactions with a photo"),
@@ -512,6 +518,19 @@ PIPELINE_RUNS = Table(
         ),
         column("warnings", pa.list_(TEXT), "warn rules that fired"),
         column("table_seconds", pa.map_(TEXT, pa.float64()), "seconds that building each table took"),
+    ),
+)
+
+RETENTION_RUNS = Table(
+    name="retention_runs",
+    grain="one row per business date and run of `checkout-ages retain` that deleted photos of it from the landing",
+    key=("run_id",),
+    columns=(
+        column("run_id", TEXT, "run of `checkout-ages retain`, named by the date that it counted back from"),
+        column("deleted_at", INSTANT, "when the last of them was deleted, UTC"),
+        column("deleted_photo_count", COUNT, "photos deleted, and whatever else lay in the day's folder of photos"),
+        column("deleted_bytes", COUNT, "their size"),
+        column("photo_retention_days", COUNT, "policy: for how many days photos are kept"),
     ),
 )
 
@@ -731,7 +750,8 @@ WINDOW_RUNS = Table(
 def as_markdown() -> str:
     """Render the data dictionary: each table's grain, key and columns."""
     return "\n\n".join(
-        _table_as_markdown(table) for table in (*ALL_TABLES, *WINDOW_TABLES, WINDOW_RUNS, MODEL_COMPARISON)
+        _table_as_markdown(table)
+        for table in (*ALL_TABLES, *WINDOW_TABLES, WINDOW_RUNS, MODEL_COMPARISON, RETENTION_RUNS)
     )
 
 

@@ -1,4 +1,4 @@
-"""wait_for_business_date: whether the stores have delivered a day whole."""
+"""wait_for_business_date: whether the stores have delivered a day whole, and its photos are still there."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ from datetime import date
 from jobs.errors import NotLandedError
 from jobs.landing import missing_markers
 from jobs.object_store import ObjectStore
+from jobs.retain import refuse_if_photos_were_deleted
 from jobs.settings import Settings
 from jobs.warehouse import Warehouse
 
 
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
-    missing = missing_markers(ObjectStore(settings.landing_uri), business_date)
+    landing = ObjectStore(settings.landing_uri)
+    missing = missing_markers(landing, business_date)
     if missing:
         raise NotLandedError(
             f"business date {business_date} has not landed: missing {' and '.join(missing)}; "
             "the stores write these marks when all photos and receipts of the day are there"
         )
+    refuse_if_photos_were_deleted(warehouse, business_date, landing)

@@ -7,6 +7,8 @@
     {warehouse}/_locks/business_date=D/NUMBER.json              who publishes that day: the highest number says it
     {warehouse}/_locks/window_runs/business_date=D/NUMBER.json  who publishes the window that ends on it
     {warehouse}/_rescored/{model_version}/…                     a warehouse of another model's tables, laid out likewise
+    {warehouse}/_erased/business_date=D/…                       who was erased from that day, see `erased`
+    {warehouse}/_retention/business_date=D.json                 photos that `retain` is about to delete
 
 A night reads the tables of its own run from staging; of what is published it reads only the day's own estimates, which
 it takes over rather than infer them again, and the rows in pipeline_runs of the days before, with which check_night
@@ -17,7 +19,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime, timedelta
@@ -38,11 +40,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StagedTable:
-    """A table that a run has built: its rows, what building it took, and the digest of what the rows say."""
+    """A table that a run has built: its rows, what building it took, and the digest of what the rows say.
+
+    `erasure_count` is how many erasures of the day were respected, `erased_line_count` how many landed receipt lines
+    were left out for them.
+    """
 
     row_count: int
     seconds: float
     content_digest: str
+    erasure_count: int = 0
+    erased_line_count: int = 0
 
 
 @dataclass(frozen=True)
@@ -66,7 +74,15 @@ class Warehouse:
         key = _published_key(table, business_date)
         return self._load(table, key) if self.store.exists(key) else None
 
-    def stage(self, table: Table, business_date: date, rows: DataFrame) -> None:
+    def stage(
+        self,
+        table: Table,
+        business_date: date,
+        rows: DataFrame,
+        *,
+        erasure_count: int = 0,
+        erased_line_count: int = 0,
+    ) -> None:
         """Conform rows to the table's schema, sort them by its key, write them to the run's staging.
 
         Raises when a column is missing or of another type, or a key is null or there twice.
@@ -91,20 +107,22 @@ class Warehouse:
             )
             .save()
         )
-        self._mark_staged(table, business_date, time.monotonic() - started)
+        self._mark_staged(table, business_date, time.monotonic() - started, erasure_count, erased_line_count)
 
-    def stage_arrow(self, table: Table, business_date: date, rows: pa.Table) -> None:
+    def stage_arrow(self, table: Table, business_date: date, rows: pa.Table, *, erasure_count: int = 0) -> None:
         """Write a small table's rows from memory to the run's staging. Raises as `stage` does."""
         sorted_rows = rows.sort_by([(name, "ascending") for name in table.key])
-        self.stage_batches(table, business_date, sorted_rows.to_batches())
+        self.stage_batches(table, business_date, sorted_rows.to_batches(), erasure_count=erasure_count)
 
-    def stage_batches(self, table: Table, business_date: date, batches: Iterable[pa.RecordBatch]) -> None:
+    def stage_batches(
+        self, table: Table, business_date: date, batches: Iterable[pa.RecordBatch], *, erasure_count: int = 0
+    ) -> None:
         """Write batches of rows, in the order of the table's key, to the run's staging. Raises as `stage` does."""
         started = time.monotonic()
         run_id = pa.scalar(self.run_id, pa.string())
         own_batches = (batch.append_column("run_id", pa.repeat(run_id, batch.num_rows)) for batch in batches)
         write_table_file(self.store, self._staged_key(table, business_date), table, own_batches)
-        self._mark_staged(table, business_date, time.monotonic() - started)
+        self._mark_staged(table, business_date, time.monotonic() - started, erasure_count)
 
     def staged(self, table: Table, business_date: date) -> StagedTable:
         """Return what is known of a staged table; InputError when the run has not staged it."""
@@ -156,25 +174,46 @@ class Warehouse:
         rows = {day: self.read_published_arrow(table, day, columns) for day in days}
         return {day: rows_of_day for day, rows_of_day in rows.items() if rows_of_day is not None}
 
+    def published_dates(self, table: Table) -> list[date]:
+        """Return the business dates of a table that readers see, in order."""
+        folders, _ = self.store.list_folder(table.name)
+        dates = sorted(date.fromisoformat(folder.rpartition("=")[2]) for folder in folders)
+        return [day for day in dates if self.has_published(table, day)]
+
+    def published_row_count(self, table: Table, business_date: date) -> int:
+        """Return how many rows of a table readers see for a published day."""
+        return self._row_count(_published_key(table, business_date))
+
+    def parquet_files(self, folder: str = "") -> list[str]:
+        """Return the keys of all Parquet files, staged and rescored ones among them, or of those below a folder."""
+        return sorted(entry.key for entry in self.store.list(folder) if entry.key.endswith(".parquet"))
+
+    @contextmanager
+    def parquet_file(self, key: str) -> Iterator[pq.ParquetFile]:
+        """Open one of `parquet_files`."""
+        with self.store.reader(key) as stream:
+            yield pq.ParquetFile(stream)
+
     def has_published(self, table: Table, business_date: date) -> bool:
         """Say whether readers see the table's day."""
         return self.store.exists(_published_key(table, business_date))
 
     def published_run(self, business_date: date) -> dict[str, Any] | None:
         """Return the row in pipeline_runs of the run that published a day last, None when none has."""
-        return max(self._pipeline_runs(business_date), key=lambda run: run["published_at"], default=None)
+        return max(self.runs(business_date), key=lambda run: run["published_at"], default=None)
 
     def run_before(self, business_date: date) -> dict[str, Any] | None:
         """Return the row in pipeline_runs of the last run that published a day other than this one."""
-        others = (run for run in self._pipeline_runs(business_date) if run["run_id"] != self.run_id)
+        others = (run for run in self.runs(business_date) if run["run_id"] != self.run_id)
         return max(others, key=lambda run: run["published_at"], default=None)
 
     def own_run(self, business_date: date) -> dict[str, Any] | None:
         """Return this run's row in pipeline_runs, None until it is published."""
-        return next((run for run in self._pipeline_runs(business_date) if run["run_id"] == self.run_id), None)
+        return next((run for run in self.runs(business_date) if run["run_id"] == self.run_id), None)
 
-    def _pipeline_runs(self, business_date: date) -> list[dict[str, Any]]:
-        marks = self.store.list(f"{PIPELINE_RUNS.name}/{_partition(business_date)}")
+    def runs(self, business_date: date, runs: Table = PIPELINE_RUNS) -> list[dict[str, Any]]:
+        """Return the rows of a table that has one file a run, in no particular order."""
+        marks = self.store.list(f"{runs.name}/{_partition(business_date)}")
         return [run for mark in marks for run in pq.read_table(pa.BufferReader(self.store.read(mark.key))).to_pylist()]
 
     def trailing_runs(self, business_date: date, days: int) -> pa.Table:
@@ -238,6 +277,15 @@ class Warehouse:
         self.withdraw_check(business_date)
         self.store.delete_folder(self._staging(business_date))
 
+    def drop_staging_of_others(self, dates: Collection[date], table: Table | None = None) -> None:
+        """Delete what other runs have staged for the dates; given a table, only where they have staged that one."""
+        for run_folder in self.store.list_folder("_staging")[0]:
+            other = replace(self, run_id=run_folder.rpartition("/")[2])
+            days = set(other.planned_windows()) & set(dates) if other.run_id != self.run_id else set()
+            for day in days:
+                if table is None or self.store.exists(other._staged_mark(table, day)):
+                    other.drop_staging(day)
+
     def sweep(self, before: datetime) -> dict[str, datetime]:
         """Delete what dead runs left before a moment: staging that was last written to then, files half written.
 
@@ -264,7 +312,7 @@ class Warehouse:
         """
         is_night = runs is PIPELINE_RUNS
         folder = "_locks" if is_night else f"_locks/{runs.name}"
-        subject = f"business date {business_date}" if is_night else f"the window that ends on {business_date}"
+        subject = f"business date {business_date}" if is_night else f"'{runs.name}' of {business_date}"
         return PublishingLock(
             self.store, f"{folder}/{_partition(business_date)}", subject, self.run_id, stale_seconds
         ).held()
@@ -279,10 +327,17 @@ class Warehouse:
             .load()
         )
 
-    def _mark_staged(self, table: Table, business_date: date, seconds: float) -> None:
+    def _mark_staged(
+        self, table: Table, business_date: date, seconds: float, erasure_count: int = 0, erased_line_count: int = 0
+    ) -> None:
         with self.store.reader(self._staged_key(table, business_date)) as stream:
-            staged = StagedTable(pq.ParquetFile(stream).metadata.num_rows, round(seconds, 3), content_digest(stream))
-        self.store.write(self._staged_mark(table, business_date), json.dumps(asdict(staged)).encode())
+            row_count, digest = pq.ParquetFile(stream).metadata.num_rows, content_digest(stream)
+        mark = StagedTable(row_count, round(seconds, 3), digest, erasure_count, erased_line_count)
+        self.store.write(self._staged_mark(table, business_date), json.dumps(asdict(mark)).encode())
+
+    def _row_count(self, key: str) -> int:
+        with self.store.reader(key) as stream:
+            return int(pq.ParquetFile(stream).metadata.num_rows)
 
     def _staged_key(self, table: Table, business_date: date) -> str:
         return f"{self._staging(business_date)}/{table.name}/part-0.parquet"

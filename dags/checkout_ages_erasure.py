@@ -1,0 +1,70 @@
+"""A person is erased: their rows from all tables and partitions, their photos from the landing, for good, with a proof.
+
+**When.** Only when someone triggers it, with a receipt or a photo:
+
+    airflow dags trigger checkout_ages_erasure --conf '{"transaction_id": "4711", "store_id": "0042", "till_id": "03",
+        "business_date": "2026-11-20"}'
+    airflow dags trigger checkout_ages_erasure --conf '{"photo_key": "photos/business_date=2026-11-20/…jpg"}'
+
+A receipt's id alone will do where it is there once. Airflow keeps what a run was asked for: delete the run afterwards
+where the id must not stay there either.
+
+**What.** One task, `checkout-ages erase`, a Spark application. It writes a tombstone, which every later run of the day
+respects; publishes the day again without the person, by the night's own steps; builds the windows anew that hold it;
+searches all files; and writes the proof, whose place is the last line of its log.
+
+**Which exit code means what.** 0 done, and proved; 1 a check failed, or the person was found still, retried twice; 2
+bad input, such as an id that is there twice: the sentence in the log names the candidates.
+
+**Recover.** A killed or failed task can be cleared at any time: it finds its tombstone and goes on from there.
+
+**Credentials** of the object store and Spark's master are those of `checkout_ages_nightly`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
+from airflow.sdk import DAG, Param
+from job_tasks import DEFAULT_ARGS, business_date_param
+
+CLI_PY = Path(__file__).resolve().parent.parent / "jobs" / "cli.py"
+NAMED = {
+    "transaction_id": "receipt of the person",
+    "photo_key": "or photo of the person, as in checkout_photos",
+    "store_id": "store of the receipt, where its id is there twice",
+    "till_id": "till of the receipt, likewise",
+    "reason": "kept in tombstone and proof; name nobody in it",
+}
+
+
+def variable(name: str) -> tuple[str, str]:
+    """Return the environment variable of an option: values reach no shell, no list of processes and no log."""
+    return f"ERASE_{name.upper()}", f"{{{{ '' if params.{name} is none else params.{name} }}}}"
+
+
+with DAG(
+    "checkout_ages_erasure",
+    description="Removes a person from all tables and the landed photos, for good",
+    doc_md=__doc__,
+    schedule=None,
+    catchup=False,
+    max_active_runs=1,
+    params={
+        **business_date_param("day of the receipt; empty: all published days are tried"),
+        **{name: Param(None, type=["null", "string"], description=words) for name, words in NAMED.items()},
+        "with_transaction": Param(
+            False, type="boolean", description="of a photo: the transaction that it belongs to too"
+        ),
+    },
+    default_args=DEFAULT_ARGS,
+    tags=["checkout-ages"],
+):
+    erase = SparkSubmitOperator(
+        task_id="erase",
+        name="checkout-ages erase",
+        application=str(CLI_PY),
+        application_args=["erase"],
+        env_vars=dict(map(variable, ("business_date", *NAMED, "with_transaction"))),
+    )

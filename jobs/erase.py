@@ -1,0 +1,276 @@
+"""erase: removes a person, by a receipt or a photo, from every table and partition, for good, and proves it.
+
+In this order: write a tombstone, which every later run of the day respects; delete the photos from the landing and what
+other runs have staged; publish the day again, made from its published tables without the person, by the night's own
+steps; build the windows anew that hold the day; delete the day from the warehouses of other models; search all files;
+write the proof. It can be killed anywhere and run again. Totals of the day then no longer equal the tills' log:
+`erased_line_count` in pipeline_runs says by how many lines.
+
+Receipt files and landed outcomes stay as the stores delivered them; nights and windows leave the person's records out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from importlib import import_module
+from typing import Any
+
+import pyarrow.compute as pc
+from pyspark.sql import DataFrame
+
+from jobs import tables
+from jobs.checkout_photos import key_pattern
+from jobs.erased import (
+    FOLDER,
+    HASHES,
+    KEY,
+    Erased,
+    read_erased,
+    without_erased_lines,
+    without_erased_photos,
+    without_erased_rejected_lines,
+)
+from jobs.erasure_search import Search, search
+from jobs.errors import FailedCheckError, InputError
+from jobs.landing import photos_folder
+from jobs.night import StepDone
+from jobs.object_store import ObjectStore
+from jobs.person_to_erase import Person
+from jobs.run import TABLE_STEPS
+from jobs.settings import Settings
+from jobs.tables import Table
+from jobs.warehouse import Warehouse
+from jobs.window import run_windows
+
+TAKEN_FROM_PUBLISHED = (
+    tables.CHECKOUT_PHOTOS,
+    tables.PHOTO_AGE_ESTIMATES,
+    tables.TRANSACTION_LINES,
+    tables.REJECTED_TRANSACTION_LINES,
+)
+LINE_TABLES = (tables.TRANSACTION_LINES, tables.REJECTED_TRANSACTION_LINES)
+BUILT_STEPS = (*TABLE_STEPS[len(TAKEN_FROM_PUBLISHED) :], "check_night")
+READ_BYTES = 1 << 20
+
+Proof = dict[str, Any]
+Tombstone = dict[str, Any]
+
+
+def erase(
+    warehouse: Warehouse,
+    landing: ObjectStore,
+    person: Person,
+    reason: str | None,
+    settings: Settings,
+    step_done: StepDone,
+) -> Proof:
+    """Erase a person and return the proof, which lies beside the tombstone too.
+
+    Raises InputError for what a person can mend, and FailedCheckError when a check of the day fails or the search finds
+    the person still; the tombstone stands then, and the same request goes on from there.
+    """
+    day = person.business_date
+    run_id = person.tombstone["run_id"] if person.tombstone else _new_run_id()
+    own = Warehouse(warehouse.store, run_id, warehouse.session)
+    with _timed("tombstone", step_done):
+        tombstone = person.tombstone or _write_tombstone(own, person, reason, settings)
+        erased = read_erased(own.store, day)
+    with _timed("landed photos", step_done):
+        photo_count = _delete_photos(landing, erased, settings)
+    _publish_without(own, erased, tombstone, settings, step_done)
+    windows = _build_windows(own, day, settings, step_done)
+    with _timed("rescored days", step_done):
+        rescored = _delete_rescored(own.store, day)
+    with _timed("search", step_done):
+        found = search(own, erased, person.texts)
+    if found.found:
+        files = ", ".join(f"'{key}' ({count} rows)" for key, count in found.found.items())
+        raise FailedCheckError(f"the person is found still in {files}; erase again, which goes on from here")
+    proof = _proof(own, day, tombstone, found) | {
+        "deleted_photo_count": photo_count,
+        "rebuilt_windows": [last_date.isoformat() for last_date in windows],
+        "deleted_rescored_versions": rescored,
+    }
+    own.store.write(_key(day, run_id, "proof"), json.dumps(proof, indent=2).encode())
+    return proof
+
+
+def proof_location(store: ObjectStore, proof: Proof) -> str:
+    """Return where a proof lies."""
+    return store.location(_key(date.fromisoformat(proof["business_date"]), proof["run_id"], "proof"))
+
+
+def _write_tombstone(own: Warehouse, person: Person, reason: str | None, settings: Settings) -> Tombstone:
+    """Put down whom every run is to leave out from now on, and drop what runs have read before that.
+
+    Under the lock of the day no run is publishing; one that comes to it later is refused.
+    """
+    day, erased = person.business_date, person.erased
+    before = search(own, erased, person.texts)
+    with own.lock(day, settings.lock_stale_seconds):
+        live_run = own.published_run(day)
+        tombstone = {
+            "run_id": own.run_id,
+            "requested_at": datetime.now(UTC).isoformat(),
+            "reason": reason,
+            "live_run_id": live_run["run_id"] if live_run else None,
+            **{name: sorted(getattr(erased, name)) for name in HASHES},
+            "rows_found": before.found,
+        }
+        own.store.write(_key(day, own.run_id, "tombstone"), json.dumps(tombstone, indent=2).encode())
+        own.drop_staging_of_others({day})
+    return tombstone
+
+
+def _delete_photos(landing: ObjectStore, erased: Erased, settings: Settings) -> int:
+    """Delete the erased photos that lie in the landing, and those whose key names an erased transaction."""
+    folder = photos_folder(erased.business_date)
+    pattern, fields = key_pattern(f"{folder}/{settings.photo_key_template}")
+    keys = [entry.key for entry in landing.list(folder) if _is_erased_photo(entry.key, erased, pattern, fields)]
+    landing.delete(keys)
+    return len(keys)
+
+
+def _is_erased_photo(key: str, erased: Erased, pattern: str, fields: list[str]) -> bool:
+    if erased.has_photo(key):
+        return True
+    found = re.fullmatch(pattern, key) if "transaction_id" in fields else None
+    return found is not None and erased.has_transaction(*(found[fields.index(name) + 1] for name in KEY))
+
+
+def _publish_without(
+    own: Warehouse, erased: Erased, tombstone: Tombstone, settings: Settings, step_done: StepDone
+) -> None:
+    """Publish the day without the person, unless it is not published or some other run has done so since.
+
+    The age model is that of the published day, the other settings are those of today.
+    """
+    day = erased.business_date
+    live_run = own.published_run(day)
+    if live_run is None:
+        return
+    of_day = {name: live_run[name] for name in ("model_version", "inference_engine") if live_run[name]}
+    settings = settings.model_copy(update=of_day)
+    if own.check_warnings(day) is None and live_run["run_id"] == tombstone["live_run_id"]:
+        _refuse_half_published(own, day, live_run["run_id"])
+        _stage_without(own, erased, live_run.get("erased_line_count") or 0, step_done)
+        for step in BUILT_STEPS:
+            with _timed(step, step_done):
+                import_module(f"jobs.{step}").run(own, day, settings)
+    with _timed("publish_night", step_done):
+        last_run = own.published_run(day)
+        if last_run and last_run["run_id"] in (tombstone["live_run_id"], own.run_id):
+            import_module("jobs.publish_night").run(own, day, settings)
+        else:
+            own.drop_staging(day)
+
+
+def _refuse_half_published(own: Warehouse, day: date, live_run_id: str) -> None:
+    for table in TAKEN_FROM_PUBLISHED:
+        rows = own.read_published_arrow(table, day, ["run_id"])
+        run_ids = set(pc.unique(rows["run_id"]).to_pylist()) if rows else set()
+        if run_ids - {live_run_id}:
+            raise InputError(
+                f"the published tables of {day} are not all of run '{live_run_id}': another run died while publishing; "
+                "run that day again, which leaves the person out already, and then erase again"
+            )
+
+
+def _stage_without(own: Warehouse, erased: Erased, erased_before: int, step_done: StepDone) -> None:
+    """Stage the published tables that others are made from, without what is erased."""
+    day = erased.business_date
+    for table in TAKEN_FROM_PUBLISHED:
+        with _timed(table.name, step_done):
+            published = own.read_published(table, day)
+            if published is None:
+                raise InputError(f"table '{table.name}' of {day} is not published in '{own.store.uri}'")
+            kept = _without(own, table, published, erased)
+            left_out = own.published_row_count(table, day) - kept.count() if table in LINE_TABLES else 0
+            own.stage(
+                table,
+                day,
+                kept,
+                erasure_count=erased.erasure_count,
+                erased_line_count=left_out + (erased_before if table is tables.TRANSACTION_LINES else 0),
+            )
+
+
+def _without(own: Warehouse, table: Table, rows: DataFrame, erased: Erased) -> DataFrame:
+    if table is tables.CHECKOUT_PHOTOS:
+        return without_erased_photos(rows, erased)
+    if table is tables.PHOTO_AGE_ESTIMATES:
+        kept_photos = own.read(tables.CHECKOUT_PHOTOS, erased.business_date).select("photo_key")
+        return rows.join(kept_photos, "photo_key", how="left_semi")
+    if table is tables.TRANSACTION_LINES:
+        return without_erased_lines(rows, erased)
+    return without_erased_rejected_lines(rows, erased)
+
+
+def _build_windows(own: Warehouse, day: date, settings: Settings, step_done: StepDone) -> list[date]:
+    """Build the windows anew that are out and hold the day."""
+    with_day = {day + timedelta(days=number) for number in range(settings.window_days)}
+    own.drop_staging_of_others(with_day, tables.REVIEWED_CASES)
+    if with_day.isdisjoint(own.published_dates(tables.CASHIER_ALCOHOL_AUDIT)):
+        return []
+    return run_windows(Warehouse(own.store, f"{own.run_id}-window"), [day], settings, step_done)
+
+
+def _delete_rescored(store: ObjectStore, day: date) -> list[str]:
+    """Delete the day from the warehouses of other models, which can be made again; return their versions."""
+    deleted = []
+    for folder in store.list_folder("_rescored")[0]:
+        keys = [entry.key for entry in store.list(folder) if f"/business_date={day.isoformat()}/" in entry.key]
+        store.delete(keys)
+        deleted += [folder.rpartition("/")[2]] if keys else []
+    return deleted
+
+
+def _proof(own: Warehouse, day: date, tombstone: Tombstone, found: Search) -> Proof:
+    """Say what was there before, what was published without it, and where a search found nothing more."""
+    live_run = own.published_run(day)
+    published = [key for key in own.parquet_files() if f"/business_date={day.isoformat()}/" in key and key[0] != "_"]
+    return {
+        "run_id": own.run_id,
+        "business_date": day.isoformat(),
+        "requested_at": tombstone["requested_at"],
+        "proved_at": datetime.now(UTC).isoformat(),
+        "reason": tombstone["reason"],
+        "erased_sha256": {name: tombstone[name] for name in HASHES},
+        "rows_found_before": tombstone["rows_found"],
+        "published_by_run_id": live_run["run_id"] if live_run else None,
+        "published_files": {key: _sha256(own.store, key) for key in published},
+        "searched_file_count": found.file_count,
+        "searched_row_count": found.row_count,
+        "rows_found_after": found.found,
+        "kept": "receipt files and landed outcomes, of which nights and windows leave the person's records out",
+    }
+
+
+def _sha256(store: ObjectStore, key: str) -> str:
+    digest = hashlib.sha256()
+    with store.reader(key) as stream:
+        for chunk in iter(lambda: stream.read(READ_BYTES), b""):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _key(day: date, run_id: str, name: str) -> str:
+    return f"{FOLDER}/business_date={day.isoformat()}/{run_id}/{name}.json"
+
+
+def _new_run_id() -> str:
+    return f"erase-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+
+
+@contextmanager
+def _timed(step: str, step_done: StepDone) -> Iterator[None]:
+    started = time.monotonic()
+    yield
+    step_done(step, time.monotonic() - started)

@@ -1,0 +1,229 @@
+"""erased: whom a day's tables must no longer hold, as tombstones say, and the rows without them.
+
+    {warehouse}/_erased/business_date=D/{run_id}/tombstone.json    one a person, written before anything is deleted
+    {warehouse}/_erased/business_date=D/{run_id}/proof.json        written by `erase` when a search finds nothing more
+
+A tombstone holds sha256 of keys, never the keys. Every night of the day leaves out what hashes to one of them, whenever
+it runs and whatever lands; a day without tombstones costs one listing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import date
+from typing import Any
+
+import pyarrow as pa
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from jobs import tables
+from jobs.errors import InputError
+from jobs.object_store import ObjectStore
+from jobs.tables import Table
+from jobs.warehouse import Warehouse
+
+FOLDER = "_erased"
+KEY = tables.TRANSACTION_KEY
+FILTERED_TABLES = (tables.CHECKOUT_PHOTOS, tables.TRANSACTION_LINES, tables.REJECTED_TRANSACTION_LINES)
+"""What a night reads from the landing; its other tables are made from these."""
+HASHES = ("transactions", "transaction_ids", "photos", "cases")
+BETWEEN_WORDS = r"(?:[\s,;|\"'{}\[\]()=]:*)+"
+"""What divides the words of a record that could not be taken apart into fields."""
+
+
+@dataclass(frozen=True)
+class Erased:
+    """The hashes of a day's tombstones. False when there is none."""
+
+    business_date: date
+    erasure_count: int = 0
+    transactions: frozenset[str] = field(default_factory=frozenset)
+    transaction_ids: frozenset[str] = field(default_factory=frozenset)
+    photos: frozenset[str] = field(default_factory=frozenset)
+    cases: frozenset[str] = field(default_factory=frozenset)
+
+    def __bool__(self) -> bool:
+        return bool(self.transactions or self.photos)
+
+    def __or__(self, other: Erased) -> Erased:
+        """Return the hashes of both, of the same day."""
+        return replace(
+            self,
+            erasure_count=self.erasure_count + other.erasure_count,
+            transactions=self.transactions | other.transactions,
+            transaction_ids=self.transaction_ids | other.transaction_ids,
+            photos=self.photos | other.photos,
+            cases=self.cases | other.cases,
+        )
+
+    def has_transaction(self, store_id: str | None, till_id: str | None, transaction_id: str | None) -> bool:
+        """Say whether a transaction is erased; where store or till is missing, whether one of its id is."""
+        if store_id and till_id:
+            return self._hash("transaction", store_id, till_id, transaction_id) in self.transactions
+        return self._hash("transaction_id", transaction_id) in self.transaction_ids
+
+    def has_photo(self, photo_key: str) -> bool:
+        """Say whether a photo is erased."""
+        return self._hash("photo", photo_key) in self.photos
+
+    def has_case(self, case_id: str | None) -> bool:
+        """Say whether a case is that of an erased transaction."""
+        return self._hash("case", case_id) in self.cases
+
+    def has_landed_line(self, landed_line: str) -> bool:
+        """Say whether a rejected line, as JSON or text, is of an erased transaction."""
+        record = _json_record(landed_line)
+        if transaction_id := record.get("transaction_id"):
+            return self.has_transaction(record.get("store_id"), record.get("till_id"), transaction_id)
+        words = re.split(BETWEEN_WORDS, landed_line)
+        return any(self._hash("transaction_id", word) in self.transaction_ids for word in words)
+
+    def _hash(self, kind: str, *key: str | None) -> str:
+        return key_hash(self.business_date, kind, *key)
+
+
+def key_hash(business_date: date, kind: str, *key: str | None) -> str:
+    """Return the sha256 of a JSON array of kind, date and key, such as ["photo","2026-11-20","photos/…jpg"]."""
+    parts = json.dumps([kind, business_date.isoformat(), *key], separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(parts.encode()).hexdigest()
+
+
+def tombstones(store: ObjectStore, business_date: date) -> list[dict[str, Any]]:
+    """Return a day's tombstones, by run."""
+    folder = f"{FOLDER}/business_date={business_date.isoformat()}"
+    keys = sorted(entry.key for entry in store.list(folder) if entry.key.endswith("/tombstone.json"))
+    return [json.loads(store.read(key)) for key in keys]
+
+
+def days_with_tombstones(store: ObjectStore) -> list[date]:
+    """Return the business dates from which someone was erased, in order."""
+    folders, _ = store.list_folder(FOLDER)
+    return sorted(date.fromisoformat(folder.rpartition("=")[2]) for folder in folders)
+
+
+def read_erased(store: ObjectStore, business_date: date) -> Erased:
+    """Return the hashes of all of a day's tombstones."""
+    erased = Erased(business_date)
+    for tombstone in tombstones(store, business_date):
+        erased |= of_tombstone(business_date, tombstone)
+    return erased
+
+
+def of_tombstone(business_date: date, tombstone: dict[str, Any]) -> Erased:
+    """Return the hashes of one tombstone."""
+    hashes = {name: frozenset(tombstone[name]) for name in HASHES}
+    return Erased(business_date, erasure_count=1, **hashes)
+
+
+def without_erased_photos(photos: DataFrame, erased: Erased) -> DataFrame:
+    """Leave out photos that are erased, or whose key names an erased transaction; rows as of checkout_photos."""
+    if not erased:
+        return photos
+    is_erased = _is_any("photo", ["photo_key"], erased, erased.photos)
+    is_of_erased = F.col("transaction_id").isNotNull() & _is_any("transaction", KEY, erased, erased.transactions)
+    return photos.where(~(is_erased | is_of_erased))
+
+
+def without_erased_lines(lines: DataFrame, erased: Erased) -> DataFrame:
+    """Leave out the lines of erased transactions; rows as of transaction_lines."""
+    return lines.where(~_is_any("transaction", KEY, erased, erased.transactions)) if erased else lines
+
+
+def without_erased_landed_lines(landed_lines: DataFrame, erased: Erased) -> DataFrame:
+    """Leave out landed receipt lines of erased transactions, those among them that would be rejected."""
+    return landed_lines.where(~_is_erased_landed_line(landed_lines, erased)) if erased else landed_lines
+
+
+def erased_line_count(landed_lines: DataFrame, erased: Erased) -> int:
+    """Count what `without_erased_landed_lines` leaves out."""
+    return landed_lines.where(_is_erased_landed_line(landed_lines, erased)).count() if erased else 0
+
+
+def without_erased_rejected_lines(rejected_lines: DataFrame, erased: Erased) -> DataFrame:
+    """Leave out rejected lines of erased transactions; rows as of rejected_transaction_lines."""
+    if not erased:
+        return rejected_lines
+    record = F.from_json("landed_line", ", ".join(f"{name} string" for name in KEY))
+    is_erased = _is_of_erased({name: record[name] for name in KEY}, F.col("landed_line"), erased)
+    return rejected_lines.where(~is_erased)
+
+
+def without_erased_outcomes(outcomes: pa.Table, erased: Erased) -> pa.Table:
+    """Leave out landed outcomes of the cases of erased transactions; rows as of landing.landed_outcomes."""
+    if not erased:
+        return outcomes
+    is_kept = [not _is_erased_outcome(outcome, erased) for outcome in outcomes.to_pylist()]
+    return outcomes.filter(pa.array(is_kept, pa.bool_()))
+
+
+def refuse_if_begun_before_an_erasure(warehouse: Warehouse, business_date: date) -> None:
+    """Raise InputError when a run's staged tables were read from the landing before someone was erased from the day."""
+    count = len(tombstones(warehouse.store, business_date))
+    _refuse_unless_respected(warehouse, business_date, FILTERED_TABLES, count, "its tasks")
+
+
+def refuse_window_begun_before_an_erasure(warehouse: Warehouse, business_date: date, days: Iterable[date]) -> None:
+    """Raise InputError when a window's staged outcomes were read before someone was erased from one of its days."""
+    count = sum(erased.erasure_count for erased in erased_of_days(warehouse.store, days).values())
+    _refuse_unless_respected(warehouse, business_date, [tables.REVIEWED_CASES], count, "the run")
+
+
+def erased_of_days(store: ObjectStore, days: Iterable[date]) -> dict[date, Erased]:
+    """Return the hashes of those of the days from which someone was erased."""
+    with_tombstones = set(days_with_tombstones(store))
+    return {day: read_erased(store, day) for day in days if day in with_tombstones}
+
+
+def _refuse_unless_respected(
+    warehouse: Warehouse, business_date: date, staged: Iterable[Table], count: int, what: str
+) -> None:
+    for table in staged:
+        if warehouse.staged(table, business_date).erasure_count != count:
+            raise InputError(
+                f"run '{warehouse.run_id}' of {business_date} read its input before someone was erased from it; "
+                f"clear {what}, so that it is read again without them"
+            )
+
+
+def _is_erased_landed_line(landed_lines: DataFrame, erased: Erased) -> Column:
+    fields = {name: F.nullif(F.trim(F.col(name)), F.lit("")) for name in KEY}
+    others = [name for name in landed_lines.columns if name not in ("source_file", "line_in_file", "parse_problem")]
+    return _is_of_erased(fields, F.coalesce("unparsed_line", F.to_json(F.struct(*others))), erased)
+
+
+def _is_of_erased(fields: dict[str, Column], text: Column, erased: Erased) -> Column:
+    """Judge a line by its key, by its id alone where store or till is missing, by its words where the id is."""
+    store_id, till_id, transaction_id = (fields[name] for name in KEY)
+    by_key = _is_any("transaction", [store_id, till_id, transaction_id], erased, erased.transactions)
+    by_id = _is_any("transaction_id", [transaction_id], erased, erased.transaction_ids)
+    by_words = F.exists(
+        F.split(F.coalesce(text, F.lit("")), BETWEEN_WORDS),
+        lambda word: _is_any("transaction_id", [word], erased, erased.transaction_ids),
+    )
+    return F.when(transaction_id.isNull(), by_words).when(store_id.isNull() | till_id.isNull(), by_id).otherwise(by_key)
+
+
+def _is_any(kind: str, key: Iterable[str | Column], erased: Erased, hashes: frozenset[str]) -> Column:
+    """Whether the key_hash of a row is among the hashes."""
+    parts = F.to_json(F.array(F.lit(kind), F.lit(erased.business_date.isoformat()), *key))
+    return F.sha2(parts, 256).isin(*hashes)
+
+
+def _is_erased_outcome(outcome: dict[str, str | None], erased: Erased) -> bool:
+    if case_id := (outcome["case_id"] or "").strip():
+        return erased.has_case(case_id)
+    return any(erased.has_case(word) for word in re.split(BETWEEN_WORDS, outcome["unparsed_line"] or ""))
+
+
+def _json_record(text: str) -> dict[str, str]:
+    """Read a line that was a record with fields; nothing of one that was not."""
+    try:
+        record = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return {name: value for name, value in record.items() if isinstance(value, str)} if isinstance(record, dict) else {}

@@ -1,0 +1,159 @@
+"""retain: deletes landed photos past their days, with a record; receipts and completion marks stay.
+
+It can be killed anywhere and run again: what is about to be deleted is put down first, a batch at a time, so that the
+records in retention_runs add up to what really went. A day that is published keeps its tables; a night of it without
+its photos would publish worse ones, so that it is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from jobs import tables
+from jobs.errors import InputError
+from jobs.landing import SUCCESS, photos_folder
+from jobs.object_store import ObjectStore, StoredObject
+from jobs.settings import Settings
+from jobs.warehouse import Warehouse
+
+log = logging.getLogger(__name__)
+
+BATCH_PHOTOS = 1000
+THREADS = 16
+
+
+@dataclass(frozen=True)
+class Gone:
+    """How many photos of a day were deleted, and their size."""
+
+    photo_count: int = 0
+    size_bytes: int = 0
+
+    def with_deleted(self, photos: Sequence[tuple[str, int]]) -> Gone:
+        """Count (key, size) of photos in."""
+        return Gone(self.photo_count + len(photos), self.size_bytes + sum(size for _, size in photos))
+
+
+def expired_days(landing: ObjectStore, as_of: date, settings: Settings) -> list[date]:
+    """Return the business dates whose photos are kept no longer on a date, in order.
+
+    Raises InputError when that date is yet to come: photos that are still wanted would go.
+    """
+    today = datetime.now(settings.time_zone).date()
+    if as_of > today:
+        raise InputError(f"--as-of {as_of} is yet to come; name {today} or an earlier date")
+    first_kept = as_of - timedelta(days=settings.photo_retention_days)
+    folders, _ = landing.list_folder("photos")
+    days = (_business_date(landing, folder) for folder in folders)
+    return sorted(day for day in days if day and day < first_kept)
+
+
+def photos_of(landing: ObjectStore, business_date: date) -> list[StoredObject]:
+    """List whatever lies in a day's folder of photos, but for its completion mark."""
+    folder = photos_folder(business_date)
+    return [entry for entry in landing.list(folder) if entry.key != f"{folder}/{SUCCESS}"]
+
+
+def delete_photos(warehouse: Warehouse, landing: ObjectStore, business_date: date, settings: Settings) -> Gone:
+    """Delete a day's photos and record it; return what this call deleted."""
+    with warehouse.lock(business_date, settings.lock_stale_seconds, tables.RETENTION_RUNS) as lock:
+        photos = photos_of(landing, business_date)
+        _settle(warehouse, business_date, {photo.key for photo in photos}, settings)
+        before = gone = _recorded(warehouse, business_date)
+        for batch in _batches(photos):
+            lock.renew()
+            _write_mark(warehouse, business_date, gone, batch)
+            with ThreadPoolExecutor(THREADS) as pool:
+                list(pool.map(lambda photo: landing.delete([photo[0]]), batch))
+            gone = gone.with_deleted(batch)
+        if photos:
+            _record(warehouse, business_date, gone, settings)
+            _warn_if_never_published(warehouse, business_date)
+    return Gone(gone.photo_count - before.photo_count, gone.size_bytes - before.size_bytes)
+
+
+def refuse_if_photos_were_deleted(warehouse: Warehouse, business_date: date, landing: ObjectStore) -> None:
+    """Raise InputError when a run of a day would publish fewer photos than are published, since `retain` deleted some.
+
+    A day that was never published may run without them: there is nothing better to keep.
+    """
+    records = warehouse.runs(business_date, tables.RETENTION_RUNS)
+    is_deleting = warehouse.store.exists(_mark(business_date))
+    published = warehouse.published_run(business_date) if records or is_deleting else None
+    if published is None or len(photos_of(landing, business_date)) >= published["landed_photo_count"]:
+        return
+    when = f"on {max(record['deleted_at'] for record in records):%Y-%m-%d}" if records else "just now"
+    raise InputError(
+        f"photos of business date {business_date} were deleted {when}, past their days, and a run would publish a day "
+        f"without age estimates over the one that is out; leave its tables as they are, or put its photos back under "
+        f"'{landing.location(photos_folder(business_date))}' first"
+    )
+
+
+def _business_date(landing: ObjectStore, folder: str) -> date | None:
+    try:
+        return date.fromisoformat(folder.removeprefix("photos/business_date="))
+    except ValueError:
+        log.warning("'%s' is no business date's folder; what lies in it is left alone", landing.location(folder))
+        return None
+
+
+def _settle(warehouse: Warehouse, business_date: date, keys_there: set[str], settings: Settings) -> None:
+    """Record what a run that was killed had deleted: of the batch that it was at, what is there no longer."""
+    try:
+        mark = json.loads(warehouse.store.read(_mark(business_date)))
+    except FileNotFoundError:
+        return
+    deleted = [(key, size) for key, size in mark["batch"] if key not in keys_there]
+    gone = Gone(mark["photo_count"], mark["size_bytes"]).with_deleted(deleted)
+    _record(Warehouse(warehouse.store, mark["run_id"]), business_date, gone, settings)
+
+
+def _recorded(warehouse: Warehouse, business_date: date) -> Gone:
+    """Return what the run of this name has recorded before: it counts on from there."""
+    own: list[dict[str, Any]] = [
+        run for run in warehouse.runs(business_date, tables.RETENTION_RUNS) if run["run_id"] == warehouse.run_id
+    ]
+    return Gone(own[0]["deleted_photo_count"], own[0]["deleted_bytes"]) if own else Gone()
+
+
+def _record(warehouse: Warehouse, business_date: date, gone: Gone, settings: Settings) -> None:
+    row = {
+        "run_id": warehouse.run_id,
+        "deleted_at": datetime.now(UTC),
+        "deleted_photo_count": gone.photo_count,
+        "deleted_bytes": gone.size_bytes,
+        "photo_retention_days": settings.photo_retention_days,
+    }
+    warehouse.write_pipeline_run(business_date, row, tables.RETENTION_RUNS)
+    warehouse.store.delete([_mark(business_date)])
+
+
+def _write_mark(warehouse: Warehouse, business_date: date, gone: Gone, batch: Sequence[tuple[str, int]]) -> None:
+    mark = {
+        "run_id": warehouse.run_id,
+        "photo_count": gone.photo_count,
+        "size_bytes": gone.size_bytes,
+        "batch": batch,
+    }
+    warehouse.store.write(_mark(business_date), json.dumps(mark).encode())
+
+
+def _batches(photos: Sequence[StoredObject]) -> Iterator[list[tuple[str, int]]]:
+    for start in range(0, len(photos), BATCH_PHOTOS):
+        yield [(photo.key, photo.size_bytes) for photo in photos[start : start + BATCH_PHOTOS]]
+
+
+def _warn_if_never_published(warehouse: Warehouse, business_date: date) -> None:
+    if warehouse.published_run(business_date) is None:
+        log.warning("warn: %s was never published; a night of it will have no photos", business_date)
+
+
+def _mark(business_date: date) -> str:
+    return f"_retention/business_date={business_date.isoformat()}.json"
