@@ -32,10 +32,17 @@ from jobs.errors import InputError
 from jobs.object_store import ObjectStore
 from jobs.publishing_lock import PublishingLock
 from jobs.table_files import content_digest, write_table_file
-from jobs.tables import PIPELINE_RUNS, Table
+from jobs.tables import PIPELINE_RUNS, RETENTION_RUNS, WINDOW_RUNS, Table
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
+
+
+PUBLISHED_UNDER_LOCK = {
+    PIPELINE_RUNS.name: "business date",
+    WINDOW_RUNS.name: "the window that ends on",
+    RETENTION_RUNS.name: "the record of deleted photos of",
+}
 
 
 @dataclass(frozen=True)
@@ -306,13 +313,12 @@ class Warehouse:
     def lock(
         self, business_date: date, stale_seconds: float, runs: Table = PIPELINE_RUNS
     ) -> AbstractContextManager[PublishingLock]:
-        """Hold the right to publish a day, or the window that ends on it: whatever has its commit mark in `runs`.
+        """Hold the right to publish what has its commit mark in `runs`: a day, the window that ends on it, a record.
 
         Raises PublishingLockError naming the holder and how long ago it was heard of.
         """
-        is_night = runs is PIPELINE_RUNS
-        folder = "_locks" if is_night else f"_locks/{runs.name}"
-        subject = f"business date {business_date}" if is_night else f"'{runs.name}' of {business_date}"
+        folder = "_locks" if runs is PIPELINE_RUNS else f"_locks/{runs.name}"
+        subject = f"{PUBLISHED_UNDER_LOCK[runs.name]} {business_date}"
         return PublishingLock(
             self.store, f"{folder}/{_partition(business_date)}", subject, self.run_id, stale_seconds
         ).held()

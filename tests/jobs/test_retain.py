@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -102,8 +103,9 @@ def test_a_run_that_is_killed_is_finished_by_the_next_and_the_records_add_up(
     monkeypatch.setattr(retain, "THREADS", 1)
     delete, left = ObjectStore.delete, [deletions]
 
-    def delete_some(store: ObjectStore, deleted: list[str]) -> None:
-        if deleted[0].startswith("photos/"):
+    def delete_some(store: ObjectStore, keys: Iterable[str]) -> None:
+        deleted = list(keys)
+        if deleted and deleted[0].startswith("photos/"):
             left[0] -= 1
             if left[0] < 0:
                 raise KeyboardInterrupt
