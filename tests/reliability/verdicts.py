@@ -19,6 +19,8 @@ NONE_OF = (
     "hostile_hangs",
     "hostile_wrong_status",
     "secrets_found",
+    "places_missed",
+    "runs_ended_otherwise",
     "erased_ids_found_after",
     "photos_past_retention_left",
     "backfill_runs_failed_otherwise",
