@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from zlib import crc32
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,6 +14,7 @@ from jobs import tables
 from jobs.object_store import ObjectStore
 
 ROW_GROUP_ROWS = 65_536
+LAYOUTS = 4_093
 
 
 def with_all_columns(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
@@ -41,13 +43,19 @@ def write_table_file(store: ObjectStore, key: str, table: tables.Table, batches:
 
 
 def _row_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """Join batches to tables of ROW_GROUP_ROWS or a little more: a row group is also what one task reads."""
+    """Join and cut batches to row groups, which are also what one task reads; their size hangs on the run.
+
+    DuckDB opens a file anew for each row group. Where another run's file has taken its place meanwhile, it then finds
+    no page where it looks for one, and says so. Were both laid out alike, it would return rows of both.
+    """
     waiting: list[pa.RecordBatch] = []
-    for batch in batches:
+    for batch in filter(len, batches):
+        row_count = ROW_GROUP_ROWS + crc32(batch["run_id"][0].as_py().encode()) % LAYOUTS
         waiting.append(batch)
-        if sum(len(rows) for rows in waiting) >= ROW_GROUP_ROWS:
-            yield pa.Table.from_batches(waiting)
-            waiting = []
+        while sum(len(rows) for rows in waiting) >= row_count:
+            joined = pa.Table.from_batches(waiting)
+            yield joined.slice(0, row_count)
+            waiting = joined.slice(row_count).to_batches()
     if waiting:
         yield pa.Table.from_batches(waiting)
 
