@@ -161,7 +161,8 @@ class Harness:
         started = time.monotonic()
         is_local = place.startswith("file:")
         points = self._points(snapshot, place, with_halves=is_local)
-        chosen = [points[number * len(points) // most] for number in range(min(most, len(points)))]
+        count = min(most, len(points))
+        chosen = [points[number * len(points) // count] for number in range(count)]
         for step, point in chosen:
             passed = self._examined(snapshot, place, step, point).is_passed
             self._figures.kill_points_survived += passed
