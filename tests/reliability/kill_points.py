@@ -1,9 +1,9 @@
 """kill_points: SIGKILL at every step of a night that writes, with a reader that polls all tables meanwhile.
 
 A point is one call of the object store, such as the third renewal of the lock, so that each can be had again. A step is
-recorded once; then it is killed before each of the calls it made, and on a file system in the middle of them. After
-each kill every table must show one run's day whole, and the same command again, five minutes later by the lock's clock,
-must end in the tables of an undisturbed run. Publishers that are wrong on purpose must fail the same examination.
+recorded once; then it is killed before the calls that it made, and on a file system in the middle of them. After each
+kill every table must show one run's day whole, and the same command again, five minutes later by the lock's clock, must
+end in the tables of an undisturbed run. Publishers that are wrong on purpose must fail the same examination.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ from tests.s3_server import BUCKET, S3_ENVIRONMENT, running_s3_server
 log = logging.getLogger(__name__)
 
 FULL_POLLS, QUICK_POLLS = 1_000, 100
-FULL_LOCAL_POINTS, QUICK_LOCAL_POINTS = 60, 10
+FULL_LOCAL_POINTS, QUICK_LOCAL_POINTS = 200, 10
+"""A night has fewer, so all are tried."""
 FULL_S3_POINTS, QUICK_S3_POINTS = 20, 4
 FULL_WINDOW_POINTS, QUICK_WINDOW_POINTS = 15, 3
 FULL_ROUNDS, QUICK_ROUNDS = 12, 3
