@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
-from typing import IO
+from zlib import crc32
 
+import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -15,6 +16,7 @@ from jobs import tables
 from jobs.object_store import ObjectStore
 
 ROW_GROUP_ROWS = 65_536
+LAYOUTS = 4_093
 NAMES_OF_RUNS = {"run_id", "inferred_run_id"}
 """Columns that say which run made a row, rather than what it says."""
 
@@ -44,31 +46,38 @@ def write_table_file(store: ObjectStore, key: str, table: tables.Table, batches:
             parquet.write_table(rows, row_group_size=rows.num_rows)
 
 
-def content_digest(stream: IO[bytes]) -> str:
-    """Return the sha256 of a table file's rows, which hangs on them alone: not on the run that wrote them.
+def content_digest(parquet: pq.ParquetFile) -> str:
+    """Return the sha256 of what a table file says: its columns but NAMES_OF_RUNS, and hashes of all rows together.
 
-    It is over the names and types of the columns, NAMES_OF_RUNS left out, and their encoded pages, row group by row
-    group.
+    It hangs neither on the run that wrote the rows nor on how the file is laid out.
     """
-    parquet = pq.ParquetFile(stream)
-    names = [name for name in parquet.schema_arrow.names if name not in NAMES_OF_RUNS]
-    digest = hashlib.sha256(repr([(name, str(parquet.schema_arrow.field(name).type)) for name in names]).encode())
-    for row_group in map(parquet.metadata.row_group, range(parquet.metadata.num_row_groups)):
-        for chunk in map(row_group.column, range(row_group.num_columns)):
-            if chunk.path_in_schema not in NAMES_OF_RUNS:
-                stream.seek(chunk.dictionary_page_offset or chunk.data_page_offset)
-                digest.update(stream.read(chunk.total_compressed_size))
-    return digest.hexdigest()
+    fields = [field for field in parquet.schema_arrow if field.name not in NAMES_OF_RUNS]
+    schema = pa.schema([field.remove_metadata() for field in fields])
+    batches = parquet.iter_batches(columns=schema.names)
+    with duckdb.connect() as connection:
+        connection.register(
+            "file_rows", pa.RecordBatchReader.from_batches(schema, (batch.cast(schema) for batch in batches))
+        )
+        sums = connection.sql(
+            "SELECT count(*), bit_xor(hash(file_rows)), sum(hash(file_rows)) FROM file_rows"
+        ).fetchone()
+    return hashlib.sha256(f"{schema}{sums}".encode()).hexdigest()
 
 
 def _row_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """Join batches to tables of ROW_GROUP_ROWS or a little more: a row group is also what one task reads."""
+    """Join and cut batches to row groups, which are also what one task reads; their size hangs on the run.
+
+    DuckDB opens a file anew for each row group. Where another run's file has taken its place meanwhile, it then finds
+    no page where it looks for one, and says so. Were both laid out alike, it would return rows of both.
+    """
     waiting: list[pa.RecordBatch] = []
-    for batch in batches:
+    for batch in filter(len, batches):
+        row_count = ROW_GROUP_ROWS + crc32(batch["run_id"][0].as_py().encode()) % LAYOUTS
         waiting.append(batch)
-        if sum(len(rows) for rows in waiting) >= ROW_GROUP_ROWS:
-            yield pa.Table.from_batches(waiting)
-            waiting = []
+        while sum(len(rows) for rows in waiting) >= row_count:
+            joined = pa.Table.from_batches(waiting)
+            yield joined.slice(0, row_count)
+            waiting = joined.slice(row_count).to_batches()
     if waiting:
         yield pa.Table.from_batches(waiting)
 

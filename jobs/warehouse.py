@@ -337,7 +337,8 @@ class Warehouse:
         self, table: Table, business_date: date, seconds: float, erasure_count: int = 0, erased_line_count: int = 0
     ) -> None:
         with self.store.reader(self._staged_key(table, business_date)) as stream:
-            row_count, digest = pq.ParquetFile(stream).metadata.num_rows, content_digest(stream)
+            parquet = pq.ParquetFile(stream)
+            row_count, digest = parquet.metadata.num_rows, content_digest(parquet)
         mark = StagedTable(row_count, round(seconds, 3), digest, erasure_count, erased_line_count)
         self.store.write(self._staged_mark(table, business_date), json.dumps(asdict(mark)).encode())
 

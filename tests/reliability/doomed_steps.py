@@ -24,9 +24,11 @@ from tests.reliability.kill_switch import Switch, install, local_path
 from tests.rows import BUSINESS_DATE
 
 TIMEOUT_SECONDS = 120.0
-SLOW_SECONDS = 1.0
 TORN_TABLE = "transaction_lines/"
 PHOTO_TABLE = "photo_age_estimates/"
+
+DIES, STOPS, DROPS = "dies between two halves", "stops between two halves", "drops a photo"
+"""How a publisher can be wrong on purpose."""
 
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(
@@ -138,7 +140,7 @@ def _drop_a_photo() -> None:
 
 
 FAULTS: Mapping[str, Callable[[], None]] = {
-    "dies between two halves": lambda: _copy_in_halves(lambda: os.kill(os.getpid(), signal.SIGKILL)),
-    "sleeps between two halves": lambda: _copy_in_halves(lambda: time.sleep(SLOW_SECONDS)),
-    "drops a photo": _drop_a_photo,
+    DIES: lambda: _copy_in_halves(lambda: os.kill(os.getpid(), signal.SIGKILL)),
+    STOPS: lambda: _copy_in_halves(lambda: os.kill(os.getpid(), signal.SIGSTOP)),
+    DROPS: _drop_a_photo,
 }

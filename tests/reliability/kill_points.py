@@ -1,9 +1,9 @@
 """kill_points: SIGKILL at every step of a night that writes, with a reader that polls all tables meanwhile.
 
 A point is one call of the object store, such as the third renewal of the lock, so that each can be had again. A step is
-recorded once; then it is killed before each of the calls it made, and on a file system in the middle of them. After
-each kill every table must show one run's day whole, and the same command again, five minutes later by the lock's clock,
-must end in the tables of an undisturbed run. Publishers that are wrong on purpose must fail the same examination.
+recorded once; then it is killed before the calls that it made, and on a file system in the middle of them. After each
+kill every table must show one run's day whole, and the same command again, five minutes later by the lock's clock, must
+end in the tables of an undisturbed run. Publishers that are wrong on purpose must fail the same examination.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from jobs.errors import InputError
 from jobs.object_store import ObjectStore
 from jobs.run import TABLE_STEPS
 from tests.reliability import spark_kill_points
-from tests.reliability.doomed_steps import SERVER, Started, Step, start
+from tests.reliability.doomed_steps import DIES, DROPS, SERVER, STOPS, Started, Step, start
 from tests.reliability.kill_switch import Point, arm, fired
 from tests.reliability.staged_nights import (
     GENERATED_NIGHT,
@@ -53,8 +53,11 @@ from tests.s3_server import BUCKET, S3_ENVIRONMENT, running_s3_server
 log = logging.getLogger(__name__)
 
 FULL_POLLS, QUICK_POLLS = 1_000, 100
-FULL_S3_POINTS, QUICK_S3_POINTS, QUICK_LOCAL_POINTS = 24, 4, 10
-FULL_ROUNDS, QUICK_ROUNDS = 15, 3
+FULL_LOCAL_POINTS, QUICK_LOCAL_POINTS = 200, 10
+"""A night has fewer, so all are tried."""
+FULL_S3_POINTS, QUICK_S3_POINTS = 20, 4
+FULL_WINDOW_POINTS, QUICK_WINDOW_POINTS = 15, 3
+FULL_ROUNDS, QUICK_ROUNDS = 12, 3
 ZOMBIE_RENEWALS = (2, 8, 16)
 HALF_SHOWS = ("write", "create", "copy")
 
@@ -105,8 +108,8 @@ def measure(folder: Path, quick: bool = False) -> dict[str, int | float]:
         harness.two_at_once(night, local, QUICK_ROUNDS if quick else FULL_ROUNDS)
         harness.two_at_once(night, on_s3, 1 if quick else FULL_ROUNDS // 3)
         harness.zombies(night, local, ZOMBIE_RENEWALS[: 1 if quick else None])
-        harness.kill(night, local, QUICK_LOCAL_POINTS if quick else None)
-        harness.kill(window, local, 3 if quick else None)
+        harness.kill(night, local, QUICK_LOCAL_POINTS if quick else FULL_LOCAL_POINTS)
+        harness.kill(window, local, QUICK_WINDOW_POINTS if quick else FULL_WINDOW_POINTS)
         harness.kill(night, on_s3, QUICK_S3_POINTS if quick else FULL_S3_POINTS)
         if spark:
             harness.kill_with_spark(spark, night, on_s3)
@@ -154,12 +157,13 @@ class Harness:
             snapshot.days[run_id] = self._contents(undisturbed)
         return snapshot
 
-    def kill(self, snapshot: Snapshot, place: str, most: int | None) -> None:
-        """Kill the snapshot's steps at their points, or at `most` of them, spread evenly."""
+    def kill(self, snapshot: Snapshot, place: str, most: int) -> None:
+        """Kill the snapshot's steps at `most` of their points, spread evenly."""
         started = time.monotonic()
         is_local = place.startswith("file:")
         points = self._points(snapshot, place, with_halves=is_local)
-        chosen = points if most is None else points[:: max(1, len(points) // most)][:most]
+        count = min(most, len(points))
+        chosen = [points[number * len(points) // count] for number in range(count)]
         for step, point in chosen:
             passed = self._examined(snapshot, place, step, point).is_passed
             self._figures.kill_points_survived += passed
@@ -170,24 +174,25 @@ class Harness:
     def kill_with_spark(self, spark: spark_kill_points.Night, night: Snapshot, on_s3: str) -> None:
         """Run one night in which every step with Spark is killed at each of its points and then run again."""
         day = self._opened(night, (self._folder / "cases").as_uri())
-        faults = self._kill_steps(spark, night, day, TABLE_STEPS)
+        survived = self._kill_steps(spark, night, day, TABLE_STEPS)
         for step in night.publication.steps:
-            if self._start(night, day, step, NEW).exit_code():
-                faults.append(f"{step} after all kills fails")
-        faults += self._faults(day, "after the killed night", NEW)
+            self._must_end(self._start(night, day, step, NEW), 0)
+        if faults := self._faults(day, "after the killed night", NEW):
+            log.warning("the night whose steps were killed: %s", faults)
+            survived = 0
         self._figures.photos_lost += self._photos_lost(night, day)
         self._figures.torn_reads += len(self._reader.watch(None))
-        faults += self._kill_steps(spark, night, self._opened(night, on_s3), [spark_kill_points.S3_STEP])
+        survived += self._kill_steps(spark, night, self._opened(night, on_s3), [spark_kill_points.S3_STEP])
         self._figures.torn_reads += len(self._reader.watch(None))
-        if faults:
-            log.warning("the night whose steps were killed: %s", faults)
+        self._figures.kill_points_survived += survived
 
-    def _kill_steps(self, spark: spark_kill_points.Night, night: Snapshot, day: Day, steps: Sequence[str]) -> list[str]:
+    def _kill_steps(self, spark: spark_kill_points.Night, night: Snapshot, day: Day, steps: Sequence[str]) -> int:
+        """Kill and run again each of the steps; return how many of its points each has survived."""
         store = ObjectStore(day.warehouse_uri)
         spark_kill_points.unstage(store)
         settings = environment(day.warehouse_uri, night.landing)
         is_local = day.warehouse_uri.startswith("file:")
-        all_faults = []
+        survived = 0
         for step in steps:
             points = [(spark.kill_worker, point) for point in spark_kill_points.worker_points(step)]
             if is_local:
@@ -196,12 +201,11 @@ class Harness:
                 started = time.monotonic()
                 faults = kill(step, settings, point) + self._faults(day, f"after {step} was killed {point}", OLD)
                 faults += spark.run(step, settings) + self._staged_faults(night, store, step)
-                self._figures.kill_points_survived += not faults
+                survived += not faults
                 self._figures.kill_points_local += is_local
                 self._figures.kill_points_s3 += not is_local
-                all_faults += faults
                 log.info("%s killed %s in %.1f s: %s", step, point, time.monotonic() - started, faults or "whole")
-        return all_faults
+        return survived
 
     def _staged_faults(self, night: Snapshot, store: ObjectStore, step: str) -> list[str]:
         """Compare what a step has staged with the undisturbed night."""
@@ -215,18 +219,12 @@ class Harness:
 
     def controls(self, snapshot: Snapshot, local: str, on_s3: str) -> None:
         """Publish wrongly on purpose: each way must be found out by what it does wrong."""
-        planted = [
-            (local, "dies between two halves"),
-            (on_s3, "dies between two halves"),
-            (local, "sleeps between two halves"),
-            (local, "drops a photo"),
-        ]
-        for place, fault in planted:
+        for place, fault in [(local, DIES), (on_s3, DIES), (local, STOPS), (on_s3, STOPS), (local, DROPS)]:
             found = self._examined(snapshot, place, snapshot.publication.steps[-1], None, fault)
             evidence = {
-                "dies between two halves": any("after the kill" in words for words in found.faults),
-                "sleeps between two halves": bool(found.torn_reads),
-                "drops a photo": found.photos_lost == 1,
+                DIES: any("after the kill" in words for words in found.faults),
+                STOPS: bool(found.torn_reads),
+                DROPS: found.photos_lost == 1,
             }
             self._figures.controls_planted += 1
             self._figures.controls_caught += evidence[fault]
@@ -287,13 +285,17 @@ class Harness:
         day = self._opened(snapshot, place)
         if point:
             arm(self._switch, point)
-        code = self._start(snapshot, day, step, NEW, switched=True, fault=fault).exit_code()
+        disturbed = self._start(snapshot, day, step, NEW, switched=True, fault=fault)
+        if fault == STOPS and disturbed.wait_until_stopped():
+            self._reader.poll_until(self._reader.polls + 2)
+            disturbed.go_on()
+        code = disturbed.exit_code()
         faults = self._faults(day, "after the kill")
         if point and (code != -signal.SIGKILL or not fired(self._switch).exists()):
             faults.append(f"the point was not reached: exit code {code}")
         let_five_minutes_pass(ObjectStore(day.warehouse_uri))
         for again in snapshot.publication.steps[snapshot.publication.steps.index(step) :]:
-            process = self._start(snapshot, day, again, NEW, fault=fault)
+            process = self._start(snapshot, day, again, NEW, fault=fault if fault == DROPS else "")
             if code := process.exit_code():
                 faults.append(f"{again} run again exits with {code}: {process.said()}")
         faults += self._faults(day, "after the second run", NEW)

@@ -51,8 +51,7 @@ def worker_points(step: str) -> list[Point]:
     return [
         *inferring,
         Point("close", f"_attempts/{step}-"),
-        Point("copy", f"/{step}/part-0.parquet$"),
-        Point("copy", f"/{step}/part-0.parquet$", moment="after"),
+        Point("copy", f"/{step}/part-0.parquet$", moment="after" if TABLE_STEPS.index(step) % 2 else "before"),
     ]
 
 
