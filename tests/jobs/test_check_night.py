@@ -109,6 +109,16 @@ BROKEN_NIGHTS = {
             }
         ]
     },
+    "the store hands out the photos that it listed": {
+        tables.PHOTO_AGE_ESTIMATES: [
+            {
+                "photo_key": "a",
+                "estimate_status": "unreadable_object",
+                "estimate_reason": "photo 'a' cannot be read: 503",
+            },
+            {"photo_key": "b", "estimate_status": "replaced", "estimate_reason": "photo 'b' is another"},
+        ]
+    },
     "ten photos in, ten rows out": {tables.PHOTO_AGE_ESTIMATES: SOUND_NIGHT[tables.PHOTO_AGE_ESTIMATES][:1]},
     "a photo without an estimate has a reason": {
         tables.PHOTO_AGE_ESTIMATES: [
@@ -296,6 +306,15 @@ def test_a_few_receipts_of_another_date_are_rejected_and_fail_nothing(settings: 
     )
     assert broken(found, "fail") == []
     assert found["what landed is of the business date"].measured_value == pytest.approx(0.1)
+
+
+def test_a_single_photo_that_the_store_does_not_hand_out_is_a_row_and_stops_no_night(settings: Settings) -> None:
+    rule = "the store hands out the photos that it listed"
+    one, other = BROKEN_NIGHTS[rule][tables.PHOTO_AGE_ESTIMATES]
+    assert results(settings, {tables.PHOTO_AGE_ESTIMATES: [one]})[rule].is_broken is False
+    assert results(settings, {tables.PHOTO_AGE_ESTIMATES: [one, other]})[rule].is_broken is True
+    missing = [{"photo_key": key, "estimate_status": "missing", "estimate_reason": "it is not there"} for key in "ab"]
+    assert results(settings, {tables.PHOTO_AGE_ESTIMATES: missing})[rule].measured_value == 0
 
 
 def test_the_share_of_another_date_is_that_of_receipts_or_photos_whichever_is_larger(settings: Settings) -> None:

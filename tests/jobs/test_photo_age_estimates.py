@@ -131,6 +131,39 @@ def test_the_same_content_is_looked_at_once_and_has_a_row_for_each_photo(
     assert rows[0] == rows[2] == rows[5] != rows[1]
 
 
+def test_a_photo_that_is_not_as_it_was_listed_is_not_estimated(settings: Settings, landing: ObjectStore) -> None:
+    one, other = face_jpegs(2)
+    listed = pd.DataFrame(landed(landing, a=one, b=one, c=one)).assign(key_problem=None).sort_values("photo_key")
+    landing.write("photos/a.jpg", other)
+    landing.delete(["photos/b.jpg"])
+    rows = [row for chunk in _Stage(settings).estimates([listed]) for row in chunk]
+    assert [(row["estimate_status"], row["content_sha256"]) for row in rows] == [
+        ("replaced", None),
+        ("missing", None),
+        ("estimated", hashlib.sha256(one).hexdigest()),
+    ]
+
+
+def test_a_photo_whose_key_the_client_refuses_is_a_row(settings: Settings, landing: ObjectStore) -> None:
+    landing.write("photos/a.jpg", face_jpegs(1)[0])
+    keys = ["photos/a.jpg", "photos/line\nbreak.jpg", "photos/../a.jpg", "photos//a.jpg"]
+    photos = pd.DataFrame({"photo_key": keys, "etag": None, "size_bytes": None, "key_problem": None})
+    size_bytes = len(face_jpegs(1)[0])
+    rows = [row for chunk in _Stage(settings).estimates([photos.assign(size_bytes=size_bytes)]) for row in chunk]
+    assert [row["estimate_status"] for row in rows][:3] == ["estimated", "unreadable_key", "unreadable_key"]
+    assert len(rows) == len(keys)
+
+
+def test_photos_are_held_ahead_up_to_a_number_and_up_to_so_many_bytes(settings: Settings) -> None:
+    def chunk_sizes(*sizes: int) -> list[int]:
+        photos = pd.DataFrame({"size_bytes": sizes})
+        return [len(chunk) for chunk in _Stage(settings)._chunks(photos)]
+
+    assert chunk_sizes(*[1_000] * (2 * PHOTOS_AHEAD + 1)) == [PHOTOS_AHEAD, PHOTOS_AHEAD, 1]
+    assert chunk_sizes(*[20_000_000] * 7) == [3, 3, 1]
+    assert chunk_sizes(*[10**12] * 7) == [7]
+
+
 def test_a_worker_keeps_its_threads_from_task_to_task(settings: Settings, landing: ObjectStore) -> None:
     photos = pd.DataFrame(landed(landing, a=face_jpegs(1)[0])).assign(key_problem=None)
     threads = []
@@ -167,23 +200,29 @@ def test_a_run_again_infers_only_what_is_new_or_was_replaced(
 def test_what_another_model_or_engine_said_and_what_may_pass_is_not_taken_over(
     spark: SparkSession, settings: Settings
 ) -> None:
-    photos = rows_of(spark, tables.CHECKOUT_PHOTOS, *({"photo_key": key, "etag": "1"} for key in "abcde"))
+    photos = rows_of(spark, tables.CHECKOUT_PHOTOS, *({"photo_key": key, "etag": "1"} for key in "abcdefghij"))
     estimate = {
         "etag": "1",
         "estimate_status": "estimated",
         "model_version": settings.model_version,
         "inference_engine": "openvino",
     }
+    many_pixels = {"estimate_status": "too_many_pixels"}
     published = [
         estimate | {"photo_key": "a"},
         estimate | {"photo_key": "b", "model_version": "age_resnet50-0"},
         estimate | {"photo_key": "c", "etag": "0"},
         estimate | {"photo_key": "d", "estimate_status": "missing"},
+        estimate | {"photo_key": "f", "estimate_status": "unreadable_object"},
+        estimate | {"photo_key": "g", "estimate_status": "replaced"},
+        estimate | {"photo_key": "h", "estimate_status": "unreadable_key"},
+        estimate | many_pixels | {"photo_key": "i", "estimate_reason": "9 × 9 pixels, the limit is 50000000 in all"},
+        estimate | many_pixels | {"photo_key": "j", "estimate_reason": "9 × 9 pixels, the limit is 80 in all"},
         estimate | {"photo_key": "e", "inference_engine": "tensorflow"},
         estimate | {"photo_key": "gone"},
     ]
     known = taken_over(photos, rows_of(spark, tables.PHOTO_AGE_ESTIMATES, *published), settings)
-    assert [row.photo_key for row in known.collect()] == ["a"]
+    assert sorted(row.photo_key for row in known.collect()) == ["a", "i"]
 
 
 def night(spark: SparkSession, settings: Settings, run_id: str, photos: list[dict[str, object]]) -> list[Row]:

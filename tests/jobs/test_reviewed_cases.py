@@ -190,3 +190,23 @@ def test_a_window_without_lists_and_outcomes_has_no_rows(settings: Settings) -> 
     jobs.reviewed_cases.run(warehouse, BUSINESS_DATE, settings)
     jobs.review_precision.run(warehouse, BUSINESS_DATE, settings)
     assert staged(warehouse, tables.REVIEW_PRECISION, "probability_band") == []
+
+
+HOSTILE_TEXTS = (
+    *(
+        "0001-01-01T00:00+18:00",
+        "9999-12-31T23:59:59-12:00",
+        "\u0662\u0660\u0662\u0666-11-23T09:30",
+        "2026-11-23T24:00",
+    ),
+    *("2026-11-23T09:30 Europe/Moscow", "NaN", "=1+1", "c1\n", "\x00", "c1", "under_age", "", " ", LATER, "x" * 9_000),
+)
+
+
+@given(st.lists(st.tuples(*[st.none() | st.sampled_from(HOSTILE_TEXTS) | st.text(max_size=4)] * 3), max_size=6))
+def test_any_outcome_is_a_row_with_a_status_and_a_reason_where_it_does_not_count(
+    landed: list[tuple[str | None, str | None, str | None]],
+) -> None:
+    rows = reviewed(*(outcome(line, *fields) for line, fields in enumerate(landed, 1)))
+    assert [row["line_in_file"] for row in rows] == list(range(1, len(landed) + 1))
+    assert all((row["outcome_status"] == "counted") != bool(row["outcome_reason"]) for row in rows)

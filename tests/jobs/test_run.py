@@ -66,3 +66,25 @@ def test_a_day_that_another_process_publishes_exits_with_1_and_one_sentence_so_t
         refused = run_step("publish_night", uris(tmp_path))
     assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
     assert refused.stderr.startswith("error: business date 2026-11-20 is being published by run 'other-run' (process ")
+
+
+def test_a_store_that_does_not_answer_exits_with_1_so_that_it_is_tried_again(tmp_path: Path) -> None:
+    environment = uris(tmp_path) | {
+        "CHECKOUT_AGES_WAREHOUSE_URI": "s3://out/w",
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+    }
+    failed = run_step("check_night", environment)
+    assert (failed.returncode, failed.stderr.count("\n")) == (1, 1)
+    assert failed.stderr.startswith("error: object store 's3://out/w' cannot be reached at 'http://127.0.0.1:9' for '")
+
+
+@pytest.mark.slow
+def test_refused_credentials_exit_with_2_and_are_not_shown(tmp_path: Path, s3_bucket: str) -> None:
+    environment = uris(tmp_path) | {
+        "CHECKOUT_AGES_WAREHOUSE_URI": f"{s3_bucket}/w",
+        "AWS_SECRET_ACCESS_KEY": "planted-secret",
+    }
+    refused = run_step("check_night", environment)
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert refused.stderr.startswith(f"error: object store '{s3_bucket}/w' refused the credentials; check AWS_ACCESS")
+    assert "planted-secret" not in refused.stderr

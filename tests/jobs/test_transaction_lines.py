@@ -100,7 +100,8 @@ def test_a_line_that_breaks_the_contract_is_rejected_with_the_reason(
 ) -> None:
     lines = landed(spark, broken)
     assert transaction_lines(lines, DAY).count() == 0
-    assert [row.rejection_reason for row in rejected_transaction_lines(lines, DAY).collect()] == [reason]
+    rejected = rejected_transaction_lines(lines, DAY).select("rejection_reason").collect()
+    assert [row.rejection_reason for row in rejected] == [reason]
 
 
 def test_of_lines_with_the_same_key_the_first_by_file_and_position_is_kept(spark: SparkSession) -> None:
@@ -152,6 +153,6 @@ def test_any_line_is_accepted_or_rejected_with_a_reason_and_none_is_lost(spark: 
         for number in range(300)
     ]
     lines = landed(spark, *hostile).cache()
-    rejected = rejected_transaction_lines(lines, DAY).collect()
+    rejected = rejected_transaction_lines(lines, DAY).select("rejection_reason", "landed_line").collect()
     assert transaction_lines(lines, DAY).count() + len(rejected) == len(hostile)
     assert all(row.rejection_reason and row.landed_line for row in rejected)
