@@ -22,7 +22,6 @@ from datetime import UTC, date, datetime, timedelta
 from importlib import import_module
 from typing import Any
 
-import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 
 from jobs import tables
@@ -116,6 +115,8 @@ def _write_tombstone(own: Warehouse, person: Person, reason: str | None, setting
     before = search(own, erased, person.texts)
     with own.lock(day, settings.lock_stale_seconds):
         live_run = own.published_run(day)
+        if live_run:
+            _refuse_half_published(own, day, live_run["run_id"])
         tombstone = {
             "run_id": own.run_id,
             "requested_at": datetime.now(UTC).isoformat(),
@@ -173,14 +174,12 @@ def _publish_without(
 
 
 def _refuse_half_published(own: Warehouse, day: date, live_run_id: str) -> None:
-    for table in TAKEN_FROM_PUBLISHED:
-        rows = own.read_published_arrow(table, day, ["run_id"])
-        run_ids = set(pc.unique(rows["run_id"]).to_pylist()) if rows else set()
-        if run_ids - {live_run_id}:
-            raise InputError(
-                f"the published tables of {day} are not all of run '{live_run_id}': another run died while publishing; "
-                "run that day again, which leaves the person out already, and then erase again"
-            )
+    run_ids = {own.published_run_id(table, day) for table in TAKEN_FROM_PUBLISHED} - {None}
+    if run_ids - {live_run_id}:
+        raise InputError(
+            f"the published tables of {day} are not all of run '{live_run_id}': another run died while it published "
+            "them; finish that one, or run the day again, and then erase again"
+        )
 
 
 def _stage_without(own: Warehouse, erased: Erased, erased_before: int, step_done: StepDone) -> None:

@@ -187,6 +187,15 @@ class Warehouse:
         dates = sorted(date.fromisoformat(folder.rpartition("=")[2]) for folder in folders)
         return [day for day in dates if self.has_published(table, day)]
 
+    def published_run_id(self, table: Table, business_date: date) -> str | None:
+        """Return the run whose rows readers see of a table's day, None when there are no rows."""
+        key = _published_key(table, business_date)
+        if not self.store.exists(key):
+            return None
+        with self.parquet_file(key) as parquet:
+            first = next(parquet.iter_batches(batch_size=1, columns=["run_id"]), None)
+        return first["run_id"][0].as_py() if first else None
+
     def published_row_count(self, table: Table, business_date: date) -> int:
         """Return how many rows of a table readers see for a published day."""
         return self._row_count(_published_key(table, business_date))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
@@ -29,6 +29,7 @@ from jobs.sample_faces import synthetic_face_photos
 from jobs.settings import Settings, read_settings
 from jobs.warehouse import Warehouse
 from jobs.window import run_windows
+from tests.jobs.test_person_to_erase import publish
 from tests.rows import BUSINESS_DATE
 
 HEADER = (
@@ -279,3 +280,22 @@ def test_erasing_again_finds_the_tombstone_and_proves_it_anew(erased_day: Erased
     )
     assert person.tombstone is not None
     assert person.tombstone["run_id"] == erased_day.proof["run_id"]
+
+
+def test_a_day_that_another_run_has_half_published_is_not_touched(settings: Settings) -> None:
+    publish(settings, tables.TRANSACTION_AGES, BUSINESS_DATE, dict(zip(tables.TRANSACTION_KEY, KEY, strict=True)))
+    publish(settings, tables.CHECKOUT_PHOTOS, BUSINESS_DATE, {"photo_key": photo_key("10"), "run_id": "died"})
+    warehouse = warehouse_of(settings, "live")
+    warehouse.write_pipeline_run(BUSINESS_DATE, {"run_id": "live", "published_at": datetime.now(UTC)})
+    refused = erase_by_command(settings, "--transaction-id", "t2")
+    assert refused.exit_code == 2
+    assert "published tables of 2026-11-20 are not all of run 'live': another run died while it" in refused.stderr
+    assert not list(warehouse.store.list("_erased"))
+
+
+def test_who_is_not_there_is_refused_before_spark_starts(settings: Settings, landing: ObjectStore) -> None:
+    refused = erase_by_command(settings, "--transaction-id", "t9")
+    assert refused.exit_code == 2
+    assert refused.stderr.startswith(
+        "error: transaction 't9' is not in the tables of the 0 published days; check the id"
+    )

@@ -2,6 +2,7 @@ import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
@@ -190,3 +191,28 @@ def test_the_days_before_are_read_without_the_day_itself_and_each_by_its_last_ru
     trailing = Warehouse(store, "tonight").trailing_runs(BUSINESS_DATE, 3)
     assert trailing["run_id"].to_pylist() == ["late", "other"]
     assert trailing.schema.equals(tables.PIPELINE_RUNS.schema)
+
+
+def test_what_others_have_staged_for_a_date_is_dropped_and_the_rest_stays(settings: Settings) -> None:
+    store = ObjectStore(settings.warehouse_uri)
+    rows = tables.REVIEWED_CASES.schema.empty_table().drop_columns(["run_id"])
+    eve = BUSINESS_DATE - timedelta(days=1)
+    for run_id, day in (("mine", BUSINESS_DATE), ("other", BUSINESS_DATE), ("other", eve)):
+        Warehouse(store, run_id).stage_arrow(tables.REVIEWED_CASES, day, rows)
+    mine = Warehouse(store, "mine")
+    mine.drop_staging_of_others({BUSINESS_DATE}, tables.CHECK_RESULTS)
+    assert len(list(store.list("_staging"))) == 6
+    mine.drop_staging_of_others({BUSINESS_DATE})
+    left = sorted({tuple(entry.key.split("/")[1:3]) for entry in store.list("_staging")})
+    assert left == [("mine", f"business_date={BUSINESS_DATE}"), ("other", f"business_date={eve}")]
+
+
+def test_the_run_of_a_published_table_is_that_of_its_rows(settings: Settings) -> None:
+    warehouse = Warehouse(ObjectStore(settings.warehouse_uri), "run-1")
+    empty = tables.CHECK_RESULTS.schema.empty_table()
+    assert warehouse.published_run_id(tables.CHECK_RESULTS, BUSINESS_DATE) is None
+    warehouse.publish_arrow(tables.CHECK_RESULTS, BUSINESS_DATE, empty)
+    assert warehouse.published_run_id(tables.CHECK_RESULTS, BUSINESS_DATE) is None
+    one = {name: [None] for name in tables.CHECK_RESULTS.column_names} | {"run_id": ["run-1"]}
+    warehouse.publish_arrow(tables.CHECK_RESULTS, BUSINESS_DATE, pa.table(one, schema=empty.schema))
+    assert warehouse.published_run_id(tables.CHECK_RESULTS, BUSINESS_DATE) == "run-1"
