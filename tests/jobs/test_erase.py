@@ -120,10 +120,8 @@ def erased_day(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) ->
     )
     landing = ObjectStore(settings.landing_uri)
     land_day(landing)
-    outcomes = (
-        f"case_id,reviewed_at,reviewer_outcome\n{CASE_OF_ERASED},2026-11-23,of_age\n{CASE_OF_OTHER},2026-11-23,of_age"
-    )
-    landing.write(OUTCOMES, outcomes.encode())
+    outcomes = "".join(f"{case},2026-11-23T09:30:00Z,of_age\n" for case in (CASE_OF_ERASED, CASE_OF_OTHER))
+    landing.write(OUTCOMES, f"case_id,reviewed_at,reviewer_outcome\n{outcomes}".encode())
     run_whole_night(settings, spark, "live")
     run_windows(warehouse_of(settings, "window"), [BUSINESS_DATE], settings, no_report)
     shutil.copytree(folder_of(settings), folder / "before")

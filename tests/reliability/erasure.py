@@ -107,7 +107,7 @@ def _published_people(
     run_night(_warehouse(settings, "live", spark), BUSINESS_DATE, settings, _no_report)
     reader = _warehouse(settings, "reader")
     cases = reader.read_published_arrow(tables.ALCOHOL_REVIEW_CASES, BUSINESS_DATE, ["case_id"])
-    lines = [f"{case},2026-11-23,of_age\n" for case in cases["case_id"].to_pylist()] if cases else []
+    lines = [f"{case},2026-11-23T09:30:00Z,of_age\n" for case in cases["case_id"].to_pylist()] if cases else []
     landing.write(OUTCOMES, "".join(["case_id,reviewed_at,reviewer_outcome\n", *lines]).encode())
     run_windows(_warehouse(settings, "window"), [BUSINESS_DATE], settings, _no_report)
     return [(request, find_person(reader, landing, request)) for request in requests]
