@@ -15,6 +15,7 @@ NONE_OF = (
     "torn_reads",
     "photos_lost",
     "photos_wrongly_inferred",
+    "s3_unexpected_outcomes",
     "hostile_crashes",
     "hostile_hangs",
     "hostile_wrong_status",
