@@ -29,6 +29,7 @@ NONE_OF = (
 ALL_OF = {
     "kill_points_survived": "kill_points_tried",
     "controls_caught": "controls_planted",
+    "two_at_once_whole": "two_at_once_tried",
     "backfilled_days": "backfill_days_wanted",
 }
 AT_LEAST = {
