@@ -103,7 +103,7 @@ def findings_of_a_careless_client(proxy: FaultProxy) -> Findings:
     """Let the client ignore which version of an object was listed: the control that must be found out."""
     findings = Findings()
     with patch.object(object_store, "_only_if", lambda etag: {}):
-        meet_faults_of_photos(proxy, 60, findings)
+        meet_faults_of_photos(proxy, 60, findings, "careless-client")
     return findings
 
 
@@ -152,9 +152,11 @@ def estimated(settings: Settings, photos: Sequence[StoredObject]) -> list[dict[s
     return [row for rows in _Stage(settings).estimates([as_rows(photos)]) for row in rows]
 
 
-def meet_faults_of_photos(proxy: FaultProxy, photo_count: int, findings: Findings) -> None:
+def meet_faults_of_photos(
+    proxy: FaultProxy, photo_count: int, findings: Findings, name: str = "faults-of-photos"
+) -> None:
     """Spoil the fetching of each photo in one of all ways; each has a row, with the status that fits."""
-    settings = settings_of("faults-of-photos")
+    settings = settings_of(name)
     landing = ObjectStore(settings.landing_uri)
     contents = distinct_photos(photo_count)
     listed = landed_photos(landing, contents)
@@ -169,7 +171,7 @@ def meet_faults_of_photos(proxy: FaultProxy, photo_count: int, findings: Finding
         change(landing, photo.key, content, case_of[photo.key][0])
 
     def plan(request: Request) -> Fault | None:
-        fault, times, _ = case_of.get(request.path.partition("faults-of-photos/")[2], (None, 0, ""))
+        fault, times, _ = case_of.get(request.path.partition(f"{name}/")[2], (None, 0, ""))
         is_spoilt = request.method == "GET" and fault not in CHANGES and request.number <= times
         return fault if is_spoilt else None  # type: ignore[return-value]
 
