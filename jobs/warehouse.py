@@ -92,11 +92,13 @@ class Warehouse:
     ) -> None:
         """Conform rows to the table's schema, sort them by its key, write them to the run's staging.
 
-        Raises when a column is missing or of another type, or a key is null or there twice.
+        A check that the run has passed is withdrawn: what comes after it was not looked at. Raises when a column is
+        missing or of another type, or a key is null or there twice.
         """
         from pyspark.sql import functions as F
         from pyspark.sql.pandas.types import from_arrow_schema
 
+        self.withdraw_check(business_date)
         started = time.monotonic()
         if missing := set(table.column_names) - {*rows.columns, "run_id"}:
             raise ValueError(f"table '{table.name}' lacks columns {sorted(missing)}")
@@ -125,6 +127,7 @@ class Warehouse:
         self, table: Table, business_date: date, batches: Iterable[pa.RecordBatch], *, erasure_count: int = 0
     ) -> None:
         """Write batches of rows, in the order of the table's key, to the run's staging. Raises as `stage` does."""
+        self.withdraw_check(business_date)
         started = time.monotonic()
         run_id = pa.scalar(self.run_id, pa.string())
         own_batches = (batch.append_column("run_id", pa.repeat(run_id, batch.num_rows)) for batch in batches)

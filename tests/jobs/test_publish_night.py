@@ -168,6 +168,13 @@ def test_publishing_a_published_run_again_changes_nothing(settings: Settings) ->
     assert published(settings, LINES) == [("run-1", 1)]
 
 
+def test_a_table_that_is_staged_again_after_the_check_is_not_published_unchecked(settings: Settings) -> None:
+    warehouse = staged_run(settings, "run-1", 3)
+    warehouse.stage_arrow(tables.TRANSACTION_LINES, BUSINESS_DATE, arrow_rows(tables.TRANSACTION_LINES, line()))
+    with pytest.raises(InputError, match="run 'run-1' of 2026-11-20 has not passed check_night"):
+        publish_night.run(warehouse, BUSINESS_DATE, settings)
+
+
 def test_a_run_that_passed_no_check_is_not_published(settings: Settings) -> None:
     warehouse = Warehouse(ObjectStore(settings.warehouse_uri), "unchecked")
     with pytest.raises(InputError, match="run 'unchecked' of 2026-11-20 has not passed check_night"):

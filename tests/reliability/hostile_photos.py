@@ -128,9 +128,12 @@ def _try_from(folder: Path, files: Sequence[HostileFile], outcomes: Outcomes, wi
         except TimeoutError as error:
             outcomes.hung.append(f"{files[outcomes.tried][0]}: {error}")
             outcomes.tried += 1
+            return
+        else:
+            child.wait()
         finally:
             child.kill()
-    if child.returncode not in (0, -signal.SIGKILL):
+    if child.returncode:
         outcomes.crashed.append(f"{files[outcomes.tried][0]}: the child ended with {child.returncode}")
         outcomes.tried += 1
 
