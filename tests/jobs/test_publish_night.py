@@ -153,6 +153,7 @@ def test_the_run_tells_what_later_nights_are_compared_with(settings: Settings) -
         estimated | {"transaction_id": "t4", "estimate_status": "no_photo", "photo_count": 0},
     )
     warehouse.stage_arrow(tables.TRANSACTION_AGES, BUSINESS_DATE, arrow_rows(tables.TRANSACTION_AGES, *transactions))
+    warehouse.mark_checked(BUSINESS_DATE, [])
     publish_night.run(warehouse, BUSINESS_DATE, settings)
     figures = (
         "transaction_count, photographed_transaction_count, estimated_transaction_count, mean_estimated_age_years, "
