@@ -17,7 +17,7 @@ demo: setup ## run one night on a sample day through Airflow and Spark, and show
 	@.venv/bin/python -m jobs.demo
 
 test: lint ## everything that CI runs: lint, types, import rules, tests
-	.venv/bin/pytest
+	.venv/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 bench: setup ## the stage beside public recipes, Ray Data and Daft; about an hour; figures in .demo/bench.json
 	@.venv/bin/python -m tests.benchmarks

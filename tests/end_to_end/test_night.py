@@ -204,10 +204,13 @@ def test_photos_and_lines_that_come_late_restate_the_day_and_its_window(
 ) -> None:
     settings = with_own_warehouse(local_night, tmp_path)
     window_before = table_rows(connection, settings.warehouse_uri, tables.CASHIER_ALCOHOL_AUDIT)
+    reader = Warehouse(ObjectStore(settings.warehouse_uri), "reader")
+    before = reader.published_run(BUSINESS_DATE)
     run_whole_night(spark, settings, "late")
-    run = Warehouse(ObjectStore(settings.warehouse_uri), "reader").published_run(BUSINESS_DATE)
+    run = reader.published_run(BUSINESS_DATE)
+    assert before is not None
     assert run is not None
-    assert (run["previous_run_id"], run["inferred_photo_count"]) == ("first", 1)
+    assert (run["previous_run_id"], run["inferred_photo_count"]) == (before["run_id"], 1)
     assert {"checkout_photos", "transaction_lines", "alcohol_sale_audit"} <= set(run["changed_tables"])
     assert "rejected_transaction_lines" not in run["changed_tables"]
     run_windows(Warehouse(ObjectStore(settings.warehouse_uri), "late-window"), [BUSINESS_DATE], settings, no_report)
