@@ -294,7 +294,7 @@ def list_settings() -> None:
 
     Example: checkout-ages settings
     """
-    listing = RichTable("environment variable", "default", "meaning")
+    listing = RichTable(Column("environment variable", no_wrap=True), "default", "meaning")
     for name, field in Settings.model_fields.items():
         default = "" if field.is_required() else str(field.default)
         listing.add_row(f"{PREFIX}{name.upper()}", default, field.description)
