@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from jobs import tables
 from jobs.business_day import business_day
-from jobs.errors import FailedCheckError, one_line
+from jobs.errors import FailedCheckError, first_line, one_line
 from jobs.night_database import night_database
 from jobs.night_rules import RULES, Rule, checked_columns
 from jobs.settings import Settings
@@ -53,6 +53,7 @@ class RuleResult:
 
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
     warehouse.withdraw_check(business_date)
+    _refuse_receipts_of_two_deliveries(warehouse, business_date)
     columns = {table: checked_columns(table) for table in tables.NIGHT_TABLES}
     with night_database(warehouse, business_date, columns, settings.trailing_window_days) as connection:
         results = check_results(connection, business_date, settings)
@@ -72,6 +73,15 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
             f"nothing is published for {business_date}: {'; '.join(failures)}; results of all rules: '{where}'"
         )
     warehouse.mark_checked(business_date, warnings)
+
+
+def _refuse_receipts_of_two_deliveries(warehouse: Warehouse, business_date: date) -> None:
+    of_lines = (tables.TRANSACTION_LINES, tables.REJECTED_TRANSACTION_LINES)
+    if len({warehouse.staged(table, business_date).receipts_digest for table in of_lines}) > 1:
+        raise FailedCheckError(
+            f"nothing is published for {business_date}: the stores delivered other receipt files after "
+            f"{of_lines[0].name} was read and before {of_lines[1].name}; clear both tasks and all that follow"
+        )
 
 
 def check_results(connection: duckdb.DuckDBPyConnection, business_date: date, settings: Settings) -> list[RuleResult]:
@@ -97,7 +107,7 @@ def _result(connection: duckdb.DuckDBPyConnection, rule: Rule, parameters: Mappi
     try:
         cursor = connection.execute(rule.query, named)
     except duckdb.BinderException as error:  # a column is missing: the rule of the schema says which
-        return RuleResult(rule.name, rule.severity, None, [], str(error).splitlines()[0])
+        return RuleResult(rule.name, rule.severity, None, [], first_line(error))
     names = ["finding", *(name for name, *_ in (cursor.description or [])[1:])]
     rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
     findings = [row.pop("finding") for row in rows]

@@ -13,6 +13,11 @@ def one_line(text: str) -> str:
     return UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
+def first_line(error: Exception, longest: int = 300) -> str:
+    """Return the first line of an error's message, at most `longest` characters of it; without one its type's name."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:longest]
+
+
 class InputError(Exception):
     """Bad input or configuration; the message is one sentence with the thing, the value and the way out."""
 

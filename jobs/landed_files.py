@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from jobs.errors import InputError, StoreError, UnusableKeyError
+from jobs.errors import InputError, StoreError, UnusableKeyError, first_line
 from jobs.object_store import ObjectStore
 
 RECEIPT_FIELDS = (
@@ -98,7 +98,7 @@ def read_landed_lines(
     except FileNotFoundError:
         raise StoreError(f"file '{landing.location(key)}' is gone since it was listed; run the step again") from None
     except Exception as error:  # whatever a library makes of hostile bytes
-        problems.append((0, f"file '{key}' cannot be read to its end: {_first_line(error)}", ""))
+        problems.append((0, f"file '{key}' cannot be read to its end: {first_line(error, 200)}", ""))
     if problems:
         yield _problem_batch(schema, key, problems)
 
@@ -272,7 +272,7 @@ def _parse_json(
         "".join(text or "" for text in texts.values()).encode()
         return texts
     except (ValueError, RecursionError) as error:
-        told = str(error) if type(error) is ValueError else f"is not JSON in UTF-8: {_first_line(error)}"
+        told = str(error) if type(error) is ValueError else f"is not JSON in UTF-8: {first_line(error, 200)}"
         problems.append((number, told, line[:LONGEST_QUOTED_LINE].decode(errors="replace")))
         return None
 
@@ -374,7 +374,3 @@ def _problem_batch(schema: pa.Schema, key: str, problems: list[Problem]) -> pa.R
         for number, problem, line in problems
     ]
     return pa.RecordBatch.from_pylist(rows, schema=schema)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

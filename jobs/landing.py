@@ -7,8 +7,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 
@@ -19,6 +21,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from pyspark.sql.types import StructType
 
 from jobs.cashier_pseudonyms import key_generation, pseudonyms_of
+from jobs.errors import StoreError
 from jobs.landed_files import LANDED_LINE_SCHEMA, OUTCOME_FIELDS, landed_schema, read_landed_lines
 from jobs.object_store import ObjectStore, StoredObject
 
@@ -54,6 +57,27 @@ def missing_markers(landing: ObjectStore, business_date: date) -> list[str]:
 def receipt_files(landing: ObjectStore, business_date: date) -> list[StoredObject]:
     """List a day's receipt files by key."""
     return _data_files(landing, transactions_folder(business_date))
+
+
+def receipts_digest(landing: ObjectStore, business_date: date) -> str:
+    """Return the sha256 over key and content tag of a day's receipt files, in key order."""
+    tags = (f"{entry.key}\0{entry.etag}\n" for entry in receipt_files(landing, business_date))
+    return hashlib.sha256("".join(tags).encode()).hexdigest()
+
+
+@contextmanager
+def unchanged_receipts(landing: ObjectStore, business_date: date) -> Iterator[str]:
+    """Give the digest of a day's receipt files to a block that reads them.
+
+    Raises StoreError when there are others at the end of the block: what it read may be of both.
+    """
+    digest = receipts_digest(landing, business_date)
+    yield digest
+    if receipts_digest(landing, business_date) != digest:
+        raise StoreError(
+            f"receipt files in '{landing.location(transactions_folder(business_date))}' were added, replaced or "
+            "deleted while they were read; run the step again"
+        )
 
 
 def landed_outcomes(landing: ObjectStore, business_date: date) -> pa.Table:

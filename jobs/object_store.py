@@ -32,7 +32,7 @@ import pyarrow.fs as fs
 from obstore import exceptions
 from obstore.store import from_url
 
-from jobs.errors import InputError, ReplacedError, StoreError, UnusableKeyError
+from jobs.errors import InputError, ReplacedError, StoreError, UnusableKeyError, first_line
 
 if TYPE_CHECKING:
     from obstore import GetOptions
@@ -236,7 +236,7 @@ class ObjectStore:
         try:
             found = filesystem.get_file_info(fs.FileSelector(f"{root}/{folder}".rstrip("/"), recursive=recursive))
         except OSError as error:
-            raise StoreError(f"folder '{self.location(folder)}' cannot be listed: {_first_line(error)}") from None
+            raise StoreError(f"folder '{self.location(folder)}' cannot be listed: {first_line(error)}") from None
         keys = {
             kind: [entry for entry in found if entry.type == kind] for kind in (fs.FileType.File, fs.FileType.Directory)
         }
@@ -269,7 +269,7 @@ class ObjectStore:
         try:
             yield
         except exceptions.AlreadyExistsError as error:
-            raise FileExistsError(_first_line(error)) from None
+            raise FileExistsError(first_line(error)) from None
         except exceptions.NotFoundError as error:
             raise self._not_found(error) from None
         except exceptions.PreconditionError:
@@ -286,7 +286,7 @@ class ObjectStore:
             raise self._failed(key, error) from None
 
     def _not_found(self, error: Exception) -> Exception:
-        return self._no_bucket() if "NoSuchBucket" in str(error) else FileNotFoundError(_first_line(error))
+        return self._no_bucket() if "NoSuchBucket" in str(error) else FileNotFoundError(first_line(error))
 
     def _failed(self, key: str, error: Exception) -> InputError:
         """Explain a failed request; a listing reports refusal and a missing bucket by status code only."""
@@ -305,7 +305,7 @@ class ObjectStore:
                 f"({untrusted[1]}); name the file of its CA's certificate in SSL_CERT_FILE"
             )
         return StoreError(
-            f"object store '{self.uri}' cannot be reached at {_endpoint()} for '{key[:300]}': {_first_line(error)}; "
+            f"object store '{self.uri}' cannot be reached at {_endpoint()} for '{key[:300]}': {first_line(error)}; "
             "check the URI and AWS_ENDPOINT_URL, or try again when the store answers"
         )
 
@@ -448,7 +448,3 @@ def _stored_object(entry: Any) -> StoredObject:
 
 def _endpoint() -> str:
     return f"'{os.environ.get('AWS_ENDPOINT_URL', 'the default endpoint')}'"
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:300]

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from jobs import tables
 from jobs.erased import read_erased, refuse_if_begun_before_an_erasure
 from jobs.errors import InputError
-from jobs.landing import receipt_files
+from jobs.landing import receipts_digest
 from jobs.object_store import ObjectStore
 from jobs.publishing_lock import PublishingLock
 from jobs.settings import Settings
@@ -53,14 +53,13 @@ def change_in_words(business_date: date, pipeline_run: Mapping[str, Any]) -> str
     return f"{business_date} is published anew; changed since run '{before}': {', '.join(changed)}"
 
 
-def input_digest(photo_tags: pa.Table, receipt_tags: list[tuple[str, str]]) -> str:
-    """Return the sha256 over (key, content tag) of all photos and receipt files, in key order."""
+def input_digest(photo_tags: pa.Table, receipts_digest: str) -> str:
+    """Return the sha256 over (key, content tag) of all photos, in key order, and the digest of the receipt files."""
     digest = hashlib.sha256()
     for batch in photo_tags.sort_by("photo_key").to_batches():
         for key, etag in zip(batch["photo_key"].to_pylist(), batch["etag"].to_pylist(), strict=True):
             digest.update(f"{key}\0{etag}\n".encode())
-    for key, etag in receipt_tags:
-        digest.update(f"{key}\0{etag}\n".encode())
+    digest.update(receipts_digest.encode())
     return digest.hexdigest()
 
 
@@ -94,8 +93,7 @@ def _pipeline_run(
     transactions = warehouse.read_arrow(tables.TRANSACTION_AGES, business_date, age_columns)
     amounts = warehouse.read_arrow(tables.TRANSACTION_LINES, business_date, ["net_amount"])["net_amount"]
     photo_tags = warehouse.read_arrow(tables.CHECKOUT_PHOTOS, business_date, ["photo_key", "etag"])
-    landing = ObjectStore(settings.landing_uri)
-    receipt_tags = [(entry.key, entry.etag) for entry in receipt_files(landing, business_date)]
+    lines = warehouse.staged(tables.TRANSACTION_LINES, business_date)
     return {
         "run_id": warehouse.run_id,
         "published_at": datetime.now(UTC),
@@ -117,11 +115,16 @@ def _pipeline_run(
         "mean_estimated_age_years": pc.mean(transactions["estimated_age_years"]).as_py(),
         "mean_under_18_probability": pc.mean(transactions["under_18_probability"]).as_py(),
         "net_amount": pc.sum(amounts.cast(tables.AMOUNT_SUM)).as_py() or 0,
-        "input_digest": input_digest(photo_tags, receipt_tags),
+        "input_digest": input_digest(photo_tags, lines.receipts_digest or _landed_digest(business_date, settings)),
         **_what_changed(warehouse, business_date),
         "warnings": warnings,
         "table_seconds": {table.name: warehouse.staged(table, business_date).seconds for table in tables.NIGHT_TABLES},
     }
+
+
+def _landed_digest(business_date: date, settings: Settings) -> str:
+    """Digest what the landing holds now, for lines that were not read from there, as those of rescored days."""
+    return receipts_digest(ObjectStore(settings.landing_uri), business_date)
 
 
 def _what_changed(warehouse: Warehouse, business_date: date) -> dict[str, object]:

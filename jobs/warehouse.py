@@ -50,7 +50,7 @@ class StagedTable:
     """A table that a run has built: its rows, what building it took, and the digest of what the rows say.
 
     `erasure_count` is how many erasures of the day were respected, `erased_line_count` how many landed receipt lines
-    were left out for them.
+    were left out for them. `receipts_digest` tells which receipt files the rows were read from, for tables of them.
     """
 
     row_count: int
@@ -58,6 +58,7 @@ class StagedTable:
     content_digest: str
     erasure_count: int = 0
     erased_line_count: int = 0
+    receipts_digest: str | None = None
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,7 @@ class Warehouse:
         *,
         erasure_count: int = 0,
         erased_line_count: int = 0,
+        receipts_digest: str | None = None,
     ) -> None:
         """Conform rows to the table's schema, sort them by its key, write them to the run's staging.
 
@@ -116,7 +118,8 @@ class Warehouse:
             )
             .save()
         )
-        self._mark_staged(table, business_date, time.monotonic() - started, erasure_count, erased_line_count)
+        seconds = time.monotonic() - started
+        self._mark_staged(table, business_date, seconds, erasure_count, erased_line_count, receipts_digest)
 
     def stage_arrow(self, table: Table, business_date: date, rows: pa.Table, *, erasure_count: int = 0) -> None:
         """Write a small table's rows from memory to the run's staging. Raises as `stage` does."""
@@ -346,12 +349,18 @@ class Warehouse:
         )
 
     def _mark_staged(
-        self, table: Table, business_date: date, seconds: float, erasure_count: int = 0, erased_line_count: int = 0
+        self,
+        table: Table,
+        business_date: date,
+        seconds: float,
+        erasure_count: int = 0,
+        erased_line_count: int = 0,
+        receipts_digest: str | None = None,
     ) -> None:
         with self.store.reader(self._staged_key(table, business_date)) as stream:
             parquet = pq.ParquetFile(stream)
             row_count, digest = parquet.metadata.num_rows, content_digest(parquet)
-        mark = StagedTable(row_count, round(seconds, 3), digest, erasure_count, erased_line_count)
+        mark = StagedTable(row_count, round(seconds, 3), digest, erasure_count, erased_line_count, receipts_digest)
         self.store.write(self._staged_mark(table, business_date), json.dumps(asdict(mark)).encode())
 
     def _row_count(self, key: str) -> int:

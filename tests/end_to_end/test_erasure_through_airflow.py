@@ -1,11 +1,7 @@
-"""The DAGs of retention and erasure, as `airflow dags test` runs them: real operators, real spark-submit."""
+"""The DAGs of retention and erasure through Airflow, with real spark-submit."""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
@@ -13,19 +9,18 @@ import duckdb
 import pytest
 from pyspark.sql import SparkSession
 
-from jobs.demo import airflow_environment
 from jobs.landing import SUCCESS, photos_folder, transactions_folder
 from jobs.night import run_night
 from jobs.object_store import ObjectStore
 from jobs.settings import Settings, read_settings
 from jobs.warehouse import Warehouse
+from tests.airflow_runs import new_airflow, run_dag
 from tests.jobs.test_erase import HEADER, OF_OTHERS, OF_THE_ERASED, photo_key
 from tests.rows import BUSINESS_DATE
 
 pytestmark = pytest.mark.slow
 
 OLD = date(2026, 1, 1)
-DagRun = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="module")
@@ -46,35 +41,24 @@ def published(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture(scope="module")
-def run_dag(published: Settings, tmp_path_factory: pytest.TempPathFactory) -> DagRun:
-    home = tmp_path_factory.mktemp("airflow")
-    environment = airflow_environment(os.environ, home, published.landing_uri, published.warehouse_uri)
-    subprocess.run(["airflow", "db", "migrate"], env=environment, check=True, capture_output=True)
-
-    def run(dag_id: str, **conf: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            ["airflow", "dags", "test", dag_id, "--conf", json.dumps(conf)],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-            timeout=800,
-        )
-
-    return run
+def airflow(published: Settings, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    return new_airflow(tmp_path_factory.mktemp("airflow"), published.landing_uri, published.warehouse_uri)
 
 
-def test_retention_deletes_the_photos_of_old_days_only(published: Settings, run_dag: DagRun) -> None:
-    done = run_dag("checkout_ages_retention")
+def test_retention_deletes_the_photos_of_old_days_only(published: Settings, airflow: dict[str, str]) -> None:
+    done = run_dag(airflow, "checkout_ages_retention")
     assert done.returncode == 0, done.stdout[-5000:]
     landing = ObjectStore(published.landing_uri)
     assert [entry.key for entry in landing.list("photos") if entry.key.endswith(".jpg")] == [photo_key("10")]
     assert f"{OLD}: 1 photos deleted, 8 bytes" in done.stdout
 
 
-def test_erasure_removes_the_person_and_shows_the_id_in_no_command(published: Settings, run_dag: DagRun) -> None:
-    done = run_dag("checkout_ages_erasure", transaction_id="t2", till_id="03", business_date=str(BUSINESS_DATE))
+def test_erasure_removes_the_person_and_shows_the_id_in_no_command(
+    published: Settings, airflow: dict[str, str]
+) -> None:
+    done = run_dag(
+        airflow, "checkout_ages_erasure", transaction_id="t2", till_id="03", business_date=str(BUSINESS_DATE)
+    )
     assert done.returncode == 0, done.stdout[-5000:]
     warehouse = Path(published.warehouse_uri.removeprefix("file://"))
     lines = duckdb.sql(f"SELECT till_id, transaction_id FROM '{warehouse}/transaction_lines/*/*.parquet' ORDER BY ALL")
@@ -85,8 +69,8 @@ def test_erasure_removes_the_person_and_shows_the_id_in_no_command(published: Se
     assert "t2" not in command
 
 
-def test_an_ambiguous_id_fails_at_once_and_names_the_candidates(run_dag: DagRun) -> None:
-    done = run_dag("checkout_ages_erasure", transaction_id="t9; touch /tmp/injected")
+def test_an_ambiguous_id_fails_at_once_and_names_the_candidates(airflow: dict[str, str]) -> None:
+    done = run_dag(airflow, "checkout_ages_erasure", transaction_id="t9; touch /tmp/injected")
     assert done.returncode != 0
     assert "transaction 't9; touch /tmp/injected' is not in the tables of the 1 published days" in done.stdout
     assert "bad input or configuration" in done.stdout or "Error code is: 2" in done.stdout

@@ -1,11 +1,8 @@
-"""Nights through Airflow, as `airflow dags test` runs them: real operators, real spark-submit, no scheduler."""
+"""Nights through Airflow, with real spark-submit."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
@@ -13,16 +10,15 @@ import duckdb
 import pytest
 
 from jobs import tables
-from jobs.demo import airflow_environment
 from jobs.object_store import ObjectStore
 from jobs.sample_day import write_sample_day
 from jobs.sample_faces import synthetic_face_photos
+from tests.airflow_runs import new_airflow, run_dag
 from tests.s3_server import S3_ENVIRONMENT
 
 pytestmark = pytest.mark.slow
 
 BUSINESS_DATE = date(2026, 11, 20)
-NightRun = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="module")
@@ -31,35 +27,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def run_night(folder: Path) -> NightRun:
-    """Run the DAG for a day in an Airflow of its own; landing and warehouse are folders unless other URIs are given."""
-    shell = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    landing_uri, warehouse_uri = (folder / "landing").as_uri(), (folder / "warehouse").as_uri()
-    environment = airflow_environment(shell, folder / "airflow", landing_uri, warehouse_uri)
-    subprocess.run(["airflow", "db", "migrate"], env=environment, check=True, capture_output=True)
-
-    def run(business_date: date, **variables: str) -> subprocess.CompletedProcess[str]:
-        conf = json.dumps({"business_date": business_date.isoformat()})
-        command = ["airflow", "dags", "test", "checkout_ages_nightly", "--conf", conf]
-        return subprocess.run(
-            command,
-            env=environment | variables,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-            timeout=800,
-        )
-
-    return run
+def airflow(folder: Path) -> dict[str, str]:
+    return new_airflow(folder / "airflow", (folder / "landing").as_uri(), (folder / "warehouse").as_uri())
 
 
 @pytest.fixture(scope="module")
-def warehouse(folder: Path, run_night: NightRun) -> Path:
+def warehouse(folder: Path, airflow: dict[str, str]) -> Path:
     """A business date, landed and run."""
     landing = ObjectStore((folder / "landing").as_uri())
     write_sample_day(landing, BUSINESS_DATE, synthetic_face_photos(), "synthetic", 1, "Europe/Moscow")
-    night = run_night(BUSINESS_DATE)
+    night = run_dag(airflow, "checkout_ages_nightly", business_date=str(BUSINESS_DATE))
     assert night.returncode == 0, night.stdout[-5000:]
     return folder / "warehouse"
 
@@ -83,7 +60,7 @@ def test_groups_add_up_to_the_log_and_each_photo_is_a_row(folder: Path, warehous
 
 
 def test_a_day_that_does_not_land_fails_naming_the_missing_mark_with_credentials_that_no_log_shows(
-    run_night: NightRun, s3_bucket: str
+    airflow: dict[str, str], s3_bucket: str
 ) -> None:
     connection = {
         "conn_type": "aws",
@@ -94,12 +71,12 @@ def test_a_day_that_does_not_land_fails_naming_the_missing_mark_with_credentials
             "region_name": S3_ENVIRONMENT["AWS_REGION"],
         },
     }
-    night = run_night(
-        date(2026, 1, 1),
-        AIRFLOW_CONN_CHECKOUT_AGES_OBJECT_STORE=json.dumps(connection),
-        CHECKOUT_AGES_LANDING_URI=f"{s3_bucket}/nothing-landed",
-        CHECKOUT_AGES_LANDING_TIMEOUT_SECONDS="4",
-    )
+    variables = {
+        "AIRFLOW_CONN_CHECKOUT_AGES_OBJECT_STORE": json.dumps(connection),
+        "CHECKOUT_AGES_LANDING_URI": f"{s3_bucket}/nothing-landed",
+        "CHECKOUT_AGES_LANDING_TIMEOUT_SECONDS": "4",
+    }
+    night = run_dag(airflow | variables, "checkout_ages_nightly", business_date="2026-01-01")
     assert night.returncode != 0
     assert f"missing {s3_bucket}/nothing-landed/photos/business_date=2026-01-01/_SUCCESS" in night.stdout
     assert "AirflowSensorTimeout" in night.stdout

@@ -1,18 +1,15 @@
-"""The second DAG through Airflow, as `airflow dags test` runs it: real operators and templates, no scheduler."""
+"""The second DAG through Airflow."""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 from pathlib import Path
 
 import duckdb
 import pytest
 
 from jobs import tables
-from jobs.demo import airflow_environment
 from jobs.settings import Settings
+from tests.airflow_runs import new_airflow, run_dag
 from tests.jobs.test_cashier_alcohol_audit import sales
 from tests.jobs.test_window import publish_day
 from tests.rows import BUSINESS_DATE
@@ -24,17 +21,8 @@ def test_a_run_by_hand_publishes_the_window_of_its_day_and_leaves_no_staging(
     settings: Settings, tmp_path: Path
 ) -> None:
     publish_day(settings, BUSINESS_DATE, "night-1", sales("c1", 100, 50), sales("c2", 100, 90))
-    environment = airflow_environment(os.environ, tmp_path / "airflow", settings.landing_uri, settings.warehouse_uri)
-    subprocess.run(["airflow", "db", "migrate"], env=environment, check=True, capture_output=True)
-    conf = json.dumps({"business_date": BUSINESS_DATE.isoformat()})
-    window = subprocess.run(
-        ["airflow", "dags", "test", "cashier_alcohol_window", "--conf", conf],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=800,
-    )
+    airflow = new_airflow(tmp_path / "airflow", settings.landing_uri, settings.warehouse_uri)
+    window = run_dag(airflow, "cashier_alcohol_window", business_date=str(BUSINESS_DATE))
     assert window.returncode == 0, window.stdout[-5000:]
     warehouse = tmp_path / "warehouse"
     published = {path.parent.relative_to(warehouse).as_posix() for path in warehouse.rglob("*.parquet")}
