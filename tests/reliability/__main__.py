@@ -9,24 +9,20 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
-import traceback
-from importlib import import_module
-from multiprocessing import get_context
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from rich.console import Console
 from rich.table import Table
 
-from tests.reliability.verdicts import PARTS, Figures, merged, verdicts
+from tests.reliability.part import measured
+from tests.reliability.verdicts import PARTS, merged, verdicts
 
 
 def main() -> int:
     """Measure as the command line says, show the figures, and return the exit code."""
     arguments = _arguments()
     console = Console(width=None if sys.stdout.isatty() else 120)
-    parts = {part: measured(part, arguments.quick, console) for part in arguments.only}
+    parts = {part: measured(part, arguments.quick, console.print) for part in arguments.only}
     figures = merged(parts)
     judged = verdicts(figures, arguments.quick)
     listing = Table("figure", "value", "must be", "", title="Reliability")
@@ -38,31 +34,6 @@ def main() -> int:
     arguments.out.write_text(json.dumps(figures, indent=1) + "\n")
     console.print(f"written to {arguments.out}")
     return 0 if all(holds for _, holds in judged.values()) else 1
-
-
-def measured(part: str, quick: bool, console: Console) -> Figures:
-    """Run a part in a process of its own; one that breaks has no figure but `parts_broken`."""
-    started = time.monotonic()
-    with TemporaryDirectory(prefix="checkout-ages-") as folder:
-        out = Path(folder, "figures.json")
-        process = get_context("spawn").Process(target=_measure, args=(part, Path(folder, part), quick, out))
-        process.start()
-        process.join()
-        figures: Figures = json.loads(out.read_text()) if process.exitcode == 0 else {"parts_broken": 1}
-    console.print(
-        f"{part:16}{time.monotonic() - started:8.0f} s{'' if process.exitcode == 0 else '  broken, see above'}"
-    )
-    return figures
-
-
-def _measure(part: str, folder: Path, quick: bool, out: Path) -> None:
-    folder.mkdir()
-    try:
-        figures = import_module(f"tests.reliability.{part}").measure(folder, quick)
-    except Exception:
-        traceback.print_exc()
-        sys.exit(1)
-    out.write_text(json.dumps(figures))
 
 
 def _arguments() -> argparse.Namespace:
