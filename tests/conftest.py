@@ -56,3 +56,14 @@ def warehouse(settings: Settings, spark: SparkSession) -> Warehouse:
 @pytest.fixture
 def landing(settings: Settings) -> ObjectStore:
     return ObjectStore(settings.landing_uri)
+
+
+@pytest.fixture(params=["local", "s3"])
+def store(request: pytest.FixtureRequest) -> Iterator[ObjectStore]:
+    """An empty object store: a folder, then a prefix on the S3 server."""
+    if request.param == "local":
+        yield ObjectStore(request.getfixturevalue("tmp_path").as_uri())
+    else:
+        prefix = ObjectStore(request.getfixturevalue("s3_bucket") + "/store")
+        yield prefix
+        prefix.delete([entry.key for entry in prefix.list()])

@@ -14,16 +14,6 @@ from jobs.object_store import ObjectStore
 from tests.s3_server import BUCKET, running_https_s3_server
 
 
-@pytest.fixture(params=["local", "s3"])
-def store(request: pytest.FixtureRequest) -> Iterator[ObjectStore]:
-    if request.param == "local":
-        yield ObjectStore(request.getfixturevalue("tmp_path").as_uri())
-    else:
-        bucket = ObjectStore(request.getfixturevalue("s3_bucket") + "/object-store-test")
-        yield bucket
-        bucket.delete([entry.key for entry in bucket.list()])
-
-
 def test_what_is_written_is_read_and_listed(store: ObjectStore) -> None:
     store.write("day=1/a.txt", b"one")
     store.write("day=1/deep/b.txt", b"three")

@@ -1,5 +1,4 @@
 import json
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -12,16 +11,6 @@ from jobs.object_store import ObjectStore
 from jobs.publishing_lock import PublishingLock
 
 FOLDER = "_locks/business_date=2026-11-20"
-
-
-@pytest.fixture(params=["local", "s3"])
-def store(request: pytest.FixtureRequest) -> Iterator[ObjectStore]:
-    if request.param == "local":
-        yield ObjectStore(request.getfixturevalue("tmp_path").as_uri())
-    else:
-        bucket = ObjectStore(request.getfixturevalue("s3_bucket") + "/lock-test")
-        yield bucket
-        bucket.delete([entry.key for entry in bucket.list()])
 
 
 def lock(store: ObjectStore, run_id: str, stale_seconds: float = 240) -> PublishingLock:
