@@ -164,8 +164,8 @@ def planted_category(kind: str, share: float, faces: Faces, calibration: ShiftCa
         truths.append(shares_of(ages[is_bought])[1] / shares_of(ages)[1])
         indices.append(index.value[1])
         holds.append(index.low[1] <= truths[-1] <= index.high[1])
-    means = (float(np.mean(each)) for each in (truths, indices))
-    return Planted(count, share, *means, float(min(indices)), float(max(indices)), float(np.mean(holds)))
+    true_index, mean_index, held_share = (float(np.mean(each)) for each in (truths, indices, holds))
+    return Planted(count, share, true_index, mean_index, float(min(indices)), float(max(indices)), held_share)
 
 
 def _faces(labels: Path, images: Path, split: str) -> Faces:

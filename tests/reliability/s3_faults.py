@@ -394,7 +394,7 @@ def publish(warehouse: Warehouse, rows: pa.Table) -> pa.Table | None:
 
 
 def lock_and_let_go(warehouse: Warehouse) -> None:
-    with warehouse.lock(BUSINESS_DATE):
+    with warehouse.lock(BUSINESS_DATE, 240):
         pass
 
 
