@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from jobs import tables
+from jobs import catalogue, tables
 from jobs.erased import read_erased, refuse_if_begun_before_an_erasure
 from jobs.errors import InputError
 from jobs.landing import receipts_digest
@@ -41,6 +41,7 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
         lock.renew()
         warehouse.drop_staging(business_date)
     _sweep(warehouse, settings)
+    catalogue.refresh(warehouse.store)
 
 
 def change_in_words(business_date: date, pipeline_run: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 
-from jobs import tables
+from jobs import catalogue, tables
 from jobs.erased import refuse_window_begun_before_an_erasure
 from jobs.errors import InputError
 from jobs.publishing_lock import PublishingLock
@@ -27,6 +27,7 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
             )
         lock.renew()
         warehouse.drop_staging(business_date)
+    catalogue.refresh(warehouse.store)
 
 
 def _publish(

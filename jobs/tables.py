@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -74,6 +75,10 @@ def _estimated_columns(name: str, words: str) -> tuple[pa.Field, ...]:
     )
 
 
+BUSINESS_DATE = column(
+    "business_date", pa.date32(), "the stores' day that the row is of; of a window, its last day; the partition"
+)
+"""Of every table: in the name of the folder, not in the file."""
 RUN_ID = column("run_id", TEXT, "night run that wrote the row; join tables of one day on it too")
 MODEL_VERSION = column("model_version", TEXT, "age model that the run used")
 INFERENCE_ENGINE = column("inference_engine", TEXT, "what ran the age model: openvino or tensorflow")
@@ -747,12 +752,28 @@ WINDOW_RUNS = Table(
 )
 
 
+EVERY_TABLE = (*ALL_TABLES, *WINDOW_TABLES, WINDOW_RUNS, MODEL_COMPARISON, RETENTION_RUNS)
+"""All that the data dictionary and the catalogue hold."""
+
+
 def as_markdown() -> str:
     """Render the data dictionary: each table's grain, key and columns."""
-    return "\n\n".join(
-        _table_as_markdown(table)
-        for table in (*ALL_TABLES, *WINDOW_TABLES, WINDOW_RUNS, MODEL_COMPARISON, RETENTION_RUNS)
-    )
+    every = f"Each table has one more column, `{BUSINESS_DATE.name}` ({BUSINESS_DATE.type}): {meaning(BUSINESS_DATE)}."
+    return "\n\n".join([every, *map(_table_as_markdown, EVERY_TABLE)])
+
+
+def as_json() -> str:
+    """Render the data dictionary for programs: a list of tables with name, grain, key and columns."""
+    return json.dumps([_table_as_object(table) for table in EVERY_TABLE], indent=2, ensure_ascii=False)
+
+
+def _table_as_object(table: Table) -> dict[str, object]:
+    columns = [
+        {"name": field.name, "type": str(field.type), "meaning": meaning(field)}
+        for field in (BUSINESS_DATE, *table.columns)
+    ]
+    key = [BUSINESS_DATE.name, *table.key]
+    return {"name": table.name, "grain": table.grain, "key": key, "columns": columns}
 
 
 def _table_as_markdown(table: Table) -> str:

@@ -1,4 +1,5 @@
 import importlib
+import json
 from pathlib import Path
 
 import pytest
@@ -6,10 +7,8 @@ import pytest
 from jobs import tables
 from jobs.run import STEPS, WINDOW_STEPS
 
-EVERY_TABLE = [*tables.ALL_TABLES, *tables.WINDOW_TABLES, tables.WINDOW_RUNS, tables.MODEL_COMPARISON]
 
-
-@pytest.mark.parametrize("table", EVERY_TABLE, ids=lambda table: table.name)
+@pytest.mark.parametrize("table", tables.EVERY_TABLE, ids=lambda table: table.name)
 def test_grain_key_and_every_column_have_a_meaning(table: tables.Table) -> None:
     assert table.grain.startswith("one row per ")
     assert set(table.key) <= set(table.column_names)
@@ -26,10 +25,21 @@ def test_a_table_has_its_module_function_step_and_test(table: tables.Table) -> N
 
 
 def test_every_row_carries_its_run() -> None:
-    assert all("run_id" in table.column_names for table in EVERY_TABLE)
+    assert all("run_id" in table.column_names for table in tables.EVERY_TABLE)
 
 
 def test_the_dictionary_is_markdown_with_each_column() -> None:
     dictionary = tables.as_markdown()
     assert "### `alcohol_sale_audit`" in dictionary
     assert "| `under_18_probability` | double | calibrated estimate of P(age under 18) |" in dictionary
+
+
+def test_the_dictionary_is_json_with_each_table_and_its_date() -> None:
+    dictionary = {table["name"]: table for table in json.loads(tables.as_json())}
+    assert set(dictionary) == {table.name for table in tables.EVERY_TABLE}
+    assert dictionary["photo_coverage"]["key"] == ["business_date", "store_id", "till_id", "hour"]
+    assert dictionary["photo_coverage"]["columns"][1] == {
+        "name": "store_id",
+        "type": "string",
+        "meaning": "store; 'unknown' for photos whose key does not say it",
+    }

@@ -1,0 +1,124 @@
+"""catalogue: `{warehouse}/catalog.duckdb`, by which an analyst reads the tables by name, with what they mean.
+
+A view per table of `tables.py` over its published Parquet files, with a comment on each view and column. It holds no
+rows and no credentials, and names the files by absolute URI, since DuckDB resolves a relative path against the folder
+in which its reader works. A table that has no file yet is a view without rows. It is replaced in one step, and only
+when it would differ: when a table has its first file, gains a column or another meaning, or the warehouse has moved.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import duckdb
+
+from jobs import tables
+from jobs.errors import InputError
+from jobs.object_store import ObjectStore
+from jobs.store_database import connect, quoted, readable_glob
+from jobs.tables import BUSINESS_DATE, Table
+
+log = logging.getLogger(__name__)
+
+CATALOGUE = "catalog.duckdb"
+VERSION_TABLE = "about.catalogue"
+RESCORED_FOLDER = "_rescored"
+
+
+def refresh(store: ObjectStore) -> None:
+    """Bring the catalogue up to date; say in the log why it cannot be, and raise nothing, for the tables are out."""
+    try:
+        write_catalogue(store)
+    except (InputError, duckdb.Error, OSError) as error:
+        log.warning(
+            "%s is left as it was, the tables are published all the same: %s; "
+            "mend it and run `checkout-ages catalogue`",
+            store.location(CATALOGUE),
+            _first_line(error),
+        )
+
+
+def write_catalogue(store: ObjectStore) -> bool:
+    """Replace the catalogue where it would differ; say whether it did."""
+    definitions = _definitions(store)
+    sha256 = hashlib.sha256("\n".join(definitions).encode()).hexdigest()
+    with TemporaryDirectory(prefix="checkout-ages-") as folder:
+        if _published_sha256(store, Path(folder, "published.duckdb")) == sha256:
+            return False
+        made = Path(folder, CATALOGUE)
+        with connect(store, made, read_only=False) as connection:
+            connection.begin()
+            for definition in definitions:
+                connection.execute(definition)
+            connection.execute("CREATE SCHEMA about")
+            connection.execute(f"CREATE TABLE {VERSION_TABLE} AS SELECT {quoted(sha256)} AS definitions_sha256")
+            connection.commit()
+        store.write(CATALOGUE, made.read_bytes())
+    return True
+
+
+def _published_sha256(store: ObjectStore, copy: Path) -> str | None:
+    try:
+        copy.write_bytes(store.read(CATALOGUE))
+        with duckdb.connect(copy, read_only=True) as connection:
+            found = connection.execute(f"SELECT definitions_sha256 FROM {VERSION_TABLE}").fetchone()
+    except (FileNotFoundError, duckdb.Error):
+        return None
+    return found[0] if found else None
+
+
+def _definitions(store: ObjectStore) -> list[str]:
+    with duckdb.connect() as connection:
+        return [
+            statement
+            for table in tables.EVERY_TABLE
+            for statement in (_view(store, table, _types(connection, table)), *_comments(table))
+        ]
+
+
+def _view(store: ObjectStore, table: Table, types: dict[str, str]) -> str:
+    """Return the view, whose columns are those declared: null where a file is older than a column."""
+    no_rows = ", ".join(f"NULL::{kind} AS {name}" for name, kind in types.items())
+    sources = [f"(SELECT {no_rows} WHERE false)"]
+    if pattern := _files_of(store, table):
+        options = f"hive_partitioning = true, hive_types = {{'{BUSINESS_DATE.name}': DATE}}, union_by_name = true"
+        sources.append(f"(FROM read_parquet({quoted(readable_glob(store, pattern))}, {options}))")
+    return f"CREATE VIEW {table.name} AS SELECT {', '.join(types)} FROM ({' UNION ALL BY NAME '.join(sources)})"
+
+
+def _files_of(store: ObjectStore, table: Table) -> str | None:
+    """Return the pattern of a table's published files, None while there is none."""
+    folders = {table.name: [table.name]}
+    if table is tables.MODEL_COMPARISON:
+        versions, _ = store.list_folder(RESCORED_FOLDER)
+        folders[f"{RESCORED_FOLDER}/*/{table.name}"] = [f"{version}/{table.name}" for version in versions]
+    for pattern, places in folders.items():
+        if any(_holds_parquet(store, place) for place in places):
+            return f"{pattern}/{BUSINESS_DATE.name}=*/*.parquet"
+    return None
+
+
+def _holds_parquet(store: ObjectStore, folder: str) -> bool:
+    return any(entry.key.endswith(".parquet") for entry in store.list(folder))
+
+
+def _types(connection: duckdb.DuckDBPyConnection, table: Table) -> dict[str, str]:
+    """Return the names that DuckDB has for the types of a table's columns."""
+    connection.register("declared", table.schema.insert(0, BUSINESS_DATE).empty_table())
+    described = connection.execute("DESCRIBE declared").fetchall()
+    return {f'"{name}"': kind for name, kind, *_ in described}
+
+
+def _comments(table: Table) -> Iterator[str]:
+    key = ", ".join((BUSINESS_DATE.name, *table.key))
+    yield f"COMMENT ON VIEW {table.name} IS {quoted(f'{table.grain}; key: {key}')}"
+    for field in (BUSINESS_DATE, *table.columns):
+        yield f'COMMENT ON COLUMN {table.name}."{field.name}" IS {quoted(tables.meaning(field))}'
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]
