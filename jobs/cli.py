@@ -109,6 +109,7 @@ def rescore(
 
     Example: checkout-ages rescore --from 2026-11-18 --to 2026-11-20 --model-version age_resnet50-1
     """
+    from jobs import catalogue
     from jobs.age_inference import check_model
     from jobs.rescore import published_days, rescore_day
     from jobs.warehouse import Warehouse
@@ -134,6 +135,7 @@ def rescore(
             for day in days:
                 console.print(f"{day} with {model_version}")
                 comparisons.append(rescore_day(live, day, settings, _step_printer(status)))
+        catalogue.refresh(store)
     _print_comparison(comparisons)
     where = live.rescored(model_version).location(tables.MODEL_COMPARISON)
     console.print(f"published as run {run_id}; the comparison by day: {where}", soft_wrap=True)
@@ -279,13 +281,57 @@ def sample_day(
     console.print(f"wrote {business_date.date()} to {settings.landing_uri}")
 
 
-@app.command(name="tables")
-def data_dictionary() -> None:
-    """Print the data dictionary: each table's grain, key and columns, as Markdown.
+@app.command()
+def query(
+    sql: Annotated[str, typer.Argument(metavar="SQL", help="one SELECT in DuckDB's SQL; - reads it from stdin")],
+    file_format: Annotated[
+        Literal["table", "csv", "json", "parquet"], typer.Option("--format", help="how to print the rows")
+    ] = "table",
+    out: Annotated[Path | None, typer.Option(help="write the rows to this file instead")] = None,
+    warehouse_uri: WarehouseUri = None,
+) -> None:
+    """Ask the published tables, by the names of `checkout-ages tables`, and change nothing.
 
-    Example: checkout-ages tables
+    Example: checkout-ages query "SELECT * FROM photo_coverage LIMIT 5" --warehouse-uri .demo/warehouse
     """
-    print(tables.as_markdown())
+    from jobs.query import print_answer, query, save_answer
+
+    with _explained():
+        settings = read_settings(os.environ, landing_uri=os.curdir, warehouse_uri=warehouse_uri)
+        answer = query(ObjectStore(settings.warehouse_uri), sys.stdin.read() if sql == "-" else sql)
+        if out or file_format != "table":
+            save_answer(answer, file_format, out)
+        else:
+            print_answer(answer, console)
+
+
+@app.command()
+def catalogue(warehouse_uri: WarehouseUri = None) -> None:
+    """Make the warehouse's catalog.duckdb anew, as each publish does: views by which DuckDB knows the tables.
+
+    Example: checkout-ages catalogue --warehouse-uri .demo/warehouse
+    """
+    from jobs.catalogue import CATALOGUE, write_catalogue
+
+    with _explained():
+        settings = read_settings(os.environ, landing_uri=os.curdir, warehouse_uri=warehouse_uri)
+        store = ObjectStore(settings.warehouse_uri)
+        store.check_reachable()
+        replaced = write_catalogue(store)
+    console.print(f"{store.location(CATALOGUE)} {'is written' if replaced else 'is up to date'}", soft_wrap=True)
+
+
+@app.command(name="tables")
+def data_dictionary(
+    file_format: Annotated[Literal["markdown", "json"], typer.Option("--format", help="for people or programs")] = (
+        "markdown"
+    ),
+) -> None:
+    """Print the data dictionary: each table's grain, key and columns.
+
+    Example: checkout-ages tables --format json
+    """
+    print(tables.as_json() if file_format == "json" else tables.as_markdown())
 
 
 @app.command(name="settings")
