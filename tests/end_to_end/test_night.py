@@ -24,11 +24,16 @@ from jobs.settings import Settings, read_settings
 from jobs.warehouse import Warehouse
 from jobs.window import run_windows
 from tests.duckdb_s3 import connect_over_s3
-from tests.five_questions import assert_forms_agree, five_questions
 from tests.rows import BUSINESS_DATE, at
 from tests.s3_server import S3_ENVIRONMENT
+from tests.worked_questions import answer_of, worked_questions
 
 pytestmark = pytest.mark.slow
+
+MAY_FIND_NOTHING = (
+    "Category manager: what should people of 18 to 24 be offered?",
+    "Compliance officer: whose sales should a person look at first?",
+)
 
 
 def no_report(step: str, seconds: float) -> None:
@@ -152,12 +157,10 @@ def test_the_queries_of_readme_run(local_night: Settings, tmp_path: Path, query:
         assert duckdb.execute(statement).fetchall() is not None
 
 
-@pytest.mark.parametrize("question", five_questions())
-def test_the_five_questions_have_one_answer_in_duckdb_spark_and_pandas(
-    local_night: Settings, spark: SparkSession, question: str
-) -> None:
-    answer = assert_forms_agree(five_questions()[question], spark, local_night.warehouse_uri)
-    assert answer or question == "What should people of 18 to 24 be offered?"
+@pytest.mark.parametrize("question", worked_questions())
+def test_the_worked_questions_have_an_answer(local_night: Settings, question: str) -> None:
+    answer = answer_of(worked_questions()[question], local_night.warehouse_uri)
+    assert answer or question in MAY_FIND_NOTHING
 
 
 def test_a_day_run_twice_equals_a_day_run_once_and_infers_nothing_again(
