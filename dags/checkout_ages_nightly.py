@@ -10,6 +10,10 @@ tables, and `publish_night` puts them in place. Nothing is published unless ever
 `announce_published_day` then triggers the DAG `cashier_alcohol_window`, which looks back over days; it is skipped when
 the day was run again and no table changed. What did change is in `changed_tables` of `pipeline_runs`.
 
+**What others may wait for.** The asset `checkout_ages_published_day`, and one a table, such as
+`checkout_ages_age_group_purchases`, with an event for each day that changed it. Their extra holds the business date,
+the run, how many rows there are and where the day's report lies.
+
 **Which exit code means what.** 0 done; 1 a check failed, another process publishes the day, or something broke: retried
 twice; 2 bad input or configuration, not retried, since a retry would not help; 75 not there yet; 99 nothing new. The
 sentence that begins with `error:` or `check failed:` in the task's log names the thing and the way out.
@@ -35,6 +39,7 @@ connection `spark_default`.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
@@ -45,9 +50,9 @@ from zoneinfo import ZoneInfo
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
 from airflow.providers.standard.operators.bash import BashOperator
 from airflow.providers.standard.sensors.bash import BashSensor
-from airflow.sdk import DAG, Context, CronDataIntervalTimetable
+from airflow.sdk import DAG, Asset, Context, CronDataIntervalTimetable
 from airflow.sdk.exceptions import AirflowFailException
-from job_tasks import DEFAULT_ARGS, PUBLISHED_DAY, business_date_param, path_safe, step_command
+from job_tasks import DEFAULT_ARGS, PUBLISHED_DAY, PUBLISHED_TABLES, business_date_param, path_safe, step_command
 
 RUN_PY = Path(__file__).resolve().parent.parent / "jobs" / "run.py"
 STORE_TIME_ZONE = ZoneInfo(os.environ.get("CHECKOUT_AGES_STORE_TIME_ZONE", "Europe/Moscow"))
@@ -69,9 +74,13 @@ def business_date(params: Mapping[str, Any], dag_run: Any) -> str:
 
 
 def tell_the_day(context: Context, result: Any) -> None:
-    """Put the business date into the event of PUBLISHED_DAY, for the DAG that it triggers."""
-    published = business_date(context["params"], context["dag_run"])
-    context["outlet_events"][PUBLISHED_DAY].extra["business_date"] = published
+    """Put what the step printed last into the events of the day and of its tables, for whoever waits for one."""
+    told = json.loads(result)
+    context["outlet_events"][PUBLISHED_DAY].extra.update(told)
+    of_the_run = {name: told[name] for name in ("business_date", "run_id", "report")}
+    for name in told["changed_tables"]:
+        extra = of_the_run | {"row_count": told["row_counts"].get(name)}
+        context["outlet_events"][PUBLISHED_TABLES].add(Asset(f"checkout_ages_{name}"), extra)
 
 
 def step(name: str) -> str:
@@ -125,7 +134,7 @@ with DAG(
         task_id="announce_published_day",
         bash_command=step("announce_published_day"),
         skip_on_exit_code=UNCHANGED,
-        outlets=[PUBLISHED_DAY],
+        outlets=[PUBLISHED_DAY, PUBLISHED_TABLES],
         post_execute=tell_the_day,
     )
 

@@ -12,12 +12,20 @@ import sys
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import Asset, BaseHook, Context, Param, RetryDecision, RetryPolicy
+from airflow.sdk import Asset, AssetAlias, BaseHook, Context, Param, RetryDecision, RetryPolicy
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 OBJECT_STORE_CONNECTION = "checkout_ages_object_store"
 PUBLISHED_DAY = Asset("checkout_ages_published_day")
-"""A business date whose tables readers can see, anew or again; an event's extra holds the `business_date`."""
+"""A business date whose tables readers can see, anew or again.
+
+An event's extra holds `business_date`, `run_id`, `row_counts` by table, `changed_tables` and `report`, a URI.
+"""
+PUBLISHED_TABLES = AssetAlias("checkout_ages_published_tables")
+"""Stands for an asset a table, `checkout_ages_TABLE`, with an event for each day that changed it.
+
+The extra holds `business_date`, `run_id`, `row_count` and `report`.
+"""
 
 
 def path_safe(run_id: str) -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
 from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.execution_time.context import OutletEventAccessors
 from airflow.serialization.serialized_objects import DagSerialization
 from job_tasks import export_object_store_credentials
 
@@ -129,17 +131,17 @@ def test_the_landing_timeout_is_a_setting(
     assert (sensor.timeout, sensor.poke_interval) == (8, 2)
 
 
-def test_a_published_night_tells_its_day_to_who_waits_for_one(dag_file: ModuleType) -> None:
-    assert dag_file.announce_published_day.outlets == [dag_file.PUBLISHED_DAY]
+def test_a_published_night_tells_its_day_and_each_changed_table_to_who_waits_for_one(dag_file: ModuleType) -> None:
+    assert dag_file.announce_published_day.outlets == [dag_file.PUBLISHED_DAY, dag_file.PUBLISHED_TABLES]
     assert dag_file.announce_published_day._post_execute_hook is dag_file.tell_the_day
-    event = SimpleNamespace(extra={})
-    context = {
-        "params": {"business_date": "2026-11-20"},
-        "dag_run": run_of(None),
-        "outlet_events": {dag_file.PUBLISHED_DAY: event},
-    }
-    dag_file.tell_the_day(context, None)
-    assert event.extra == {"business_date": "2026-11-20"}
+    events = OutletEventAccessors()
+    of_the_run = {"business_date": "2026-11-20", "run_id": "run-1", "report": "file:///w/reports/x/index.html"}
+    told = of_the_run | {"row_counts": {"age_mixes": 3, "photo_coverage": 4}, "changed_tables": ["age_mixes"]}
+    dag_file.tell_the_day({"outlet_events": events}, json.dumps(told))
+    assert events[dag_file.PUBLISHED_DAY].extra == told
+    (of_the_table,) = events[dag_file.PUBLISHED_TABLES].asset_alias_events
+    assert of_the_table.dest_asset_key.name == "checkout_ages_age_mixes"
+    assert of_the_table.extra == of_the_run | {"row_count": 3}
 
 
 def test_a_day_that_came_out_as_it_was_is_no_event(dag_file: ModuleType) -> None:

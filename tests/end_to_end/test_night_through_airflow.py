@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from datetime import date
 from pathlib import Path
 
@@ -44,6 +46,23 @@ def warehouse(folder: Path, airflow: dict[str, str]) -> Path:
 def test_a_night_publishes_one_file_of_each_table_for_its_date_and_leaves_no_staging(warehouse: Path) -> None:
     published = {path.parent.relative_to(warehouse).as_posix() for path in warehouse.rglob("*.parquet")}
     assert published == {f"{table.name}/business_date={BUSINESS_DATE}" for table in tables.ALL_TABLES}
+
+
+def test_events_tell_who_waits_for_the_day_or_a_table_its_rows_and_where_the_report_lies(
+    folder: Path, warehouse: Path
+) -> None:
+    with closing(sqlite3.connect(folder / "airflow" / "airflow.db")) as connection:
+        events = connection.execute("SELECT name, extra FROM asset_event JOIN asset ON asset.id = asset_id").fetchall()
+    told = {name: json.loads(extra) for name, extra in events}
+    day = told.pop("checkout_ages_published_day")
+    assert set(told) == {f"checkout_ages_{table.name}" for table in tables.PUBLISHED_TABLES}
+    lines = duckdb.sql(
+        f"SELECT any_value(run_id), count(*) FROM '{warehouse}/transaction_lines/*/*.parquet'"
+    ).fetchone()
+    of_lines = told["checkout_ages_transaction_lines"]
+    assert (of_lines["run_id"], of_lines["row_count"]) == lines
+    assert day["row_counts"]["transaction_lines"] == of_lines["row_count"]
+    assert day["report"] == f"{warehouse.as_uri()}/reports/business_date={BUSINESS_DATE}/index.html"
 
 
 def test_groups_add_up_to_the_log_and_each_photo_is_a_row(folder: Path, warehouse: Path) -> None:

@@ -1,3 +1,4 @@
+import json
 import logging
 import os
 from datetime import date
@@ -82,6 +83,20 @@ def test_a_day_is_announced_when_it_is_new_or_changed_and_not_when_it_came_out_t
         announce_published_day.run(Warehouse(store, "run-2"), BUSINESS_DATE, settings)
     with pytest.raises(InputError, match="run 'run-3' has not published 2026-11-20; run publish_night first"):
         announce_published_day.run(Warehouse(store, "run-3"), BUSINESS_DATE, settings)
+
+
+def test_the_announcement_tells_run_rows_changes_and_where_the_report_lies(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for run_id, line_count in (("run-1", 3), ("run-2", 2)):
+        publish_night.run(staged_run(settings, run_id, line_count), BUSINESS_DATE, settings)
+        announce_published_day.run(Warehouse(ObjectStore(settings.warehouse_uri), run_id), BUSINESS_DATE, settings)
+    first, second = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert set(first["changed_tables"]) == {table.name for table in tables.PUBLISHED_TABLES}
+    assert second["changed_tables"] == ["transaction_lines"]
+    assert (second["business_date"], second["run_id"]) == ("2026-11-20", "run-2")
+    assert (second["row_counts"]["transaction_lines"], second["row_counts"]["photo_coverage"]) == (2, 0)
+    assert second["report"] == f"{settings.warehouse_uri}/reports/business_date=2026-11-20/index.html"
 
 
 def test_a_run_that_dies_while_publishing_is_mended_by_running_it_again(
