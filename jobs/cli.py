@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import groupby, pairwise
 from operator import itemgetter
@@ -20,6 +21,7 @@ from rich.logging import RichHandler
 from rich.status import Status
 from rich.table import Column
 from rich.table import Table as RichTable
+from rich.text import Text
 
 from jobs import tables
 from jobs.cashier_pseudonyms import KEY_MEANING, KEY_VARIABLE, cashier_pseudonyms
@@ -244,6 +246,35 @@ def estimate(
         settings = read_settings(os.environ, landing_uri=os.curdir, warehouse_uri=os.curdir)
         for line in estimate_photo_files(photos, settings):
             print(json.dumps(line), flush=True)
+
+
+@app.command()
+def doctor(
+    file_format: Annotated[Literal["table", "json"], typer.Option("--format", help="for people or programs")] = "table",
+    landing_uri: LandingUri = None,
+    warehouse_uri: WarehouseUri = None,
+) -> None:
+    """Say whether this machine can run the night, and how to mend what stands against it; exit code 1 when not.
+
+    Example: checkout-ages doctor --landing-uri .demo/landing --warehouse-uri .demo/warehouse
+    """
+    from jobs.doctor import findings
+
+    with _explained():
+        settings = read_settings(os.environ, landing_uri=landing_uri, warehouse_uri=warehouse_uri)
+    with errors.status("looking"):
+        found = list(findings(settings))
+    if file_format == "json":
+        print(json.dumps([asdict(finding) for finding in found], indent=2, ensure_ascii=False))
+    else:
+        listing = RichTable("check", Column("status", no_wrap=True), Column("what was found", overflow="fold"))
+        for finding in found:
+            words = f"{finding.found}; to mend it, {finding.mend}" if finding.mend else finding.found
+            style = "red" if finding.status == "fails" else None
+            listing.add_row(*map(Text, (finding.check, finding.status, words)), style=style)
+        console.print(listing)
+    if any(finding.status == "fails" for finding in found):
+        raise typer.Exit(1)
 
 
 @app.command(name="sample-day")

@@ -59,7 +59,7 @@ def java_home(environment: Mapping[str, str]) -> Path:
     Raises InputError when there is none.
     """
     for home in _installed_homes(environment):
-        if int(_java_version(home).split(".")[0]) >= OLDEST_JAVA:
+        if int(java_version(home).split(".")[0]) >= OLDEST_JAVA:
             return home
     return _packaged_home()
 
@@ -94,7 +94,7 @@ def _installed_homes(environment: Mapping[str, str]) -> Iterator[Path]:
         yield Path(found).resolve().parents[1]
 
 
-def _java_version(home: Path) -> str:
+def java_version(home: Path) -> str:
     """Return the version of a home's Java, as 17.0.15; 0 where there is none that runs."""
     try:
         told = subprocess.run([home / "bin" / "java", "-version"], capture_output=True, text=True, check=True).stderr
@@ -120,7 +120,7 @@ def _packaged_home() -> Path:
 
 def _archives(home: Path) -> tuple[Path, Path]:
     """Return the files of the JRE's own classes and of Spark's; an archive serves one Java and one Spark only."""
-    name = f"java-{_java_version(home)}-spark-{version('pyspark')}"
+    name = f"java-{java_version(home)}-spark-{version('pyspark')}"
     return JAVA_FOLDER / f"{name}-base.jsa", JAVA_FOLDER / f"{name}.jsa"
 
 
