@@ -20,6 +20,8 @@ from tests.s3_server import S3_ENVIRONMENT, running_s3_server
 @pytest.fixture(scope="session", autouse=True)
 def environment() -> None:
     """Set before Spark starts, whose Python workers inherit what its JVM was started with."""
+    for name in [name for name in os.environ if name.startswith("CHECKOUT_AGES_")]:
+        del os.environ[name]  # such as README has a stranger export
     os.environ |= S3_ENVIRONMENT | {"TZ": "UTC"}
     time.tzset()
 

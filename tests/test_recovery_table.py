@@ -48,7 +48,7 @@ PROVED_BY = {
         "jobs/test_run.py",
         "test_a_check_of_a_run_that_staged_nothing_says_what_to_run_first",
     ),
-    "`refused the credentials` (exit code 2; inside Spark at the end of a traceback)": (
+    "`refused the credentials` (exit code 2)": (
         "jobs/test_run.py",
         "test_refused_credentials_exit_with_2_and_are_not_shown",
     ),
@@ -112,6 +112,14 @@ PROVED_BY = {
     "`announce_published_day` is skipped": (
         "jobs/test_publish_night.py",
         "test_a_day_is_announced_when_it_is_new_or_changed_and_not_when_it_came_out_the_same",
+    ),
+    "`publish_night` or `publish_window` logs `catalog.duckdb is left as it was`": (
+        "jobs/test_catalogue.py",
+        "test_a_catalogue_that_cannot_be_written_is_told_and_undoes_no_published_night",
+    ),
+    "`checkout-ages doctor` exits with 1": (
+        "jobs/test_doctor.py",
+        "test_a_machine_that_cannot_exits_with_1_says_how_to_mend_it_and_shows_no_credentials",
     ),
 }
 

@@ -1,0 +1,62 @@
+"""The commands of README as a stranger pastes them, and why some of them are not run as they stand."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+from jobs.readme import README
+
+NOT_RUN = {
+    "make demo": "Airflow runs the same DAGs on a smaller day in tests/end_to_end",
+    "make test": "it is what runs the tests",
+    "export PATH": "it sets what the tests set for the commands below it",
+    "checkout-ages sample-day": "its receipts take long; tests/jobs/test_sample_day.py writes days",
+    "checkout-ages night": "tests/end_to_end/test_night.py runs its steps before the commands here",
+    "checkout-ages cashier-window": "the same",
+    "checkout-ages erase": "it names receipts and photos of nobody; tests/jobs/test_erase.py runs it",
+    "checkout-ages rescore": "it takes long; tests/jobs/test_rescore.py runs it",
+    "checkout-ages explore": "it needs labelled photos; tests/models/test_explore_faces.py runs it",
+    "checkout-ages train": "likewise; tests/models/test_train_age_resnet50.py runs it",
+    "checkout-ages evaluate": "likewise; tests/models/test_evaluate_age_resnet50.py runs it",
+    "checkout-ages pseudonym": "it needs a key and a list of staff; tests/jobs/test_cli.py runs it",
+    "airflow dags trigger": "it needs a scheduler; tests/end_to_end runs the DAGs",
+    "airflow backfill create": "it needs a scheduler; tests/dags prove which days it gives",
+}
+"""By how a command begins."""
+
+
+def commands() -> list[str]:
+    """Return each command of the page, a query with all its lines, in order."""
+    blocks = re.findall(r"^```sh\n(.*?)^```", README.read_text(), re.DOTALL | re.MULTILINE)
+    return [command for block in blocks for command in _commands_of(block)]
+
+
+def why_not_run(command: str) -> str | None:
+    """Return the reason why a command is not run as it stands, None where it is."""
+    return next((reason for beginning, reason in NOT_RUN.items() if command.startswith(beginning)), None)
+
+
+def arguments(command: str, folder: Path) -> list[str]:
+    """Return the words of a command as a shell makes them in a folder: without comments, with globs and $(…) filled."""
+    filled = subprocess.run(
+        ["bash", "-c", f"printf '%s\\0' {command}"], cwd=folder, capture_output=True, text=True, check=True
+    )
+    return filled.stdout.split("\0")[:-1]
+
+
+def _commands_of(block: str) -> list[str]:
+    """Cut a block where a line ends outside quotes."""
+    found, lines = [], []
+    for line in block.splitlines():
+        lines.append(line)
+        try:
+            words = shlex.split("\n".join(lines), comments=True)
+        except ValueError:  # a quote is still open
+            continue
+        if words:
+            found.append("\n".join(lines))
+        lines = []
+    return found
