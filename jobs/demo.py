@@ -15,12 +15,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import duckdb
 from rich.console import Console
 from rich.table import Table as RichTable
 
 from jobs import tables
+from jobs.catalogue import CATALOGUE
 from jobs.errors import InputError
 from jobs.local_spark import local_spark_environment
 from jobs.object_store import ObjectStore
@@ -40,31 +42,27 @@ TASK_MOMENT = re.compile(r"\[DAG TEST\] (?P<moment>starting|end task) task_id=(?
 
 PURCHASES_QUERY = """\
 SELECT age_group, sum(net_amount) AS by_point_estimate, round(sum(estimated_net_amount), 2) AS estimated, currency
-FROM read_parquet('.demo/warehouse/age_group_purchases/**/*.parquet', hive_partitioning = true)
-GROUP BY ALL ORDER BY age_group"""
+FROM age_group_purchases GROUP BY ALL ORDER BY age_group"""
 
 AFFINITY_QUERY = """\
 SELECT age_group, product_category, round(affinity_index, 1) AS index,
     format('{:.1f} to {:.1f}', affinity_index_low, affinity_index_high) AS interval, transaction_count AS transactions
-FROM read_parquet('.demo/warehouse/age_group_affinity/**/*.parquet', hive_partitioning = true)
-WHERE affinity_index_low > 1 ORDER BY affinity_index DESC LIMIT 5"""
+FROM age_group_affinity WHERE affinity_index_low > 1 ORDER BY affinity_index DESC LIMIT 5"""
 
 AUDIT_QUERY = """\
 SELECT audit_status, count(*) AS sales, round(sum(under_legal_age_probability), 1) AS under_age_expected,
     any_value(audit_reason) AS for_example
-FROM read_parquet('.demo/warehouse/alcohol_sale_audit/**/*.parquet', hive_partitioning = true)
-GROUP BY ALL ORDER BY sales DESC"""
+FROM alcohol_sale_audit GROUP BY ALL ORDER BY sales DESC"""
 
 CLOSENESS_QUERY = """\
 SELECT count(*) AS photos, round(corr(estimated_age_years, true_age_years), 2) AS correlation,
     round(avg(abs(estimated_age_years - true_age_years)), 1) AS mean_absolute_error_years
-FROM read_parquet('.demo/warehouse/photo_age_estimates/**/*.parquet', hive_partitioning = true)
-JOIN read_csv('.demo/truth.csv') truth USING (photo_key)
+FROM photo_age_estimates JOIN read_csv('.demo/truth.csv') truth USING (photo_key)
 WHERE kind = 'photo' AND estimate_status = 'estimated' AND true_age_years IS NOT NULL"""
 
 TABLE_SECONDS_QUERY = """\
 SELECT unnest(map_entries(table_seconds), recursive := true)
-FROM (FROM read_parquet('.demo/warehouse/pipeline_runs/**/*.parquet') ORDER BY published_at DESC LIMIT 1)"""
+FROM (FROM pipeline_runs ORDER BY published_at DESC LIMIT 1)"""
 
 console = Console()
 
@@ -186,36 +184,40 @@ def run_dag(environment: Mapping[str, str], dag_id: str, business_date: date) ->
 
 def show_tables() -> None:
     """Print the tables of the night, where they lie, and how to read them."""
-    counts = {
-        table: WAREHOUSE.glob(f"{table.name}/business_date={BUSINESS_DATE}/*.parquet")
-        for table in (*tables.ALL_TABLES, *tables.WINDOW_TABLES, tables.WINDOW_RUNS)
-    }
     listing = RichTable("table", "rows", "one row per", title="What the night published")
-    for table, files in counts.items():
-        rows = duckdb.read_parquet([str(file) for file in files]).count("*").fetchall()
-        listing.add_row(table.name, str(rows[0][0]), table.grain.removeprefix("one row per "))
+    for table in (*tables.ALL_TABLES, *tables.WINDOW_TABLES, tables.WINDOW_RUNS):
+        _, ((row_count,),) = ask(f"SELECT count(*) FROM {table.name} WHERE business_date = '{BUSINESS_DATE}'")
+        listing.add_row(table.name, str(row_count), table.grain.removeprefix("one row per "))
     console.print(listing)
     show_query("What each age group bought", PURCHASES_QUERY)
     show_query("What to offer whom: categories that an age group buys more often than all buyers do", AFFINITY_QUERY)
     show_query("Alcohol sales, by what the audit says of them", AUDIT_QUERY)
     show_query("How close the estimates are to the truth", CLOSENESS_QUERY)
     console.print(f"The Parquet files lie in {WAREHOUSE}/TABLE/business_date={BUSINESS_DATE}/", highlight=False)
-    console.print("This query, in DuckDB, made the second table:", highlight=False)
-    console.print(PURCHASES_QUERY, markup=False, highlight=False)
+    console.print("The second table was made by this command, and README has more:", highlight=False)
+    query = f'.venv/bin/checkout-ages query --warehouse-uri .demo/warehouse "\n{PURCHASES_QUERY}"'
+    console.print(query, markup=False, highlight=False)
 
 
 def show_query(title: str, query: str) -> None:
     """Print what a query returns."""
-    found = duckdb.sql(query)
-    listing = RichTable(*found.columns, title=title)
-    for row in found.fetchall():
+    columns, rows = ask(query)
+    listing = RichTable(*columns, title=title)
+    for row in rows:
         listing.add_row(*("" if value is None else str(value) for value in row))
     console.print(listing)
 
 
+def ask(query: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Ask the warehouse's catalogue, as an analyst would; return columns and rows."""
+    with duckdb.connect(WAREHOUSE / CATALOGUE, read_only=True) as connection:
+        found = connection.sql(query)
+        return found.columns, found.fetchall()
+
+
 def show_times(times: Times, total_seconds: float) -> None:
     """Print what the demo's time went into: work on tables is what pipeline_runs says, the rest is start-up."""
-    table_seconds = dict(duckdb.sql(TABLE_SECONDS_QUERY).fetchall())
+    table_seconds = dict(ask(TABLE_SECONDS_QUERY)[1])
     starting = sum(seconds - table_seconds.get(task_id, 0.0) for task_id, seconds in times.tasks.items())
     parts = {
         "writing the sample day": times.sample_day,
