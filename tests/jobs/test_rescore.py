@@ -13,6 +13,7 @@ from click.testing import Result
 from pyspark.sql import SparkSession
 from typer.testing import CliRunner
 
+from jobs.catalogue import CATALOGUE
 from jobs.cli import app
 from jobs.errors import InputError
 from jobs.landing import SUCCESS, photos_folder, transactions_folder
@@ -97,9 +98,9 @@ def rescore(settings: Settings, *arguments: str) -> Result:
 
 
 def live_files(settings: Settings) -> dict[Path, bytes]:
-    """All files of the warehouse but those of rescored models."""
+    """All files of the warehouse but those of rescored models, and the catalogue, which comes to know them."""
     root = Path(settings.warehouse_uri.removeprefix("file://"))
-    files = (path for path in root.rglob("*") if path.is_file() and "_rescored" not in path.parts)
+    files = (path for path in root.rglob("*") if path.is_file() and not {"_rescored", CATALOGUE} & {*path.parts})
     return {path: path.read_bytes() for path in files}
 
 
