@@ -318,7 +318,9 @@ def query(
     file_format: Annotated[
         Literal["table", "csv", "json", "parquet"], typer.Option("--format", help="how to print the rows")
     ] = "table",
-    out: Annotated[Path | None, typer.Option(help="write the rows to this file, as csv unless --format says another")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="write the rows to this file, as csv unless --format says another")
+    ] = None,
     warehouse_uri: WarehouseUri = None,
 ) -> None:
     """Ask the published tables, by the names of `checkout-ages tables`, and change nothing.

@@ -2,13 +2,18 @@ from __future__ import annotations
 
 import re
 import shlex
+from pathlib import Path
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
+from jobs.catalogue import write_catalogue
 from jobs.cli import app
+from jobs.object_store import ObjectStore
 from jobs.readme import README
-from tests.readme_commands import NOT_RUN, commands, why_not_run
+from tests.readme_commands import NOT_RUN, arguments, commands, why_not_run
+from tests.rows import BUSINESS_DATE
 
 OF_OURS = [command for command in commands() if command.startswith("checkout-ages ")]
 
@@ -17,6 +22,27 @@ def test_each_block_of_commands_is_marked_as_one_and_leans_on_no_folder_of_its_o
     unmarked = README.read_text().replace("```sh\n", "").split("```\n")
     assert not [text for text in unmarked if text.startswith(("checkout-ages", "make", "airflow", ".venv"))]
     assert len(OF_OURS) > 20
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A place with a .demo of which one photo has landed and no day is published yet."""
+    folder = tmp_path_factory.mktemp("stranger")
+    write_catalogue(ObjectStore((folder / ".demo/warehouse").as_uri()))
+    photo = f"photos/business_date={BUSINESS_DATE}/store_id=0042/till_id=03/20261120T183015.123Z.jpg"
+    ObjectStore((folder / ".demo/landing").as_uri()).write(photo, b"no photo")
+    return folder
+
+
+@pytest.mark.parametrize("command", [command for command in OF_OURS if not why_not_run(command)])
+def test_a_command_runs_as_it_is_pasted(folder: Path, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("CHECKOUT_AGES_LANDING_URI", ".demo/landing")
+    monkeypatch.setenv("CHECKOUT_AGES_WAREHOUSE_URI", ".demo/warehouse")
+    _, *words = arguments(command, folder)
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    assert "--dry-run" in words or done.output or Path(words[words.index("--out") + 1]).stat().st_size > 0
 
 
 @pytest.mark.parametrize("command", filter(why_not_run, OF_OURS))

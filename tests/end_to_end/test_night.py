@@ -11,10 +11,8 @@ from pathlib import Path
 import duckdb
 import pytest
 from pyspark.sql import SparkSession
-from typer.testing import CliRunner
 
 from jobs import tables
-from jobs.cli import app
 from jobs.errors import FailedCheckError, InputError, NotLandedError
 from jobs.night import run_night
 from jobs.night_rules import Rule
@@ -26,7 +24,6 @@ from jobs.settings import Settings, read_settings
 from jobs.warehouse import Warehouse
 from jobs.window import run_windows
 from tests.duckdb_s3 import connect_over_s3
-from tests.readme_commands import arguments, commands, why_not_run
 from tests.rows import BUSINESS_DATE, at
 from tests.s3_server import S3_ENVIRONMENT
 from tests.worked_questions import answer_of, worked_questions
@@ -158,22 +155,6 @@ def test_the_queries_of_readme_run(local_night: Settings, tmp_path: Path, query:
     on_this_night = on_this_night.replace(".demo/", f"{tmp_path}/")
     for statement in on_this_night.strip().split(";")[:-1]:
         assert duckdb.execute(statement).fetchall() is not None
-
-
-@pytest.mark.parametrize("command", [command for command in commands() if not why_not_run(command)])
-def test_the_commands_of_readme_run(
-    local_night: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
-) -> None:
-    (tmp_path / ".demo").symlink_to(Path(local_night.landing_uri.removeprefix("file://")).parent)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.delenv("AIRFLOW_HOME", raising=False)
-    monkeypatch.setenv("CHECKOUT_AGES_LANDING_URI", ".demo/landing")
-    monkeypatch.setenv("CHECKOUT_AGES_WAREHOUSE_URI", ".demo/warehouse")
-    (_, *words) = arguments(command, tmp_path)
-    done = CliRunner().invoke(app, words)
-    assert done.exit_code == 0, done.output
-    assert done.output or (tmp_path / words[words.index("--out") + 1]).stat().st_size > 0
 
 
 @pytest.mark.parametrize("question", worked_questions())
