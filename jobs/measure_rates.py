@@ -49,8 +49,9 @@ def measured_rates(
     step_done: StepDone,
     few: int = FEW_RECEIPTS,
     many: int = MANY_RECEIPTS,
+    photo_count: int = PHOTO_COUNT,
 ) -> Rates:
-    """Run the three nights in a session on this machine, of `few` receipts, then of `many`.
+    """Run the three nights in a session on this machine, of `few` receipts, then of `many`, with a photo for some.
 
     `session_seconds` is what starting it took, as each step does under Airflow; `step_done` is called after each step
     with its name and seconds. The rate of listing is not measured: it is the store's, not the machine's.
@@ -60,7 +61,7 @@ def measured_rates(
         settings = read_settings({}, landing_uri=landing_uri, warehouse_uri=warehouse_uri)
         landing = ObjectStore(landing_uri)
         _land(landing, 0, few)
-        for number, content in enumerate(_photos()):
+        for number, content in enumerate(_photos(photo_count)):
             landing.write(_photo_key(number), content)
         _night(session, settings, "cold", step_done)
         run = Warehouse(ObjectStore(warehouse_uri), "reader").published_run(BUSINESS_DATE) or {}
@@ -78,7 +79,7 @@ def measured_rates(
         listed_photos_per_second=DEFAULT_RATES.listed_photos_per_second,
         start_seconds=session_seconds * len(STEPS) + max(0.0, few_seconds - seconds_per_line * few * LINES_PER_RECEIPT),
         seconds_per_million_lines=seconds_per_line * MILLION,
-        bytes_per_photo=sum(few_bytes[table.name] for table in OF_PHOTOS) / PHOTO_COUNT,
+        bytes_per_photo=sum(few_bytes[table.name] for table in OF_PHOTOS) / photo_count,
         bytes_per_line=(sum(many_bytes.values()) - sum(few_bytes.values())) / more_lines,
         largest_photo_count=DEFAULT_RATES.largest_photo_count,
         largest_line_count=DEFAULT_RATES.largest_line_count,
@@ -154,14 +155,14 @@ def _photo_key(receipt: int) -> str:
     return f"{photos_folder(BUSINESS_DATE)}/store_id={store_id}/till_id={till_id}/{taken_at:%Y%m%dT%H%M%S}.000Z.jpg"
 
 
-def _photos() -> Iterator[bytes]:
+def _photos(count: int) -> Iterator[bytes]:
     """Draw photos of the size of a checkout camera's, each with a face of nobody at another place."""
     from PIL import Image
 
     random = np.random.default_rng(SEED)
-    ages = random.integers(16, 80, PHOTO_COUNT).tolist()
+    ages = random.integers(16, 80, count).tolist()
     shop = Image.fromarray(random.integers(90, 140, (PHOTO_SIZE[1], PHOTO_SIZE[0], 3), dtype=np.uint8))
-    for face in synthetic_face_photos()(ages, list(range(PHOTO_COUNT)), SEED):
+    for face in synthetic_face_photos()(ages, list(range(count)), SEED):
         portrait = Image.open(io.BytesIO(face.content))
         left, top = (int(random.integers(0, PHOTO_SIZE[side] - portrait.size[side])) for side in (0, 1))
         photo, jpeg = shop.copy(), io.BytesIO()

@@ -22,11 +22,11 @@ from sysconfig import get_path
 import psutil
 import pyspark
 
-from jobs.local_spark import java_home
+from jobs.local_spark import SMALL_DAY_OPTIONS, local_spark_environment
 from tests.s3_server import free_port
 
 REPOSITORY = Path(__file__).parents[1]
-SPARK_HOME = Path(pyspark.__file__).parent
+SPARK_HOME = Path(pyspark.__file__).resolve().parent
 SECONDS_TO_START = 60
 NOT_NEEDED = shutil.ignore_patterns("__pycache__", "age_resnet50-1", "*.onnx", "synthetic_faces*")
 
@@ -63,11 +63,13 @@ class Cluster:
     def submit(
         self, program: Path, arguments: Sequence[str], properties: Mapping[str, str], variables: Mapping[str, str]
     ) -> subprocess.Popen[str]:
-        """Start spark-submit as Airflow's operator does: a master, and properties from spark-defaults.conf."""
-        lines = [f"{name} {value}\n" for name, value in properties.items()]
-        (self.conf_folder / "spark-defaults.conf").write_text("".join(lines))
+        """Start spark-submit as Airflow's operator does: with the master; the properties are the cluster's defaults."""
+        known = {"spark.executor.extraJavaOptions": self.driver_environment["SPARK_SUBMIT_OPTS"], **properties}
+        defaults = self.conf_folder / "spark-defaults.conf"
+        defaults.write_text("".join(f"{name} {value}\n" for name, value in known.items()))
+        submit = [str(SPARK_HOME / "bin" / "spark-submit"), "--properties-file", str(defaults)]
         return subprocess.Popen(
-            [str(SPARK_HOME / "bin" / "spark-submit"), "--master", self.master, str(program), *arguments],
+            [*submit, "--master", self.master, str(program), *arguments],
             env=dict(self.driver_environment) | variables,
             cwd=self.conf_folder,
             stdout=subprocess.PIPE,
@@ -79,7 +81,12 @@ class Cluster:
 @contextmanager
 def running_cluster(folder: Path, machine_count: int, cores: int, variables: Mapping[str, str]) -> Iterator[Cluster]:
     """Start a master and workers with some cores each, whose environment has `variables`; stop them at the end."""
-    java = {"JAVA_HOME": str(java_home(os.environ)), "SPARK_LOCAL_IP": "127.0.0.1", "SPARK_DAEMON_MEMORY": "256m"}
+    quick = local_spark_environment(os.environ)
+    names = ("JAVA_HOME", "SPARK_LOCAL_IP", "SPARK_LAUNCHER_OPTS")
+    java = {name: quick[name] for name in names} | {
+        "SPARK_DAEMON_MEMORY": "256m",
+        "SPARK_DAEMON_JAVA_OPTS": SMALL_DAY_OPTIONS,
+    }
     port = free_port()
     master = f"spark://127.0.0.1:{port}"
     with ExitStack() as stack:
@@ -96,8 +103,8 @@ def running_cluster(folder: Path, machine_count: int, cores: int, variables: Map
             "PATH": f"{Path(sys.prefix) / 'bin'}{os.pathsep}{os.defpath}",
             "PYSPARK_DRIVER_PYTHON": sys.executable,
             "PYTHONPATH": str(REPOSITORY),
-            "SPARK_CONF_DIR": str(conf_folder),
             "SPARK_LOCAL_DIRS": str(conf_folder),
+            "SPARK_SUBMIT_OPTS": quick["SPARK_SUBMIT_OPTS"],
             **variables,
         }
         yield Cluster(master, machines, driver_environment, conf_folder)

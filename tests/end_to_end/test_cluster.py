@@ -39,6 +39,7 @@ PROPERTIES = {
     "spark.cores.max": "2",
 }
 TWO_THREADS_A_TASK = {"spark.task.cpus": "2", "spark.executor.cores": "2", "spark.cores.max": "4"}
+EVENT_LOG = {"spark.eventLog.enabled": "true", "spark.eventLog.compress": "false"}
 SPECULATING = {
     "spark.speculation": "true",
     "spark.speculation.interval": "50ms",
@@ -174,7 +175,7 @@ def test_a_night_with_its_code_sent_along_survives_a_machine_that_dies_in_the_mi
 ) -> None:
     warehouse_uri = f"{s3_bucket}/cluster/killed"
     properties = PROPERTIES | sent_along(tmp_path / "code.tar") | TWO_THREADS_A_TASK | SPECULATING
-    properties |= {"spark.eventLog.enabled": "true", "spark.eventLog.dir": tmp_path.as_uri()}
+    properties |= EVENT_LOG | {"spark.eventLog.dir": tmp_path.as_uri()}
     arguments = ["night", "--business-date", str(BUSINESS_DATE)]
     night = cluster.submit(CLI_PY, arguments, properties, where(landing_uri, warehouse_uri))
     said = said_until_first_photos_are_done(night)
