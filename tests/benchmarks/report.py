@@ -154,13 +154,13 @@ def _million(night: Mapping[str, Any]) -> Table:
     for step, measured in night["steps"].items():
         largest = _megabytes(measured["largest_process_bytes"])
         table.add_row(step, *_night_cells(measured), measured["largest_process"], largest)
-    if "error" not in night:
-        table.add_row("all", *_night_cells(night), "", _megabytes(night["largest_process_bytes"]))
-        table.caption = (
-            f"{night['photos']} photos, {night['lines']} lines of {night['transactions']} receipts, of which "
-            f"{night['estimated_transactions']} have an estimate. Memory: all processes of a step (PSS), the largest "
-            f"(RSS); Spark's driver, which holds the tasks too, has a heap of {night['driver_memory']}."
-        )
+    table.add_row("all", *_night_cells(night), "", _megabytes(night["largest_process_bytes"]))
+    table.caption = (
+        f"{night['run']['landed_photo_count']} photos, {night['run']['accepted_line_count']} lines of "
+        f"{night['run']['transaction_count']} receipts, of which {night['run']['estimated_transaction_count']} have an "
+        "estimate. Memory: all processes of a step (PSS), the largest (RSS); Spark's driver, which holds the tasks too, "
+        f"has a heap of {night['driver_memory']}."
+    )
     return table
 
 

@@ -31,7 +31,7 @@ PHOTO_COUNT = 768
 """Four tasks on two slots: two are under way when the first two have ended."""
 FACE_COUNT = 12
 TILLS = 4
-SECONDS = 300
+SECONDS = 600
 PROPERTIES = {
     "spark.pyspark.python": "python3",
     "spark.executor.memory": "512m",
