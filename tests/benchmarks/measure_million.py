@@ -22,6 +22,7 @@ from rich.console import Console
 from jobs.landing import SUCCESS, photos_folder, transactions_folder
 from jobs.object_store import ObjectStore
 from jobs.run import STEPS
+from jobs.tables import NIGHT_TABLES
 from jobs.warehouse import Warehouse
 from tests.benchmarks.large_day import SEED, TRANSACTIONS_PER_STORE, StoreDay, lines_of, photos_of, store_day
 from tests.benchmarks.measure_nights import BUSINESS_DATE, RUN_ID, environment, measured_step, scratch
@@ -87,15 +88,18 @@ def _night(
 ) -> dict[str, Any]:
     warehouse_uri = f"s3://{BUCKET}/warehouse"
     variables = environment(os.environ, landing.uri, warehouse_uri, folder / "spark", len(cores), DRIVER_MEMORY)
+    warehouse = Warehouse(ObjectStore(warehouse_uri), RUN_ID)
     steps: dict[str, Any] = {}
     for step in names:
         steps[step] = measured_step(step, variables, cores, folder / "log", "tests.benchmarks.constant_inference")
+        tables = [table for table in NIGHT_TABLES if table.name == step]
+        steps[step] |= {"rows": warehouse.staged(table, BUSINESS_DATE).row_count for table in tables}
         largest = steps[step]["largest_process_bytes"] / 1e6
         console.print(f"{step}, {steps[step]['seconds']:.0f} s, {steps[step]['largest_process']} {largest:.0f} MB")
     seconds = sum(measured["seconds"] for measured in steps.values())
     return {
         "steps": steps,
-        "run": _counts(Warehouse(ObjectStore(warehouse_uri), RUN_ID).own_run(BUSINESS_DATE)),
+        "run": _counts(warehouse.own_run(BUSINESS_DATE)),
         "seconds": seconds,
         "is_within_time": seconds <= BUDGET_SECONDS,
         "cpu_seconds": sum(measured["cpu_seconds"] for measured in steps.values()),

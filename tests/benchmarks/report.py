@@ -158,7 +158,7 @@ def _million(night: Mapping[str, Any]) -> Table:
     table.caption = (
         f"{night['run']['landed_photo_count']} photos, {night['run']['accepted_line_count']} lines of "
         f"{night['run']['transaction_count']} receipts, of which {night['run']['estimated_transaction_count']} have an "
-        "estimate. Memory: all processes of a step (PSS), the largest (RSS); Spark's driver, which holds the tasks too, "
+        "estimate. Memory: all processes of a step (PSS), the largest (RSS); Spark's driver, with the tasks in it, "
         f"has a heap of {night['driver_memory']}."
     )
     return table
