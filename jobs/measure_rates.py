@@ -38,7 +38,6 @@ SECONDS_PER_RECEIPT = 60
 FEW_RECEIPTS, MANY_RECEIPTS = 5_000, 50_000
 CATEGORY_COUNT = 60
 SEED = 1
-OF_PHOTOS = (tables.CHECKOUT_PHOTOS, tables.PHOTO_AGE_ESTIMATES)
 
 StepDone = Callable[[str, float], None]
 
@@ -72,6 +71,7 @@ def measured_rates(
         many_bytes = _published_bytes(warehouse_uri)
     more_lines = (many - few) * LINES_PER_RECEIPT
     seconds_per_line = max(0.0, many_seconds - few_seconds) / more_lines
+    bytes_per_line = (many_bytes - few_bytes) / more_lines
     return Rates(
         machine=f"{platform.node()}, {session.sparkContext.defaultParallelism} cores, {platform.machine()}",
         measured_on=f"{datetime.now(UTC):%Y-%m-%d}",
@@ -79,8 +79,8 @@ def measured_rates(
         listed_photos_per_second=DEFAULT_RATES.listed_photos_per_second,
         start_seconds=session_seconds * len(STEPS) + max(0.0, few_seconds - seconds_per_line * few * LINES_PER_RECEIPT),
         seconds_per_million_lines=seconds_per_line * MILLION,
-        bytes_per_photo=sum(few_bytes[table.name] for table in OF_PHOTOS) / photo_count,
-        bytes_per_line=(sum(many_bytes.values()) - sum(few_bytes.values())) / more_lines,
+        bytes_per_photo=max(1.0, few_bytes - bytes_per_line * few * LINES_PER_RECEIPT) / photo_count,
+        bytes_per_line=bytes_per_line,
         largest_photo_count=DEFAULT_RATES.largest_photo_count,
         largest_line_count=DEFAULT_RATES.largest_line_count,
     )
@@ -98,10 +98,10 @@ def _night(session: SparkSession, settings: Settings, run_id: str, step_done: St
     return sum(seconds.values()) - seconds["photo_age_estimates"]
 
 
-def _published_bytes(warehouse_uri: str) -> dict[str, int]:
-    """Bytes of each table's file."""
+def _published_bytes(warehouse_uri: str) -> int:
+    """Bytes of all tables' files."""
     store = ObjectStore(warehouse_uri)
-    return {table.name: sum(entry.size_bytes for entry in store.list(table.name)) for table in tables.PUBLISHED_TABLES}
+    return sum(entry.size_bytes for table in tables.PUBLISHED_TABLES for entry in store.list(table.name))
 
 
 def _land(landing: ObjectStore, first: int, end: int) -> None:

@@ -49,14 +49,14 @@ class Rates(BaseModel):
 
 
 DEFAULT_RATES = Rates(
-    machine="two virtual CPUs that share a core, Intel, 24 GiB",
+    machine="AMD EPYC, two virtual CPUs that share a core, 24 GiB",
     measured_on="2026-11-22",
-    photos_per_core_second=44.0,
+    photos_per_core_second=46.0,
     listed_photos_per_second=5000.0,
     start_seconds=220.0,
     seconds_per_million_lines=60.0,
-    bytes_per_photo=400.0,
-    bytes_per_line=30.0,
+    bytes_per_photo=1400.0,
+    bytes_per_line=13.0,
     largest_photo_count=1_000_000,
     largest_line_count=10_000_000,
 )

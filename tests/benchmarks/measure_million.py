@@ -92,8 +92,8 @@ def _night(
     steps: dict[str, Any] = {}
     for step in names:
         steps[step] = measured_step(step, variables, cores, folder / "log", "tests.benchmarks.constant_inference")
-        tables = [table for table in NIGHT_TABLES if table.name == step]
-        steps[step] |= {"rows": warehouse.staged(table, BUSINESS_DATE).row_count for table in tables}
+        for table in (table for table in NIGHT_TABLES if table.name == step):
+            steps[step]["rows"] = warehouse.staged(table, BUSINESS_DATE).row_count
         largest = steps[step]["largest_process_bytes"] / 1e6
         console.print(f"{step}, {steps[step]['seconds']:.0f} s, {steps[step]['largest_process']} {largest:.0f} MB")
     seconds = sum(measured["seconds"] for measured in steps.values())
