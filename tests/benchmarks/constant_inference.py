@@ -47,10 +47,10 @@ def constant_estimator(settings: Settings, photos_done: Accumulator[int]) -> Cal
         return rows
 
     estimated.__annotations__ = {"photos": pd.DataFrame, "return": pd.DataFrame}
-    pandas_udf: Any = F.pandas_udf
+    pandas_udf: Any = F.pandas_udf  # type: ignore[attr-defined]
     return pandas_udf(estimated, ESTIMATE_TYPE)
 
 
 if __name__ == "__main__":
-    photo_age_estimates.photo_age_estimator = constant_estimator
+    vars(photo_age_estimates)["photo_age_estimator"] = constant_estimator
     sys.exit(run.main())
