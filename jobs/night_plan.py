@@ -24,6 +24,7 @@ GIB_PER_SLOT = 2.0
 GIB_PER_EXECUTOR_JVM = 1.0
 LINES_PER_DRIVER_GIB = 5_000_000
 FEWEST_DRIVER_GIB = 1.0
+"""Together 3 GiB for ten million lines, as such a day was run."""
 LISTING_TASKS = 32
 MILLION = 1_000_000
 GIB = 1024**3
@@ -52,7 +53,7 @@ DEFAULT_RATES = Rates(
     machine="AMD EPYC, two virtual CPUs that share a core, 24 GiB",
     measured_on="2026-11-22",
     photos_per_core_second=46.0,
-    listed_photos_per_second=5000.0,
+    listed_photos_per_second=5000.0,  # assumed: five listings a second, of 1,000 keys each
     start_seconds=220.0,
     seconds_per_million_lines=60.0,
     bytes_per_photo=1400.0,
@@ -125,7 +126,7 @@ def night_plan(day: Day, rates: Rates) -> NightPlan:
         cores=cores,
         executors=executors,
         executor_gib=GIB_PER_EXECUTOR_JVM + GIB_PER_SLOT * cores_each,
-        driver_gib=max(FEWEST_DRIVER_GIB, float(math.ceil(day.line_count / LINES_PER_DRIVER_GIB))),
+        driver_gib=float(math.ceil(FEWEST_DRIVER_GIB + day.line_count / LINES_PER_DRIVER_GIB)),
         listing_seconds=listing,
         inference_seconds=day.photo_count / rates.photos_per_core_second / cores,
         tables_seconds=tables,
