@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -34,6 +35,8 @@ from models.cli import app as model_commands
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import SparkSession
+
+    from jobs.night_plan import Rates
 
 app = typer.Typer(
     help="Nightly age-group purchase and alcohol-sale audit tables from checkout photos and receipts.",
@@ -310,6 +313,47 @@ def sample_day(
             truth.parent.mkdir(parents=True, exist_ok=True)
             people.to_csv(truth, index=False)
     console.print(f"wrote {business_date.date()} to {settings.landing_uri}")
+
+
+@app.command()
+def plan(
+    photos_per_day: Annotated[int, typer.Option(help="photos that land on a busy day")],
+    stores: Annotated[int, typer.Option(help="stores that deliver")],
+    hours: Annotated[float, typer.Option(help="within which a night is to end")],
+    lines_per_photo: Annotated[float, typer.Option(help="receipt lines for each photo")] = 10.0,
+    photo_kilobytes: Annotated[float, typer.Option(help="size of a photo")] = 200.0,
+    rates: Annotated[Path | None, typer.Option(help="file of measured rates; else those of README")] = None,
+    measure: Annotated[bool, typer.Option("--measure", help="measure this machine first, some minutes")] = False,
+) -> None:
+    """Say how many cores, how much memory and storage a night takes, and what gives way first.
+
+    Example: checkout-ages plan --photos-per-day 200000 --stores 300 --hours 3
+    """
+    from jobs.night_plan import DEFAULT_RATES, Day, in_words, night_plan, read_rates
+
+    with _explained():
+        day = Day(photos_per_day, stores, hours, lines_per_photo, photo_kilobytes)
+        known = _measured(rates) if measure else read_rates(rates) if rates else DEFAULT_RATES
+        rows = in_words(night_plan(day, known), day, known)
+    listing = RichTable(Column("", no_wrap=True), Column("", overflow="fold"), show_header=False)
+    for row in rows:
+        listing.add_row(*row)
+    console.print(listing)
+
+
+def _measured(rates: Path | None) -> Rates:
+    """Measure this machine's rates, and keep them in the file that is named."""
+    from jobs.measure_rates import measured_rates
+
+    began = time.monotonic()
+    with _spark("plan") as (session, status):
+        session_seconds = time.monotonic() - began
+        status.update("measuring three nights of a drawn day")
+        measured = measured_rates(session, session_seconds, _print_step)
+    if rates:
+        rates.parent.mkdir(parents=True, exist_ok=True)
+        rates.write_text(measured.model_dump_json(indent=2) + "\n")
+    return measured
 
 
 @app.command()

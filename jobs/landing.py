@@ -21,6 +21,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from pyspark.sql.types import StructType
 
 from jobs.cashier_pseudonyms import key_generation, pseudonyms_of
+from jobs.cluster import code_digest, refuse_folder_of_this_machine, refuse_other_code
 from jobs.errors import StoreError
 from jobs.landed_files import LANDED_LINE_SCHEMA, OUTCOME_FIELDS, landed_schema, read_landed_lines
 from jobs.object_store import ObjectStore, StoredObject
@@ -126,13 +127,15 @@ class LandedPhotos(DataSource):
         return from_arrow_schema(LANDED_PHOTO_SCHEMA)
 
     def reader(self, schema: StructType) -> DataSourceReader:
-        return _PhotoLister(ObjectStore(self.options["uri"]), date.fromisoformat(self.options["business_date"]))
+        business_date = date.fromisoformat(self.options["business_date"])
+        return _PhotoLister(ObjectStore(self.options["uri"]), business_date, self.options["code"])
 
 
 class _PhotoLister(DataSourceReader):
-    def __init__(self, landing: ObjectStore, business_date: date) -> None:
+    def __init__(self, landing: ObjectStore, business_date: date, code: str) -> None:
         self._landing = landing
         self._folder = photos_folder(business_date)
+        self._code = code
 
     def partitions(self) -> Sequence[Folders]:
         folders, objects = self._landing.list_folder(self._folder)
@@ -140,6 +143,7 @@ class _PhotoLister(DataSourceReader):
         return [Folders([], objects), *(Folders(share, []) for share in shares)]
 
     def read(self, partition: Folders) -> Iterator[pa.RecordBatch]:  # type: ignore[override]
+        refuse_other_code(self._code)
         page: list[StoredObject] = []
         for photo in self._photos(partition):
             page.append(photo)
@@ -168,13 +172,15 @@ class LandedTransactionLines(DataSource):
         return from_arrow_schema(LANDED_LINE_SCHEMA)
 
     def reader(self, schema: StructType) -> DataSourceReader:
-        return _LineReader(ObjectStore(self.options["uri"]), date.fromisoformat(self.options["business_date"]))
+        business_date = date.fromisoformat(self.options["business_date"])
+        return _LineReader(ObjectStore(self.options["uri"]), business_date, self.options["code"])
 
 
 class _LineReader(DataSourceReader):
-    def __init__(self, landing: ObjectStore, business_date: date) -> None:
+    def __init__(self, landing: ObjectStore, business_date: date, code: str) -> None:
         self._landing = landing
         self._business_date = business_date
+        self._code = code
         self._key_generation = key_generation(os.environ)
 
     def partitions(self) -> Sequence[ReceiptFile]:
@@ -182,6 +188,7 @@ class _LineReader(DataSourceReader):
         return [ReceiptFile(entry.key) for entry in files] or [ReceiptFile(None)]
 
     def read(self, partition: ReceiptFile) -> Iterator[pa.RecordBatch]:  # type: ignore[override]
+        refuse_other_code(self._code)
         pseudonyms = pseudonyms_of(self._key_generation, os.environ)
         batches = read_landed_lines(self._landing, partition.key) if partition.key is not None else iter(())
         yield from map(pseudonyms.applied_to, batches) if pseudonyms else batches
@@ -198,8 +205,10 @@ def _is_mark(key: str, folder: str) -> bool:
 
 
 def _load(spark: SparkSession, source: type[DataSource], uri: str, business_date: date) -> DataFrame:
+    refuse_folder_of_this_machine(spark, uri)
     spark.dataSource.register(source)
-    return spark.read.format(source.name()).options(uri=uri, business_date=business_date.isoformat()).load()
+    options = {"uri": uri, "business_date": business_date.isoformat(), "code": code_digest()}
+    return spark.read.format(source.name()).options(**options).load()
 
 
 def _photo_batch(photos: list[StoredObject]) -> pa.RecordBatch:

@@ -23,6 +23,7 @@ from pyspark.sql.datasource import (
 from pyspark.sql.types import StructType
 
 from jobs import tables
+from jobs.cluster import refuse_other_code
 from jobs.object_store import ObjectStore
 from jobs.table_files import with_all_columns, write_table_file
 
@@ -45,7 +46,10 @@ class WrittenFile(WriterCommitMessage):
 
 
 class ObjectStoreParquet(DataSource):
-    """Options: `uri`, `key` (the object), `table`, and for writing `attempts` (a folder for unfinished files)."""
+    """Options: `uri`, `key` (the object), `table`; for reading `code`, the driver's `code_digest`.
+
+    For writing `attempts`, a folder for unfinished files.
+    """
 
     @classmethod
     def name(cls) -> str:
@@ -53,7 +57,7 @@ class ObjectStoreParquet(DataSource):
 
     def reader(self, schema: StructType) -> DataSourceReader:
         columns = pa.schema([self._table.schema.field(name) for name in schema.names])
-        return _Reader(ObjectStore(self.options["uri"]), self.options["key"], columns)
+        return _Reader(ObjectStore(self.options["uri"]), self.options["key"], columns, self.options["code"])
 
     def writer(self, schema: StructType, overwrite: bool) -> DataSourceArrowWriter:
         return _Writer(ObjectStore(self.options["uri"]), self.options["key"], self.options["attempts"], self._table)
@@ -64,10 +68,11 @@ class ObjectStoreParquet(DataSource):
 
 
 class _Reader(DataSourceReader):
-    def __init__(self, store: ObjectStore, key: str, schema: pa.Schema) -> None:
+    def __init__(self, store: ObjectStore, key: str, schema: pa.Schema, code: str) -> None:
         self._store = store
         self._key = key
         self._schema = schema
+        self._code = code
 
     def partitions(self) -> Sequence[RowGroup]:
         with self._store.reader(self._key) as stream:
@@ -75,6 +80,7 @@ class _Reader(DataSourceReader):
         return [RowGroup(self._key, index) for index in range(row_groups)] or [RowGroup(self._key, -1)]
 
     def read(self, partition: RowGroup) -> Iterator[pa.RecordBatch]:  # type: ignore[override]
+        refuse_other_code(self._code)
         if partition.index < 0:
             return
         with self._store.reader(partition.key) as stream:

@@ -46,6 +46,9 @@ UNCHANGED = 99
 SECRET_NAMES = "(?i)secret|password|token|access[._]?key|pseudonym_key"
 """Properties whose values Spark hides in its UI, event log and messages; ours are no properties unless put there."""
 
+ENOUGH_EXECUTORS = "0.8"
+"""The share of a cluster's executors that a step waits for, half a minute at most, before it counts the cores."""
+
 
 def main() -> int:
     """Run the step that the command line names and return the exit code."""
@@ -98,10 +101,12 @@ def spark_session(name: str) -> SparkSession:
         .config("spark.redaction.regex", SECRET_NAMES)
         .config("spark.ui.enabled", "false")
         .config("spark.ui.showConsoleProgress", "false")
+        .config("spark.scheduler.minRegisteredResourcesRatio", ENOUGH_EXECUTORS)
         .getOrCreate()
     )
     session.sparkContext.setLogLevel("ERROR")
-    session.conf.set("spark.sql.shuffle.partitions", max(4, 2 * session.sparkContext.defaultParallelism))
+    if not session.sparkContext.getConf().contains("spark.sql.shuffle.partitions"):
+        session.conf.set("spark.sql.shuffle.partitions", max(4, 2 * session.sparkContext.defaultParallelism))
     session.dataSource.register(ObjectStoreParquet)
     return session
 

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from jobs.cluster import code_digest, refuse_folder_of_this_machine
 from jobs.errors import InputError
 from jobs.object_store import ObjectStore
 from jobs.publishing_lock import PublishingLock
@@ -100,6 +101,7 @@ class Warehouse:
         from pyspark.sql import functions as F
         from pyspark.sql.pandas.types import from_arrow_schema
 
+        refuse_folder_of_this_machine(self.spark, self.store.uri)
         self.withdraw_check(business_date)
         started = time.monotonic()
         if missing := set(table.column_names) - {*rows.columns, "run_id"}:
@@ -341,10 +343,11 @@ class Warehouse:
     def _load(self, table: Table, key: str) -> DataFrame:
         from pyspark.sql.pandas.types import from_arrow_schema
 
+        refuse_folder_of_this_machine(self.spark, self.store.uri)
         return (
             self.spark.read.format("object_store_parquet")
             .schema(from_arrow_schema(table.schema))
-            .options(uri=self.store.uri, key=key, table=table.name)
+            .options(uri=self.store.uri, key=key, table=table.name, code=code_digest())
             .load()
         )
 

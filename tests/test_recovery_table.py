@@ -28,6 +28,14 @@ PROVED_BY = {
         "jobs/test_check_night.py",
         "test_a_warn_rule_finds_what_it_is_for_and_fails_nothing",
     ),
+    "a Spark task says `machine '…' has other code of this project … than Spark's driver` (exit code 2)": (
+        "end_to_end/test_cluster.py",
+        "test_a_machine_with_another_version_of_the_code_is_refused",
+    ),
+    "a Spark task says `'file:///…' is a folder of this machine` (exit code 2)": (
+        "end_to_end/test_cluster.py",
+        "test_a_folder_of_the_drivers_machine_is_refused",
+    ),
     "a run died in the middle": (
         "jobs/test_publish_night.py",
         "test_staging_that_a_dead_run_left_long_ago_is_swept_with_a_line_in_the_log",

@@ -20,7 +20,7 @@ from typing import Any
 
 from rich.console import Console
 
-from tests.benchmarks.contenders import CONTENDERS, ENGINES, GROWTH, MATCHING, NIGHTS, chosen
+from tests.benchmarks.contenders import CONTENDERS, ENGINES, GROWTH, MATCHING, MILLION, NIGHTS, chosen
 from tests.benchmarks.estimator import BATCH_SIZE, MODEL_VERSION
 from tests.benchmarks.figures import ratios
 from tests.benchmarks.machine import machine
@@ -28,6 +28,7 @@ from tests.benchmarks.measure_contenders import measured_contenders
 from tests.benchmarks.measure_engines import measured_engines
 from tests.benchmarks.measure_growth import measured_growth
 from tests.benchmarks.measure_matching import measured_matching
+from tests.benchmarks.measure_million import measured_million
 from tests.benchmarks.measure_nights import measured_nights
 from tests.benchmarks.plan import QUICK, PhotoSets, Plan, photo_sets, with_counts, without_photos
 from tests.benchmarks.report import tables
@@ -40,7 +41,7 @@ def main() -> None:
     """Measure as the command line says."""
     arguments = _arguments()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to end"))  # so that children and the S3 server end too
-    plan = with_counts(QUICK if arguments.quick else Plan(), arguments.photos, arguments.rounds)
+    plan = with_counts(QUICK if arguments.quick else Plan(), arguments.photos, arguments.rounds, arguments.only)
     if not {*CONTENDERS, GROWTH} & set(arguments.only):
         plan = without_photos(plan)
     console = Console(width=None if sys.stdout.isatty() else REPORT_COLUMNS)
@@ -70,6 +71,7 @@ def _measured(plan: Plan, names: list[str], photos: PhotoSets, console: Console)
         "engine_errors": errors,
         "matching": measured_matching(plan, cores, console) if MATCHING in names else {},
         "nights": measured_nights(plan.night_lines, cores, console) if NIGHTS in names else {},
+        "million": measured_million(plan.million, cores, console) if MILLION in names else {},
         "setup": _setup(plan, photos),
         "machine": machine(cores),
     }
@@ -97,7 +99,8 @@ def _arguments() -> argparse.Namespace:
         "--only",
         type=_chosen,
         default=chosen(None),
-        help=f"what to measure, by commas: {listed}; growth; engines; matching; nights",
+        help=f"what to measure, by commas: {listed}; growth; engines; matching; nights; "
+        "million, only when named (--photos says how many)",
     )
     parser.add_argument("--quick", action="store_true", help="few of everything: shows that it works, measures nothing")
     parser.add_argument("--out", type=Path, default=Path(".demo/bench.json"))

@@ -1,6 +1,7 @@
 """engine: what the cores can do at best: face finding and network without files, decoding, Spark and rows.
 
-As in the Spark stage there is one process a core, each with one thread of its own for each network.
+As in the Spark stage there is one process a core, or as many as the options name, each with one thread of its own for
+each network.
 """
 
 from __future__ import annotations
@@ -25,22 +26,22 @@ Prepare = Callable[[Sequence[Path]], Callable[[], int]]
 @contextmanager
 def finder_and_network(job: Job) -> Iterator[Ready]:
     """Find the face, cut it and estimate it, from pixels in memory."""
-    with _process_per_core(job, _prepare_finder_and_network) as run:
+    with _processes(job, _prepare_finder_and_network) as run:
         yield Ready(run)
 
 
 @contextmanager
 def network_alone(job: Job) -> Iterator[Ready]:
     """Estimate squares in memory; a photo without a face is one fewer."""
-    with _process_per_core(job, _prepare_network) as run:
+    with _processes(job, _prepare_network) as run:
         yield Ready(run)
 
 
 @contextmanager
-def _process_per_core(job: Job, prepare: Prepare) -> Iterator[Callable[[], int]]:
+def _processes(job: Job, prepare: Prepare) -> Iterator[Callable[[], int]]:
     spawn = get_context("spawn")
     pipes = []
-    for files in shares(photo_files(job.photos), len(job.cores)):
+    for files in shares(photo_files(job.photos), job.options.get("processes", len(job.cores))):
         ours, theirs = spawn.Pipe()
         spawn.Process(target=_serve, args=(theirs, prepare, files), daemon=True).start()
         theirs.close()

@@ -64,19 +64,20 @@ def stage_large_day(warehouse: Warehouse, business_date: date, line_count: int, 
     def store_days() -> Iterator[tuple[StoreDay, Generator]]:
         for store in range(store_count):
             random = np.random.default_rng([SEED, store])
-            yield _store_day(f"{store + 1:04}", random), random
+            yield store_day(f"{store + 1:04}", random), random
 
     midnight = datetime(business_date.year, business_date.month, business_date.day)
-    photos = (_photos(day, midnight) for day, _ in store_days())
+    photos = (photos_of(day, midnight) for day, _ in store_days())
     warehouse.stage_batches(tables.CHECKOUT_PHOTOS, business_date, photos)
     estimates = (_estimates(day, midnight, model_version, random) for day, random in store_days())
     warehouse.stage_batches(tables.PHOTO_AGE_ESTIMATES, business_date, estimates)
-    lines = (_lines(day, midnight, random) for day, random in store_days())
+    lines = (lines_of(day, midnight, random) for day, random in store_days())
     warehouse.stage_batches(tables.TRANSACTION_LINES, business_date, lines)
     warehouse.stage_batches(tables.REJECTED_TRANSACTION_LINES, business_date, ())
 
 
-def _store_day(store_id: str, random: Generator) -> StoreDay:
+def store_day(store_id: str, random: Generator, lines_per_transaction: int = LINES_PER_TRANSACTION) -> StoreDay:
+    """Draw the receipts of a store, with so many lines each on average."""
     count = TRANSACTIONS_PER_STORE
     number = np.tile(np.arange(TRANSACTIONS_PER_TILL), TILLS)
     opened = OPENING_HOUR_UTC * 3600 + SECONDS_BETWEEN_RECEIPTS * number + random.integers(0, 60, count)
@@ -86,13 +87,13 @@ def _store_day(store_id: str, random: Generator) -> StoreDay:
         number=number,
         opened_seconds=opened,
         closed_seconds=opened + random.integers(30, 200, count),
-        line_count=1 + random.poisson(LINES_PER_TRANSACTION - 1, count),
+        line_count=1 + random.poisson(lines_per_transaction - 1, count),
         photo_count=random.choice(3, count, p=PHOTO_COUNT_SHARES),
         age_years=np.clip(random.normal(42, 16, count), 14, 90),
     )
 
 
-def _photos(day: StoreDay, midnight: datetime) -> pa.RecordBatch:
+def photos_of(day: StoreDay, midnight: datetime) -> pa.RecordBatch:
     owner = _owners(day)
     taken_at = _taken_at(day, owner, midnight)
     keys = _photo_keys(day, owner, taken_at, midnight.date())
@@ -135,7 +136,7 @@ def _estimates(day: StoreDay, midnight: datetime, model_version: str, random: Ge
     return _batch(tables.PHOTO_AGE_ESTIMATES, columns)
 
 
-def _lines(day: StoreDay, midnight: datetime, random: Generator) -> pa.RecordBatch:
+def lines_of(day: StoreDay, midnight: datetime, random: Generator) -> pa.RecordBatch:
     owner = np.repeat(np.arange(len(day.till)), day.line_count)
     count = len(owner)
     line_number = np.arange(count) - np.repeat(np.cumsum(day.line_count) - day.line_count, day.line_count) + 1

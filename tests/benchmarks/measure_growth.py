@@ -1,4 +1,8 @@
-"""measure_growth: the Spark stage on more and more photos, net of its start, and the memory of its workers."""
+"""measure_growth: the Spark stage on more and more photos, net of its start, and the memory of its workers.
+
+Beside each number of slots, as many processes that find faces and run the network, and do nothing else: where cores
+share what they compute with, two of those are less than twice one, and no stage can scale better.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +38,16 @@ def _grown(slots: int, photos: PhotoSets, cores: tuple[int, ...], console: Conso
         for count, folder in photos.growth.items():
             runs.append(_run(child, count, str(folder)))
             console.print(f"growth, {slots} slots: {count} photos, {runs[-1]['photos_per_second']:.1f} photos/s")
-    return {"slots": slots, **child.facts, "runs": runs}
+    engine = _engine_photos_per_second(slots, photos, cores)
+    console.print(f"growth, {slots} processes of the engine alone: {engine:.1f} photos/s")
+    return {"slots": slots, **child.facts, "runs": runs, "engine_photos_per_second": engine}
+
+
+def _engine_photos_per_second(processes: int, photos: PhotoSets, cores: tuple[int, ...]) -> float:
+    job = Job("a", str(photos.photos), str(photos.warm_up), photos.photo_count, "", cores, {"processes": processes})
+    with ready_child(job) as child:
+        answer = child.go()
+    return float(answer["rows"] / answer["seconds"])
 
 
 def _run(child: Child, count: int, folder: str) -> dict[str, Any]:

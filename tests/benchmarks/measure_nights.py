@@ -60,12 +60,12 @@ def _growth(earlier: Mapping[str, Any], later: Mapping[str, Any]) -> dict[str, f
 
 
 def _night(line_count: int, cores: tuple[int, ...], console: Console, names: tuple[str, ...]) -> dict[str, Any]:
-    with TemporaryDirectory(prefix="checkout-ages-", dir=_scratch()) as folder:
+    with TemporaryDirectory(prefix="checkout-ages-", dir=scratch()) as folder:
         warehouse = Warehouse(ObjectStore(Path(folder, "warehouse").as_uri()), RUN_ID)
         landing = ObjectStore(Path(folder, "landing").as_uri())
         landing.check_reachable()
         stage_large_day(warehouse, BUSINESS_DATE, line_count, Settings.model_fields["model_version"].default)
-        environment = _environment(os.environ, landing.uri, warehouse.store.uri, Path(folder, "spark"), len(cores))
+        variables = environment(os.environ, landing.uri, warehouse.store.uri, Path(folder, "spark"), len(cores))
         steps: dict[str, Any] = {}
         night = {
             "lines": warehouse.staged(GENERATED_TABLES[2], BUSINESS_DATE).row_count,
@@ -74,7 +74,7 @@ def _night(line_count: int, cores: tuple[int, ...], console: Console, names: tup
         }
         try:
             for step in names:
-                steps[step] = _measured_step(step, environment, cores, Path(folder, "log"))
+                steps[step] = measured_step(step, variables, cores, Path(folder, "log"))
                 console.print(f"{night['lines']} lines: {step}, {steps[step]['seconds']:.0f} s")
         except StepError as error:
             console.print(str(error), style="red", markup=False)
@@ -84,14 +84,17 @@ def _night(line_count: int, cores: tuple[int, ...], console: Console, names: tup
     return night | sums | {"peak_memory_bytes": peak, "is_within_memory": peak <= MEMORY_BUDGET_BYTES}
 
 
-def _measured_step(step: str, environment: Mapping[str, str], cores: tuple[int, ...], log: Path) -> dict[str, Any]:
-    command = [sys.executable, "-m", "jobs.run", step, "--business-date", BUSINESS_DATE.isoformat(), "--run-id", RUN_ID]
+def measured_step(
+    step: str, variables: Mapping[str, str], cores: tuple[int, ...], log: Path, module: str = "jobs.run"
+) -> dict[str, Any]:
+    """Run a step as a process of its own; raises StepError when it fails."""
+    command = [sys.executable, "-m", module, step, "--business-date", BUSINESS_DATE.isoformat(), "--run-id", RUN_ID]
     started = time.monotonic()
     with log.open("w") as output:
         process = subprocess.Popen(
             command,
             cwd=REPOSITORY,
-            env=dict(environment),
+            env=dict(variables),
             stdout=output,
             stderr=output,
             preexec_fn=lambda: os.sched_setaffinity(0, cores),
@@ -114,8 +117,13 @@ def _measured_step(step: str, environment: Mapping[str, str], cores: tuple[int, 
     }
 
 
-def _environment(
-    inherited: Mapping[str, str], landing_uri: str, warehouse_uri: str, scratch: Path, slots: int
+def environment(
+    inherited: Mapping[str, str],
+    landing_uri: str,
+    warehouse_uri: str,
+    spills: Path,
+    slots: int,
+    driver_memory: str = DRIVER_MEMORY,
 ) -> dict[str, str]:
     """Compile well, unlike the settings of small days, and spill into the benchmark's own folder."""
     own = ("CHECKOUT_AGES_", "SPARK_", "PYSPARK_")
@@ -125,16 +133,16 @@ def _environment(
         "JAVA_HOME": str(java_home(inherited)),
         "PYSPARK_PYTHON": sys.executable,
         "PYSPARK_SUBMIT_ARGS": f"--master local[{slots}] pyspark-shell",
-        "SPARK_DRIVER_MEMORY": DRIVER_MEMORY,
+        "SPARK_DRIVER_MEMORY": driver_memory,
         "SPARK_LOCAL_IP": "127.0.0.1",
-        "SPARK_LOCAL_DIRS": str(scratch),
-        "TMPDIR": str(scratch.parent),
+        "SPARK_LOCAL_DIRS": str(spills),
+        "TMPDIR": str(spills.parent),
         "CHECKOUT_AGES_LANDING_URI": landing_uri,
         "CHECKOUT_AGES_WAREHOUSE_URI": warehouse_uri,
     }
 
 
-def _scratch() -> Path:
+def scratch() -> Path:
     """A folder on disk: in memory, what Spark spills would count as memory."""
     folder = REPOSITORY / ".demo"
     folder.mkdir(exist_ok=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from tests.benchmarks.contenders import MILLION
 from tests.benchmarks.engines import ENGINES
 from tests.benchmarks.photos import drawn_photos, own_photos, photo_set
 
@@ -40,6 +41,8 @@ class Plan:
     """Transactions of one bad till."""
     night_lines: tuple[int, ...] = (5_000_000, 10_000_000)
     """Receipt lines of nights after inference; there is a photo for ten."""
+    million: int = 1_000_000
+    """Tiny photos of a whole night on S3."""
 
 
 QUICK = Plan(
@@ -52,6 +55,7 @@ QUICK = Plan(
     matching_counts=(2_000, 4_000),
     matching_till_count=1_000,
     night_lines=(20_000, 40_000),
+    million=2_000,
 )
 
 
@@ -94,6 +98,8 @@ def without_photos(plan: Plan) -> Plan:
     return replace(plan, photos=1, warm_up_photos=1)
 
 
-def with_counts(plan: Plan, photos: int | None, rounds: int | None) -> Plan:
-    """Return the plan with other numbers where they are given."""
+def with_counts(plan: Plan, photos: int | None, rounds: int | None, only: Sequence[str] = ()) -> Plan:
+    """Return the plan with other numbers where they are given; of MILLION alone, the photos are its own."""
+    if list(only) == [MILLION]:
+        return replace(plan, million=photos or plan.million)
     return replace(plan, photos=photos or plan.photos, rounds=rounds or plan.rounds)

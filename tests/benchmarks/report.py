@@ -29,6 +29,8 @@ def tables(measured: Mapping[str, Any]) -> Iterator[Table]:
         yield _matching(measured["matching"])
     if measured["nights"]:
         yield _nights(measured["nights"])
+    if measured["million"]:
+        yield _million(measured["million"])
 
 
 def _contenders(contenders: Mapping[str, Any], setup: Mapping[str, Any]) -> Table:
@@ -77,9 +79,23 @@ def _growth(growth: list[dict[str, Any]]) -> Table:
                 _megabytes(memory["last_quarter_median"]),
                 "" if memory["last_to_second"] is None else f"{memory['last_to_second']:.3f}",
             )
+    scaling = _scaling([slots for slots in growth if "error" not in slots])
     cold_starts = ", ".join(f"{slots['cold_start_seconds']:.1f}" for slots in growth if "error" not in slots)
-    table.caption = f"Net of the start. Seconds until a fresh worker has its first estimate: {cold_starts}."
+    table.caption = f"Net of the start. Seconds until a fresh worker has its first estimate: {cold_starts}.{scaling}"
     return table
+
+
+def _scaling(growth: list[dict[str, Any]]) -> str:
+    """Hold what more slots give against what as many processes give that only compute."""
+    if len(growth) < 2:
+        return ""
+    one, more = growth[0], growth[-1]
+    stage = more["runs"][-1]["photos_per_second"] / one["runs"][-1]["photos_per_second"]
+    engine = more["engine_photos_per_second"] / one["engine_photos_per_second"]
+    return (
+        f" {more['slots']} slots over {one['slots']}: {stage:.2f} times the photos a second; as many processes of face "
+        f"finding and network alone: {engine:.2f} times; the first over the second: {stage / engine:.2f}."
+    )
 
 
 def _engines(cells: list[dict[str, Any]]) -> Table:
@@ -128,6 +144,23 @@ def _nights(nights: Mapping[str, Any]) -> Table:
     for step in whole[0]["steps"] if whole else ():
         table.add_row(step, *(cell for night in whole for cell in _night_cells(night["steps"][step])))
     table.add_row("all", *(cell for night in whole for cell in _night_cells(night)))
+    return table
+
+
+def _million(night: Mapping[str, Any]) -> Table:
+    table = Table("step", title="A night of tiny photos on S3, inference a constant, on 2 cores")
+    for heading in ("seconds", "CPU s", "memory MB", "largest process", "MB"):
+        table.add_column(heading, justify="right")
+    for step, measured in night["steps"].items():
+        largest = _megabytes(measured["largest_process_bytes"])
+        table.add_row(step, *_night_cells(measured), measured["largest_process"], largest)
+    table.add_row("all", *_night_cells(night), "", _megabytes(night["largest_process_bytes"]))
+    table.caption = (
+        f"{night['run']['landed_photo_count']} photos, {night['run']['accepted_line_count']} lines of "
+        f"{night['run']['transaction_count']} receipts, of which {night['run']['estimated_transaction_count']} have an "
+        "estimate. Memory: all processes of a step (PSS), the largest (RSS); Spark's driver, with the tasks in it, "
+        f"has a heap of {night['driver_memory']}."
+    )
     return table
 
 

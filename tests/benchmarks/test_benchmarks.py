@@ -16,6 +16,7 @@ from jobs.warehouse import Warehouse
 from tests.benchmarks.contenders import CONTENDERS, chosen
 from tests.benchmarks.figures import RATIOS, Spread, quarters, ratios, spread
 from tests.benchmarks.large_day import stage_large_day
+from tests.benchmarks.measure_million import measured_million
 from tests.benchmarks.measure_nights import measured_nights
 from tests.benchmarks.memory import process_name
 from tests.benchmarks.photos import drawn_photos, own_photos, photo_set
@@ -125,6 +126,15 @@ def test_a_generated_day_is_staged_as_its_tables_declare(tmp_path: Path) -> None
     distributions = np.stack(estimates["age_distribution"].drop_null().to_numpy(zero_copy_only=False))
     assert distributions.shape == (pytest.approx(0.95 * photos.num_rows, rel=0.05), 101)
     assert np.allclose(distributions.sum(axis=1), 1)
+
+
+@pytest.mark.slow
+def test_a_day_of_tiny_photos_is_listed_and_estimated_alike_without_being_looked_at() -> None:
+    names = ("checkout_photos", "photo_age_estimates")
+    measured = measured_million(2_000, (0, 1), Console(), names)
+    rows = [step["rows"] for step in measured["steps"].values()]
+    assert rows == [pytest.approx(2_000, rel=0.1)] * 2
+    assert rows[0] == rows[1]
 
 
 @pytest.mark.slow

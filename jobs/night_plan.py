@@ -1,0 +1,217 @@
+"""night_plan: how many cores, how much memory and storage a night of so many photos takes, and what gives way first.
+
+From rates that were measured, by `checkout-ages plan --measure` on this machine or on the one that DEFAULT_RATES names.
+The formula is in README under Sizing. Nothing is planned beyond the largest day that was measured.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from jobs.errors import InputError
+
+LINES_PER_PHOTO = 10.0
+PHOTO_KILOBYTES = 200.0
+LONGEST_HOURS = 24.0
+SHARE_FOR_RETRIES = 0.2
+CORES_PER_EXECUTOR = 4
+GIB_PER_SLOT = 2.0
+"""Of a Python worker with a task of one core; hostile photos bring it to 1.8."""
+GIB_PER_EXECUTOR_JVM = 1.0
+LINES_PER_DRIVER_GIB = 5_000_000
+FEWEST_DRIVER_GIB = 1.0
+"""Together 3 GiB for ten million lines, as such a day was run."""
+LISTING_TASKS = 32
+MILLION = 1_000_000
+GIB = 1024**3
+
+
+class Rates(BaseModel):
+    """What a machine was seen to do. Sizes are in bytes, of Parquet files as published."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    machine: str
+    measured_on: str = Field(description="date, as 2026-11-22")
+    photos_per_core_second: float = Field(gt=0, description="from the store to rows, a core that runs nothing else")
+    listed_photos_per_second: float = Field(gt=0)
+    start_seconds: float = Field(ge=0, description="of a night without photos and lines: its applications start")
+    seconds_per_million_lines: float = Field(
+        ge=0, description="all steps but inference; one task writes each table, so more cores shorten it little"
+    )
+    bytes_per_photo: float = Field(gt=0, description="in the warehouse")
+    bytes_per_line: float = Field(gt=0, description="in the warehouse")
+    largest_photo_count: int = Field(gt=0, description="photos of the largest day that was run")
+    largest_line_count: int = Field(gt=0, description="receipt lines of the largest day that was run")
+
+
+DEFAULT_RATES = Rates(
+    machine="AMD EPYC, two virtual CPUs that share a core, 24 GiB",
+    measured_on="2026-11-22",
+    photos_per_core_second=46.0,
+    listed_photos_per_second=5000.0,  # assumed: five listings a second, of 1,000 keys each
+    start_seconds=220.0,
+    seconds_per_million_lines=60.0,
+    bytes_per_photo=1400.0,
+    bytes_per_line=13.0,
+    largest_photo_count=1_000_000,
+    largest_line_count=10_000_000,
+)
+
+
+@dataclass(frozen=True)
+class Day:
+    """What a day brings, and in how many hours its night must be over."""
+
+    photo_count: int
+    store_count: int
+    hours: float
+    lines_per_photo: float = LINES_PER_PHOTO
+    photo_kilobytes: float = PHOTO_KILOBYTES
+
+    def __post_init__(self) -> None:
+        """Raise InputError naming the number that cannot be."""
+        _refuse_impossible(self)
+
+    @property
+    def line_count(self) -> float:
+        """Receipt lines of the day."""
+        return self.photo_count * self.lines_per_photo
+
+
+@dataclass(frozen=True)
+class NightPlan:
+    """What the night of a day takes. Memory is in GiB, times are in seconds with the cores of the plan."""
+
+    cores: int
+    executors: int
+    executor_gib: float
+    driver_gib: float
+    listing_seconds: float
+    inference_seconds: float
+    tables_seconds: float
+    landing_gib_per_day: float
+    warehouse_gib_per_day: float
+    gives_way_first: str
+
+    @property
+    def seconds(self) -> float:
+        """How long the night takes when nothing is retried."""
+        return self.listing_seconds + self.inference_seconds + self.tables_seconds
+
+
+def night_plan(day: Day, rates: Rates) -> NightPlan:
+    """Size the night of a day.
+
+    Raises InputError when the day is larger than any that was measured, or when no number of cores ends it in time.
+    """
+    _refuse_unmeasured(day, rates)
+    listing = day.photo_count / rates.listed_photos_per_second
+    tables = rates.start_seconds + day.line_count / MILLION * rates.seconds_per_million_lines
+    left = (day.hours * 3600 - listing - tables) * (1 - SHARE_FOR_RETRIES)
+    if left <= 0:
+        raise InputError(
+            f"no number of cores ends a night of {day.photo_count:,} photos and {day.line_count:,.0f} receipt lines in "
+            f"{day.hours:g} hours: all but inference takes {(listing + tables) / 3600:.2f}; allow more hours, or split "
+            "the stores over several landings and warehouses"
+        )
+    cores = math.ceil(day.photo_count / rates.photos_per_core_second / left)
+    executors = math.ceil(cores / CORES_PER_EXECUTOR)
+    cores_each = math.ceil(cores / executors)
+    return NightPlan(
+        cores=cores,
+        executors=executors,
+        executor_gib=GIB_PER_EXECUTOR_JVM + GIB_PER_SLOT * cores_each,
+        driver_gib=float(math.ceil(FEWEST_DRIVER_GIB + day.line_count / LINES_PER_DRIVER_GIB)),
+        listing_seconds=listing,
+        inference_seconds=day.photo_count / rates.photos_per_core_second / cores,
+        tables_seconds=tables,
+        landing_gib_per_day=day.photo_count * day.photo_kilobytes * 1000 / GIB,
+        warehouse_gib_per_day=(day.photo_count * rates.bytes_per_photo + day.line_count * rates.bytes_per_line) / GIB,
+        gives_way_first=_gives_way_first(day),
+    )
+
+
+def read_rates(path: Path) -> Rates:
+    """Read the rates that `--measure` wrote. Raises InputError naming the file and what is wrong with it."""
+    way_out = "write it with `checkout-ages plan --measure --rates FILE`"
+    try:
+        return Rates.model_validate_json(path.read_text())
+    except OSError as error:
+        raise InputError(f"rates file '{path}' cannot be read ({error.strerror}): {way_out}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"]) or "the whole"
+        raise InputError(f"rates file '{path}' is not usable: {name}: {first['msg']}; {way_out}") from None
+
+
+def _refuse_impossible(day: Day) -> None:
+    least = {
+        "--photos-per-day": (day.photo_count, 1),
+        "--stores": (day.store_count, 1),
+        "--lines-per-photo": (day.lines_per_photo, 0),
+        "--photo-kilobytes": (day.photo_kilobytes, 0),
+    }
+    for option, (value, lowest) in least.items():
+        if not lowest <= value < math.inf:
+            raise InputError(f"{option} is {value:g}, which cannot be: give {lowest} or more")
+    if not 0 < day.hours <= LONGEST_HOURS:
+        raise InputError(
+            f"--hours is {day.hours:g}: give more than 0 and at most {LONGEST_HOURS:g}, since the next night comes then"
+        )
+    if day.store_count > day.photo_count:
+        raise InputError(f"--stores is {day.store_count}, more than there are photos ({day.photo_count}): mend one")
+
+
+def _refuse_unmeasured(day: Day, rates: Rates) -> None:
+    times = max(day.photo_count / rates.largest_photo_count, day.line_count / rates.largest_line_count)
+    if times > 1:
+        raise InputError(
+            f"a day of {day.photo_count:,} photos and {day.line_count:,.0f} receipt lines is larger than any measured "
+            f"({rates.largest_photo_count:,} photos, {rates.largest_line_count:,} lines): split the stores over "
+            f"{math.ceil(times)} landings and warehouses or more, and plan one of them"
+        )
+
+
+def _gives_way_first(day: Day) -> str:
+    """Say what a day of this order of magnitude strains first."""
+    photos = day.photo_count
+    if photos < 10_000:
+        return "nothing: most of the night is the start of its Spark applications"
+    if photos < 100_000:
+        return "the cores: inference is most of the night"
+    if photos < MILLION / 2:
+        return "small objects: a request to the store for each photo, 8 at a time in each task"
+    return (
+        f"the single file that each table's day is: one task sorts and writes it; the listing, which "
+        f"{min(day.store_count, LISTING_TASKS)} tasks share by store"
+    )
+
+
+def in_words(plan: NightPlan, day: Day, rates: Rates) -> list[tuple[str, str]]:
+    """Return what a plan says, as pairs of a name and words."""
+    cores_each = math.ceil(plan.cores / plan.executors)
+    return [
+        ("night", f"{plan.seconds / 3600:.2f} of {day.hours:g} hours, a fifth more if tasks are retried"),
+        ("  listing the photos", f"{plan.listing_seconds:,.0f} s"),
+        ("  inference", f"{plan.inference_seconds:,.0f} s on {plan.cores} cores"),
+        ("  all else", f"{plan.tables_seconds:,.0f} s, however many cores"),
+        ("cores", f"{plan.cores}, as {plan.executors} executors of {cores_each}"),
+        (
+            "memory",
+            f"{plan.executor_gib:g} GiB an executor with its Python workers, {plan.driver_gib:g} GiB the driver",
+        ),
+        ("landing", f"{plan.landing_gib_per_day:,.1f} GiB of photos a day"),
+        ("warehouse", f"{plan.warehouse_gib_per_day:,.3f} GiB a day"),
+        ("gives way first", plan.gives_way_first),
+        ("rates", f"{rates.machine}, {rates.measured_on}"),
+        (
+            "spark-defaults.conf",
+            f"spark.cores.max {plan.cores}, spark.executor.cores {cores_each}, "
+            f"spark.executor.memory {GIB_PER_EXECUTOR_JVM:g}g, spark.driver.memory {plan.driver_gib:g}g",
+        ),
+    ]
