@@ -6,6 +6,11 @@ SHELL := bash
 PIP := .venv/bin/python -m pip install --disable-pip-version-check --no-deps
 QUIET := $(if $(MAKE_TERMERR),,--quiet)
 
+# The packages of an image, in the versions of requirements.lock.
+image_lock = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 $(2) --generate-hashes \
+	    --constraint requirements.lock --no-emit-index-url --no-emit-find-links --no-annotate \
+	    --custom-compile-command "make lock" -o docker/$(1).lock pyproject.toml
+
 .PHONY: help setup demo test bench reliability lint lock readme card clean
 
 help: ## list the targets
@@ -40,6 +45,8 @@ card: setup ## render models/README.md from the figures of the newest model vers
 lock: setup ## resolve the dependencies of pyproject.toml anew
 	.venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --all-extras --generate-hashes \
 	    --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" -o requirements.lock pyproject.toml
+	$(call image_lock,airflow,--extra airflow --extra driver --extra postgres)
+	$(call image_lock,spark,--extra driver --extra inference)
 
 clean: ## remove .venv, .demo and caches
 	rm -rf .venv .demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
