@@ -21,10 +21,10 @@ RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
 FROM ${BASE_IMAGE}
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends ca-certificates default-jre-headless python3 tini tzdata \
-    && rm -rf /var/lib/apt/lists/* \
-    && useradd --uid 10001 --create-home --home-dir /opt/airflow airflow
-COPY --from=packages /opt/venv /opt/venv
+    && rm -rf /var/cache/apt/* /var/lib/apt/lists/*
 COPY models /opt/checkout-ages/models
+RUN useradd --uid 10001 --create-home --home-dir /opt/airflow airflow
+COPY --from=packages /opt/venv /opt/venv
 COPY jobs /opt/checkout-ages/jobs
 COPY dags /opt/checkout-ages/dags
 COPY docker/airflow_local_settings.py /opt/airflow/config/

@@ -6,7 +6,7 @@ ARG BASE_IMAGE=debian:bookworm-slim
 FROM ${BASE_IMAGE} AS postgres
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends postgresql tini \
-    && rm -rf /var/lib/apt/lists/* /var/lib/postgresql/*/main \
+    && rm -rf /var/cache/apt/* /var/lib/apt/lists/* /var/lib/postgresql/*/main \
     && useradd --uid 10001 --no-create-home database \
     && install --directory --owner=database --group=database --mode=0700 /var/lib/postgresql/data
 COPY --chmod=0755 docker/start-postgres /usr/local/bin/
@@ -21,7 +21,7 @@ CMD ["start-postgres"]
 FROM ${BASE_IMAGE} AS object-store
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends ca-certificates python3 python3-pip tini \
-    && rm -rf /var/lib/apt/lists/* \
+    && rm -rf /var/cache/apt/* /var/lib/apt/lists/* \
     && useradd --uid 10001 --create-home --home-dir /opt/object-store weed \
     && install --directory --owner=weed --group=weed --mode=0700 /data
 COPY requirements.lock /tmp/all.lock

@@ -23,6 +23,7 @@ from rich.console import Console
 from tests.docker.airflow_client import Airflow, NightFailedError
 from tests.docker.engine import Engine, NoEngineError, find_engine
 from tests.docker.published_day import complaints
+from tests.docker.screenshots import take_screenshots
 from tests.s3_server import free_port
 
 PROJECT = "checkout-ages-test"
@@ -56,7 +57,7 @@ def main() -> int:
         found = contents(engine)
         if not found:
             with running(engine, arguments.keep) as (airflow, store):
-                found = night(engine, airflow, store)
+                found = night(engine, airflow, store, arguments.screenshots)
     for complaint in found:
         console.print(complaint, style="red")
     console.print(f"{1 if found else 0} failed, {0 if found else 1} passed")
@@ -112,17 +113,19 @@ def running(engine: Engine, keep: bool) -> Iterator[tuple[Airflow, Mapping[str, 
             engine.run_compose("down", "--volumes")
 
 
-def night(engine: Engine, airflow: Airflow, store: Mapping[str, str]) -> list[str]:
+def night(engine: Engine, airflow: Airflow, store: Mapping[str, str], screenshots: Path | None) -> list[str]:
     """Run the sample day's night on the containers' scheduler and Spark; return what is wrong with it."""
     started = time.monotonic()
     try:
         airflow.wait_until_up()
         console.print(f"{'Airflow is up after':28}{time.monotonic() - started:8.0f} s")
         found = [] if airflow.refuses("admin", "admin") else ["the UI takes the password admin"]
-        airflow.run_dag(NIGHT, BUSINESS_DATE)
+        run_id = airflow.run_dag(NIGHT, BUSINESS_DATE)
     except NightFailedError as error:
         return [str(error), *_last_lines(engine)]
     console.print(f"{'the night is out after':28}{time.monotonic() - started:8.0f} s")
+    if screenshots:
+        take_screenshots(airflow, NIGHT, run_id, screenshots)
     os.environ |= store
     return found + complaints("s3://checkout-ages", BUSINESS_DATE)
 
@@ -141,6 +144,7 @@ _SECRET_NAMES = (
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--keep", action="store_true", help="leave the containers running")
+    parser.add_argument("--screenshots", type=Path, metavar="FOLDER", help="write pictures of Airflow's UI there")
     return parser.parse_args()
 
 

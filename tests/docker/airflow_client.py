@@ -48,11 +48,11 @@ class Airflow:
             return error.code == 401
         return False
 
-    def run_dag(self, dag_id: str, business_date: str) -> None:
-        """Run a DAG for a day and wait for its end. Raises NightFailedError with the states of its tasks."""
+    def run_dag(self, dag_id: str, business_date: str) -> str:
+        """Run a DAG for a day and return the run's id at its end. Raises NightFailedError with its tasks' states."""
         self._ask("PATCH", f"/api/v2/dags/{dag_id}", {"is_paused": False})
         asked = {"logical_date": None, "conf": {"business_date": business_date}}
-        run_id = self._ask("POST", f"/api/v2/dags/{dag_id}/dagRuns", asked)["dag_run_id"]
+        run_id: str = self._ask("POST", f"/api/v2/dags/{dag_id}/dagRuns", asked)["dag_run_id"]
         deadline = time.monotonic() + NIGHT_SECONDS
         path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}"
         while (state := self._ask("GET", path)["state"]) not in ("success", "failed"):
@@ -61,6 +61,7 @@ class Airflow:
             time.sleep(POLL_SECONDS)
         if state == "failed":
             raise NightFailedError(f"{dag_id} failed: {self._tasks(path)}")
+        return run_id
 
     def _tasks(self, run_path: str) -> dict[str, str]:
         tasks = self._ask("GET", f"{run_path}/taskInstances")["task_instances"]
