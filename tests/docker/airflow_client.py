@@ -7,11 +7,13 @@ import time
 from dataclasses import dataclass
 from typing import Any
 from urllib.error import HTTPError, URLError
+from urllib.parse import quote
 from urllib.request import Request, urlopen
 
 POLL_SECONDS = 3.0
+SCHEDULED_RUN_SECONDS = 30.0
 START_SECONDS = 300.0
-NIGHT_SECONDS = 1800.0
+NIGHT_SECONDS = 3600.0
 
 
 class NightFailedError(Exception):
@@ -51,10 +53,11 @@ class Airflow:
     def run_dag(self, dag_id: str, business_date: str) -> str:
         """Run a DAG for a day and return the run's id at its end. Raises NightFailedError with its tasks' states."""
         self._ask("PATCH", f"/api/v2/dags/{dag_id}", {"is_paused": False})
+        self._set_scheduled_runs_aside(dag_id)
         asked = {"logical_date": None, "conf": {"business_date": business_date}}
         run_id: str = self._ask("POST", f"/api/v2/dags/{dag_id}/dagRuns", asked)["dag_run_id"]
         deadline = time.monotonic() + NIGHT_SECONDS
-        path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}"
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{quote(run_id)}"
         while (state := self._ask("GET", path)["state"]) not in ("success", "failed"):
             if time.monotonic() > deadline:
                 raise NightFailedError(f"{dag_id} was {state} after {NIGHT_SECONDS:.0f} s: {self._tasks(path)}")
@@ -62,6 +65,15 @@ class Airflow:
         if state == "failed":
             raise NightFailedError(f"{dag_id} failed: {self._tasks(path)}")
         return run_id
+
+    def _set_scheduled_runs_aside(self, dag_id: str) -> None:
+        """End the run of yesterday, which a DAG that is switched on begins with, and for which nobody delivers."""
+        deadline = time.monotonic() + SCHEDULED_RUN_SECONDS
+        while time.monotonic() < deadline:
+            for run in self._ask("GET", f"/api/v2/dags/{dag_id}/dagRuns?run_type=scheduled")["dag_runs"]:
+                self._ask("PATCH", f"/api/v2/dags/{dag_id}/dagRuns/{quote(run['dag_run_id'])}", {"state": "failed"})
+                return
+            time.sleep(POLL_SECONDS)
 
     def _tasks(self, run_path: str) -> dict[str, str]:
         tasks = self._ask("GET", f"{run_path}/taskInstances")["task_instances"]
