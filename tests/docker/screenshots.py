@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from tests.docker.airflow_client import Airflow
 
@@ -17,20 +18,27 @@ FLAGS = (
     *("--no-sandbox", "--disable-gpu", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
-WINDOW = {"width": 1500, "height": 860}
+PATIENCE_SECONDS = 120
+SETTLE_SECONDS = 5
+WINDOWS = {"graph": {"width": 2000, "height": 560}, "run": {"width": 1300, "height": 1000}}
+GRAPH = ".react-flow"
 
 
 def take_screenshots(airflow: Airflow, dag_id: str, run_id: str, folder: Path) -> None:
     """Write airflow-graph.png and airflow-run.png into the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     with logged_in(airflow) as page:
-        page.goto(f"{airflow.url}/dags/{dag_id}")
-        page.evaluate(f"localStorage.setItem('dag_view-{dag_id}', '\"graph\"')")
-        for name, path in (("graph", f"/dags/{dag_id}"), ("run", f"/dags/{dag_id}/runs/{run_id}")):
+        for name, view, path in (
+            ("graph", "graph", f"/dags/{dag_id}/tasks"),
+            ("run", "grid", f"/dags/{dag_id}/runs/{quote(run_id)}"),
+        ):
+            page.evaluate(f"""localStorage.setItem("default_dag_view", '"{view}"')""")
+            page.set_viewport_size(WINDOWS[name])
             page.goto(airflow.url + path)
-            page.wait_for_load_state("networkidle")
-            page.wait_for_timeout(3000)
-            page.screenshot(path=folder / f"airflow-{name}.png")
+            page.get_by_text("publish_night").first.wait_for()
+            page.wait_for_timeout(SETTLE_SECONDS * 1000)
+            shown = page.locator(GRAPH) if name == "graph" else page
+            shown.screenshot(path=folder / f"airflow-{name}.png")
 
 
 @contextmanager
@@ -40,7 +48,8 @@ def logged_in(airflow: Airflow) -> Iterator[Page]:
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
-        page = browser.new_page(viewport=WINDOW)
+        page = browser.new_page()
+        page.set_default_timeout(PATIENCE_SECONDS * 1000)
         page.goto(airflow.url)
         page.locator("input[name=username]").fill(airflow.user)
         page.locator("input[name=password]").fill(airflow.password)
