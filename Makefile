@@ -5,6 +5,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 PIP := .venv/bin/python -m pip install --disable-pip-version-check --no-deps
 COMPOSE ?= $(shell docker info > /dev/null 2>&1 && echo docker compose || echo .venv/bin/podman-compose)
+BUILD ?= --build
 QUIET := $(if $(MAKE_TERMERR),,--quiet)
 
 # The packages of an image, in the versions of requirements.lock.
@@ -33,7 +34,7 @@ reliability: setup ## kills, faults, hostile input, a backfill; about an hour; f
 
 up: setup ## start Airflow, Spark and an S3 server in containers, with a sample day; BASE_IMAGE names their Debian
 	docker/make-secrets
-	$(COMPOSE) --file docker/compose.yaml up --detach --build
+	$(COMPOSE) --file docker/compose.yaml up --detach $(BUILD)
 
 down: setup ## stop these containers, and keep their data
 	$(COMPOSE) --file docker/compose.yaml down
