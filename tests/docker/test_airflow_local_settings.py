@@ -13,7 +13,6 @@ ASK_AIRFLOW = """
 import json, sys
 from types import SimpleNamespace
 from airflow import settings
-settings.initialize()
 tasks = [SimpleNamespace(run_id=run_id, pool="default_pool") for run_id in json.loads(sys.argv[1])]
 for task in tasks:
     settings.task_instance_mutation_hook(task, dag_run=None)
