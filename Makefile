@@ -4,12 +4,19 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 PIP := .venv/bin/python -m pip install --disable-pip-version-check --no-deps
+COMPOSE ?= $(shell docker info > /dev/null 2>&1 && echo docker compose || echo .venv/bin/podman-compose)
+BUILD ?= --build
 QUIET := $(if $(MAKE_TERMERR),,--quiet)
 
-.PHONY: help setup demo test bench reliability lint lock readme card clean
+# The packages of an image, in the versions of requirements.lock.
+image_lock = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 $(2) --generate-hashes \
+	    --constraint requirements.lock --no-emit-index-url --no-emit-find-links --no-annotate \
+	    --custom-compile-command "make lock" -o docker/$(1).lock pyproject.toml
+
+.PHONY: help setup demo test bench reliability up down docker-test airflow-screenshots lint lock readme card clean
 
 help: ## list the targets
-	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
 
 setup: .venv/installed ## make .venv from requirements.lock
 
@@ -24,6 +31,19 @@ bench: setup ## the stage beside public recipes, Ray Data and Daft; about an hou
 
 reliability: setup ## kills, faults, hostile input, a backfill; about an hour; figures in .demo/reliability.json
 	@.venv/bin/python -m tests.reliability
+
+up: setup ## start Airflow, Spark and an S3 server in containers, with a sample day; BASE_IMAGE names their Debian
+	docker/make-secrets
+	$(COMPOSE) --file docker/compose.yaml up --detach $(BUILD)
+
+down: setup ## stop these containers, and keep their data
+	$(COMPOSE) --file docker/compose.yaml down
+
+docker-test: setup ## build the images and run a night in them, with docker or podman; some minutes
+	@.venv/bin/python -m tests.docker
+
+airflow-screenshots: setup ## docker-test, and the pictures of Airflow's UI in README anew
+	@.venv/bin/python -m tests.docker --screenshots docker/screenshots
 
 lint: setup ## ruff, mypy and import-linter
 	.venv/bin/ruff check
@@ -40,6 +60,8 @@ card: setup ## render models/README.md from the figures of the newest model vers
 lock: setup ## resolve the dependencies of pyproject.toml anew
 	.venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --all-extras --generate-hashes \
 	    --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" -o requirements.lock pyproject.toml
+	$(call image_lock,airflow,--extra airflow --extra driver --extra postgres)
+	$(call image_lock,spark,--extra driver --extra inference)
 
 clean: ## remove .venv, .demo and caches
 	rm -rf .venv .demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

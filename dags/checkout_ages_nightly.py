@@ -28,6 +28,13 @@ sentence that begins with `error:` or `check failed:` in the task's log names th
 
 A date without a time is midnight UTC, which is 03:00 in Moscow; for stores elsewhere write 03:00 with their offset.
 
+Airflow gives a backfill runs of its own, beside `max_active_runs`; `--max-active-runs` says how many at a time. Where
+`docker/airflow_local_settings.py` lies in $AIRFLOW_HOME/config, their tasks go into the pool `checkout_ages_backfill`.
+
+**Alerts.** A task that fails and is not tried again, and a run that has not ended six hours after it was queued
+(`CHECKOUT_AGES_NIGHT_DEADLINE_SECONDS`), say so in one line of a log, and to a webhook where there is a connection
+`checkout_ages_alerts` (type http; host: its URL).
+
 **Recover.** A killed or failed task can be cleared at any time: it meets the staging of its own run, replaces its own
 table and leaves the published tables as they were. The lock of a `publish_night` that died is taken over after four
 minutes, so its retry after five goes through. A day that landed late or was corrected is run again by hand.
@@ -50,13 +57,15 @@ from zoneinfo import ZoneInfo
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
 from airflow.providers.standard.operators.bash import BashOperator
 from airflow.providers.standard.sensors.bash import BashSensor
-from airflow.sdk import DAG, Asset, Context, CronDataIntervalTimetable
+from airflow.sdk import DAG, Asset, Context, CronDataIntervalTimetable, DeadlineAlert, DeadlineReference, SyncCallback
 from airflow.sdk.exceptions import AirflowFailException
+from alerts import tell_of_lateness
 from job_tasks import DEFAULT_ARGS, PUBLISHED_DAY, PUBLISHED_TABLES, business_date_param, path_safe, step_command
 
 RUN_PY = Path(__file__).resolve().parent.parent / "jobs" / "run.py"
 STORE_TIME_ZONE = ZoneInfo(os.environ.get("CHECKOUT_AGES_STORE_TIME_ZONE", "Europe/Moscow"))
 LANDING_TIMEOUT = timedelta(seconds=int(os.environ.get("CHECKOUT_AGES_LANDING_TIMEOUT_SECONDS", "43200")))
+NIGHT_DEADLINE = timedelta(seconds=int(os.environ.get("CHECKOUT_AGES_NIGHT_DEADLINE_SECONDS", "21600")))
 NOT_LANDED_YET = 75
 UNCHANGED = 99
 OPTIONS = ["--business-date", "{{ business_date(params, dag_run) }}", "--run-id", "{{ path_safe(run_id) }}"]
@@ -103,6 +112,11 @@ with DAG(
     start_date=datetime(2000, 1, 1, tzinfo=STORE_TIME_ZONE),
     catchup=False,
     max_active_runs=2,
+    deadline=DeadlineAlert(
+        reference=DeadlineReference.DAGRUN_QUEUED_AT,
+        interval=NIGHT_DEADLINE,
+        callback=SyncCallback(tell_of_lateness),
+    ),
     params=business_date_param("day to run; empty: the data interval's"),
     user_defined_macros={"business_date": business_date, "path_safe": path_safe},
     default_args=DEFAULT_ARGS,

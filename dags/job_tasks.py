@@ -14,6 +14,7 @@ from typing import Any
 
 from airflow.sdk import Asset, AssetAlias, BaseHook, Context, Param, RetryDecision, RetryPolicy
 from airflow.sdk.exceptions import AirflowNotFoundException
+from alerts import tell_of_failure
 
 OBJECT_STORE_CONNECTION = "checkout_ages_object_store"
 PUBLISHED_DAY = Asset("checkout_ages_published_day")
@@ -70,6 +71,7 @@ DEFAULT_ARGS: dict[str, Any] = {
     "retry_delay": timedelta(seconds=int(os.environ.get("CHECKOUT_AGES_TASK_RETRY_DELAY_SECONDS", "300"))),
     "retry_policy": NoRetryOfBadInput(),
     "pre_execute": export_object_store_credentials,
+    "on_failure_callback": tell_of_failure,
     "do_xcom_push": False,
 }
 

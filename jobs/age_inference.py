@@ -349,6 +349,11 @@ def _load_estimator(model_version: str, engine: Engine, limits: PhotoLimits, thr
         return AgeEstimator.load(model_version, engine, threads=threads, limits=limits)
     except WeightsError as error:
         raise InputError(str(error)) from None
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"inference engine '{engine}' needs the package '{error.name}', which is not installed here: install it on "
+            f"every executor, or set CHECKOUT_AGES_INFERENCE_ENGINE to an engine that is"
+        ) from None
 
 
 def _task_cores() -> int | None:

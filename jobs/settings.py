@@ -101,6 +101,9 @@ class Settings(BaseModel):
         31, ge=1, le=3660, description="after how many days `checkout-ages retain` deletes a day's photos"
     )
     landing_timeout_seconds: int = Field(12 * 3600, ge=1, description="how long the DAG waits for a day to land")
+    night_deadline_seconds: int = Field(
+        6 * 3600, ge=1, description="how long after it was queued a night is late, and Airflow says so"
+    )
     task_retry_delay_seconds: int = Field(
         300, ge=0, description="how long Airflow waits before it tries a task again that failed"
     )

@@ -12,6 +12,22 @@ ROOT = Path(__file__).parents[1]
 HEADING = "| what an operator sees | what it means | what to do |"
 
 PROVED_BY = {
+    "`… failed in run … and is not tried again; why: …` in a log or at the webhook": (
+        "dags/test_alerts.py",
+        "test_a_failed_task_is_one_line_of_its_log",
+    ),
+    "`run … is late, it was to end by …` there": (
+        "dags/test_alerts.py",
+        "test_a_late_run_is_named_with_its_deadline",
+    ),
+    "a backfill's tasks stay `scheduled`": (
+        "docker/test_airflow_local_settings.py",
+        "test_only_a_backfills_tasks_go_into_its_pool",
+    ),
+    "`inference engine '…' needs the package '…'` (inside Spark at the end of a traceback)": (
+        "jobs/test_photo_age_estimates.py",
+        "test_an_engine_that_is_not_installed_is_named_with_the_way_out",
+    ),
     "`wait_for_business_date` waits": (
         "jobs/test_run.py",
         "test_waiting_for_a_day_exits_with_75_until_it_has_landed",

@@ -28,7 +28,7 @@ def run_of(data_interval_start: datetime | None) -> SimpleNamespace:
 
 
 def test_the_dag_file_imports_only_airflow_and_the_standard_library(packages: set[str]) -> None:
-    assert packages == {"airflow", "job_tasks"}
+    assert packages == {"airflow", "alerts", "job_tasks"}
 
 
 def test_every_step_of_a_night_is_a_task_of_its_name(dag: Any) -> None:

@@ -1,5 +1,6 @@
 import hashlib
 import io
+import sys
 import threading
 
 import pandas as pd
@@ -10,6 +11,7 @@ from pyspark.sql import functions as F
 
 from jobs import tables
 from jobs.age_inference import PHOTOS_AHEAD, _Stage
+from jobs.errors import InputError
 from jobs.object_store import ObjectStore
 from jobs.photo_age_estimates import _task_count, photo_age_estimates, run, spread, taken_over
 from jobs.sample_faces import synthetic_face_photos
@@ -162,6 +164,15 @@ def test_photos_are_held_ahead_up_to_a_number_and_up_to_so_many_bytes(settings: 
     assert chunk_sizes(*[1_000] * (2 * PHOTOS_AHEAD + 1)) == [PHOTOS_AHEAD, PHOTOS_AHEAD, 1]
     assert chunk_sizes(*[20_000_000] * 7) == [3, 3, 1]
     assert chunk_sizes(*[10**12] * 7) == [7]
+
+
+def test_an_engine_that_is_not_installed_is_named_with_the_way_out(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "keras", None)
+    other = settings.model_copy(update={"inference_engine": "tensorflow"})
+    with pytest.raises(InputError, match=r"engine 'tensorflow' needs the package 'keras', .* or set CHECKOUT_AGES"):
+        _Stage(other)
 
 
 def test_a_worker_keeps_its_threads_from_task_to_task(settings: Settings, landing: ObjectStore) -> None:

@@ -189,6 +189,8 @@ def _figures(bench: Bench, to_be_searched: Sequence[tuple[str, str]]) -> dict[st
     missed += [f"not searched: {kind}, {part}" for kind, part in unsearched]
     lines = [*map(str, leaks), *missed, *bench.ended_otherwise, "", *bench.ends]
     (bench.folder / "findings.txt").write_text("\n".join(lines))
+    for line in (*map(str, leaks), *missed, *bench.ended_otherwise):
+        print(f"secrets: {line}", file=sys.stderr)
     places = sorted(f"{kind}: {place}" for kind, place in bench.search.places)
     (bench.folder / "places.txt").write_text("\n".join(places))
     return {

@@ -1,0 +1,44 @@
+"""alerts: a task that failed for good, and a night that is late, each say so in one line of a log.
+
+Where there is a connection `checkout_ages_alerts` (type http; host: a webhook's URL), the line goes there too, as JSON
+with the field `text`, which Slack, Mattermost and others take. A webhook that fails never fails a task.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any, cast
+
+from airflow.providers.http.notifications.http import HttpNotifier
+from airflow.sdk import BaseHook, Context
+from airflow.sdk.exceptions import AirflowNotFoundException
+
+WEBHOOK_CONNECTION = "checkout_ages_alerts"
+
+log = logging.getLogger(__name__)
+
+
+def tell_of_failure(context: Context) -> None:
+    """Say which task failed and is not tried again, and where its log is."""
+    task = context["task_instance"]
+    tell(f"{task.dag_id}: {task.task_id} failed in run {task.run_id} and is not tried again; why: {task.log_url}")
+
+
+def tell_of_lateness(context: Mapping[str, Any]) -> None:
+    """Say which run has not ended by its deadline."""
+    run, deadline = context["dag_run"], context["deadline"]
+    tell(f"{run['dag_id']}: run {run['dag_run_id']} is late, it was to end by {deadline['deadline_time']}")
+
+
+def tell(sentence: str) -> None:
+    """Log a sentence, and send it to the webhook if there is one; its URL, which is a secret, is in no log."""
+    log.error(sentence)
+    try:
+        BaseHook.get_connection(WEBHOOK_CONNECTION)
+    except AirflowNotFoundException:
+        return
+    try:
+        HttpNotifier(http_conn_id=WEBHOOK_CONNECTION, json={"text": sentence}).notify(cast("Context", {}))
+    except Exception as error:
+        log.error("connection '%s' did not take that: %s", WEBHOOK_CONNECTION, type(error).__name__)
