@@ -23,6 +23,7 @@ from rich.table import Table as RichTable
 from jobs import tables
 from jobs.errors import InputError
 from jobs.local_spark import local_spark_environment
+from jobs.nightly_report import page_key
 from jobs.object_store import ObjectStore
 from jobs.sample_day import write_sample_day
 from jobs.sample_faces import synthetic_face_photos
@@ -97,6 +98,7 @@ def main() -> int:
         return 1
     show_tables()
     show_times(times, time.monotonic() - started)
+    show_report()
     return 0
 
 
@@ -202,6 +204,12 @@ def show_tables() -> None:
     console.print(f"The Parquet files lie in {WAREHOUSE}/TABLE/business_date={BUSINESS_DATE}/", highlight=False)
     console.print("This query, in DuckDB, made the second table:", highlight=False)
     console.print(PURCHASES_QUERY, markup=False, highlight=False)
+
+
+def show_report() -> None:
+    """Say where the page of the night lies; its figures are those of the tables."""
+    page = WAREHOUSE / page_key(BUSINESS_DATE)
+    console.print(f"The report of the night, to be opened in a browser: {page}", highlight=False, soft_wrap=True)
 
 
 def show_query(title: str, query: str) -> None:

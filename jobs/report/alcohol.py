@@ -49,7 +49,7 @@ class Alcohol:
     @property
     def not_judged_count(self) -> float:
         """How many sales could not be judged."""
-        return sum(row["sales"] for row in self.not_judged)
+        return float(sum(row["sales"] for row in self.not_judged))
 
 
 def alcohol(day: DayTables, settings: Settings) -> Alcohol:

@@ -14,7 +14,8 @@ from datetime import date
 from jobs.report.day_tables import DayTables
 
 NORMAL_QUANTILE_95 = 1.6448536269514722
-CONTROL_LIMITS = {"90 %": NORMAL_QUANTILE_95, "99.8 %": 3.090232306167813}
+CONTROL_LIMITS = {0.9: NORMAL_QUANTILE_95, 0.998: 3.090232306167813}
+"""Share of those who ask alike between the limits, and the limits in standard errors."""
 
 JUDGED = """
 SELECT asked_share_difference AS difference, asked_share_difference_low AS low, asked_share_difference_high AS high,
@@ -30,7 +31,7 @@ SELECT count(*) AS cashiers, any_value(window_first_date) AS first_date, any_val
 
 @dataclass(frozen=True)
 class Cashier:
-    """A judged cashier without a name: difference of the asked share to the others', its interval, and what it rests on."""
+    """A judged cashier without a name: by how much more often than the others they ask, and how sure that is."""
 
     difference: float
     low: float

@@ -12,6 +12,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -30,7 +31,7 @@ INK, ESTIMATE, POINT, MARK = "#010101", "#020202", "#030303", "#040404"
 """Colours by their use; the style sheet says what they look like."""
 WIDTH_INCHES = 4.6
 SVG = "{http://www.w3.org/2000/svg}"
-STYLE = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "checkout-ages",
     "text.parse_math": False,
@@ -67,7 +68,7 @@ def bars_chart(bars: Sequence[Bar], title: str, description: str, words: Words) 
         axes.plot(
             [bar.point_count for bar in bars], at, "o", markerfacecolor="none", markeredgecolor=POINT, markersize=7
         )
-        axes.set_yticks(at, [bar.age_group for bar in bars])
+        axes.set_yticks(at, [words.age_group(bar.age_group) for bar in bars])
         axes.invert_yaxis()
         axes.set_xlim(left=0)
         axes.set_xlabel(words.text("receipts"))
@@ -109,15 +110,15 @@ def cashier_funnel_chart(cashiers: Cashiers, title: str, description: str, words
         known = np.array([cashier.precision for cashier in cashiers.judged])
         widest = float(known.max()) * 1.08 if len(known) else 1.0
         along = np.linspace(widest / 60, widest, 120)
-        for name, quantile in CONTROL_LIMITS.items():
+        for held, quantile in CONTROL_LIMITS.items():
             style = "--" if quantile < 2 else "-"
             for side in (-1, 1):
-                label = words.text("limits %(share)s", share=name) if side > 0 else None
+                label = words.text("limits %(share)s", share=words.share(held, 1)) if side > 0 else None
                 axes.plot(along, side * quantile / np.sqrt(along), style, color=POINT, linewidth=1.1, label=label)
         axes.axhline(0, color=INK, linewidth=0.8)
         for cashier in cashiers.judged:
-            look = {"marker": "D", "color": MARK} if cashier.is_to_be_looked_at else {"marker": "o", "color": ESTIMATE}
-            axes.plot(cashier.precision, cashier.difference, linestyle="", markersize=6, alpha=0.8, **look)
+            marker, colour = ("D", MARK) if cashier.is_to_be_looked_at else ("o", ESTIMATE)
+            axes.plot(cashier.precision, cashier.difference, marker, color=colour, markersize=6, alpha=0.8)
         reach = max([0.3, *(abs(cashier.difference) * 1.15 for cashier in cashiers.judged)])
         axes.set_ylim(-min(reach, 1.0), min(reach, 1.0))
         axes.set_xlim(0, widest)

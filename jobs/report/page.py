@@ -16,7 +16,6 @@ from markupsafe import Markup
 
 from jobs.report import coverage as cover
 from jobs.report.affinities import Affinities, affinities
-from jobs.report.age_bands import SUPPRESSED, UNKNOWN
 from jobs.report.alcohol import Alcohol, alcohol
 from jobs.report.cashiers import Cashiers, cashiers
 from jobs.report.charts import Chart, bars_chart, cashier_funnel_chart, sparkline, trend_chart
@@ -65,7 +64,6 @@ REASON_WORDS = {
     "face_too_small": marked("the face is too small"),
     "face_too_blurred": marked("the face is too blurred"),
 }
-GROUP_WORDS = {UNKNOWN: marked("unknown"), SUPPRESSED: marked("suppressed")}
 
 
 @dataclass(frozen=True)
@@ -133,13 +131,10 @@ def _day_charts(figures: DayFigures, words: Words) -> dict[str, Any]:
     read_it = text(
         "Bars are estimates, lines their 90 %% intervals, rings the plain counts; the table below has all numbers."
     )
-    groups = {name: text(message) for name, message in GROUP_WORDS.items()}
-    named = [[_with_name(bar, groups) for bar in category.bars] for category in figures.purchases.drawn]
     return {
         "buyers": bars_chart(figures.purchases.buyers, text("Receipts by the buyer's age"), read_it, words),
         "categories": [
-            bars_chart(bars, category.product_category, read_it, words)
-            for category, bars in zip(figures.purchases.drawn, named, strict=True)
+            bars_chart(category.bars, category.product_category, read_it, words) for category in figures.purchases.drawn
         ],
         "trends": [_trend_chart(trend, figures.comparison, words) for trend in figures.comparison.trends],
         "cashiers": cashier_funnel_chart(
@@ -153,12 +148,6 @@ def _day_charts(figures: DayFigures, words: Words) -> dict[str, Any]:
     }
 
 
-def _with_name(bar: Any, groups: Mapping[str, str]) -> Any:
-    from dataclasses import replace
-
-    return replace(bar, age_group=groups.get(bar.age_group, bar.age_group))
-
-
 def _trend_chart(trend: Trend, compared: Comparison, words: Words) -> Chart:
     description = words.text("One point a day; the table below has all numbers.")
     return trend_chart(
@@ -167,7 +156,7 @@ def _trend_chart(trend: Trend, compared: Comparison, words: Words) -> Chart:
 
 
 def _index_charts(days: Sequence[ReportedDay], words: Words) -> list[Chart]:
-    shown = {
+    shown: dict[str, list[float | None]] = {
         "transaction_count": [float(day.run["transaction_count"]) for day in days],
         "estimated_share": [day.estimated_share for day in days],
         "mean_estimated_age_years": [day.run["mean_estimated_age_years"] for day in days],
@@ -207,6 +196,7 @@ def _rendered(name: str, words: Words, settings: Settings, **values: object) -> 
         "share": words.share,
         "money": words.money,
         "day": words.day,
+        "age_group": words.age_group,
         "moment": partial(words.moment, time_zone=settings.time_zone),
         "translated": words.text,
     }
@@ -220,7 +210,6 @@ def _rendered(name: str, words: Words, settings: Settings, **values: object) -> 
         trend_titles=TREND_TITLES,
         status_words=STATUS_WORDS,
         reason_words=REASON_WORDS,
-        group_words=GROUP_WORDS,
         **values,
     )
 

@@ -2,7 +2,7 @@
 
 age_group_purchases has its intervals by store, where their ends do not add up. For a category over all stores, the
 variance of who each buyer was is added up, and that of the ages of the category's buyers, which all stores have in
-common, is taken from the resampled shares of age_mixes: total = Σ variance(store) + common · (1 − Σ share(store)²).
+common, is taken from the resampled shares of age_mixes: total = Σ variance(store) + common · (1 - Σ share(store)²).
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from jobs.report.day_tables import DayTables
 REASONS_LISTED = 12
 
 REJECTED = r"""
-SELECT regexp_replace(regexp_replace(rejection_reason, '''[^'']*''', '‘…’', 'g'),
+SELECT regexp_replace(regexp_replace(rejection_reason, '''[^'']*''', '…', 'g'),
     'has the key of line .*', 'has the key of an earlier line') AS reason, count(*) AS lines
 FROM rejected_transaction_lines GROUP BY ALL ORDER BY lines DESC, reason
 """

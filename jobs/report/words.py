@@ -1,7 +1,7 @@
 """words: the report's texts in a language, and numbers and dates as people write them there.
 
-Texts are English in the code and in templates; locale/LANGUAGE.po has the other languages. In a text, %(name)s is filled
-in, and %% is a percent sign.
+Texts are English in the code and in templates; locale/LANGUAGE.po has the other languages. In a text, %(name)s is
+filled in, and %% is a percent sign.
 """
 
 from __future__ import annotations
@@ -20,11 +20,21 @@ from babel.messages.pofile import read_po
 from babel.numbers import format_currency, format_decimal, format_percent
 from babel.support import NullTranslations, Translations
 
+from jobs.report.age_bands import SUPPRESSED, UNKNOWN
+
 CATALOGUES = Path(__file__).parent / "locale"
 LOCALES = {"en": "en_GB", "ru": "ru_RU"}
 """How each language of the report writes numbers and dates."""
 
 Number = int | float | Decimal
+
+
+def marked(message: str) -> str:
+    """Mark a text for the catalogues that is translated where it is used."""
+    return message
+
+
+GROUP_WORDS = {UNKNOWN: marked("unknown"), SUPPRESSED: marked("suppressed")}
 
 
 @dataclass(frozen=True)
@@ -61,6 +71,10 @@ class Words:
         """Write a date; `form` is full (with its weekday), long or a pattern as `d MMM`."""
         return format_date(value, form, locale=self.locale)
 
+    def age_group(self, name: str) -> str:
+        """Write the name of an age group."""
+        return self.text(GROUP_WORDS[name]) if name in GROUP_WORDS else name.replace("-", "–")
+
     def moment(self, value: datetime, time_zone: ZoneInfo) -> str:
         """Write a moment in the stores' time zone."""
         return format_datetime(value, "d MMM y, HH:mm", tzinfo=time_zone, locale=self.locale)
@@ -69,11 +83,6 @@ class Words:
 def words_in(language: str) -> Words:
     """Return the words of a language of LOCALES."""
     return Words(language, Locale.parse(LOCALES[language]), _translations(CATALOGUES / f"{language}.po"))
-
-
-def marked(message: str) -> str:
-    """Mark a text for the catalogues that is translated where it is used."""
-    return message
 
 
 def _translations(path: Path) -> NullTranslations:
