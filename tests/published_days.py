@@ -1,4 +1,4 @@
-"""A published day with 28 days before it, made of literal rows: what the report reads, without a night and without Spark.
+"""A published day with 28 days before it, made of literal rows: what the report reads, without a night or Spark.
 
 The day holds a category whose name is hostile, and ids of a cashier, a receipt and a photo that no page may show.
 """
@@ -58,6 +58,7 @@ STATUSES = (
     ("sale_voided", "not_asked", "estimated", 0.01, 0.08, 1),
 )
 HOURS = range(8, 22)
+BROKEN_RULE = "the mean estimated age is the usual one"
 
 
 def publish_days(warehouse_uri: str, business_date: date = BUSINESS_DATE) -> Warehouse:
@@ -129,7 +130,7 @@ def day_rows() -> dict[Table, list[dict[str, Any]]]:
         tables.ALCOHOL_REVIEW_CASES: [{"case_id": f"case{n}", "photo_keys": [PHOTO]} for n in range(12)],
         tables.PHOTO_COVERAGE: list(_coverage()),
         tables.CHECK_RESULTS: [
-            {"rule": rule.name, "severity": rule.severity, "is_broken": rule.name == "the mean estimated age is the usual one",
+            {"rule": rule.name, "severity": rule.severity, "is_broken": rule.name == BROKEN_RULE,
              "findings": [], "measured_value": 0.9, "limit_value": 0.5}
             for rule in RULES
         ],

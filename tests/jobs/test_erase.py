@@ -7,6 +7,7 @@ its outcome. Another t2, of till 04, stays.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,7 +19,7 @@ from click.testing import Result
 from pyspark.sql import SparkSession
 from typer.testing import CliRunner
 
-from jobs import tables
+from jobs import nightly_report, tables
 from jobs.cli import app
 from jobs.erased import key_hash
 from jobs.landing import SUCCESS, photos_folder, transactions_folder

@@ -101,7 +101,7 @@ def test_a_window_published_after_the_page_comes_to_stand_on_it(warehouse: Wareh
 def test_a_day_that_is_not_published_is_refused_and_nothing_is_written(
     warehouse: Warehouse, settings: Settings
 ) -> None:
-    with pytest.raises(InputError, match="business date 2026-11-17 is not published in .*; run its night first"):
+    with pytest.raises(InputError, match=r"business date 2026-11-17 is not published in .*; run its night first"):
         nightly_report.run(warehouse, BUSINESS_DATE - timedelta(days=3), settings)
     assert list(warehouse.store.list("reports")) == []
 

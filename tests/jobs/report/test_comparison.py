@@ -8,6 +8,7 @@ from typing import Any
 import duckdb
 import pytest
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from jobs.report.comparison import Comparison, comparison
@@ -16,6 +17,7 @@ from jobs.settings import Settings, read_settings
 from tests.rows import BUSINESS_DATE
 
 SETTINGS = read_settings({}, landing_uri="/in", warehouse_uri="/out")
+NO_TABLES = duckdb.connect()
 USUAL = {
     "transaction_count": 1000,
     "photographed_transaction_count": 900,
@@ -30,9 +32,7 @@ USUAL = {
 def compared(tonight: dict[str, Any], *before: dict[str, Any] | None, settings: Settings = SETTINGS) -> Comparison:
     """Compare a run with those of the days before it, the eve first; None where a day lacks."""
     runs = {BUSINESS_DATE - timedelta(days=n): USUAL | run for n, run in enumerate(before, 1) if run is not None}
-    with duckdb.connect() as connection:
-        day = DayTables(BUSINESS_DATE, USUAL | tonight, 1, runs, False, connection)
-        return comparison(day, settings)
+    return comparison(DayTables(BUSINESS_DATE, USUAL | tonight, 1, runs, False, NO_TABLES), settings)
 
 
 def verdicts(found: Comparison) -> dict[str, str]:
@@ -83,6 +83,7 @@ def test_a_day_without_ages_has_no_such_figure() -> None:
     assert found.verdict == "no_figure"
 
 
+@hypothesis_settings(max_examples=50, deadline=None)
 @given(st.lists(st.none() | st.integers(0, 5000), min_size=28, max_size=28), st.integers(0, 5000))
 def test_every_day_of_the_window_is_shown_or_lacking(counts: list[int | None], tonight: int) -> None:
     before = [None if count is None else {"transaction_count": count} for count in counts]
