@@ -6,7 +6,7 @@ SHELL := bash
 PIP := .venv/bin/python -m pip install --disable-pip-version-check --no-deps
 QUIET := $(if $(MAKE_TERMERR),,--quiet)
 
-.PHONY: help setup demo test bench reliability lint lock readme card clean
+.PHONY: help setup demo test bench reliability lint lock readme card screenshots clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
@@ -36,6 +36,9 @@ readme: setup ## render README's settings and data dictionary from the code
 
 card: setup ## render models/README.md from the figures of the newest model version
 	.venv/bin/python -m models.model_card
+
+screenshots: setup ## pictures of the nightly report for README, taken in Chromium
+	.venv/bin/python -m tests.browser.screenshots
 
 lock: setup ## resolve the dependencies of pyproject.toml anew
 	.venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --all-extras --generate-hashes \

@@ -65,7 +65,7 @@ class Words:
 
     def money(self, value: Number, currency: str) -> str:
         """Write an amount of money without its cents."""
-        return format_currency(value, currency, locale=self.locale, currency_digits=False, format="#,##0\u00a0¤")
+        return format_currency(value, currency, locale=self.locale, currency_digits=False, format="#,##0 ¤")
 
     def day(self, value: date, form: str = "long") -> str:
         """Write a date; `form` is full (with its weekday), long or a pattern as `d MMM`."""

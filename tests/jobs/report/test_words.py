@@ -60,7 +60,7 @@ def test_numbers_and_dates_are_written_as_people_do() -> None:
     assert (english.share(0.925, 1), russian.share(0.925, 1)) == ("92.5%", "92,5\u00a0%")
     assert (english.share(0.9), russian.share(0.9)) == ("90%", "90\u00a0%")
     assert (english.number(2.345), russian.number(2.345, 2)) == ("2.3", "2,34")
-    assert russian.money(1999.5, "RUB") == "2\u00a0000\u00a0₽"
+    assert russian.money(1999.5, "RUB") == "2\u00a0000 ₽"
     assert english.day(date(2026, 11, 20), "full") == "Friday, 20 November 2026"
     assert english.moment(datetime(2026, 11, 20, 22, 5, tzinfo=UTC), ZoneInfo("Europe/Moscow")) == "21 Nov 2026, 01:05"
 
