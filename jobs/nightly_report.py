@@ -15,7 +15,7 @@ from datetime import date, timedelta
 
 from jobs import tables
 from jobs.object_store import ObjectStore
-from jobs.report.day_tables import day_tables
+from jobs.report.day_tables import day_tables, with_all_columns
 from jobs.report.page import ReportedDay, day_figures, day_page, index_page
 from jobs.report.words import words_in
 from jobs.settings import Settings
@@ -63,7 +63,7 @@ def write_index(warehouse: Warehouse, settings: Settings) -> None:
         days = reported_days(warehouse.store)
         with ThreadPoolExecutor(THREADS) as pool:
             runs = list(pool.map(warehouse.published_run, days))
-        reported = [ReportedDay(day, run) for day, run in zip(days, runs, strict=True) if run]
+        reported = [ReportedDay(day, with_all_columns(run)) for day, run in zip(days, runs, strict=True) if run]
         warehouse.store.write(INDEX, index_page(reported, words_in(settings.report_language), settings).encode())
 
 

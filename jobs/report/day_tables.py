@@ -78,7 +78,7 @@ def day_tables(warehouse: Warehouse, business_date: date, settings: Settings) ->
         raise InputError(
             f"business date {business_date} is not published in '{warehouse.store.uri}'; run its night first"
         )
-    run = max(runs, key=lambda each: each["published_at"])
+    run = with_all_columns(max(runs, key=lambda each: each["published_at"]))
     window = warehouse.read_published_arrow(tables.CASHIER_ALCOHOL_AUDIT, business_date, list(WINDOW_COLUMNS))
     with duckdb.connect() as connection:
         for table, names in COLUMNS.items():
@@ -89,6 +89,11 @@ def day_tables(warehouse: Warehouse, business_date: date, settings: Settings) ->
         connection.register(tables.CASHIER_ALCOHOL_AUDIT.name, of_window)
         before = _runs_before(warehouse, business_date, settings.trailing_window_days)
         yield DayTables(business_date, run, len(runs), before, window is not None, connection)
+
+
+def with_all_columns(run: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row of pipeline_runs in which columns that it was written without are null."""
+    return dict.fromkeys(tables.PIPELINE_RUNS.column_names) | dict(run)
 
 
 def _published(warehouse: Warehouse, table: Table, business_date: date, names: Sequence[str]) -> pa.Table:
@@ -119,4 +124,4 @@ def _runs_before(warehouse: Warehouse, business_date: date, days: int) -> dict[d
     earlier = [business_date - timedelta(days=number) for number in range(days, 0, -1)]
     with ThreadPoolExecutor(THREADS) as pool:
         runs = pool.map(warehouse.published_run, earlier)
-        return {day: run for day, run in zip(earlier, runs, strict=True) if run}
+        return {day: with_all_columns(run) for day, run in zip(earlier, runs, strict=True) if run}

@@ -6,6 +6,8 @@ import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
@@ -134,6 +136,16 @@ def test_under_a_minimum_cell_count_ages_of_few_buyers_are_not_shown(warehouse: 
     of_ages = r'<data value="([\d.]+)" data-figure="(?:alcohol_sale_audit|age_mixes|transaction_ages)[^"]*"'
     assert {float(value) % 5 for value in re.findall(of_ages, written)} == {0.0}
     assert "Counts by age under 5 are not shown" in written
+
+
+def test_a_day_that_an_older_version_published_has_a_page(warehouse: Warehouse, settings: Settings) -> None:
+    (run,) = warehouse.runs(BUSINESS_DATE)
+    newer = ["erased_line_count", "taken_over_photo_count", "photographed_transaction_count"]
+    row, rows = pa.Table.from_pylist([run], tables.PIPELINE_RUNS.schema).drop_columns(newer), pa.BufferOutputStream()
+    pq.write_table(row, rows)
+    warehouse.store.write(f"pipeline_runs/business_date={BUSINESS_DATE}/night-1.parquet", rows.getvalue().to_pybytes())
+    nightly_report.run(warehouse, BUSINESS_DATE, settings)
+    assert 'data-verdict="no_figure"' in page(warehouse, nightly_report.page_key(BUSINESS_DATE))
 
 
 def test_the_command_says_where_the_page_lies(tmp_path: Path) -> None:
