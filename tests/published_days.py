@@ -165,6 +165,8 @@ def cashier_rows(business_date: date = BUSINESS_DATE) -> list[dict[str, Any]]:
 
 def _mixes() -> list[dict[str, Any]]:
     rows = [{"circle": "all", "product_category": "", **_ages(BUYERS)}]
+    of_alcohol = [0.4 * each * buyers for each, buyers in zip(CATEGORIES["BEERS/ALES"], BUYERS, strict=True)]
+    rows.append({"circle": "alcohol", "product_category": "", **_ages(of_alcohol)})
     for category, index in CATEGORIES.items():
         counts = [SHARES[category] * each * buyers for each, buyers in zip(index, BUYERS, strict=True)]
         rows.append({"circle": "product_category", "product_category": category, **_ages(counts)})

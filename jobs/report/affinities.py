@@ -6,10 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jobs.report.age_bands import in_order
+import numpy as np
+
+from jobs.age_mix_estimation import CircleMix, affinity, group_sums
+from jobs.report.age_bands import first_year, in_order
 from jobs.report.day_tables import DayTables
+from jobs.settings import Settings
 
 CATEGORIES_SHOWN = 30
+ALL_ALCOHOL = ""
+"""Name of the row of all alcohol, which no category has."""
 STEPS = ((0.5, "less-3"), (0.7, "less-2"), (0.9, "less-1"), (1.1, "even"), (1.4, "more-1"), (2.0, "more-2"))
 """Upper bounds of an index, and how a cell below each is coloured."""
 
@@ -70,8 +76,8 @@ class Affinities:
     """Cells whose lower end lies over 1, of all categories, the highest index first."""
 
 
-def affinities(day: DayTables) -> Affinities:
-    """Return the categories' rows; those without any index come last."""
+def affinities(day: DayTables, settings: Settings) -> Affinities:
+    """Return the categories' rows, that of all alcohol first; those without any index come last."""
     found = day.rows("FROM age_group_affinity")
     age_groups = in_order({row["age_group"] for row in found})
     by_category: dict[str, list[Mapping[str, Any]]] = {}
@@ -81,7 +87,32 @@ def affinities(day: DayTables) -> Affinities:
     rows.sort(key=lambda row: (row.most is None, -row.transaction_count, row.product_category))
     sure = [(row, cell) for row in rows for cell in row.cells if cell.is_over]
     sure.sort(key=lambda pair: -(pair[1].index or 0))
-    return Affinities(age_groups, rows[:CATEGORIES_SHOWN], len(rows), sure)
+    shown = [*_all_alcohol(day, age_groups, settings), *rows[:CATEGORIES_SHOWN]]
+    return Affinities(age_groups, shown, len(rows), sure)
+
+
+def _all_alcohol(day: DayTables, age_groups: Sequence[str], settings: Settings) -> list[CategoryRow]:
+    """Return the row of all alcohol together, which the table does not have; none under a minimum cell count."""
+    circles = {row["circle"]: _circle(row) for row in day.rows("FROM age_mixes WHERE circle IN ('all', 'alcohol')")}
+    if len(circles) < 2 or settings.minimum_cell_count:
+        return []
+    everyone, buyers = circles["all"], circles["alcohol"]
+    bounds = [first_year(name) or 0 for name in age_groups]
+    index = affinity(buyers, everyone, bounds)
+    of_group = group_sums(everyone.shares, bounds) * everyone.transaction_count
+    fewest = settings.minimum_affinity_transaction_count
+    cells = [
+        Cell(name, float(value), float(low), float(high), None)
+        if min(count, buyers.transaction_count) >= fewest
+        else Cell(name, None, None, None, f"fewer than {fewest} transactions")
+        for name, count, value, low, high in zip(age_groups, of_group, index.value, index.low, index.high, strict=True)
+    ]
+    return [CategoryRow(ALL_ALCOHOL, buyers.transaction_count, cells)]
+
+
+def _circle(row: Mapping[str, Any]) -> CircleMix:
+    shares, resampled = (np.asarray(row[f"{kind}_age_shares"], dtype=np.float64) for kind in ("estimated", "resampled"))
+    return CircleMix(row["transaction_count"], shares, shares, resampled, resampled)
 
 
 def _category_row(name: str, rows: Sequence[Mapping[str, Any]], age_groups: Sequence[str]) -> CategoryRow:

@@ -107,7 +107,7 @@ def day_figures(day: DayTables, settings: Settings) -> DayFigures:
         day.run,
         comparison(day, settings),
         purchases(day, settings),
-        affinities(day),
+        affinities(day, settings),
         alcohol(day, settings),
         cashiers(day),
         coverage(day),
