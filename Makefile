@@ -13,7 +13,7 @@ image_lock = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 
 	    --constraint requirements.lock --no-emit-index-url --no-emit-find-links --no-annotate \
 	    --custom-compile-command "make lock" -o docker/$(1).lock pyproject.toml
 
-.PHONY: help setup demo test bench reliability up down docker-test airflow-screenshots lint lock readme card clean
+.PHONY: help setup demo test bench reliability up down docker-test airflow-screenshots lint lock readme card screenshots clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
@@ -56,6 +56,9 @@ readme: setup ## render README's settings and data dictionary from the code
 
 card: setup ## render models/README.md from the figures of the newest model version
 	.venv/bin/python -m models.model_card
+
+screenshots: setup ## pictures of the nightly report for README, taken in Chromium
+	.venv/bin/python -m tests.browser.take_screenshots
 
 lock: setup ## resolve the dependencies of pyproject.toml anew
 	.venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --all-extras --generate-hashes \

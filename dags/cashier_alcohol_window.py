@@ -9,7 +9,8 @@ already published that hold it. A window is 28 days long (`CHECKOUT_AGES_WINDOW_
 published are missed, not waited for. `cashier_alcohol_audit` stages its rows of each window, `reviewed_cases` what
 reviewers have found in the cases of its days since, and `review_precision` what that says of the lists; `check_window`
 judges them, and `publish_window` puts them in place, with a row in `window_runs` as the mark that a window is out.
-Unless every check holds for all its windows, a run publishes none of them.
+Unless every check holds for all its windows, a run publishes none of them. `restate_reports` writes the pages
+of the days again, which show the windows.
 
 **Which exit code means what.** 0 done; 1 a check failed or something broke, retried twice; 2 bad input or
 configuration, not retried, since a retry would not help. The sentence that begins with `error:` or `check failed:` in
@@ -79,7 +80,8 @@ with DAG(
     review_precision = step("review_precision")
     check_window = step("check_window")
     publish_window = step("publish_window")
+    restate_reports = step("restate_reports")
 
     plan_windows >> [cashier_alcohol_audit, reviewed_cases]
     reviewed_cases >> review_precision
-    [cashier_alcohol_audit, review_precision] >> check_window >> publish_window
+    [cashier_alcohol_audit, review_precision] >> check_window >> publish_window >> restate_reports

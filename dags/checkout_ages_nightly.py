@@ -9,6 +9,8 @@ Spark application, `jobs/run.py TABLE`, which stages its rows out of readers' si
 tables, and `publish_night` puts them in place. Nothing is published unless every check holds.
 `announce_published_day` then triggers the DAG `cashier_alcohol_window`, which looks back over days; it is skipped when
 the day was run again and no table changed. What did change is in `changed_tables` of `pipeline_runs`.
+`nightly_report` writes the page of the day and the index of all days, `reports/` in the warehouse; the last line of its
+log says where. What is published and announced stands when it fails: clear that task alone.
 
 **What others may wait for.** The asset `checkout_ages_published_day`, and one a table, such as
 `checkout_ages_age_group_purchases`, with an event for each day that changed it. Their extra holds the business date,
@@ -144,6 +146,7 @@ with DAG(
     cashier_alcohol_days = table("cashier_alcohol_days")
     check_night = BashOperator(task_id="check_night", bash_command=step("check_night"))
     publish_night = BashOperator(task_id="publish_night", bash_command=step("publish_night"))
+    nightly_report = BashOperator(task_id="nightly_report", bash_command=step("nightly_report"))
     announce_published_day = BashOperator(
         task_id="announce_published_day",
         bash_command=step("announce_published_day"),
@@ -160,4 +163,4 @@ with DAG(
     alcohol_sale_audit >> [alcohol_review_cases, cashier_alcohol_days]
     [age_group_purchases, age_group_affinity, alcohol_review_cases, cashier_alcohol_days] >> check_night
     [rejected_transaction_lines, photo_coverage] >> check_night
-    check_night >> publish_night >> announce_published_day
+    check_night >> publish_night >> [announce_published_day, nightly_report]

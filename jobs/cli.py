@@ -102,6 +102,23 @@ def cashier_window(
 
 
 @app.command()
+def report(business_date: BusinessDate, warehouse_uri: WarehouseUri = None) -> None:
+    """Write the page of a published day and the index of all days, from the published tables, without Spark.
+
+    Example: checkout-ages report --business-date 2026-11-20 --warehouse-uri .demo/warehouse
+    """
+    from jobs import nightly_report
+    from jobs.warehouse import Warehouse
+
+    with _explained():
+        settings = read_settings(os.environ, landing_uri=os.curdir, warehouse_uri=warehouse_uri)
+        store = ObjectStore(settings.warehouse_uri)
+        store.check_reachable()
+        nightly_report.run(Warehouse(store, "report"), business_date.date(), settings)
+    console.print(store.location(nightly_report.page_key(business_date.date())), soft_wrap=True)
+
+
+@app.command()
 def rescore(
     first_date: Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="first day, as 2026-11-18")],
     last_date: Annotated[datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="last day, as 2026-11-20")],

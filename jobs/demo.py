@@ -25,6 +25,7 @@ from jobs import tables
 from jobs.catalogue import CATALOGUE
 from jobs.errors import InputError
 from jobs.local_spark import local_spark_environment
+from jobs.nightly_report import page_key
 from jobs.object_store import ObjectStore
 from jobs.sample_day import write_sample_day
 from jobs.sample_faces import synthetic_face_photos
@@ -95,6 +96,7 @@ def main() -> int:
         return 1
     show_tables()
     show_times(times, time.monotonic() - started)
+    show_report()
     return 0
 
 
@@ -197,6 +199,12 @@ def show_tables() -> None:
     console.print("The second table was made by this command, and README has more:", highlight=False)
     query = f'.venv/bin/checkout-ages query --warehouse-uri .demo/warehouse "\n{PURCHASES_QUERY}"'
     console.print(query, markup=False, highlight=False)
+
+
+def show_report() -> None:
+    """Say where the page of the night lies; its figures are those of the tables."""
+    page = WAREHOUSE / page_key(BUSINESS_DATE)
+    console.print(f"The report of the night, to be opened in a browser: {page}", highlight=False, soft_wrap=True)
 
 
 def show_query(title: str, query: str) -> None:

@@ -3,8 +3,8 @@
 In this order: write a tombstone, which every later run of the day respects; delete the photos from the landing and what
 other runs have staged; publish the day again, made from its published tables without the person, by the night's own
 steps; build the windows anew that hold the day; delete the day from the warehouses of other models; search all files;
-write the proof. It can be killed anywhere and run again. Totals of the day then no longer equal the tills' log:
-`erased_line_count` in pipeline_runs says by how many lines.
+write the proof; write the pages again that show the day. It can be killed anywhere and run again. Totals of the day
+then no longer equal the tills' log: `erased_line_count` in pipeline_runs says by how many lines.
 
 Receipt files and landed outcomes stay as the stores delivered them; nights and windows leave the person's records out.
 """
@@ -98,6 +98,8 @@ def erase(
         "deleted_rescored_versions": rescored,
     }
     own.store.write(_key(day, run_id, "proof"), json.dumps(proof, indent=2).encode())
+    with _timed("restate_reports", step_done):  # after the proof: pages hold sums, and keep no proof back
+        import_module("jobs.restate_reports").run(own, day, settings)
     return proof
 
 

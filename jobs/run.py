@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 TABLE_STEPS = tuple(table.name for table in NIGHT_TABLES)
 STEPS = ("wait_for_business_date", *TABLE_STEPS, "check_night", "publish_night")
+REPORT, RESTATE_REPORTS = "nightly_report", "restate_reports"
+"""The page of a published day, and of the second DAG: the pages that show it. What is published stands without."""
 ANNOUNCE = "announce_published_day"
 """A step for Airflow alone: whether the published day is news to the DAGs that wait for one."""
 NOT_LANDED_YET = 75
@@ -113,7 +115,7 @@ def spark_session(name: str) -> SparkSession:
 
 def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    steps = (*STEPS, ANNOUNCE, *WINDOW_STEPS)
+    steps = (*STEPS, REPORT, ANNOUNCE, *WINDOW_STEPS, RESTATE_REPORTS)
     parser.add_argument("step", choices=steps, metavar="STEP", help=", ".join(steps))
     parser.add_argument(
         "--business-date", dest="business_dates", metavar="D", type=date.fromisoformat, nargs="+", required=True

@@ -158,6 +158,9 @@ class Settings(BaseModel):
         ge=1,
         description="warn when a day has more than so many times the usual transactions, or less than one in so many",
     )
+    report_language: Literal["en", "ru"] = Field(
+        "en", description="language of the nightly report, and how it writes numbers and dates: en or ru"
+    )
 
     @field_validator("store_time_zone")
     @classmethod

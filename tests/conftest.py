@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from pyspark.sql import SparkSession
@@ -15,6 +16,9 @@ from jobs.object_store import ObjectStore
 from jobs.settings import Settings, read_settings
 from jobs.warehouse import Warehouse
 from tests.s3_server import S3_ENVIRONMENT, running_s3_server
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -41,6 +45,17 @@ def s3_bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """URI of a bucket on a real S3 server that checks credentials; the environment has them."""
     with running_s3_server(tmp_path_factory.mktemp("s3")):
         yield "s3://checkout-ages-test"
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """The machine's Chromium; without one a test is skipped, but fails in CI."""
+    from tests.chromium import MISSING, chromium, chromium_path
+
+    if chromium_path() is None and not os.environ.get("CI"):
+        pytest.skip(MISSING)
+    with chromium() as opened:
+        yield opened
 
 
 @pytest.fixture

@@ -133,6 +133,10 @@ PROVED_BY = {
         "end_to_end/test_night.py",
         "test_photos_and_lines_that_come_late_restate_the_day_and_its_window",
     ),
+    "`nightly_report` or `restate_reports` failed": (
+        "jobs/test_nightly_report.py",
+        "test_a_page_that_cannot_be_made_changes_nothing_that_is_published",
+    ),
     "`announce_published_day` is skipped": (
         "jobs/test_publish_night.py",
         "test_a_day_is_announced_when_it_is_new_or_changed_and_not_when_it_came_out_the_same",

@@ -15,7 +15,7 @@ from airflow.sdk.execution_time.context import OutletEventAccessors
 from airflow.serialization.serialized_objects import DagSerialization
 from job_tasks import export_object_store_credentials
 
-from jobs.run import ANNOUNCE, STEPS, UNCHANGED
+from jobs.run import ANNOUNCE, REPORT, STEPS, UNCHANGED
 from jobs.settings import Settings
 from jobs.tables import NIGHT_TABLES
 
@@ -32,7 +32,7 @@ def test_the_dag_file_imports_only_airflow_and_the_standard_library(packages: se
 
 
 def test_every_step_of_a_night_is_a_task_of_its_name(dag: Any) -> None:
-    assert set(dag.task_ids) == {*STEPS, ANNOUNCE}
+    assert set(dag.task_ids) == {*STEPS, REPORT, ANNOUNCE}
 
 
 def test_every_table_is_one_spark_application(dag: Any) -> None:
@@ -59,8 +59,9 @@ def test_the_arrows_are_those_of_the_architecture(dag: Any) -> None:
         "age_group_affinity": {"check_night"},
         "photo_coverage": {"check_night"},
         "check_night": {"publish_night"},
-        "publish_night": {"announce_published_day"},
+        "publish_night": {"announce_published_day", "nightly_report"},
         "announce_published_day": set(),
+        "nightly_report": set(),
     }
 
 

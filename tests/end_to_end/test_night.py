@@ -10,9 +10,10 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from playwright.sync_api import Browser
 from pyspark.sql import SparkSession
 
-from jobs import tables
+from jobs import nightly_report, tables
 from jobs.errors import FailedCheckError, InputError, NotLandedError
 from jobs.night import run_night
 from jobs.night_rules import Rule
@@ -24,6 +25,7 @@ from jobs.settings import Settings, read_settings
 from jobs.warehouse import Warehouse
 from jobs.window import run_windows
 from tests.duckdb_s3 import connect_over_s3
+from tests.report_numbers import QUERIES, found, said
 from tests.rows import BUSINESS_DATE, at
 from tests.s3_server import S3_ENVIRONMENT
 from tests.worked_questions import answer_of, worked_questions
@@ -161,6 +163,22 @@ def test_the_queries_of_readme_run(local_night: Settings, tmp_path: Path, query:
 def test_the_worked_questions_have_an_answer(local_night: Settings, question: str) -> None:
     answer = answer_of(worked_questions()[question], local_night.warehouse_uri)
     assert answer or question in MAY_FIND_NOTHING
+
+
+def test_the_report_of_the_night_says_what_the_tables_say(local_night: Settings, browser: Browser) -> None:
+    nightly_report.run(Warehouse(ObjectStore(local_night.warehouse_uri), "report"), BUSINESS_DATE, local_night)
+    folder = local_night.warehouse_uri.removeprefix("file://")
+    with browser.new_context() as context:
+        page = context.new_page()
+        complaints: list[str] = []
+        requests: list[str] = []
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("request", lambda request: requests.append(request.url))
+        page.goto(f"file://{folder}/{nightly_report.page_key(BUSINESS_DATE)}")
+        said_by_page = {figure: said(page, figure) for figure in QUERIES}
+    assert said_by_page == {figure: pytest.approx(found(folder, BUSINESS_DATE, figure)) for figure in QUERIES}
+    assert complaints == []
+    assert len(requests) == 1
 
 
 def test_a_day_run_twice_equals_a_day_run_once_and_infers_nothing_again(

@@ -7,6 +7,7 @@ its outcome. Another t2, of till 04, stays.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,7 +19,7 @@ from click.testing import Result
 from pyspark.sql import SparkSession
 from typer.testing import CliRunner
 
-from jobs import tables
+from jobs import nightly_report, tables
 from jobs.cli import app
 from jobs.erased import key_hash
 from jobs.landing import SUCCESS, photos_folder, transactions_folder
@@ -124,6 +125,7 @@ def erased_day(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) ->
     landing.write(OUTCOMES, f"case_id,reviewed_at,reviewer_outcome\n{outcomes}".encode())
     run_whole_night(settings, spark, "live")
     run_windows(warehouse_of(settings, "window"), [BUSINESS_DATE], settings, no_report)
+    nightly_report.run(warehouse_of(settings, "report"), BUSINESS_DATE, settings)
     shutil.copytree(folder_of(settings), folder / "before")
     rescore_and_stage_by_others(folder_of(settings))
     with pytest.MonkeyPatch.context() as patch:
@@ -212,6 +214,15 @@ def test_staging_of_dead_runs_and_the_tables_of_other_models_lose_the_day(erased
     assert not [path for path in erased_day.after.glob("_staging/**/*") if path.is_file()]
     assert not list(erased_day.after.glob("_rescored/**/*.parquet"))
     assert erased_day.proof["deleted_rescored_versions"] == ["age_resnet50-1"]
+
+
+def test_the_page_of_the_day_and_the_index_are_those_of_the_day_without_the_person(erased_day: ErasedDay) -> None:
+    for key in (nightly_report.page_key(BUSINESS_DATE), nightly_report.INDEX):
+        receipts = [
+            re.findall(r'<data value="(\d+)" data-figure="pipeline_runs.transaction_count"', (folder / key).read_text())
+            for folder in (erased_day.before, erased_day.after)
+        ]
+        assert receipts == [["4"], ["3"]]
 
 
 def test_windows_are_built_anew_without_the_outcome_of_the_case(erased_day: ErasedDay) -> None:

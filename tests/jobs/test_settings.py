@@ -52,6 +52,10 @@ def test_clock_skews_are_seconds_by_store_and_till() -> None:
             "setting CHECKOUT_AGES_REVIEW_CASE_MINIMUM_PROBABILITY = '0' is not usable",
         ),
         ({"CHECKOUT_AGES_REVIEW_CASE_LIMIT": "-1"}, "setting CHECKOUT_AGES_REVIEW_CASE_LIMIT = '-1' is not usable"),
+        (
+            {"CHECKOUT_AGES_REPORT_LANGUAGE": "de"},
+            "setting CHECKOUT_AGES_REPORT_LANGUAGE = 'de' is not usable: Input should be 'en' or 'ru'",
+        ),
         ({"CHECKOUT_AGES_STORE_TIME_ZONE": "Moscow"}, "no time zone 'Moscow'; use a name such as Europe/Moscow"),
         ({"CHECKOUT_AGES_PHOTO_KEY_TEMPLATE": "{store_id}/{taken_at}"}, "lacks ['till_id']"),
         (

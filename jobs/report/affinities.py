@@ -1,0 +1,129 @@
+"""affinities: which product categories each age group buys more, or less, often than all buyers do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from jobs.age_mix_estimation import CircleMix, affinity, group_sums
+from jobs.report.age_bands import first_year, in_order
+from jobs.report.day_tables import DayTables
+from jobs.settings import Settings
+
+CATEGORIES_SHOWN = 30
+ALL_ALCOHOL = ""
+"""Name of the row of all alcohol, which no category has."""
+STEPS = ((0.5, "less-3"), (0.7, "less-2"), (0.9, "less-1"), (1.1, "even"), (1.4, "more-1"), (2.0, "more-2"))
+"""Upper bounds of an index, and how a cell below each is coloured."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The index of an age group and category; without one `reason` says why."""
+
+    age_group: str
+    index: float | None
+    low: float | None
+    high: float | None
+    reason: str | None
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether the interval lies on one side of 1."""
+        return self.low is not None and self.high is not None and (self.low > 1 or self.high < 1)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the group surely buys more often than all buyers."""
+        return self.low is not None and self.low > 1
+
+    @property
+    def shade(self) -> str:
+        """How the cell is coloured."""
+        if self.index is None:
+            return "none"
+        index = self.index
+        return next((shade for bound, shade in STEPS if index < bound), "more-3")
+
+
+@dataclass(frozen=True)
+class CategoryRow:
+    """A category: receipts of all age groups with it, and a cell for each age group."""
+
+    product_category: str
+    transaction_count: int
+    cells: Sequence[Cell]
+
+    @property
+    def most(self) -> Cell | None:
+        """The age group that buys it most often of all, whether that is sure or not; None where there is no index."""
+        return max(
+            (cell for cell in self.cells if cell.index is not None), key=lambda cell: cell.index or 0, default=None
+        )
+
+
+@dataclass(frozen=True)
+class Affinities:
+    """The heat map, the categories with most receipts first, and what is sure in it."""
+
+    age_groups: Sequence[str]
+    rows: Sequence[CategoryRow]
+    category_count: int
+    sure: Sequence[tuple[CategoryRow, Cell]]
+    """Cells whose lower end lies over 1, of all categories, the highest index first."""
+
+
+def affinities(day: DayTables, settings: Settings) -> Affinities:
+    """Return the categories' rows, that of all alcohol first; those without any index come last."""
+    found = day.rows("FROM age_group_affinity")
+    age_groups = in_order({row["age_group"] for row in found})
+    by_category: dict[str, list[Mapping[str, Any]]] = {}
+    for row in found:
+        by_category.setdefault(row["product_category"], []).append(row)
+    rows = [_category_row(name, of_category, age_groups) for name, of_category in by_category.items()]
+    rows.sort(key=lambda row: (row.most is None, -row.transaction_count, row.product_category))
+    sure = [(row, cell) for row in rows for cell in row.cells if cell.is_over]
+    sure.sort(key=lambda pair: -(pair[1].index or 0))
+    shown = [*_all_alcohol(day, age_groups, settings), *rows[:CATEGORIES_SHOWN]]
+    return Affinities(age_groups, shown, len(rows), sure)
+
+
+def _all_alcohol(day: DayTables, age_groups: Sequence[str], settings: Settings) -> list[CategoryRow]:
+    """Return the row of all alcohol together, which the table does not have; none under a minimum cell count."""
+    circles = {row["circle"]: _circle(row) for row in day.rows("FROM age_mixes WHERE circle IN ('all', 'alcohol')")}
+    if len(circles) < 2 or settings.minimum_cell_count:
+        return []
+    everyone, buyers = circles["all"], circles["alcohol"]
+    bounds = [first_year(name) or 0 for name in age_groups]
+    index = affinity(buyers, everyone, bounds)
+    of_group = group_sums(everyone.shares, bounds) * everyone.transaction_count
+    fewest = settings.minimum_affinity_transaction_count
+    cells = [
+        Cell(name, float(value), float(low), float(high), None)
+        if min(count, buyers.transaction_count) >= fewest
+        else Cell(name, None, None, None, f"fewer than {fewest} transactions")
+        for name, count, value, low, high in zip(age_groups, of_group, index.value, index.low, index.high, strict=True)
+    ]
+    return [CategoryRow(ALL_ALCOHOL, buyers.transaction_count, cells)]
+
+
+def _circle(row: Mapping[str, Any]) -> CircleMix:
+    shares, resampled = (np.asarray(row[f"{kind}_age_shares"], dtype=np.float64) for kind in ("estimated", "resampled"))
+    return CircleMix(row["transaction_count"], shares, shares, resampled, resampled)
+
+
+def _category_row(name: str, rows: Sequence[Mapping[str, Any]], age_groups: Sequence[str]) -> CategoryRow:
+    cells = [
+        Cell(
+            row["age_group"],
+            row["affinity_index"],
+            row["affinity_index_low"],
+            row["affinity_index_high"],
+            row["affinity_reason"],
+        )
+        for row in sorted(rows, key=lambda row: age_groups.index(row["age_group"]))
+    ]
+    return CategoryRow(name, rows[0]["transaction_count"] or 0, cells)

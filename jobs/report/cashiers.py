@@ -1,0 +1,83 @@
+"""cashiers: how often each asks for an ID, held against the others, as a funnel plot without names.
+
+Each point is a cashier of cashier_alcohol_audit who is judged there. The further right, the more comparable sales of
+young buyers tell of that cashier, and the narrower the control limits, between which chance alone and habits that
+differ without fault would leave them. Source: Spiegelhalter 2005, Funnel plots for comparing institutional performance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from jobs.report.day_tables import DayTables
+
+NORMAL_QUANTILE_95 = 1.6448536269514722
+CONTROL_LIMITS = {0.9: NORMAL_QUANTILE_95, 0.998: 3.090232306167813}
+"""Share of those who ask alike between the limits, and the limits in standard errors."""
+
+JUDGED = """
+SELECT asked_share_difference AS difference, asked_share_difference_low AS low, asked_share_difference_high AS high,
+    compared_count, review_priority IS NOT NULL AS is_to_be_looked_at
+FROM cashier_alcohol_audit WHERE asked_share_difference IS NOT NULL ORDER BY compared_count, difference
+"""
+
+WINDOW = """
+SELECT count(*) AS cashiers, any_value(window_first_date) AS first_date, any_value(day_count) AS days,
+    sum(asked_count) AS asked, sum(not_asked_count) AS not_asked FROM cashier_alcohol_audit
+"""
+
+
+@dataclass(frozen=True)
+class Cashier:
+    """A judged cashier without a name: by how much more often than the others they ask, and how sure that is."""
+
+    difference: float
+    low: float
+    high: float
+    compared_count: float
+    is_to_be_looked_at: bool
+
+    @property
+    def standard_error(self) -> float:
+        """What the interval of the difference is made of."""
+        return (self.high - self.low) / (2 * NORMAL_QUANTILE_95)
+
+    @property
+    def precision(self) -> float:
+        """How much is known: one over the variance of the difference."""
+        return self.standard_error**-2 if self.standard_error > 0 else 0.0
+
+
+@dataclass(frozen=True)
+class Cashiers:
+    """The cashiers of the window that ends on the day."""
+
+    is_published: bool
+    cashier_count: int
+    judged: Sequence[Cashier]
+    first_date: date | None
+    day_count: int
+    asked: float
+    not_asked: float
+
+    @property
+    def to_be_looked_at_count(self) -> int:
+        """How many ask so seldom that a person should look at their sales."""
+        return sum(cashier.is_to_be_looked_at for cashier in self.judged)
+
+
+def cashiers(day: DayTables) -> Cashiers:
+    """Return the judged cashiers, those of whom least is known first."""
+    (window,) = day.rows(WINDOW)
+    judged = [Cashier(**row) for row in day.rows(JUDGED)]
+    return Cashiers(
+        day.has_window,
+        window["cashiers"],
+        judged,
+        window["first_date"],
+        window["days"] or 0,
+        window["asked"] or 0.0,
+        window["not_asked"] or 0.0,
+    )

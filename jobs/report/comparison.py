@@ -1,0 +1,165 @@
+"""comparison: whether a day is like the week before it, and how it went over the trailing window.
+
+The limits are those of check_night, which holds a day against the median of the window; here it is held against that of
+the seven days before. Ages are compared with days of the same age model only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from statistics import median
+from typing import Any, Literal
+
+from jobs.report.day_tables import DayTables
+from jobs.settings import Settings
+
+WEEK_DAYS = 7
+FEWEST_DAYS = 4
+"""Of fewer published days of the week before, none is called usual."""
+
+Run = Mapping[str, Any]
+Verdict = Literal["alike", "unlike", "too_few_days", "no_figure"]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of a day's run, and how far it may lie from the usual one."""
+
+    name: str
+    value: Callable[[Run], float | None]
+    change: Callable[[float, float], float]
+    """(tonight, usual) ► what is held against the limit."""
+    limit: str
+    """Name of the setting."""
+    is_of_ages: bool = False
+
+
+@dataclass(frozen=True)
+class Trend:
+    """A figure over the window: one value a day, None where the day lacks, and how tonight compares."""
+
+    name: str
+    values: Mapping[date, float | None]
+    tonight: float | None
+    usual: float | None
+    lowest: float | None
+    highest: float | None
+    week_day_count: int
+    change: float | None
+    limit: float
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The day beside those before it."""
+
+    days: Sequence[date]
+    """Of the window, the day itself the last."""
+    trends: Sequence[Trend]
+    warnings: Mapping[date, Sequence[str]]
+    """What check_night warned of, by published day."""
+    lacking: Sequence[date]
+    """Days of the window that are not published."""
+    other_models: Mapping[date, str]
+    """Age models of days that had another than this day."""
+
+    @property
+    def verdict(self) -> Verdict:
+        """What holds of all figures together."""
+        verdicts = {trend.verdict for trend in self.trends}
+        return next(each for each in ("unlike", "no_figure", "too_few_days", "alike") if each in verdicts)
+
+
+def _ratio(numerator: str, denominator: str) -> Callable[[Run], float | None]:
+    return lambda run: (
+        run[numerator] / run[denominator] if run.get(numerator) is not None and run[denominator] else None
+    )
+
+
+FIGURES = (
+    Figure(
+        "transaction_count",
+        lambda run: float(run["transaction_count"]),
+        lambda tonight, usual: max(tonight, usual) / max(min(tonight, usual), 1e-9),
+        "max_volume_ratio_warning",
+    ),
+    Figure(
+        "photographed_share",
+        _ratio("photographed_transaction_count", "transaction_count"),
+        lambda tonight, usual: abs(usual - tonight),
+        "max_coverage_drop_warning",
+    ),
+    Figure(
+        "estimated_share",
+        _ratio("estimated_transaction_count", "transaction_count"),
+        lambda tonight, usual: abs(usual - tonight),
+        "max_unknown_share_rise_warning",
+    ),
+    Figure(
+        "mean_estimated_age_years",
+        lambda run: run["mean_estimated_age_years"],
+        lambda tonight, usual: abs(tonight - usual),
+        "max_mean_age_drift_warning_years",
+        is_of_ages=True,
+    ),
+    Figure(
+        "mean_under_18_probability",
+        lambda run: run["mean_under_18_probability"],
+        lambda tonight, usual: abs(tonight - usual),
+        "max_under_18_drift_warning",
+        is_of_ages=True,
+    ),
+)
+
+
+def comparison(day: DayTables, settings: Settings) -> Comparison:
+    """Compare the day's run with those of the days before."""
+    runs = {**day.runs_before, day.business_date: day.run}
+    days = [day.business_date - timedelta(days=number) for number in range(settings.trailing_window_days, -1, -1)]
+    return Comparison(
+        days,
+        [_trend(figure, day, runs, days, settings) for figure in FIGURES],
+        {each: runs[each]["warnings"] or [] for each in days if each in runs},
+        [each for each in days if each not in runs],
+        {each: run["model_version"] for each, run in runs.items() if run["model_version"] != day.run["model_version"]},
+    )
+
+
+def _trend(figure: Figure, day: DayTables, runs: Mapping[date, Run], days: Sequence[date], settings: Settings) -> Trend:
+    values = {each: figure.value(runs[each]) if each in runs else None for each in days}
+    tonight = values[day.business_date]
+    week = [
+        value
+        for each in days[-WEEK_DAYS - 1 : -1]
+        if (value := values[each]) is not None and (not figure.is_of_ages or _same_model(runs[each], day.run))
+    ]
+    usual = median(week) if len(week) >= FEWEST_DAYS else None
+    limit = float(getattr(settings, figure.limit))
+    change = figure.change(tonight, usual) if tonight is not None and usual is not None else None
+    return Trend(
+        figure.name,
+        values,
+        tonight,
+        usual,
+        min(week, default=None),
+        max(week, default=None),
+        len(week),
+        change,
+        limit,
+        _verdict(tonight, change, limit),
+    )
+
+
+def _same_model(run: Run, other: Run) -> bool:
+    return bool(run["model_version"] == other["model_version"])
+
+
+def _verdict(tonight: float | None, change: float | None, limit: float) -> Verdict:
+    if tonight is None:
+        return "no_figure"
+    if change is None:
+        return "too_few_days"
+    return "unlike" if change > limit else "alike"

@@ -1,0 +1,95 @@
+"""coverage: of which transactions there is a photo and an age estimate, by till and hour, and why of the rest not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jobs.report.day_tables import DayTables
+
+TILLS_SHOWN = 25
+
+BY_TILL_AND_HOUR = """
+SELECT store_id, till_id, hour, sum(transaction_count)::BIGINT AS transactions,
+    sum(with_photo_count)::BIGINT AS with_photo, sum(with_usable_face_count)::BIGINT AS with_estimate
+FROM photo_coverage WHERE transaction_count > 0
+GROUP BY GROUPING SETS ((store_id, till_id, hour), (store_id, till_id), (hour), ())
+"""
+
+REASONS = """
+SELECT entry.key AS status, sum(entry.value)::BIGINT AS missing
+FROM (SELECT unnest(map_entries({column})) AS entry FROM photo_coverage) GROUP BY ALL ORDER BY missing DESC, status
+"""
+
+PHOTOS = """
+SELECT coalesce(sum(photo_count), 0)::BIGINT AS photos, coalesce(sum(usable_photo_count), 0)::BIGINT AS usable,
+    coalesce(sum(unmatched_photo_count), 0)::BIGINT AS unmatched FROM photo_coverage
+"""
+
+Counts = Mapping[str, Any]
+"""transactions, with_photo, with_estimate."""
+
+
+@dataclass(frozen=True)
+class TillRow:
+    """A till, or all of them: its counts of the day and by hour."""
+
+    store_id: str | None
+    till_id: str | None
+    whole_day: Counts
+    by_hour: Mapping[int, Counts]
+
+    @property
+    def without_estimate(self) -> int:
+        """Transactions without an age estimate."""
+        return int(self.whole_day["transactions"] - self.whole_day["with_estimate"])
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Which buyers the cameras saw."""
+
+    hours: Sequence[int]
+    all_tills: TillRow | None
+    tills: Sequence[TillRow]
+    """Those that lack most estimates first."""
+    till_count: int
+    missing_transactions: Sequence[Counts]
+    """status and count of transactions without an estimate."""
+    missing_photos: Sequence[Counts]
+    """status and count of photos without an estimate."""
+    photos: Counts
+
+
+def coverage(day: DayTables) -> Coverage:
+    """Count transactions with a photo and with an estimate."""
+    found = day.rows(BY_TILL_AND_HOUR)
+    hours = sorted({row["hour"] for row in found if row["hour"] is not None})
+    by_till: dict[tuple[str | None, str | None], dict[int | None, Counts]] = {}
+    for row in found:
+        by_till.setdefault((row["store_id"], row["till_id"]), {})[row["hour"]] = row
+    rows = [
+        TillRow(store, till, by_hour[None], {hour: counts for hour, counts in by_hour.items() if hour is not None})
+        for (store, till), by_hour in by_till.items()
+    ]
+    tills = sorted(
+        (row for row in rows if row.store_id is not None),
+        key=lambda row: (-row.without_estimate, row.store_id or "", row.till_id or ""),
+    )
+    all_tills = next((row for row in rows if row.store_id is None and row.whole_day["transactions"]), None)
+    (photos,) = day.rows(PHOTOS)
+    return Coverage(
+        hours,
+        all_tills,
+        tills[:TILLS_SHOWN],
+        len(tills),
+        day.rows(REASONS.format(column="reasons")),
+        day.rows(REASONS.format(column="unusable_photo_reasons")),
+        photos,
+    )
+
+
+def shade(share: float) -> str:
+    """Return how a cell with this share is coloured."""
+    return f"cover-{min(4, int(share * 5))}"

@@ -1,0 +1,127 @@
+"""day_tables: what a report looks at of a day's published tables, as a DuckDB database in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from jobs import tables
+from jobs.errors import InputError, StoreError
+from jobs.settings import Settings
+from jobs.tables import Table
+from jobs.warehouse import Warehouse
+
+THREADS = 8
+
+COLUMNS: dict[Table, Sequence[str]] = {
+    tables.PHOTO_AGE_ESTIMATES: ["estimate_status", "run_id"],
+    tables.REJECTED_TRANSACTION_LINES: ["rejection_reason", "run_id"],
+    tables.TRANSACTION_AGES: ["estimate_status", "age_group", "run_id"],
+    tables.AGE_MIXES: [
+        *("circle", "product_category", "transaction_count", "estimated_age_shares", "resampled_age_shares", "run_id")
+    ],
+    tables.AGE_GROUP_PURCHASES: tables.AGE_GROUP_PURCHASES.column_names,
+    tables.AGE_GROUP_AFFINITY: tables.AGE_GROUP_AFFINITY.column_names,
+    tables.ALCOHOL_SALE_AUDIT: [
+        *("id_check", "estimate_status", "under_legal_age_probability", "under_challenge_age_probability"),
+        *("legal_purchase_age_years", "challenge_age_years", "audit_status", "run_id"),
+    ],
+    tables.ALCOHOL_REVIEW_CASES: ["case_id", "run_id"],
+    tables.PHOTO_COVERAGE: tables.PHOTO_COVERAGE.column_names,
+    tables.CHECK_RESULTS: tables.CHECK_RESULTS.column_names,
+}
+"""The columns that the page speaks of; never a photo, a receipt or a cashier."""
+
+WINDOW_COLUMNS = (
+    *("compared_count", "asked_share_difference", "asked_share_difference_low", "asked_share_difference_high"),
+    *("compared_asked_share", "expected_asked_share", "between_cashiers_deviation", "review_priority"),
+    *("asked_count", "not_asked_count", "day_count", "window_first_date"),
+)
+
+
+@dataclass(frozen=True)
+class DayTables:
+    """A published day: its run, its tables as `connection`, and the runs of the days before."""
+
+    business_date: date
+    run: Mapping[str, Any]
+    run_count: int
+    """How often the day was published."""
+    runs_before: Mapping[date, Mapping[str, Any]]
+    """The last run of each day of the trailing window that is published."""
+    has_window: bool
+    """Whether a window of cashiers that ends on the day is published."""
+    connection: duckdb.DuckDBPyConnection
+
+    def rows(self, query: str, **parameters: object) -> list[dict[str, Any]]:
+        """Return what a query over the tables finds."""
+        cursor = self.connection.execute(query, parameters)
+        names = [name for name, *_ in cursor.description or []]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+@contextmanager
+def day_tables(warehouse: Warehouse, business_date: date, settings: Settings) -> Iterator[DayTables]:
+    """Open the published tables of a day.
+
+    Raises InputError when the day is not published, and StoreError while another run publishes it.
+    """
+    runs = warehouse.runs(business_date)
+    if not runs:
+        raise InputError(
+            f"business date {business_date} is not published in '{warehouse.store.uri}'; run its night first"
+        )
+    run = with_all_columns(max(runs, key=lambda each: each["published_at"]))
+    window = warehouse.read_published_arrow(tables.CASHIER_ALCOHOL_AUDIT, business_date, list(WINDOW_COLUMNS))
+    with duckdb.connect() as connection:
+        for table, names in COLUMNS.items():
+            rows = _published(warehouse, table, business_date, names)
+            _refuse_another_run(table, rows, run["run_id"], business_date)
+            connection.register(table.name, rows)
+        of_window = _with_columns(window, tables.CASHIER_ALCOHOL_AUDIT, WINDOW_COLUMNS)
+        connection.register(tables.CASHIER_ALCOHOL_AUDIT.name, of_window)
+        before = _runs_before(warehouse, business_date, settings.trailing_window_days)
+        yield DayTables(business_date, run, len(runs), before, window is not None, connection)
+
+
+def with_all_columns(run: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row of pipeline_runs in which columns that it was written without are null."""
+    return dict.fromkeys(tables.PIPELINE_RUNS.column_names) | dict(run)
+
+
+def _published(warehouse: Warehouse, table: Table, business_date: date, names: Sequence[str]) -> pa.Table:
+    return _with_columns(warehouse.read_published_arrow(table, business_date, list(names)), table, names)
+
+
+def _with_columns(rows: pa.Table | None, table: Table, names: Sequence[str]) -> pa.Table:
+    """Add, as null, the columns that a file of an older version does not have; no file has no rows."""
+    schema = pa.schema([table.schema.field(name) for name in names])
+    if rows is None:
+        return schema.empty_table()
+    for name in names:
+        if name not in rows.column_names:
+            rows = rows.append_column(schema.field(name), pa.nulls(rows.num_rows, schema.field(name).type))
+    return rows.select(list(names))
+
+
+def _refuse_another_run(table: Table, rows: pa.Table, run_id: str, business_date: date) -> None:
+    others = set(rows["run_id"].unique().to_pylist()) - {run_id}
+    if others:
+        raise StoreError(
+            f"published table '{table.name}' of {business_date} is of run '{min(others)}', the day of run '{run_id}': "
+            "another run is publishing the day, or died while it did; finish that one, then make the report again"
+        )
+
+
+def _runs_before(warehouse: Warehouse, business_date: date, days: int) -> dict[date, Mapping[str, Any]]:
+    earlier = [business_date - timedelta(days=number) for number in range(days, 0, -1)]
+    with ThreadPoolExecutor(THREADS) as pool:
+        runs = pool.map(warehouse.published_run, earlier)
+        return {day: with_all_columns(run) for day, run in zip(earlier, runs, strict=True) if run}

@@ -1,0 +1,54 @@
+"""run_facts: what the run that published the day did, what its checks found and which lines it rejected."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jobs.report.day_tables import DayTables
+
+REASONS_LISTED = 12
+
+REJECTED = r"""
+SELECT regexp_replace(regexp_replace(rejection_reason, '''[^'']*''', '…', 'g'),
+    'has the key of line .*', 'has the key of an earlier line') AS reason, count(*) AS lines
+FROM rejected_transaction_lines GROUP BY ALL ORDER BY lines DESC, reason
+"""
+"""What a store wrote into a field is left out of the reasons: it may name a person."""
+
+CHECKS = """
+SELECT rule, is_broken, not_run_reason, measured_value, limit_value FROM check_results WHERE severity = 'warn'
+ORDER BY is_broken DESC NULLS LAST, rule
+"""
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """The run, in figures."""
+
+    table_seconds: Mapping[str, float]
+    """Seconds that building each table took, the longest first."""
+    rejected: Sequence[Mapping[str, Any]]
+    """reason and lines, most lines first."""
+    rejected_reason_count: int
+    checks: Sequence[Mapping[str, Any]]
+    """The warn rules of check_night and what came of each."""
+    publication_count: int
+
+    @property
+    def seconds(self) -> float:
+        """Seconds that building all tables took, those that run at the same time added up."""
+        return sum(self.table_seconds.values())
+
+    @property
+    def broken(self) -> Sequence[Mapping[str, Any]]:
+        """The rules that the night breaks."""
+        return [check for check in self.checks if check["is_broken"]]
+
+
+def run_facts(day: DayTables) -> RunFacts:
+    """Return what pipeline_runs, check_results and rejected_transaction_lines say of the run."""
+    rejected = day.rows(REJECTED)
+    seconds = sorted(dict(day.run["table_seconds"] or {}).items(), key=lambda pair: -pair[1])
+    return RunFacts(dict(seconds), rejected[:REASONS_LISTED], len(rejected), day.rows(CHECKS), day.run_count)
