@@ -63,7 +63,7 @@ screenshots: setup ## pictures of the nightly report for README, taken in Chromi
 lock: setup ## resolve the dependencies of pyproject.toml anew
 	.venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --all-extras --generate-hashes \
 	    --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" -o requirements.lock pyproject.toml
-	$(call image_lock,airflow,--extra airflow --extra driver --extra postgres)
+	$(call image_lock,airflow,--extra airflow --extra driver --extra postgres --extra report)
 	$(call image_lock,spark,--extra driver --extra inference)
 
 clean: ## remove .venv, .demo and caches
