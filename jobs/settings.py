@@ -102,7 +102,7 @@ class Settings(BaseModel):
     )
     landing_timeout_seconds: int = Field(12 * 3600, ge=1, description="how long the DAG waits for a day to land")
     night_deadline_seconds: int = Field(
-        6 * 3600, ge=1, description="how long after it was queued a night is late, and Airflow says so"
+        6 * 3600, ge=0, description="how long after it was queued a night is late, and Airflow says so; 0: never"
     )
     task_retry_delay_seconds: int = Field(
         300, ge=0, description="how long Airflow waits before it tries a task again that failed"

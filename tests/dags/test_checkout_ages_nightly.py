@@ -151,3 +151,10 @@ def test_a_day_that_came_out_as_it_was_is_no_event(dag_file: ModuleType) -> None
 
 def test_every_task_has_the_credentials_of_the_connection(dag: Any) -> None:
     assert all(task._pre_execute_hook is export_object_store_credentials for task in dag.tasks)
+
+
+def test_a_night_without_a_deadline_is_asked_for_by_zero(
+    load_dag_file: Callable[[], ModuleType], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHECKOUT_AGES_NIGHT_DEADLINE_SECONDS", "0")
+    assert not load_dag_file().wait_for_business_date.dag.deadline
