@@ -93,8 +93,8 @@ def running_cluster(folder: Path, machine_count: int, cores: int, variables: Map
         arguments = ["master.Master", "--host", "127.0.0.1", "--port", str(port), "--webui-port", "0"]
         _started(stack, folder / "master", arguments, java | {"PATH": os.defpath})
         machines = [
-            _machine(stack, folder / f"machine-{number}", master, cores, java | variables)
-            for number in range(machine_count)
+            _machine(stack, folder / f"machine-{number}", f"127.0.0.{number}", master, cores, java | variables)
+            for number in range(2, 2 + machine_count)
         ]
         _wait_for_workers(folder / "master" / "log", machine_count)
         conf_folder = folder / "driver"
@@ -110,7 +110,10 @@ def running_cluster(folder: Path, machine_count: int, cores: int, variables: Map
         yield Cluster(master, machines, driver_environment, conf_folder)
 
 
-def _machine(stack: ExitStack, folder: Path, master: str, cores: int, variables: Mapping[str, str]) -> Machine:
+def _machine(
+    stack: ExitStack, folder: Path, host: str, master: str, cores: int, variables: Mapping[str, str]
+) -> Machine:
+    """Start a worker at an address of its own: Spark tries a slow task again on another host only."""
     venv.create(folder / "python", with_pip=False, symlinks=True)
     packages = _packages(folder)
     (packages / "dependencies.pth").write_text(f"{get_path('purelib')}\n")  # whose own .pth files are not read
@@ -119,12 +122,13 @@ def _machine(stack: ExitStack, folder: Path, master: str, cores: int, variables:
     environment = {
         **variables,
         "PATH": f"{folder / 'python' / 'bin'}{os.pathsep}{os.defpath}",
+        "SPARK_LOCAL_IP": host,
         "SPARK_LOCAL_DIRS": str(folder / "scratch"),
         "TMPDIR": str(folder),
         "TZ": "Asia/Tokyo",
     }
     sizes = ["--cores", str(cores), "--memory", "2g", "--port", "0", "--webui-port", "0"]
-    arguments = ["worker.Worker", "--host", "127.0.0.1", "--work-dir", str(folder / "work"), *sizes, master]
+    arguments = ["worker.Worker", "--host", host, "--work-dir", str(folder / "work"), *sizes, master]
     return Machine(folder, _started(stack, folder, arguments, environment))
 
 

@@ -16,7 +16,6 @@ from pyspark.sql import SparkSession
 from jobs.landing import SUCCESS, photos_folder, transactions_folder
 from jobs.night import run_night
 from jobs.object_store import ObjectStore
-from jobs.run import STEPS, TABLE_STEPS
 from jobs.sample_faces import synthetic_face_photos
 from jobs.settings import read_settings
 from jobs.warehouse import Warehouse
@@ -27,6 +26,7 @@ from tests.spark_cluster import REPOSITORY, Cluster, running_cluster
 pytestmark = pytest.mark.slow
 
 RUN_PY, CLI_PY = REPOSITORY / "jobs" / "run.py", REPOSITORY / "jobs" / "cli.py"
+NIGHT = ["night", "--business-date", str(BUSINESS_DATE)]
 PHOTO_COUNT = 768
 """Four tasks on two slots: two are under way when the first two have ended."""
 FACE_COUNT = 12
@@ -134,18 +134,12 @@ def where(landing_uri: str, warehouse_uri: str) -> dict[str, str]:
     return {"CHECKOUT_AGES_LANDING_URI": landing_uri, "CHECKOUT_AGES_WAREHOUSE_URI": warehouse_uri}
 
 
-def test_each_table_as_an_application_of_its_own_says_what_the_local_night_says(
+def test_a_night_on_machines_that_share_s3_alone_says_what_the_local_night_says(
     cluster: Cluster, landing_uri: str, s3_bucket: str, local_tables: Mapping[str, str]
 ) -> None:
-    variables = where(landing_uri, f"{s3_bucket}/cluster/installed")
-    for name in STEPS:
-        if name in TABLE_STEPS:
-            told(cluster.submit(RUN_PY, step(name, "installed"), PROPERTIES, variables))
-        else:
-            command = ["python3", "-m", "jobs.run", *step(name, "installed")]
-            environment = dict(cluster.driver_environment) | variables
-            subprocess.run(command, env=environment, check=True, capture_output=True, timeout=SECONDS)
-    assert published_tables(variables["CHECKOUT_AGES_WAREHOUSE_URI"]) == local_tables
+    warehouse_uri = f"{s3_bucket}/cluster/installed"
+    told(cluster.submit(CLI_PY, NIGHT, PROPERTIES, where(landing_uri, warehouse_uri)))
+    assert published_tables(warehouse_uri) == local_tables
     for machine in cluster.machines:
         assert list((machine.folder / "work").glob("app-*/*/stderr"))
 
@@ -176,8 +170,7 @@ def test_a_night_with_its_code_sent_along_survives_a_machine_that_dies_in_the_mi
     warehouse_uri = f"{s3_bucket}/cluster/killed"
     properties = PROPERTIES | sent_along(tmp_path / "code.tar") | TWO_THREADS_A_TASK | SPECULATING
     properties |= EVENT_LOG | {"spark.eventLog.dir": tmp_path.as_uri()}
-    arguments = ["night", "--business-date", str(BUSINESS_DATE)]
-    night = cluster.submit(CLI_PY, arguments, properties, where(landing_uri, warehouse_uri))
+    night = cluster.submit(CLI_PY, NIGHT, properties, where(landing_uri, warehouse_uri))
     said = said_until_first_photos_are_done(night)
     assert [key for key in keys(warehouse_uri) if key.endswith("photo_age_estimates/_STAGED.json")] == []
     cluster.machines[1].kill()

@@ -16,6 +16,7 @@ from jobs.cashier_pseudonyms import (
     key_generation,
     pseudonyms_of,
 )
+from jobs.cluster import code_digest
 from jobs.errors import InputError
 from jobs.landed_files import read_landed_lines
 from jobs.landing import LandedTransactionLines
@@ -89,7 +90,8 @@ def test_a_machine_without_the_key_of_the_run_reads_nothing(
 ) -> None:
     landing.write(f"transactions/business_date={BUSINESS_DATE}/a.csv", b"cashier_id,sku\nc1,s1\n")
     monkeypatch.setenv(KEY_VARIABLE, KEY)
-    source = LandedTransactionLines({"uri": landing.uri, "business_date": str(BUSINESS_DATE)})
+    options = {"uri": landing.uri, "business_date": str(BUSINESS_DATE), "code": code_digest()}
+    source = LandedTransactionLines(options)
     reader = source.reader(StructType())
     monkeypatch.delenv(KEY_VARIABLE)
     with pytest.raises(InputError, match=f"has no key in {KEY_VARIABLE}, the run began with the key 'pl5axidc5'"):
@@ -121,7 +123,8 @@ def test_a_key_is_not_shown() -> None:
 
 
 def landed_cashiers(landing: ObjectStore) -> list[str]:
-    source = LandedTransactionLines({"uri": landing.uri, "business_date": str(BUSINESS_DATE)})
+    options = {"uri": landing.uri, "business_date": str(BUSINESS_DATE), "code": code_digest()}
+    source = LandedTransactionLines(options)
     reader = source.reader(StructType())
     return [
         cashier
