@@ -17,7 +17,6 @@ from tests.benchmarks.contenders import CONTENDERS, chosen
 from tests.benchmarks.figures import RATIOS, Spread, quarters, ratios, spread
 from tests.benchmarks.large_day import stage_large_day
 from tests.benchmarks.measure_million import measured_million
-from tests.benchmarks.measure_nights import measured_nights
 from tests.benchmarks.memory import process_name
 from tests.benchmarks.photos import drawn_photos, own_photos, photo_set
 from tests.rows import BUSINESS_DATE
@@ -135,13 +134,3 @@ def test_a_day_of_tiny_photos_is_listed_and_estimated_alike_without_being_looked
     rows = [step["rows"] for step in measured["steps"].values()]
     assert rows == [pytest.approx(2_000, rel=0.1)] * 2
     assert rows[0] == rows[1]
-
-
-@pytest.mark.slow
-def test_a_step_of_a_generated_night_is_measured_as_a_process_of_its_own() -> None:
-    measured = measured_nights((20_000,), (0, 1), Console(), steps=("transaction_ages",))
-    (night,) = measured["nights"]
-    assert "error" not in night
-    assert list(night["steps"]) == ["transaction_ages"]
-    assert night["cpu_seconds"] > 0
-    assert night["is_within_memory"]
