@@ -52,7 +52,9 @@ def test_events_tell_who_waits_for_the_day_or_a_table_its_rows_and_where_the_rep
     folder: Path, warehouse: Path
 ) -> None:
     with closing(sqlite3.connect(folder / "airflow" / "airflow.db")) as connection:
-        events = connection.execute("SELECT name, extra FROM asset_event JOIN asset ON asset.id = asset_id").fetchall()
+        events = connection.execute(
+            "SELECT name, asset_event.extra FROM asset_event JOIN asset ON asset.id = asset_id"
+        ).fetchall()
     told = {name: json.loads(extra) for name, extra in events}
     day = told.pop("checkout_ages_published_day")
     assert set(told) == {f"checkout_ages_{table.name}" for table in tables.PUBLISHED_TABLES}
