@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from uuid import uuid4
 
-from jobs.errors import PublishingLockError
+from jobs.errors import PublishingLockError, StoreError
 from jobs.object_store import ObjectStore
 
 NUMBER_DIGITS = 8
@@ -64,7 +64,7 @@ class PublishingLock:
         Raises PublishingLockError naming the holder, if it was heard of in the last `stale_seconds`; the lock of one
         that was not is taken over.
         """
-        if rival := self._put_down(is_held=True, allowed=self._is_free):
+        if rival := self._taken():
             raise PublishingLockError(
                 f"{self.subject} is being published by {rival.holder}; try again when it has ended, or, should it be "
                 f"dead, {self.stale_seconds:g} s after it was last heard of"
@@ -81,6 +81,15 @@ class PublishingLock:
                 f"run '{self.run_id}' stops publishing {self.subject}: not heard of for {self.stale_seconds:g} s, it "
                 f"lost its lock to {rival.holder}; run it again when that one has ended"
             )
+
+    def _taken(self) -> LockState | None:
+        """Take the lock; one that is there though the store's answer was lost is let go of, as nobody would hold it."""
+        try:
+            return self._put_down(is_held=True, allowed=self._is_free)
+        except StoreError:
+            with suppress(StoreError):
+                self._put_down(is_held=False, allowed=self._is_mine)
+            raise
 
     def _is_free(self, latest: LockState) -> bool:
         return not latest.is_held or latest.age_seconds >= self.stale_seconds

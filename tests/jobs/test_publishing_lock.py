@@ -6,7 +6,7 @@ from threading import Barrier
 
 import pytest
 
-from jobs.errors import PublishingLockError
+from jobs.errors import PublishingLockError, StoreError
 from jobs.object_store import ObjectStore
 from jobs.publishing_lock import PublishingLock
 
@@ -122,3 +122,18 @@ def age(store: ObjectStore, seconds: int) -> None:
     renewed_at = datetime.fromisoformat(state.renewed_at) - timedelta(seconds=seconds)
     older = replace(state, renewed_at=renewed_at.isoformat())
     store.write(f"{FOLDER}/{number:08}.json", json.dumps(vars(older)).encode())
+
+
+def test_a_lock_whose_taking_got_no_answer_is_let_go_of(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    create = ObjectStore.create
+
+    def create_and_lose_the_answer(self: ObjectStore, key: str, content: bytes) -> bool:
+        create(self, key, content)
+        raise StoreError("the answer was lost")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ObjectStore, "create", create_and_lose_the_answer)
+        with pytest.raises(StoreError, match="the answer was lost"), lock(store, "run-1").held():
+            pytest.fail("nobody knows whether the lock is held")
+    with lock(store, "run-2").held():
+        assert len(numbers(store)) == 1
