@@ -333,7 +333,7 @@ def _fail_in_spark(bench: Bench) -> None:
     """Fail in a Python worker, whose traceback goes through the JVM."""
     forbidden_landing = S3_URIS | {"CHECKOUT_AGES_LANDING_URI": f"s3://{FORBIDDEN}/landing"}
     environment = _spark_environment(bench) | bench.credentials | forbidden_landing
-    bench.run("broken in Spark", _step("transaction_lines"), environment, expected=1)
+    bench.run("broken in Spark", _step("checkout_photos"), environment, expected=2)
 
 
 def _plant_in_files(bench: Bench) -> None:
