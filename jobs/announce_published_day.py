@@ -13,6 +13,7 @@ from datetime import date
 from jobs import tables
 from jobs.errors import InputError, UnchangedDayError
 from jobs.publish_night import change_in_words
+from jobs.report.keys import page_key
 from jobs.settings import Settings
 from jobs.warehouse import Warehouse
 
@@ -34,5 +35,5 @@ def announcement(warehouse: Warehouse, business_date: date, changed_tables: list
         "run_id": warehouse.run_id,
         "row_counts": row_counts,
         "changed_tables": list(row_counts) if changed_tables is None else changed_tables,
-        "report": warehouse.store.location(f"reports/business_date={business_date}/index.html"),
+        "report": warehouse.store.location(page_key(business_date)),
     }

@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 import duckdb
 
 from jobs import tables
-from jobs.errors import InputError
+from jobs.errors import InputError, first_line
 from jobs.object_store import ObjectStore
 from jobs.store_database import connect, quoted, readable_glob
 from jobs.tables import BUSINESS_DATE, Table
@@ -38,7 +38,7 @@ def refresh(store: ObjectStore) -> None:
             "%s is left as it was, the tables are published all the same: %s; "
             "mend it and run `checkout-ages catalogue`",
             store.location(CATALOGUE),
-            _first_line(error),
+            first_line(error),
         )
 
 
@@ -118,7 +118,3 @@ def _comments(table: Table) -> Iterator[str]:
     yield f"COMMENT ON VIEW {table.name} IS {quoted(f'{table.grain}; key: {key}')}"
     for field in (BUSINESS_DATE, *table.columns):
         yield f'COMMENT ON COLUMN {table.name}."{field.name}" IS {quoted(tables.meaning(field))}'
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]

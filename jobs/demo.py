@@ -25,8 +25,8 @@ from jobs import tables
 from jobs.catalogue import CATALOGUE
 from jobs.errors import InputError
 from jobs.local_spark import local_spark_environment
-from jobs.nightly_report import page_key
 from jobs.object_store import ObjectStore
+from jobs.report.keys import page_key
 from jobs.sample_day import write_sample_day
 from jobs.sample_faces import synthetic_face_photos
 from jobs.settings import Settings

@@ -16,6 +16,7 @@ from datetime import date, timedelta
 from jobs import tables
 from jobs.object_store import ObjectStore
 from jobs.report.day_tables import day_tables, with_all_columns
+from jobs.report.keys import FOLDER, INDEX, page_key
 from jobs.report.page import ReportedDay, day_figures, day_page, index_page
 from jobs.report.words import words_in
 from jobs.settings import Settings
@@ -23,8 +24,6 @@ from jobs.warehouse import Warehouse
 
 log = logging.getLogger(__name__)
 
-FOLDER = "reports"
-INDEX = f"{FOLDER}/index.html"
 THREADS = 16
 
 
@@ -70,11 +69,6 @@ def write_index(warehouse: Warehouse, settings: Settings) -> None:
 def reported_days(store: ObjectStore) -> list[date]:
     """Return the days that have a page, in order."""
     return sorted(_days(store))
-
-
-def page_key(business_date: date) -> str:
-    """Return the key of a day's page in the warehouse."""
-    return f"{FOLDER}/business_date={business_date.isoformat()}/index.html"
 
 
 def _days(store: ObjectStore) -> Iterator[date]:

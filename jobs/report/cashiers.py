@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from statistics import NormalDist
 
 from jobs.report.day_tables import DayTables
 
-NORMAL_QUANTILE_95 = 1.6448536269514722
-CONTROL_LIMITS = {0.9: NORMAL_QUANTILE_95, 0.998: 3.090232306167813}
+NORMAL_QUANTILE_95 = NormalDist().inv_cdf(0.95)
+CONTROL_LIMITS = {0.9: NORMAL_QUANTILE_95, 0.998: NormalDist().inv_cdf(0.999)}
 """Share of those who ask alike between the limits, and the limits in standard errors."""
 
 JUDGED = """

@@ -79,6 +79,10 @@ def _ratio(numerator: str, denominator: str) -> Callable[[Run], float | None]:
     )
 
 
+def _distance(tonight: float, usual: float) -> float:
+    return abs(tonight - usual)
+
+
 FIGURES = (
     Figure(
         "transaction_count",
@@ -89,26 +93,26 @@ FIGURES = (
     Figure(
         "photographed_share",
         _ratio("photographed_transaction_count", "transaction_count"),
-        lambda tonight, usual: abs(usual - tonight),
+        _distance,
         "max_coverage_drop_warning",
     ),
     Figure(
         "estimated_share",
         _ratio("estimated_transaction_count", "transaction_count"),
-        lambda tonight, usual: abs(usual - tonight),
+        _distance,
         "max_unknown_share_rise_warning",
     ),
     Figure(
         "mean_estimated_age_years",
         lambda run: run["mean_estimated_age_years"],
-        lambda tonight, usual: abs(tonight - usual),
+        _distance,
         "max_mean_age_drift_warning_years",
         is_of_ages=True,
     ),
     Figure(
         "mean_under_18_probability",
         lambda run: run["mean_under_18_probability"],
-        lambda tonight, usual: abs(tonight - usual),
+        _distance,
         "max_under_18_drift_warning",
         is_of_ages=True,
     ),

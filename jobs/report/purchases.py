@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from jobs.report.day_tables import DayTables
 from jobs.report.small_counts import shown
 from jobs.settings import Settings
 
-NORMAL_QUANTILE_95 = 1.6448536269514722
+NORMAL_QUANTILE_95 = NormalDist().inv_cdf(0.95)
 CATEGORIES_DRAWN = 8
 CATEGORIES_LISTED = 60
 

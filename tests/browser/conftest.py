@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
 from jobs import nightly_report
+from jobs.report.keys import page_key
 from jobs.settings import Settings, read_settings
 from tests.published_days import publish_days
 from tests.rows import BUSINESS_DATE
@@ -36,7 +37,7 @@ def read_page(browser: Browser, folder: Path) -> Iterator[Page]:
     """The day's page, for tests that only read it."""
     with browser.new_context() as context:
         opened = context.new_page()
-        opened.goto((folder / nightly_report.page_key(BUSINESS_DATE)).as_uri())
+        opened.goto((folder / page_key(BUSINESS_DATE)).as_uri())
         yield opened
 
 
@@ -49,5 +50,5 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
 @pytest.fixture
 def page(context: BrowserContext, folder: Path) -> Page:
     opened = context.new_page()
-    opened.goto((folder / nightly_report.page_key(BUSINESS_DATE)).as_uri())
+    opened.goto((folder / page_key(BUSINESS_DATE)).as_uri())
     return opened

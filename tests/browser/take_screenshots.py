@@ -12,6 +12,7 @@ from PIL import Image
 from playwright.sync_api import Browser
 
 from jobs import nightly_report
+from jobs.report.keys import page_key
 from jobs.settings import read_settings
 from tests.chromium import chromium
 from tests.published_days import publish_days
@@ -36,7 +37,7 @@ def main() -> None:
         settings = read_settings({}, landing_uri=folder, warehouse_uri=folder)
         nightly_report.write_report(warehouse, BUSINESS_DATE, settings)
         for name in SHOTS:
-            take(browser, Path(folder, nightly_report.page_key(BUSINESS_DATE)), name)
+            take(browser, Path(folder, page_key(BUSINESS_DATE)), name)
 
 
 def take(browser: Browser, page: Path, name: str) -> None:

@@ -10,6 +10,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page
 
 from jobs import nightly_report
+from jobs.report.keys import INDEX, page_key
 from jobs.settings import Settings
 from jobs.warehouse import Warehouse
 from tests.published_days import CASHIER, HOSTILE, PHOTO, RECEIPT
@@ -18,7 +19,7 @@ from tests.rows import BUSINESS_DATE
 
 pytestmark = pytest.mark.slow
 
-PAGES = (nightly_report.page_key(BUSINESS_DATE), nightly_report.INDEX)
+PAGES = (page_key(BUSINESS_DATE), INDEX)
 PHONE = {"width": 360, "height": 740}
 DESKTOP = {"width": 1280, "height": 900}
 MOST_BYTES = 3_000_000
@@ -149,6 +150,6 @@ def test_the_russian_page_says_it_in_russian(context: BrowserContext, reported: 
     day = BUSINESS_DATE - timedelta(days=1)
     nightly_report.write_report(warehouse, day, in_russian)
     opened = context.new_page()
-    opened.goto((folder / nightly_report.page_key(day)).as_uri())
+    opened.goto((folder / page_key(day)).as_uri())
     assert opened.locator("html").get_attribute("lang") == "ru"
     assert opened.get_by_role("heading", level=1).inner_text().startswith("Ночь: четверг, 19 ноября 2026")

@@ -19,6 +19,7 @@ from jobs.night import run_night
 from jobs.night_rules import Rule
 from jobs.object_store import ObjectStore
 from jobs.readme import README
+from jobs.report.keys import page_key
 from jobs.sample_day import write_sample_day
 from jobs.sample_faces import synthetic_face_photos
 from jobs.settings import Settings, read_settings
@@ -174,7 +175,7 @@ def test_the_report_of_the_night_says_what_the_tables_say(local_night: Settings,
         requests: list[str] = []
         page.on("console", lambda message: complaints.append(message.text))
         page.on("request", lambda request: requests.append(request.url))
-        page.goto(f"file://{folder}/{nightly_report.page_key(BUSINESS_DATE)}")
+        page.goto(f"file://{folder}/{page_key(BUSINESS_DATE)}")
         said_by_page = {figure: said(page, figure) for figure in QUERIES}
     assert said_by_page == {figure: pytest.approx(found(folder, BUSINESS_DATE, figure)) for figure in QUERIES}
     assert complaints == []

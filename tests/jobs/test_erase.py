@@ -26,6 +26,7 @@ from jobs.landing import SUCCESS, photos_folder, transactions_folder
 from jobs.night import run_night
 from jobs.object_store import ObjectStore
 from jobs.person_to_erase import Person, Request, find_person
+from jobs.report.keys import INDEX, page_key
 from jobs.sample_faces import synthetic_face_photos
 from jobs.settings import Settings, read_settings
 from jobs.warehouse import Warehouse
@@ -217,7 +218,7 @@ def test_staging_of_dead_runs_and_the_tables_of_other_models_lose_the_day(erased
 
 
 def test_the_page_of_the_day_and_the_index_are_those_of_the_day_without_the_person(erased_day: ErasedDay) -> None:
-    for key in (nightly_report.page_key(BUSINESS_DATE), nightly_report.INDEX):
+    for key in (page_key(BUSINESS_DATE), INDEX):
         receipts = [
             re.findall(r'<data value="(\d+)" data-figure="pipeline_runs.transaction_count"', (folder / key).read_text())
             for folder in (erased_day.before, erased_day.after)

@@ -15,6 +15,7 @@ from jobs import nightly_report, restate_reports, tables
 from jobs.cli import app
 from jobs.errors import InputError, StoreError
 from jobs.object_store import ObjectStore
+from jobs.report.keys import INDEX, page_key
 from jobs.settings import Settings
 from jobs.warehouse import Warehouse
 from tests.published_days import publish, publish_days, publish_run
@@ -41,14 +42,14 @@ def test_a_day_has_a_page_and_a_row_of_the_index(warehouse: Warehouse, settings:
     nightly_report.run(warehouse, BUSINESS_DATE, settings)
     written = sorted(entry.key for entry in warehouse.store.list("reports"))
     assert written == ["reports/business_date=2026-11-20/index.html", "reports/index.html"]
-    assert days_in(page(warehouse, nightly_report.INDEX)) == ["2026-11-20"]
+    assert days_in(page(warehouse, INDEX)) == ["2026-11-20"]
 
 
 def test_a_page_made_twice_is_the_same_to_the_byte(warehouse: Warehouse, settings: Settings) -> None:
     pages = []
     for _ in range(2):
         nightly_report.run(warehouse, BUSINESS_DATE, settings)
-        pages.append([page(warehouse, key) for key in (nightly_report.page_key(BUSINESS_DATE), nightly_report.INDEX)])
+        pages.append([page(warehouse, key) for key in (page_key(BUSINESS_DATE), INDEX)])
     assert pages[0] == pages[1]
 
 
@@ -60,9 +61,9 @@ def test_an_older_day_run_later_takes_its_place_in_the_index_and_on_the_pages_th
     lacking = BUSINESS_DATE - timedelta(days=3)
     publish_run(later, lacking, 3, transaction_count=777)
     nightly_report.run(later, lacking, settings)
-    assert days_in(page(warehouse, nightly_report.INDEX)) == ["2026-11-20", "2026-11-17"]
+    assert days_in(page(warehouse, INDEX)) == ["2026-11-20", "2026-11-17"]
     shown = 'data-figure="trend.transaction_count" data-date="2026-11-17">777<'
-    assert shown in page(warehouse, nightly_report.page_key(BUSINESS_DATE))
+    assert shown in page(warehouse, page_key(BUSINESS_DATE))
 
 
 def test_a_day_published_anew_changes_its_row_of_the_index(warehouse: Warehouse, settings: Settings) -> None:
@@ -80,8 +81,8 @@ def test_a_day_published_anew_changes_its_row_of_the_index(warehouse: Warehouse,
         published_at=datetime(2026, 11, 22, tzinfo=UTC),
     )
     restate_reports.run(warehouse, BUSINESS_DATE, settings)
-    assert 'data-date="2026-11-20">0<' in page(warehouse, nightly_report.INDEX)
-    assert 'data-verdict="unlike"' in page(warehouse, nightly_report.page_key(BUSINESS_DATE))
+    assert 'data-date="2026-11-20">0<' in page(warehouse, INDEX)
+    assert 'data-verdict="unlike"' in page(warehouse, page_key(BUSINESS_DATE))
 
 
 def test_a_day_without_a_page_is_not_given_one_by_what_restates(warehouse: Warehouse, settings: Settings) -> None:
@@ -92,12 +93,10 @@ def test_a_day_without_a_page_is_not_given_one_by_what_restates(warehouse: Wareh
 def test_a_window_published_after_the_page_comes_to_stand_on_it(warehouse: Warehouse, settings: Settings) -> None:
     warehouse.store.delete([f"cashier_alcohol_audit/business_date={BUSINESS_DATE}/part-0.parquet"])
     nightly_report.run(warehouse, BUSINESS_DATE, settings)
-    assert "No window of days that ends on this day is published yet" in page(
-        warehouse, nightly_report.page_key(BUSINESS_DATE)
-    )
+    assert "No window of days that ends on this day is published yet" in page(warehouse, page_key(BUSINESS_DATE))
     publish(warehouse, tables.CASHIER_ALCOHOL_AUDIT, BUSINESS_DATE, [{"asked_count": 3.0, "not_asked_count": 1.0}])
     restate_reports.run(warehouse, BUSINESS_DATE, settings)
-    assert "Nobody can be judged yet" in page(warehouse, nightly_report.page_key(BUSINESS_DATE))
+    assert "Nobody can be judged yet" in page(warehouse, page_key(BUSINESS_DATE))
 
 
 def test_a_day_that_is_not_published_is_refused_and_nothing_is_written(
@@ -110,11 +109,11 @@ def test_a_day_that_is_not_published_is_refused_and_nothing_is_written(
 
 def test_a_day_that_is_being_published_has_no_page_of_two_runs(warehouse: Warehouse, settings: Settings) -> None:
     nightly_report.run(warehouse, BUSINESS_DATE, settings)
-    before = page(warehouse, nightly_report.page_key(BUSINESS_DATE))
+    before = page(warehouse, page_key(BUSINESS_DATE))
     publish(Warehouse(warehouse.store, "half"), tables.ALCOHOL_REVIEW_CASES, BUSINESS_DATE, [{"case_id": "x"}])
     with pytest.raises(StoreError, match=r"'alcohol_review_cases' of 2026-11-20 is of run 'half', the day of run 'nig"):
         nightly_report.run(warehouse, BUSINESS_DATE, settings)
-    assert page(warehouse, nightly_report.page_key(BUSINESS_DATE)) == before
+    assert page(warehouse, page_key(BUSINESS_DATE)) == before
 
 
 def test_a_page_that_cannot_be_made_changes_nothing_that_is_published(
@@ -132,7 +131,7 @@ def test_a_page_that_cannot_be_made_changes_nothing_that_is_published(
 
 def test_under_a_minimum_cell_count_ages_of_few_buyers_are_not_shown(warehouse: Warehouse, settings: Settings) -> None:
     nightly_report.run(warehouse, BUSINESS_DATE, settings.model_copy(update={"minimum_cell_count": 5}))
-    written = page(warehouse, nightly_report.page_key(BUSINESS_DATE))
+    written = page(warehouse, page_key(BUSINESS_DATE))
     of_ages = r'<data value="([\d.]+)" data-figure="(?:alcohol_sale_audit|age_mixes|transaction_ages)[^"]*"'
     assert {float(value) % 5 for value in re.findall(of_ages, written)} == {0.0}
     assert "Counts by age under 5 are not shown" in written
@@ -145,7 +144,7 @@ def test_a_day_that_an_older_version_published_has_a_page(warehouse: Warehouse, 
     pq.write_table(row, rows)
     warehouse.store.write(f"pipeline_runs/business_date={BUSINESS_DATE}/night-1.parquet", rows.getvalue().to_pybytes())
     nightly_report.run(warehouse, BUSINESS_DATE, settings)
-    assert 'data-verdict="no_figure"' in page(warehouse, nightly_report.page_key(BUSINESS_DATE))
+    assert 'data-verdict="no_figure"' in page(warehouse, page_key(BUSINESS_DATE))
 
 
 def test_the_command_says_where_the_page_lies(tmp_path: Path) -> None:
@@ -161,4 +160,4 @@ def test_pages_lie_on_s3_too(s3_bucket: str, settings: Settings) -> None:
     nightly_report.run(warehouse, EVE, settings)
     nightly_report.run(warehouse, BUSINESS_DATE, settings)
     written = sorted(entry.key for entry in ObjectStore(f"{s3_bucket}/report").list("reports"))
-    assert written == [nightly_report.page_key(EVE), nightly_report.page_key(BUSINESS_DATE), nightly_report.INDEX]
+    assert written == [page_key(EVE), page_key(BUSINESS_DATE), INDEX]
