@@ -9,8 +9,9 @@ Spark application, `jobs/run.py TABLE`, which stages its rows out of readers' si
 tables, and `publish_night` puts them in place. Nothing is published unless every check holds.
 `announce_published_day` then triggers the DAG `cashier_alcohol_window`, which looks back over days; it is skipped when
 the day was run again and no table changed. What did change is in `changed_tables` of `pipeline_runs`.
-`nightly_report` writes the page of the day and the index of all days, `reports/` in the warehouse; the last line of its
-log says where. What is published and announced stands when it fails: clear that task alone.
+`nightly_report` writes the page of the day and the index of all days, `reports/` in the warehouse; the task's page
+links to it, with CHECKOUT_AGES_REPORTS_URL where pages are served to browsers. What is published and announced stands
+when it fails: clear that task alone.
 
 **What others may wait for.** The asset `checkout_ages_published_day`, and one a table, such as
 `checkout_ages_age_group_purchases`, with an event for each day that changed it. Their extra holds the business date,
@@ -59,8 +60,18 @@ from zoneinfo import ZoneInfo
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
 from airflow.providers.standard.operators.bash import BashOperator
 from airflow.providers.standard.sensors.bash import BashSensor
-from airflow.sdk import DAG, Asset, Context, CronDataIntervalTimetable, DeadlineAlert, DeadlineReference, SyncCallback
+from airflow.sdk import (
+    DAG,
+    Asset,
+    BaseOperatorLink,
+    Context,
+    CronDataIntervalTimetable,
+    DeadlineAlert,
+    DeadlineReference,
+    SyncCallback,
+)
 from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.execution_time.xcom import XCom
 from alerts import tell_of_lateness
 from job_tasks import DEFAULT_ARGS, PUBLISHED_DAY, PUBLISHED_TABLES, business_date_param, path_safe, step_command
 
@@ -98,6 +109,22 @@ def tell_the_day(context: Context, result: Any) -> None:
     for name in told["changed_tables"]:
         extra = of_the_run | {"row_count": told["row_counts"].get(name)}
         context["outlet_events"][PUBLISHED_TABLES].add(Asset(f"checkout_ages_{name}"), extra)
+
+
+class ReportLink(BaseOperatorLink):
+    """A button on the task's page: what the step printed last is where the page lies."""
+
+    name = "Report of the day"
+
+    def get_link(self, operator: Any, *, ti_key: Any) -> str:
+        """Return the page's URL, or its URI in the warehouse; nothing for a task that has not ended."""
+        return XCom.get_value(ti_key=ti_key, key="return_value") or ""
+
+
+class ReportOperator(BashOperator):
+    """A BashOperator whose task links to the report."""
+
+    operator_extra_links = (ReportLink(),)
 
 
 def step(name: str) -> str:
@@ -148,7 +175,7 @@ with DAG(
     cashier_alcohol_days = table("cashier_alcohol_days")
     check_night = BashOperator(task_id="check_night", bash_command=step("check_night"))
     publish_night = BashOperator(task_id="publish_night", bash_command=step("publish_night"))
-    nightly_report = BashOperator(task_id="nightly_report", bash_command=step("nightly_report"))
+    nightly_report = ReportOperator(task_id="nightly_report", bash_command=step("nightly_report"), do_xcom_push=True)
     announce_published_day = BashOperator(
         task_id="announce_published_day",
         bash_command=step("announce_published_day"),

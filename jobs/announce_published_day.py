@@ -13,7 +13,7 @@ from datetime import date
 from jobs import tables
 from jobs.errors import InputError, UnchangedDayError
 from jobs.publish_night import change_in_words
-from jobs.report.keys import page_key
+from jobs.report.keys import page_url
 from jobs.settings import Settings
 from jobs.warehouse import Warehouse
 
@@ -24,10 +24,12 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
         raise InputError(f"run '{warehouse.run_id}' has not published {business_date}; run publish_night first")
     if own_run["changed_tables"] == []:
         raise UnchangedDayError(change_in_words(business_date, own_run))
-    print(json.dumps(announcement(warehouse, business_date, own_run["changed_tables"])))
+    print(json.dumps(announcement(warehouse, business_date, own_run["changed_tables"], settings)))
 
 
-def announcement(warehouse: Warehouse, business_date: date, changed_tables: list[str] | None) -> dict[str, object]:
+def announcement(
+    warehouse: Warehouse, business_date: date, changed_tables: list[str] | None, settings: Settings
+) -> dict[str, object]:
     """Return what an event of the day tells; with `changed_tables` None, of a day published first, all are new."""
     row_counts = {table.name: warehouse.published_row_count(table, business_date) for table in tables.PUBLISHED_TABLES}
     return {
@@ -35,5 +37,5 @@ def announcement(warehouse: Warehouse, business_date: date, changed_tables: list
         "run_id": warehouse.run_id,
         "row_counts": row_counts,
         "changed_tables": list(row_counts) if changed_tables is None else changed_tables,
-        "report": warehouse.store.location(page_key(business_date)),
+        "report": page_url(business_date, settings),
     }

@@ -108,7 +108,6 @@ def report(business_date: BusinessDate, warehouse_uri: WarehouseUri = None) -> N
     Example: checkout-ages report --business-date 2026-11-20 --warehouse-uri .demo/warehouse
     """
     from jobs import nightly_report
-    from jobs.report.keys import page_key
     from jobs.warehouse import Warehouse
 
     with _explained():
@@ -116,7 +115,6 @@ def report(business_date: BusinessDate, warehouse_uri: WarehouseUri = None) -> N
         store = ObjectStore(settings.warehouse_uri)
         store.check_reachable()
         nightly_report.run(Warehouse(store, "report"), business_date.date(), settings)
-    console.print(store.location(page_key(business_date.date())), soft_wrap=True)
 
 
 @app.command()

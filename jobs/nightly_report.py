@@ -2,7 +2,8 @@
 
 What the pages say is in `jobs/report/`. A page is made from the published tables and replaced in one step; so are the
 pages of later days that show the day in their trailing window, and the index of all days. A run again makes them anew.
-No table depends on a page, and a page that cannot be made changes nothing that is published.
+The last line that is printed says where readers find the page. No table depends on a page, and a page that cannot be
+made changes nothing that is published.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from datetime import date, timedelta
 from jobs import tables
 from jobs.object_store import ObjectStore
 from jobs.report.day_tables import day_tables, with_all_columns
-from jobs.report.keys import FOLDER, INDEX, page_key
+from jobs.report.keys import FOLDER, INDEX, page_key, page_url
 from jobs.report.page import ReportedDay, day_figures, day_page, index_page
 from jobs.report.words import words_in
 from jobs.settings import Settings
@@ -31,6 +32,7 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
     write_report(warehouse, business_date, settings)
     restate_reports(warehouse, business_date, business_date + timedelta(days=1), settings)
     write_index(warehouse, settings)
+    print(page_url(business_date, settings))
 
 
 def restate_reports(warehouse: Warehouse, business_date: date, first: date, settings: Settings) -> None:
@@ -49,7 +51,7 @@ def write_report(warehouse: Warehouse, business_date: date, settings: Settings) 
     with day_tables(warehouse, business_date, settings) as day:
         page = day_page(day_figures(day, settings), words_in(settings.report_language), settings)
     warehouse.store.write(page_key(business_date), page.encode())
-    log.info("report of %s: %s", business_date, warehouse.store.location(page_key(business_date)))
+    log.info("wrote the report of %s", business_date)
 
 
 def write_index(warehouse: Warehouse, settings: Settings) -> None:

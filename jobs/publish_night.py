@@ -120,7 +120,13 @@ def _pipeline_run(
         **_what_changed(warehouse, business_date),
         "warnings": warnings,
         "table_seconds": {table.name: warehouse.staged(table, business_date).seconds for table in tables.NIGHT_TABLES},
+        "table_tries": _table_tries(warehouse, business_date),
     }
+
+
+def _table_tries(warehouse: Warehouse, business_date: date) -> dict[str, int]:
+    staged = {table.name: warehouse.staged(table, business_date) for table in tables.NIGHT_TABLES}
+    return {name: table.try_number for name, table in staged.items() if table.try_number is not None}
 
 
 def _landed_digest(business_date: date, settings: Settings) -> str:

@@ -88,7 +88,13 @@ def run_step(step: str, business_dates: Sequence[date], run_id: str, settings: S
     for business_date in business_dates:
         session = spark_session(f"{step} {business_date}") if step in TABLE_STEPS else None
         with told_by_workers():
-            import_module(f"jobs.{step}").run(Warehouse(store, run_id, session), business_date, settings)
+            import_module(f"jobs.{step}").run(Warehouse(store, run_id, session, _try_number()), business_date, settings)
+
+
+def _try_number() -> int | None:
+    """Return the try of the task that runs this step, as Airflow tells it to the process; None without Airflow."""
+    told = os.environ.get("AIRFLOW_CTX_TRY_NUMBER", "")
+    return int(told) if told.isdecimal() else None
 
 
 def spark_session(name: str) -> SparkSession:

@@ -161,6 +161,12 @@ class Settings(BaseModel):
     report_language: Literal["en", "ru"] = Field(
         "en", description="language of the nightly report, and how it writes numbers and dates: en or ru"
     )
+    reports_url: str = Field(
+        "",
+        pattern=r"^(https?://[^?#@]+)?$",
+        description="where browsers find the warehouse's folder reports/, https://…, for links to pages; "
+        "empty: links are URIs of the warehouse",
+    )
 
     @field_validator("store_time_zone")
     @classmethod

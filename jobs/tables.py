@@ -523,6 +523,11 @@ PIPELINE_RUNS = Table(
         ),
         column("warnings", pa.list_(TEXT), "warn rules that fired"),
         column("table_seconds", pa.map_(TEXT, pa.float64()), "seconds that building each table took"),
+        column(
+            "table_tries",
+            pa.map_(TEXT, COUNT),
+            "which try of its task built each table, 1 the first, as Airflow counts; empty for a run without Airflow",
+        ),
     ),
 )
 

@@ -52,6 +52,7 @@ class StagedTable:
 
     `erasure_count` is how many erasures of the day were respected, `erased_line_count` how many landed receipt lines
     were left out for them. `receipts_digest` tells which receipt files the rows were read from, for tables of them.
+    `try_number` is the try of the task that built it, 1 for the first, None where nobody counts tries.
     """
 
     row_count: int
@@ -60,15 +61,20 @@ class StagedTable:
     erasure_count: int = 0
     erased_line_count: int = 0
     receipts_digest: str | None = None
+    try_number: int | None = None
 
 
 @dataclass(frozen=True)
 class Warehouse:
-    """The tables of one night run. `session` is needed to read or stage DataFrames, not to check or publish."""
+    """The tables of one night run.
+
+    `session` is needed to read or stage DataFrames, not to check or publish; `try_number` is kept with what is staged.
+    """
 
     store: ObjectStore
     run_id: str
     session: SparkSession | None = None
+    try_number: int | None = None
 
     def read(self, table: Table, business_date: date) -> DataFrame:
         """Return the run's staged rows of a table."""
@@ -363,7 +369,8 @@ class Warehouse:
         with self.store.reader(self._staged_key(table, business_date)) as stream:
             parquet = pq.ParquetFile(stream)
             row_count, digest = parquet.metadata.num_rows, content_digest(parquet)
-        mark = StagedTable(row_count, round(seconds, 3), digest, erasure_count, erased_line_count, receipts_digest)
+        origin = (erasure_count, erased_line_count, receipts_digest, self.try_number)
+        mark = StagedTable(row_count, round(seconds, 3), digest, *origin)
         self.store.write(self._staged_mark(table, business_date), json.dumps(asdict(mark)).encode())
 
     def _row_count(self, key: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Iterator
@@ -28,6 +29,16 @@ def environment() -> None:
         del os.environ[name]  # such as README has a stranger export
     os.environ |= S3_ENVIRONMENT | {"TZ": "UTC"}
     time.tzset()
+
+
+@pytest.fixture(autouse=True)
+def log() -> Iterator[None]:
+    """Take off what a command put on the log to show it on the terminal."""
+    jobs_log = logging.getLogger("jobs")
+    handlers, level = jobs_log.handlers, jobs_log.level
+    yield
+    jobs_log.handlers = handlers
+    jobs_log.setLevel(level)
 
 
 @pytest.fixture(scope="session")

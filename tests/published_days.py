@@ -105,6 +105,7 @@ def publish_run(warehouse: Warehouse, business_date: date, number: int = 0, **gi
         "net_amount": Decimal("14000.00"),
         "warnings": [f"{BROKEN_RULE}: 3 lines rejected"] if number in (0, 5, 17) else [],
         "table_seconds": [("photo_age_estimates", 6.9), ("age_mixes", 4.1), ("age_group_purchases", 5.7)],
+        "table_tries": [("photo_age_estimates", 2), ("age_mixes", 1), ("age_group_purchases", 1)],
     }
     warehouse.write_pipeline_run(business_date, run | given)
 

@@ -29,6 +29,8 @@ class RunFacts:
 
     table_seconds: Mapping[str, float]
     """Seconds that building each table took, the longest first."""
+    table_tries: Mapping[str, int]
+    """Which try of its task built each table; empty where nobody counted."""
     rejected: Sequence[Mapping[str, Any]]
     """reason and lines, most lines first."""
     rejected_reason_count: int
@@ -42,6 +44,11 @@ class RunFacts:
         return sum(self.table_seconds.values())
 
     @property
+    def tries_after_the_first(self) -> int | None:
+        """How often tasks of tables were tried again; None where nobody counted."""
+        return sum(self.table_tries.values()) - len(self.table_tries) if self.table_tries else None
+
+    @property
     def broken(self) -> Sequence[Mapping[str, Any]]:
         """The rules that the night breaks."""
         return [check for check in self.checks if check["is_broken"]]
@@ -51,4 +58,5 @@ def run_facts(day: DayTables) -> RunFacts:
     """Return what pipeline_runs, check_results and rejected_transaction_lines say of the run."""
     rejected = day.rows(REJECTED)
     seconds = sorted(dict(day.run["table_seconds"] or {}).items(), key=lambda pair: -pair[1])
-    return RunFacts(dict(seconds), rejected[:REASONS_LISTED], len(rejected), day.rows(CHECKS), day.run_count)
+    tries = dict(day.run["table_tries"] or {})
+    return RunFacts(dict(seconds), tries, rejected[:REASONS_LISTED], len(rejected), day.rows(CHECKS), day.run_count)

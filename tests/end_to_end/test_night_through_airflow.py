@@ -48,6 +48,11 @@ def test_a_night_publishes_one_file_of_each_table_for_its_date_and_leaves_no_sta
     assert published == {f"{table.name}/business_date={BUSINESS_DATE}" for table in tables.ALL_TABLES}
 
 
+def test_the_run_is_on_record_with_the_first_try_of_each_table(warehouse: Path) -> None:
+    tries = duckdb.sql(f"SELECT unnest(map_entries(table_tries)) FROM '{warehouse}/pipeline_runs/*/*.parquet'")
+    assert tries.fetchall() == [({"key": table.name, "value": 1},) for table in tables.NIGHT_TABLES]
+
+
 def test_events_tell_who_waits_for_the_day_or_a_table_its_rows_and_where_the_report_lies(
     folder: Path, warehouse: Path
 ) -> None:
@@ -65,6 +70,12 @@ def test_events_tell_who_waits_for_the_day_or_a_table_its_rows_and_where_the_rep
     assert (of_lines["run_id"], of_lines["row_count"]) == lines
     assert day["row_counts"]["transaction_lines"] == of_lines["row_count"]
     assert day["report"] == f"{warehouse.as_uri()}/reports/business_date={BUSINESS_DATE}/index.html"
+
+
+def test_the_task_of_the_report_links_to_the_page(folder: Path, warehouse: Path) -> None:
+    with closing(sqlite3.connect(folder / "airflow" / "airflow.db")) as connection:
+        ((link,),) = connection.execute("SELECT value FROM xcom WHERE key = '_link_ReportLink'").fetchall()
+    assert json.loads(link) == f"{warehouse.as_uri()}/reports/business_date={BUSINESS_DATE}/index.html"
 
 
 def test_groups_add_up_to_the_log_and_each_photo_is_a_row(folder: Path, warehouse: Path) -> None:

@@ -18,9 +18,9 @@ from jobs.warehouse import Warehouse
 from tests.rows import BUSINESS_DATE, arrow_rows, line
 
 
-def staged_run(settings: Settings, run_id: str, line_count: int) -> Warehouse:
+def staged_run(settings: Settings, run_id: str, line_count: int, try_number: int | None = None) -> Warehouse:
     """A checked run with some receipt lines and nothing else."""
-    warehouse = Warehouse(ObjectStore(settings.warehouse_uri), run_id)
+    warehouse = Warehouse(ObjectStore(settings.warehouse_uri), run_id, try_number=try_number)
     lines = [line(line_number=number) for number in range(1, line_count + 1)]
     for table in tables.NIGHT_TABLES:
         rows = lines if table is tables.TRANSACTION_LINES else []
@@ -48,6 +48,13 @@ def test_a_second_run_replaces_the_day_and_both_runs_stay_on_record(settings: Se
     assert published(settings, RUNS) == [("run-1", 3, "7.50"), ("run-2", 2, "5.00")]
     assert published(settings, CHECKS) == [("run-2", "the day has photos", ["none landed"])]
     assert not list(ObjectStore(settings.warehouse_uri).list("_staging"))
+
+
+def test_a_run_tells_which_try_built_each_table_and_nothing_where_nobody_counted(settings: Settings) -> None:
+    publish_night.run(staged_run(settings, "run-1", 3, try_number=2), BUSINESS_DATE, settings)
+    publish_night.run(staged_run(settings, "run-2", 3), BUSINESS_DATE, settings)
+    tries = "SELECT list_distinct(map_values(table_tries)) FROM 'warehouse/pipeline_runs/*/*.parquet' ORDER BY run_id"
+    assert published(settings, tries) == [([2],), ([],)]
 
 
 def test_a_run_tells_which_tables_it_changed_and_that_a_run_of_the_same_changed_none(settings: Settings) -> None:
@@ -97,6 +104,10 @@ def test_the_announcement_tells_run_rows_changes_and_where_the_report_lies(
     assert (second["business_date"], second["run_id"]) == ("2026-11-20", "run-2")
     assert (second["row_counts"]["transaction_lines"], second["row_counts"]["photo_coverage"]) == (2, 0)
     assert second["report"] == f"{settings.warehouse_uri}/reports/business_date=2026-11-20/index.html"
+    served = settings.model_copy(update={"reports_url": "https://ages.example/reports/"})
+    run_2 = Warehouse(ObjectStore(settings.warehouse_uri), "run-2")
+    announced = announce_published_day.announcement(run_2, BUSINESS_DATE, [], served)
+    assert announced["report"] == "https://ages.example/reports/business_date=2026-11-20/index.html"
 
 
 def test_a_run_that_dies_while_publishing_is_mended_by_running_it_again(
