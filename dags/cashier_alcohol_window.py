@@ -12,6 +12,9 @@ judges them, and `publish_window` puts them in place, with a row in `window_runs
 Unless every check holds for all its windows, a run publishes none of them. `restate_reports` writes the pages
 of the days again, which show the windows.
 
+**What others may wait for.** One asset a table, such as `checkout_ages_cashier_alcohol_audit`, with an event for each
+window that was published. Its extra holds the last business date, the run, how many rows and where the report lies.
+
 **Which exit code means what.** 0 done; 1 a check failed or something broke, retried twice; 2 bad input or
 configuration, not retried, since a retry would not help. The sentence that begins with `error:` or `check failed:` in
 the task's log names the thing and the way out.
@@ -31,14 +34,23 @@ the run that this night triggers builds the window anew.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
 from airflow.providers.standard.operators.bash import BashOperator
-from airflow.sdk import DAG, Asset
+from airflow.sdk import DAG, Asset, Context
 from airflow.sdk.exceptions import AirflowFailException
-from job_tasks import DEFAULT_ARGS, PUBLISHED_DAY, business_date_param, path_safe, step_command
+from job_tasks import (
+    DEFAULT_ARGS,
+    PUBLISHED_DAY,
+    PUBLISHED_TABLES,
+    business_date_param,
+    path_safe,
+    step_command,
+    tell_tables,
+)
 
 OPTIONS = (
     "--business-date {{ business_dates(params, triggering_asset_events) }}",
@@ -57,9 +69,15 @@ def business_dates(params: Mapping[str, Any], triggering_asset_events: Mapping[A
     return " ".join(day.isoformat() for day in sorted(published))
 
 
-def step(name: str) -> BashOperator:
+def tell_the_windows(context: Context, result: Any) -> None:
+    """Put what the step printed last into an event of each table of each window."""
+    for told in json.loads(result):
+        tell_tables(context, told, told["row_counts"])
+
+
+def step(name: str, **options: Any) -> BashOperator:
     """Return the task of a step; it does all windows of the run."""
-    return BashOperator(task_id=name, bash_command=step_command(name, *OPTIONS))
+    return BashOperator(task_id=name, bash_command=step_command(name, *OPTIONS), **options)
 
 
 with DAG(
@@ -79,7 +97,7 @@ with DAG(
     reviewed_cases = step("reviewed_cases")
     review_precision = step("review_precision")
     check_window = step("check_window")
-    publish_window = step("publish_window")
+    publish_window = step("publish_window", outlets=[PUBLISHED_TABLES], post_execute=tell_the_windows)
     restate_reports = step("restate_reports")
 
     plan_windows >> [cashier_alcohol_audit, reviewed_cases]

@@ -62,7 +62,6 @@ from airflow.providers.standard.operators.bash import BashOperator
 from airflow.providers.standard.sensors.bash import BashSensor
 from airflow.sdk import (
     DAG,
-    Asset,
     BaseOperatorLink,
     Context,
     CronDataIntervalTimetable,
@@ -73,7 +72,15 @@ from airflow.sdk import (
 from airflow.sdk.exceptions import AirflowFailException
 from airflow.sdk.execution_time.xcom import XCom
 from alerts import tell_of_lateness
-from job_tasks import DEFAULT_ARGS, PUBLISHED_DAY, PUBLISHED_TABLES, business_date_param, path_safe, step_command
+from job_tasks import (
+    DEFAULT_ARGS,
+    PUBLISHED_DAY,
+    PUBLISHED_TABLES,
+    business_date_param,
+    path_safe,
+    step_command,
+    tell_tables,
+)
 
 RUN_PY = Path(__file__).resolve().parent.parent / "jobs" / "run.py"
 STORE_TIME_ZONE = ZoneInfo(os.environ.get("CHECKOUT_AGES_STORE_TIME_ZONE", "Europe/Moscow"))
@@ -105,10 +112,7 @@ def tell_the_day(context: Context, result: Any) -> None:
     """Put what the step printed last into the events of the day and of its tables, for whoever waits for one."""
     told = json.loads(result)
     context["outlet_events"][PUBLISHED_DAY].extra.update(told)
-    of_the_run = {name: told[name] for name in ("business_date", "run_id", "report")}
-    for name in told["changed_tables"]:
-        extra = of_the_run | {"row_count": told["row_counts"].get(name)}
-        context["outlet_events"][PUBLISHED_TABLES].add(Asset(f"checkout_ages_{name}"), extra)
+    tell_tables(context, told, told["changed_tables"])
 
 
 class ReportLink(BaseOperatorLink):

@@ -9,6 +9,7 @@ import os
 import re
 import shlex
 import sys
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -74,6 +75,14 @@ DEFAULT_ARGS: dict[str, Any] = {
     "on_failure_callback": tell_of_failure,
     "do_xcom_push": False,
 }
+
+
+def tell_tables(context: Context, told: Mapping[str, Any], names: Iterable[str]) -> None:
+    """Put what a step printed into an event of each of some tables, for whoever waits for one."""
+    of_the_run = {name: told[name] for name in ("business_date", "run_id", "report")}
+    for name in names:
+        extra = of_the_run | {"row_count": told["row_counts"].get(name)}
+        context["outlet_events"][PUBLISHED_TABLES].add(Asset(f"checkout_ages_{name}"), extra)
 
 
 def business_date_param(words: str) -> dict[str, Param]:

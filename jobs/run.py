@@ -9,6 +9,7 @@ Exit codes: 0 done, 1 a check failed, another process publishes the day, the obj
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import os
 import re
@@ -31,7 +32,7 @@ from jobs.settings import Settings, read_settings
 from jobs.tables import NIGHT_TABLES
 from jobs.warehouse import Warehouse
 from jobs.window import STEPS as WINDOW_STEPS
-from jobs.window import run_window_step
+from jobs.window import run_window_step, window_announcement
 from jobs.worker_errors import told_by_workers
 
 if TYPE_CHECKING:
@@ -83,7 +84,10 @@ def run_step(step: str, business_dates: Sequence[date], run_id: str, settings: S
     store = ObjectStore(settings.warehouse_uri)
     store.check_reachable()
     if step in WINDOW_STEPS:
-        run_window_step(Warehouse(store, run_id), step, business_dates, settings)
+        warehouse = Warehouse(store, run_id)
+        last_dates = run_window_step(warehouse, step, business_dates, settings)
+        if step == WINDOW_STEPS[-1]:
+            print(json.dumps([window_announcement(warehouse, day, settings) for day in last_dates]))
         return
     for business_date in business_dates:
         session = spark_session(f"{step} {business_date}") if step in TABLE_STEPS else None

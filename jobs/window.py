@@ -11,6 +11,7 @@ from datetime import date
 from importlib import import_module
 
 from jobs.errors import InputError
+from jobs.report.keys import page_url
 from jobs.settings import Settings
 from jobs.tables import WINDOW_RUNS, WINDOW_TABLES
 from jobs.warehouse import Warehouse
@@ -44,6 +45,16 @@ def run_windows(
         dates = run_window_step(warehouse, step, business_dates, settings)
         step_done(step, time.monotonic() - started)
     return dates
+
+
+def window_announcement(warehouse: Warehouse, last_date: date, settings: Settings) -> dict[str, object]:
+    """Return what an event of a published window tells."""
+    return {
+        "business_date": last_date.isoformat(),
+        "run_id": warehouse.run_id,
+        "row_counts": {table.name: warehouse.published_row_count(table, last_date) for table in WINDOW_TABLES},
+        "report": page_url(last_date, settings),
+    }
 
 
 def _planned(warehouse: Warehouse, business_dates: Sequence[date]) -> list[date]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 
 from jobs.demo import airflow_environment
@@ -17,6 +19,15 @@ def new_airflow(home: Path, landing_uri: str, warehouse_uri: str) -> dict[str, s
     environment = airflow_environment(shell, home, landing_uri, warehouse_uri)
     subprocess.run(["airflow", "db", "migrate"], env=environment, check=True, capture_output=True)
     return environment
+
+
+def asset_events(environment: Mapping[str, str]) -> dict[str, dict[str, object]]:
+    """The extra of the last event of each asset, by the asset's name."""
+    with closing(sqlite3.connect(Path(environment["AIRFLOW_HOME"]) / "airflow.db")) as connection:
+        events = connection.execute(
+            "SELECT name, asset_event.extra FROM asset_event JOIN asset ON asset.id = asset_id ORDER BY asset_event.id"
+        )
+        return {name: json.loads(extra) for name, extra in events}
 
 
 def run_dag(environment: Mapping[str, str], dag_id: str, **conf: str) -> subprocess.CompletedProcess[str]:

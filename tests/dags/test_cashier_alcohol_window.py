@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import json
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.execution_time.context import OutletEventAccessors
 from job_tasks import PUBLISHED_DAY, export_object_store_credentials
 
 from jobs.run import RESTATE_REPORTS, WINDOW_STEPS
@@ -50,6 +52,19 @@ def test_a_run_is_for_all_days_that_were_published_since_the_last(dag_file: Modu
 
 def test_a_run_by_hand_is_for_the_date_it_was_asked_for(dag_file: ModuleType) -> None:
     assert dag_file.business_dates({"business_date": "2026-03-01"}, events("2026-11-20")) == "2026-03-01"
+
+
+def test_a_published_window_tells_each_of_its_tables_to_who_waits_for_one(dag_file: ModuleType) -> None:
+    assert dag_file.publish_window.outlets == [dag_file.PUBLISHED_TABLES]
+    accessors = OutletEventAccessors()
+    of_the_run = {"business_date": "2026-11-20", "run_id": "window-1", "report": "file:///w/reports/x/index.html"}
+    windows = [of_the_run | {"row_counts": {"cashier_alcohol_audit": 3, "review_precision": 4}}]
+    dag_file.publish_window._post_execute_hook({"outlet_events": accessors}, json.dumps(windows))
+    told = {event.dest_asset_key.name: event.extra for event in accessors[dag_file.PUBLISHED_TABLES].asset_alias_events}
+    assert told == {
+        "checkout_ages_cashier_alcohol_audit": of_the_run | {"row_count": 3},
+        "checkout_ages_review_precision": of_the_run | {"row_count": 4},
+    }
 
 
 @pytest.mark.parametrize("nothing", [{}, {PUBLISHED_DAY: [SimpleNamespace(extra={})]}], ids=["no event", "no day"])

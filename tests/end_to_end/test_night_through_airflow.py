@@ -15,7 +15,7 @@ from jobs import tables
 from jobs.object_store import ObjectStore
 from jobs.sample_day import write_sample_day
 from jobs.sample_faces import synthetic_face_photos
-from tests.airflow_runs import new_airflow, run_dag
+from tests.airflow_runs import asset_events, new_airflow, run_dag
 from tests.s3_server import S3_ENVIRONMENT
 
 pytestmark = pytest.mark.slow
@@ -54,13 +54,9 @@ def test_the_run_is_on_record_with_the_first_try_of_each_table(warehouse: Path) 
 
 
 def test_events_tell_who_waits_for_the_day_or_a_table_its_rows_and_where_the_report_lies(
-    folder: Path, warehouse: Path
+    airflow: dict[str, str], warehouse: Path
 ) -> None:
-    with closing(sqlite3.connect(folder / "airflow" / "airflow.db")) as connection:
-        events = connection.execute(
-            "SELECT name, asset_event.extra FROM asset_event JOIN asset ON asset.id = asset_id"
-        ).fetchall()
-    told = {name: json.loads(extra) for name, extra in events}
+    told = asset_events(airflow)
     day = told.pop("checkout_ages_published_day")
     assert set(told) == {f"checkout_ages_{table.name}" for table in tables.PUBLISHED_TABLES}
     lines = duckdb.sql(

@@ -9,7 +9,7 @@ import pytest
 
 from jobs import tables
 from jobs.settings import Settings
-from tests.airflow_runs import new_airflow, run_dag
+from tests.airflow_runs import asset_events, new_airflow, run_dag
 from tests.jobs.test_cashier_alcohol_audit import sales
 from tests.jobs.test_window import publish_day
 from tests.rows import BUSINESS_DATE
@@ -35,3 +35,7 @@ def test_a_run_by_hand_publishes_the_window_of_its_day_and_leaves_no_staging(
     assert first[:3] == ("c1", 1, ["night-1"])
     assert second[:3] == ("c2", None, ["night-1"])
     assert first[3].startswith("window-manual__")
+    events = asset_events(airflow)
+    assert set(events) == {f"checkout_ages_{table.name}" for table in tables.WINDOW_TABLES}
+    of_audit = events["checkout_ages_cashier_alcohol_audit"]
+    assert (of_audit["row_count"], of_audit["run_id"]) == (2, first[3])
