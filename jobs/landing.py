@@ -9,25 +9,23 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
+from itertools import chain, islice
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.datasource import DataSource, DataSourceReader, InputPartition
-from pyspark.sql.pandas.types import from_arrow_schema
-from pyspark.sql.types import StructType
 
+from jobs.arrow_frames import arrow_frame
 from jobs.cashier_pseudonyms import key_generation, pseudonyms_of
-from jobs.cluster import code_digest, refuse_folder_of_this_machine, refuse_other_code
 from jobs.errors import StoreError
 from jobs.landed_files import LANDED_LINE_SCHEMA, OUTCOME_FIELDS, landed_schema, read_landed_lines
 from jobs.object_store import ObjectStore, StoredObject
 
 SUCCESS = "_SUCCESS"
-LISTING_PARTITIONS = 32
+LISTING_TASKS = 32
 PAGE_ROWS = 10_000
 LANDED_PHOTO_SCHEMA = pa.schema(
     [
@@ -89,109 +87,54 @@ def landed_outcomes(landing: ObjectStore, business_date: date) -> pa.Table:
 
 
 def landed_photos(spark: SparkSession, landing_uri: str, business_date: date) -> DataFrame:
-    """Return photo_key, etag, size_bytes and landed_at of each photo object of a day."""
-    return _load(spark, LandedPhotos, landing_uri, business_date)
+    """Return photo_key, etag, size_bytes and landed_at of each photo object of a day.
+
+    They are listed in parallel over the sub-folders of the day.
+    """
+    landing = ObjectStore(landing_uri)
+    day_folder = photos_folder(business_date)
+    folders, objects = landing.list_folder(day_folder)
+    marks = (day_folder, f"{day_folder}/{SUCCESS}")
+    in_the_day = Folders([], [entry for entry in objects if entry.key not in marks])
+    shares = [folders[start::LISTING_TASKS] for start in range(min(len(folders), LISTING_TASKS))]
+
+    def read(share: Folders) -> Iterator[pa.RecordBatch]:
+        listed = chain(share.objects, *(landing.list(folder) for folder in share.folders))
+        while page := list(islice(listed, PAGE_ROWS)):
+            yield _photo_batch(page)
+
+    return arrow_frame(
+        spark, landing, LANDED_PHOTO_SCHEMA, [in_the_day, *(Folders(share, []) for share in shares)], read
+    )
 
 
 def landed_transaction_lines(spark: SparkSession, landing_uri: str, business_date: date) -> DataFrame:
-    """Return each record of a day's receipt files, every field as text; see landed_files for the columns.
+    """Return each record of a day's receipt files, every field as text, one task a file; see landed_files for columns.
 
     Where the environment has a key, cashier ids are pseudonyms already.
     """
-    return _load(spark, LandedTransactionLines, landing_uri, business_date)
+    landing = ObjectStore(landing_uri)
+    files = [entry.key for entry in receipt_files(landing, business_date)]
+    return arrow_frame(spark, landing, LANDED_LINE_SCHEMA, files, line_reader(landing, key_generation(os.environ)))
 
 
-@dataclass
-class Folders(InputPartition):
+def line_reader(landing: ObjectStore, generation: str | None) -> Callable[[str], Iterator[pa.RecordBatch]]:
+    """Return what reads a receipt file in a task, where the environment must have the key of that generation."""
+
+    def read(key: str) -> Iterator[pa.RecordBatch]:
+        pseudonyms = pseudonyms_of(generation, os.environ)
+        batches = read_landed_lines(landing, key)
+        yield from map(pseudonyms.applied_to, batches) if pseudonyms else batches
+
+    return read
+
+
+@dataclass(frozen=True)
+class Folders:
     """Folders to list, and objects already listed."""
 
     folders: Sequence[str]
     objects: Sequence[StoredObject]
-
-
-@dataclass
-class ReceiptFile(InputPartition):
-    """One receipt file."""
-
-    key: str | None
-
-
-class LandedPhotos(DataSource):
-    """Lists a day's photos, in parallel over the sub-folders of the day."""
-
-    @classmethod
-    def name(cls) -> str:
-        return "landed_photos"
-
-    def schema(self) -> StructType:
-        return from_arrow_schema(LANDED_PHOTO_SCHEMA)
-
-    def reader(self, schema: StructType) -> DataSourceReader:
-        business_date = date.fromisoformat(self.options["business_date"])
-        return _PhotoLister(ObjectStore(self.options["uri"]), business_date, self.options["code"])
-
-
-class _PhotoLister(DataSourceReader):
-    def __init__(self, landing: ObjectStore, business_date: date, code: str) -> None:
-        self._landing = landing
-        self._folder = photos_folder(business_date)
-        self._code = code
-
-    def partitions(self) -> Sequence[Folders]:
-        folders, objects = self._landing.list_folder(self._folder)
-        shares = [folders[start::LISTING_PARTITIONS] for start in range(min(len(folders), LISTING_PARTITIONS))]
-        return [Folders([], objects), *(Folders(share, []) for share in shares)]
-
-    def read(self, partition: Folders) -> Iterator[pa.RecordBatch]:  # type: ignore[override]
-        refuse_other_code(self._code)
-        page: list[StoredObject] = []
-        for photo in self._photos(partition):
-            page.append(photo)
-            if len(page) == PAGE_ROWS:
-                yield _photo_batch(page)
-                page = []
-        if page:
-            yield _photo_batch(page)
-
-    def _photos(self, partition: Folders) -> Iterator[StoredObject]:
-        yield from (
-            entry for entry in partition.objects if entry.key not in (self._folder, f"{self._folder}/{SUCCESS}")
-        )
-        for folder in partition.folders:
-            yield from self._landing.list(folder)
-
-
-class LandedTransactionLines(DataSource):
-    """Reads a day's receipt files, one task a file."""
-
-    @classmethod
-    def name(cls) -> str:
-        return "landed_transaction_lines"
-
-    def schema(self) -> StructType:
-        return from_arrow_schema(LANDED_LINE_SCHEMA)
-
-    def reader(self, schema: StructType) -> DataSourceReader:
-        business_date = date.fromisoformat(self.options["business_date"])
-        return _LineReader(ObjectStore(self.options["uri"]), business_date, self.options["code"])
-
-
-class _LineReader(DataSourceReader):
-    def __init__(self, landing: ObjectStore, business_date: date, code: str) -> None:
-        self._landing = landing
-        self._business_date = business_date
-        self._code = code
-        self._key_generation = key_generation(os.environ)
-
-    def partitions(self) -> Sequence[ReceiptFile]:
-        files = receipt_files(self._landing, self._business_date)
-        return [ReceiptFile(entry.key) for entry in files] or [ReceiptFile(None)]
-
-    def read(self, partition: ReceiptFile) -> Iterator[pa.RecordBatch]:  # type: ignore[override]
-        refuse_other_code(self._code)
-        pseudonyms = pseudonyms_of(self._key_generation, os.environ)
-        batches = read_landed_lines(self._landing, partition.key) if partition.key is not None else iter(())
-        yield from map(pseudonyms.applied_to, batches) if pseudonyms else batches
 
 
 def _data_files(landing: ObjectStore, folder: str) -> list[StoredObject]:
@@ -202,13 +145,6 @@ def _data_files(landing: ObjectStore, folder: str) -> list[StoredObject]:
 
 def _is_mark(key: str, folder: str) -> bool:
     return key == folder or key.rsplit("/", 1)[-1].startswith(("_", "."))
-
-
-def _load(spark: SparkSession, source: type[DataSource], uri: str, business_date: date) -> DataFrame:
-    refuse_folder_of_this_machine(spark, uri)
-    spark.dataSource.register(source)
-    options = {"uri": uri, "business_date": business_date.isoformat(), "code": code_digest()}
-    return spark.read.format(source.name()).options(**options).load()
 
 
 def _photo_batch(photos: list[StoredObject]) -> pa.RecordBatch:

@@ -52,6 +52,9 @@ SECRET_NAMES = "(?i)secret|password|token|access[._]?key|pseudonym_key"
 ENOUGH_EXECUTORS = "0.8"
 """The share of a cluster's executors that a step waits for, half a minute at most, before it counts the cores."""
 
+MOST_BROADCAST = "10MB"
+"""What is joined by sending it to all tasks, once it is there: how many rows Python reads, Spark cannot guess."""
+
 
 def main() -> int:
     """Run the step that the command line names and return the exit code."""
@@ -105,21 +108,20 @@ def spark_session(name: str) -> SparkSession:
     """Start Spark, on the master that spark-submit or the environment names, else on all cores of this machine."""
     from pyspark.sql import SparkSession
 
-    from jobs.parquet_source import ObjectStoreParquet
-
     session = (
         SparkSession.builder.appName(f"checkout-ages {name}")
         .config("spark.sql.session.timeZone", "UTC")
         .config("spark.redaction.regex", SECRET_NAMES)
         .config("spark.ui.enabled", "false")
         .config("spark.ui.showConsoleProgress", "false")
+        .config("spark.sql.autoBroadcastJoinThreshold", "-1")
+        .config("spark.sql.adaptive.autoBroadcastJoinThreshold", MOST_BROADCAST)
         .config("spark.scheduler.minRegisteredResourcesRatio", ENOUGH_EXECUTORS)
         .getOrCreate()
     )
     session.sparkContext.setLogLevel("ERROR")
     if not session.sparkContext.getConf().contains("spark.sql.shuffle.partitions"):
         session.conf.set("spark.sql.shuffle.partitions", max(4, 2 * session.sparkContext.defaultParallelism))
-    session.dataSource.register(ObjectStoreParquet)
     return session
 
 

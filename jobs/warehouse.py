@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jobs.cluster import code_digest, refuse_folder_of_this_machine
+from jobs.cluster import refuse_folder_of_this_machine
 from jobs.errors import InputError
 from jobs.object_store import ObjectStore
 from jobs.publishing_lock import PublishingLock
@@ -107,25 +107,16 @@ class Warehouse:
         from pyspark.sql import functions as F
         from pyspark.sql.pandas.types import from_arrow_schema
 
+        from jobs.arrow_frames import write_parquet
+
         refuse_folder_of_this_machine(self.spark, self.store.uri)
         self.withdraw_check(business_date)
         started = time.monotonic()
         if missing := set(table.column_names) - {*rows.columns, "run_id"}:
             raise ValueError(f"table '{table.name}' lacks columns {sorted(missing)}")
         conformed = rows.withColumn("run_id", F.lit(self.run_id)).to(from_arrow_schema(table.schema))
-        (
-            conformed.repartition(1)
-            .sortWithinPartitions(*table.key)
-            .write.format("object_store_parquet")
-            .mode("append")
-            .options(
-                uri=self.store.uri,
-                key=self._staged_key(table, business_date),
-                table=table.name,
-                attempts=f"{self._staging(business_date)}/_attempts",
-            )
-            .save()
-        )
+        attempts = f"{self._staging(business_date)}/_attempts"
+        write_parquet(conformed, self.store, self._staged_key(table, business_date), table, attempts)
         seconds = time.monotonic() - started
         self._mark_staged(table, business_date, seconds, erasure_count, erased_line_count, receipts_digest)
 
@@ -347,15 +338,9 @@ class Warehouse:
         ).held()
 
     def _load(self, table: Table, key: str) -> DataFrame:
-        from pyspark.sql.pandas.types import from_arrow_schema
+        from jobs.arrow_frames import parquet_frame
 
-        refuse_folder_of_this_machine(self.spark, self.store.uri)
-        return (
-            self.spark.read.format("object_store_parquet")
-            .schema(from_arrow_schema(table.schema))
-            .options(uri=self.store.uri, key=key, table=table.name, code=code_digest())
-            .load()
-        )
+        return parquet_frame(self.spark, self.store, key, table.schema)
 
     def _mark_staged(
         self,

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
+import os
 import re
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pyspark.sql.types import StructType
 
 from jobs.cashier_pseudonyms import (
     KEY_VARIABLE,
@@ -16,10 +16,9 @@ from jobs.cashier_pseudonyms import (
     key_generation,
     pseudonyms_of,
 )
-from jobs.cluster import code_digest
 from jobs.errors import InputError
 from jobs.landed_files import read_landed_lines
-from jobs.landing import LandedTransactionLines
+from jobs.landing import line_reader
 from jobs.object_store import ObjectStore
 from tests.rows import BUSINESS_DATE
 
@@ -90,12 +89,10 @@ def test_a_machine_without_the_key_of_the_run_reads_nothing(
 ) -> None:
     landing.write(f"transactions/business_date={BUSINESS_DATE}/a.csv", b"cashier_id,sku\nc1,s1\n")
     monkeypatch.setenv(KEY_VARIABLE, KEY)
-    options = {"uri": landing.uri, "business_date": str(BUSINESS_DATE), "code": code_digest()}
-    source = LandedTransactionLines(options)
-    reader = source.reader(StructType())
+    read = line_reader(landing, key_generation({KEY_VARIABLE: KEY}))
     monkeypatch.delenv(KEY_VARIABLE)
     with pytest.raises(InputError, match=f"has no key in {KEY_VARIABLE}, the run began with the key 'pl5axidc5'"):
-        list(reader.read(reader.partitions()[0]))
+        list(read(f"transactions/business_date={BUSINESS_DATE}/a.csv"))
 
 
 @pytest.mark.parametrize(("begun", "here"), [(KEY, OTHER_KEY), (None, KEY), (KEY, None)])
@@ -123,12 +120,6 @@ def test_a_key_is_not_shown() -> None:
 
 
 def landed_cashiers(landing: ObjectStore) -> list[str]:
-    options = {"uri": landing.uri, "business_date": str(BUSINESS_DATE), "code": code_digest()}
-    source = LandedTransactionLines(options)
-    reader = source.reader(StructType())
-    return [
-        cashier
-        for partition in reader.partitions()
-        for batch in reader.read(partition)
-        for cashier in batch["cashier_id"].to_pylist()
-    ]
+    read = line_reader(landing, key_generation(os.environ))
+    batches = read(f"transactions/business_date={BUSINESS_DATE}/a.csv")
+    return [cashier for batch in batches for cashier in batch["cashier_id"].to_pylist()]

@@ -1,0 +1,85 @@
+"""arrow_frames: DataFrames of what tasks read from object storage, and Parquet objects that a task writes of one.
+
+Arrow in, Arrow out, through `mapInArrow`. As a Python data source of Spark the same took five more Python processes an
+application, to look it up, to plan, to write and to commit, which was half of what a step of a small day takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+from uuid import uuid4
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.pandas.types import from_arrow_schema
+
+from jobs.cluster import code_digest, refuse_folder_of_this_machine, refuse_other_code
+from jobs.object_store import ObjectStore
+from jobs.table_files import with_all_columns, write_table_file
+from jobs.tables import Table
+
+Share = TypeVar("Share")
+
+
+def arrow_frame(
+    session: SparkSession,
+    store: ObjectStore,
+    schema: pa.Schema,
+    shares: Sequence[Share],
+    read: Callable[[Share], Iterator[pa.RecordBatch]],
+) -> DataFrame:
+    """Return the rows that `read` yields for each share of the work, one task a share.
+
+    Raises InputError where tasks run on machines that do not see the store; a task raises it where it finds other code
+    than the driver's. Spark takes such rows for few: see `spark_session`.
+    """
+    refuse_folder_of_this_machine(session, store.uri)
+    code = code_digest()
+
+    def read_shares(numbers: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        refuse_other_code(code)
+        for batch in numbers:
+            for number in batch["id"].to_pylist():
+                yield from read(shares[number])
+
+    numbers = session.range(0, len(shares), numPartitions=max(1, len(shares)))
+    return numbers.mapInArrow(read_shares, from_arrow_schema(schema))
+
+
+def parquet_frame(session: SparkSession, store: ObjectStore, key: str, schema: pa.Schema) -> DataFrame:
+    """Return the rows of a Parquet object, one task a row group; a column that it lacks is null."""
+    with store.reader(key) as stream:
+        row_groups = pq.ParquetFile(stream).num_row_groups
+
+    def read(row_group: int) -> Iterator[pa.RecordBatch]:
+        with store.reader(key) as stream:
+            parquet = pq.ParquetFile(stream)
+            names = [name for name in schema.names if name in parquet.schema_arrow.names]
+            for batch in parquet.iter_batches(row_groups=[row_group], columns=names):
+                yield with_all_columns(batch, schema)
+
+    return arrow_frame(session, store, schema, range(row_groups), read)
+
+
+def write_parquet(rows: DataFrame, store: ObjectStore, key: str, table: Table, attempts: str) -> None:
+    """Write rows as one Parquet object, sorted by the table's key, which is checked on the way.
+
+    One task streams to an object of its own attempt below `attempts`; that which Spark takes for done is then copied
+    over the target in one atomic step. A task that is retried, killed or done twice leaves nothing but its attempt.
+    Raises PySparkException naming the first key that is null or there twice.
+    """
+
+    def write(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        attempt_key = f"{attempts}/{table.name}-{uuid4().hex}.parquet"
+        write_table_file(store, attempt_key, table, batches)
+        yield pa.RecordBatch.from_pydict({"attempt_key": [attempt_key]})
+
+    one_partition = rows.repartition(1).sortWithinPartitions(*table.key)
+    written = [row.attempt_key for row in one_partition.mapInArrow(write, "attempt_key string").collect()]
+    if written:
+        store.copy(written[0], key)
+        store.delete(written)
+    else:  # Spark runs no task for what it knows to be empty
+        write_table_file(store, key, table, iter(()))
