@@ -1,4 +1,4 @@
-"""Nights through Airflow, with real spark-submit."""
+"""The DAGs through Airflow, with real spark-submit, one after the other on a sample day."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import duckdb
 import pytest
 
 from jobs import tables
+from jobs.landing import photos_folder
 from jobs.object_store import ObjectStore
 from jobs.sample_day import write_sample_day
 from jobs.sample_faces import synthetic_face_photos
@@ -21,6 +22,7 @@ from tests.s3_server import S3_ENVIRONMENT
 pytestmark = pytest.mark.slow
 
 BUSINESS_DATE = date(2026, 11, 20)
+OLD = date(2026, 1, 1)
 
 
 @pytest.fixture(scope="module")
@@ -109,3 +111,68 @@ def test_a_day_that_does_not_land_fails_naming_the_missing_mark_with_credentials
     assert f"missing {s3_bucket}/nothing-landed/photos/business_date=2026-01-01/_SUCCESS" in night.stdout
     assert "AirflowSensorTimeout" in night.stdout
     assert S3_ENVIRONMENT["AWS_SECRET_ACCESS_KEY"] not in night.stdout
+
+
+def test_the_second_dag_publishes_the_window_of_the_day_and_tells_who_waits_for_its_tables(
+    airflow: dict[str, str], warehouse: Path
+) -> None:
+    window = run_dag(airflow, "cashier_alcohol_window", business_date=str(BUSINESS_DATE))
+    assert window.returncode == 0, window.stdout[-5000:]
+    day = f"business_date={BUSINESS_DATE}"
+    assert all((warehouse / table.name / day / "part-0.parquet").exists() for table in tables.WINDOW_TABLES)
+    assert not list(warehouse.glob("_staging/**/*.parquet"))
+    audit = f"'{warehouse}/cashier_alcohol_audit/*/*.parquet'"
+    row_count, run_id = duckdb.sql(f"SELECT count(*), any_value(run_id) FROM {audit}").fetchone() or (0, "")
+    told = asset_events(airflow)["checkout_ages_cashier_alcohol_audit"]
+    assert (told["row_count"], told["run_id"], told["business_date"]) == (row_count, run_id, str(BUSINESS_DATE))
+    assert row_count > 0
+    assert run_id.startswith("window-manual__")
+
+
+def test_retention_deletes_the_photos_of_old_days_only(folder: Path, airflow: dict[str, str], warehouse: Path) -> None:
+    landing = ObjectStore((folder / "landing").as_uri())
+    landing.write(f"{photos_folder(OLD)}/a.jpg", b"no photo")
+    kept = [entry.key for entry in landing.list(photos_folder(BUSINESS_DATE))]
+    done = run_dag(airflow, "checkout_ages_retention", as_of=str(BUSINESS_DATE))
+    assert done.returncode == 0, done.stdout[-5000:]
+    assert [entry.key for entry in landing.list("photos") if entry.key.endswith(".jpg")] == [
+        key for key in kept if key.endswith(".jpg")
+    ]
+    assert f"{OLD}: 1 photos deleted, 8 bytes" in done.stdout
+
+
+def test_erasure_removes_the_person_and_shows_the_id_in_no_command(
+    folder: Path, airflow: dict[str, str], warehouse: Path
+) -> None:
+    buyers = f"'{warehouse}/transaction_ages/*/*.parquet'"
+    lines = f"'{warehouse}/transaction_lines/*/*.parquet'"
+    store_id, till_id, transaction_id, (photo_key,) = duckdb.sql(
+        f"SELECT store_id, till_id, transaction_id, photo_keys FROM {buyers} WHERE photo_count = 1 ORDER BY ALL LIMIT 1"
+    ).fetchall()[0]
+    own, of_others = duckdb.sql(
+        f"SELECT count(*) FILTER (transaction_id = '{transaction_id}'), count(*) FILTER (transaction_id <> "
+        f"'{transaction_id}') FROM {lines}"
+    ).fetchall()[0]
+    done = run_dag(
+        airflow,
+        "checkout_ages_erasure",
+        transaction_id=transaction_id,
+        store_id=store_id,
+        till_id=till_id,
+        business_date=str(BUSINESS_DATE),
+    )
+    assert done.returncode == 0, done.stdout[-5000:]
+    assert own > 0
+    left = duckdb.sql(f"SELECT count(*), count(*) FILTER (transaction_id = '{transaction_id}') FROM {lines}")
+    assert left.fetchall() == [(of_others, 0)]
+    assert len(list(warehouse.glob("_erased/*/*/proof.json"))) == 1
+    assert not ObjectStore((folder / "landing").as_uri()).exists(photo_key)
+    (command,) = (text for text in done.stdout.splitlines() if "Spark-Submit cmd" in text)
+    assert transaction_id not in command
+
+
+def test_an_ambiguous_id_fails_at_once_and_names_the_candidates(airflow: dict[str, str], warehouse: Path) -> None:
+    done = run_dag(airflow, "checkout_ages_erasure", transaction_id="t9; touch /tmp/injected")
+    assert done.returncode != 0
+    assert "transaction 't9; touch /tmp/injected' is not in the tables of the 1 published days" in done.stdout
+    assert "bad input or configuration" in done.stdout or "Error code is: 2" in done.stdout
