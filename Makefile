@@ -4,6 +4,8 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 PIP := .venv/bin/python -m pip install --disable-pip-version-check --no-deps
+# A night starts some hundred Python processes; none should compile again what others have imported.
+unexport PYTHONDONTWRITEBYTECODE
 COMPOSE ?= $(shell docker info > /dev/null 2>&1 && echo docker compose || echo .venv/bin/podman-compose)
 BUILD ?= --build
 QUIET := $(if $(MAKE_TERMERR),,--quiet)
