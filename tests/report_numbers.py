@@ -20,6 +20,8 @@ QUERIES: Mapping[str, str] = {
         SELECT count(*) FROM {alcohol_sale_audit} WHERE under_challenge_age_probability >= 0.5
         AND id_check IN ('shown', 'refused_sale')""",
     "summary.not_judged": "SELECT count(*) FROM {alcohol_sale_audit} WHERE audit_status = 'no_estimate'",
+    "summary.possibly_under_age_unchecked": """
+        SELECT count(*) FROM {alcohol_sale_audit} WHERE audit_status = 'possibly_under_age_unchecked'""",
     "summary.review_cases": "SELECT count(*) FROM {alcohol_review_cases}",
     "alcohol_sale_audit.audit_status": "SELECT audit_status, count(*) FROM {alcohol_sale_audit} GROUP BY ALL",
     "alcohol_sale_audit.not_judged": """
