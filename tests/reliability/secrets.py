@@ -39,7 +39,7 @@ SEARCHED = (
     ("event log", "events_1"),
     ("lock on S3", f"business_date={BUSINESS_DATE}"),
     ("Spark UI", "page"),
-    ("warehouse in passing", "_attempts"),
+    ("warehouse in passing", "part-0.parquet"),
     ("warehouse on S3", "warehouse/_staging"),
     ("warehouse on S3", "warehouse/transaction_lines"),
     ("warehouse on S3", "warehouse/cashier_alcohol_audit"),
