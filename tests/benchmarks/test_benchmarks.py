@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from jobs import tables
+from jobs.local_spark import local_spark_environment
 from jobs.object_store import ObjectStore
 from jobs.warehouse import Warehouse
 from tests.benchmarks.contenders import CONTENDERS, chosen
@@ -128,7 +129,10 @@ def test_a_generated_day_is_staged_as_its_tables_declare(tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-def test_a_day_of_tiny_photos_is_listed_and_estimated_alike_without_being_looked_at() -> None:
+def test_a_day_of_tiny_photos_is_listed_and_estimated_alike_without_being_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("JAVA_TOOL_OPTIONS", local_spark_environment(os.environ)["SPARK_SUBMIT_OPTS"])
     names = ("checkout_photos", "photo_age_estimates")
     measured = measured_million(2_000, (0, 1), Console(), names)
     rows = [step["rows"] for step in measured["steps"].values()]

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow
 
 RUN_PY, CLI_PY = REPOSITORY / "jobs" / "run.py", REPOSITORY / "jobs" / "cli.py"
 NIGHT = ["night", "--business-date", str(BUSINESS_DATE)]
-PHOTO_COUNT = 768
+PHOTO_COUNT = 520
 """Four tasks on two slots: two are under way when the first two have ended."""
 FACE_COUNT = 12
 TILLS = 4

@@ -67,7 +67,7 @@ def invoke(arguments):
 def test_a_killed_training_goes_on_where_it_was_and_gives_a_version(images, tmp_path):
     (images / "0.jpg").write_bytes(b"not a photo")
     out, epochs = tmp_path / "run", tmp_path / "run" / "epochs.csv"
-    arguments = train_arguments(images, out, "--epochs", "3")
+    arguments = train_arguments(images, out, "--epochs", "2")
     killed = subprocess.Popen([sys.executable, "-c", EAGERLY, *arguments], stdout=subprocess.DEVNULL)
     waiting_until = time.monotonic() + PATIENCE_SECONDS
     while not (epochs.exists() and epochs.read_text().count("\n") >= 2):
@@ -86,7 +86,7 @@ def test_a_killed_training_goes_on_where_it_was_and_gives_a_version(images, tmp_
 
     resumed = invoke([*arguments, "--resume"])
     assert resumed.exit_code == 0, resumed.output
-    assert pd.read_csv(epochs)["epoch"].tolist() == [0, 1, 2]
+    assert pd.read_csv(epochs)["epoch"].tolist() == [0, 1]
     assert (out / "left_out.csv").read_text().splitlines() == [
         "file_name,reason",
         "0.jpg,the 11 bytes are neither JPEG nor PNG",
