@@ -15,7 +15,7 @@ image_lock = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 
 	    --constraint requirements.lock --no-emit-index-url --no-emit-find-links --no-annotate \
 	    --custom-compile-command "make lock" -o docker/$(1).lock pyproject.toml
 
-.PHONY: help setup demo test bench reliability up down docker-test airflow-screenshots lint lock readme card screenshots clean
+.PHONY: help setup demo test pytest bench reliability up down docker-test airflow-screenshots lint lock readme card screenshots clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
@@ -25,8 +25,10 @@ setup: .venv/installed ## make .venv from requirements.lock
 demo: setup ## run one night on a sample day through Airflow and Spark, and show its tables
 	@.venv/bin/python -m jobs.demo
 
-test: lint ## everything that CI runs: lint, types, import rules, tests
-	.venv/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder
+test: lint pytest ## everything that CI runs: lint, types, import rules, tests
+
+pytest: setup
+	.venv/bin/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 bench: setup ## the stage beside public recipes, Ray Data and Daft; about an hour; figures in .demo/bench.json
 	@.venv/bin/python -m tests.benchmarks
