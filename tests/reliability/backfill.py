@@ -7,7 +7,6 @@ completion: its run fails and says so, and goes through once the mark is there a
 from __future__ import annotations
 
 import os
-import socket
 import sqlite3
 import subprocess
 import time
@@ -27,6 +26,7 @@ from jobs.sample_day import write_sample_day
 from jobs.sample_faces import synthetic_face_photos
 from jobs.settings import Settings
 from jobs.tables import NIGHT_TABLES
+from tests.s3_server import free_port
 
 DAG_ID = "checkout_ages_nightly"
 DAYS = 10
@@ -127,7 +127,7 @@ def new_airflow(folder: Path) -> Airflow:
     """Set up an Airflow with a database and free ports of its own."""
     home = folder / "airflow"
     environment = airflow_environment(os.environ, home, (folder / "landing").as_uri(), (folder / "warehouse").as_uri())
-    port = _free_port()
+    port = free_port()
     airflow = Airflow(
         home,
         {
@@ -139,8 +139,8 @@ def new_airflow(folder: Path) -> Airflow:
             "AIRFLOW__API__PORT": str(port),
             "AIRFLOW__API__BASE_URL": f"http://127.0.0.1:{port}",
             "AIRFLOW__API__WORKERS": "1",
-            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(_free_port()),
-            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(_free_port()),
+            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
+            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
             "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False",
         },
     )
@@ -221,10 +221,3 @@ def _only(day: date) -> list[str]:
 def _time_zone() -> str:
     name: str = Settings.model_fields["store_time_zone"].default
     return name
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
