@@ -163,7 +163,6 @@ class Settings(BaseModel):
     )
     reports_url: str = Field(
         "",
-        pattern=r"^(https?://[^?#@]+)?$",
         description="where browsers find the warehouse's folder reports/, https://…, for links to pages; "
         "empty: links are URIs of the warehouse",
     )
@@ -174,6 +173,13 @@ class Settings(BaseModel):
         if name not in available_timezones():
             raise ValueError(f"no time zone '{name}'; use a name such as Europe/Moscow")
         return name
+
+    @field_validator("reports_url")
+    @classmethod
+    def _url_of_a_folder(cls, url: str) -> str:
+        if url and not re.fullmatch(r"https?://\S+", url):
+            raise ValueError("it is no URL of a folder; use one such as https://ages.example/reports, or leave it out")
+        return url.rstrip("/")
 
     @field_validator("landing_uri", "warehouse_uri")
     @classmethod
@@ -263,6 +269,11 @@ def _refuse_credentials_within(values: Mapping[str, object]) -> None:
                 "hold credentials: name bucket and folder only, as in s3://bucket/folder, and set "
                 "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_ENDPOINT_URL"
             )
+    if re.search("[@?#]", str(values.get("reports_url", ""))):
+        raise InputError(
+            f"setting {PREFIX}REPORTS_URL has one of @ ? # and is not shown as it may hold credentials: name host and "
+            "folder only, as in https://ages.example/reports"
+        )
 
 
 def _without_secrets(sentence: str, environment: Mapping[str, str]) -> str:

@@ -526,7 +526,7 @@ PIPELINE_RUNS = Table(
         column(
             "table_tries",
             pa.map_(TEXT, COUNT),
-            "which try of its task built each table, 1 the first, as Airflow counts; empty for a run without Airflow",
+            "try of the task that built each table, 1 the first, by Airflow; empty where `checkout-ages` ran the night",
         ),
     ),
 )

@@ -18,11 +18,11 @@ from jobs.settings import Settings, read_settings
 from jobs.warehouse import Warehouse
 from tests.s3_server import S3_ENVIRONMENT, running_s3_server
 
-UNCOMPILED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
-"""To compile a hundred plans takes longer than to run them on a few rows; the applications that tests submit do."""
-
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
+
+UNCOMPILED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
+"""To compile a hundred plans takes longer than to run them on a few rows; the applications that tests submit do."""
 
 
 @pytest.fixture(scope="session", autouse=True)

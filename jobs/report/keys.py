@@ -17,5 +17,5 @@ def page_key(business_date: date) -> str:
 
 def page_url(business_date: date, settings: Settings) -> str:
     """Return where readers find a day's page: a URL where pages are served, else the URI in the warehouse."""
-    reports = settings.reports_url or f"{settings.warehouse_uri.rstrip('/')}/{FOLDER}"
-    return f"{reports.rstrip('/')}/{page_key(business_date).removeprefix(FOLDER + '/')}"
+    reports = settings.reports_url or f"{settings.warehouse_uri}/{FOLDER}"
+    return f"{reports}/{page_key(business_date).removeprefix(FOLDER + '/')}"

@@ -94,8 +94,8 @@ def _night(
         steps[step] = measured_step(step, variables, cores, folder / "log", "tests.benchmarks.constant_inference")
         for table in (table for table in NIGHT_TABLES if table.name == step):
             steps[step]["rows"] = warehouse.staged(table, BUSINESS_DATE).row_count
-        largest = steps[step]["largest_process_bytes"] / 1e6
-        console.print(f"{step}, {steps[step]['seconds']:.0f} s, {steps[step]['largest_process']} {largest:.0f} MB")
+        largest = steps[step]["largest_process_bytes"] / 2**20
+        console.print(f"{step}, {steps[step]['seconds']:.0f} s, {steps[step]['largest_process']} {largest:.0f} MiB")
     seconds = sum(measured["seconds"] for measured in steps.values())
     return {
         "steps": steps,

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from tests.benchmarks.figures import RATIOS
 
-MEGABYTE = 1024 * 1024
+MEBIBYTE = 1024 * 1024
 CAPTION = (
     "Photos a second: median of the rounds, and lowest to highest. Loading the model and warming up are not in it. "
     "Peak memory: all processes of the contender together (PSS), and the largest of them (RSS)."
@@ -36,7 +36,7 @@ def tables(measured: Mapping[str, Any]) -> Iterator[Table]:
 def _contenders(contenders: Mapping[str, Any], setup: Mapping[str, Any]) -> Table:
     title = f"{setup['photos']} photos, {setup['rounds']} rounds, {setup['model_version']}"
     table = Table("", "what", title=title, caption=CAPTION)
-    for heading in ("photos/s", "lowest–highest", "loading s", "memory MB"):
+    for heading in ("photos/s", "lowest–highest", "loading s", "memory MiB"):
         table.add_column(heading, justify="right")
     table.add_column("largest process")
     for name, figures in contenders.items():
@@ -52,8 +52,8 @@ def _contender_cells(figures: Mapping[str, Any]) -> list[str]:
         f"{rate['median']:.1f}",
         f"{rate['lowest']:.1f}–{rate['highest']:.1f}",
         f"{figures['loading_seconds']['median']:.0f}",
-        f"{memory['all_processes_bytes'] / MEGABYTE:.0f}",
-        f"{memory['largest_process']} {memory['largest_process_bytes'] / MEGABYTE:.0f} MB",
+        f"{memory['all_processes_bytes'] / MEBIBYTE:.0f}",
+        f"{memory['largest_process']} {memory['largest_process_bytes'] / MEBIBYTE:.0f} MiB",
     ]
 
 
@@ -67,7 +67,7 @@ def _ratios(values: Mapping[str, float | None]) -> Table:
 
 
 def _growth(growth: list[dict[str, Any]]) -> Table:
-    table = Table("slots", "photos", "seconds", "photos/s", "worker MB", "last to second quarter", title="Growth")
+    table = Table("slots", "photos", "seconds", "photos/s", "worker MiB", "last to second quarter", title="Growth")
     for slots in growth:
         for run in slots["runs"]:
             memory = run["worker_memory"]
@@ -140,7 +140,7 @@ def _nights(nights: Mapping[str, Any]) -> Table:
     for night in whole:
         table.add_column(f"{night['lines']} lines, {night['photos']} photos: s", justify="right")
         table.add_column("CPU s", justify="right")
-        table.add_column("memory MB", justify="right")
+        table.add_column("memory MiB", justify="right")
     for step in whole[0]["steps"] if whole else ():
         table.add_row(step, *(cell for night in whole for cell in _night_cells(night["steps"][step])))
     table.add_row("all", *(cell for night in whole for cell in _night_cells(night)))
@@ -149,7 +149,7 @@ def _nights(nights: Mapping[str, Any]) -> Table:
 
 def _million(night: Mapping[str, Any]) -> Table:
     table = Table("step", title="A night of tiny photos on S3, inference a constant, on 2 cores")
-    for heading in ("seconds", "CPU s", "memory MB", "largest process", "MB"):
+    for heading in ("seconds", "CPU s", "memory MiB", "largest process", "MiB"):
         table.add_column(heading, justify="right")
     for step, measured in night["steps"].items():
         largest = _megabytes(measured["largest_process_bytes"])
@@ -170,4 +170,4 @@ def _night_cells(measured: Mapping[str, Any]) -> list[str]:
 
 
 def _megabytes(size: float | None) -> str:
-    return "" if size is None else f"{size / MEGABYTE:.0f}"
+    return "" if size is None else f"{size / MEBIBYTE:.0f}"

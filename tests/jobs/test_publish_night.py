@@ -104,7 +104,7 @@ def test_the_announcement_tells_run_rows_changes_and_where_the_report_lies(
     assert (second["business_date"], second["run_id"]) == ("2026-11-20", "run-2")
     assert (second["row_counts"]["transaction_lines"], second["row_counts"]["photo_coverage"]) == (2, 0)
     assert second["report"] == f"{settings.warehouse_uri}/reports/business_date=2026-11-20/index.html"
-    served = settings.model_copy(update={"reports_url": "https://ages.example/reports/"})
+    served = settings.model_copy(update={"reports_url": "https://ages.example/reports"})
     run_2 = Warehouse(ObjectStore(settings.warehouse_uri), "run-2")
     announced = announce_published_day.announcement(run_2, BUSINESS_DATE, [], served)
     assert announced["report"] == "https://ages.example/reports/business_date=2026-11-20/index.html"

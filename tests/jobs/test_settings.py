@@ -56,6 +56,10 @@ def test_clock_skews_are_seconds_by_store_and_till() -> None:
             {"CHECKOUT_AGES_REPORT_LANGUAGE": "de"},
             "setting CHECKOUT_AGES_REPORT_LANGUAGE = 'de' is not usable: Input should be 'en' or 'ru'",
         ),
+        (
+            {"CHECKOUT_AGES_REPORTS_URL": "ages"},
+            "it is no URL of a folder; use one such as https://ages.example/reports",
+        ),
         ({"CHECKOUT_AGES_STORE_TIME_ZONE": "Moscow"}, "no time zone 'Moscow'; use a name such as Europe/Moscow"),
         ({"CHECKOUT_AGES_PHOTO_KEY_TEMPLATE": "{store_id}/{taken_at}"}, "lacks ['till_id']"),
         (
@@ -88,6 +92,13 @@ def test_a_uri_that_holds_credentials_is_refused_and_not_shown(uri: str) -> None
         read_settings(URIS | {"CHECKOUT_AGES_LANDING_URI": uri})
     assert "plan" not in str(refused.value)
     assert "token" not in str(refused.value)
+
+
+@pytest.mark.parametrize("url", ["https://me:se-cret@ages.example/reports", "https://ages.example/r?sig=se-cret"])
+def test_a_url_of_reports_that_holds_credentials_is_refused_and_not_shown(url: str) -> None:
+    with pytest.raises(InputError, match=r"REPORTS_URL has one of @ [?] # and is not shown") as refused:
+        read_settings({"CHECKOUT_AGES_REPORTS_URL": url}, landing_uri="in", warehouse_uri="out")
+    assert "se-cret" not in str(refused.value)
 
 
 def test_a_local_folder_may_have_any_name() -> None:
