@@ -39,7 +39,8 @@ CATEGORIES: Mapping[str, tuple[float, ...]] = {
     "BATTERIES": (1.0,) * 7,
 }
 """How much more often than all buyers each age group buys a category."""
-SHARES = dict(zip(CATEGORIES, (0.3, 0.5, 0.45, 0.2, 0.25, 0.3, 0.15, 0.02), strict=True))
+SHARES = dict(zip(CATEGORIES, (0.17, 0.5, 0.45, 0.2, 0.25, 0.3, 0.065, 0.02), strict=True))
+"""Of receipts that hold a category. Those of beer and of wine are as many in sum as STATUSES has sales of alcohol."""
 STORES = ("0001", "0042")
 WITHOUT_ESTIMATE = 60
 LACKING = (3, 9, 10)
@@ -166,12 +167,16 @@ def cashier_rows(business_date: date = BUSINESS_DATE) -> list[dict[str, Any]]:
 
 def _mixes() -> list[dict[str, Any]]:
     rows = [{"circle": "all", "product_category": "", **_ages(BUYERS)}]
-    of_alcohol = [0.4 * each * buyers for each, buyers in zip(CATEGORIES["BEERS/ALES"], BUYERS, strict=True)]
+    of_alcohol = [sum(counts) for counts in zip(_receipts_of("BEERS/ALES"), _receipts_of("WINE"), strict=True)]
     rows.append({"circle": "alcohol", "product_category": "", **_ages(of_alcohol)})
-    for category, index in CATEGORIES.items():
-        counts = [SHARES[category] * each * buyers for each, buyers in zip(index, BUYERS, strict=True)]
-        rows.append({"circle": "product_category", "product_category": category, **_ages(counts)})
+    for category in CATEGORIES:
+        rows.append({"circle": "product_category", "product_category": category, **_ages(_receipts_of(category))})
     return rows
+
+
+def _receipts_of(category: str) -> list[float]:
+    """Estimated receipts with the category, by age group."""
+    return [SHARES[category] * each * buyers for each, buyers in zip(CATEGORIES[category], BUYERS, strict=True)]
 
 
 def _ages(counts: Iterable[float]) -> dict[str, Any]:
@@ -191,9 +196,9 @@ def _ages(counts: Iterable[float]) -> dict[str, Any]:
 
 def _purchases() -> Iterable[dict[str, Any]]:
     for store in STORES:
-        for category, index in CATEGORIES.items():
-            for name, each, buyers, points in zip(AGE_GROUPS, index, BUYERS, POINTS, strict=True):
-                estimate = SHARES[category] * each * buyers / len(STORES)
+        for category in CATEGORIES:
+            for name, receipts, points in zip(AGE_GROUPS, _receipts_of(category), POINTS, strict=True):
+                estimate = receipts / len(STORES)
                 point = round(SHARES[category] * points / len(STORES))
                 yield _purchase(store, name, category, point, estimate, max(1.0, 0.3 * estimate))
             yield _purchase(store, "unknown", category, 4, 4.0, 0.0)

@@ -1,7 +1,8 @@
 """measure_growth: the Spark stage on more and more photos, net of its start, and the memory of its workers.
 
-Beside each number of slots, as many processes that find faces and run the network, and do nothing else: where cores
-share what they compute with, two of those are less than twice one, and no stage can scale better.
+Each slot has a core, and Spark no other: a single slot would decode ahead on a core that idles. Beside each number of
+slots, as many processes on as many cores that find faces and run the network, and do nothing else: where cores share
+what they compute with, two of those are less than twice one, and no stage can scale better.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from tests.benchmarks.turns import Child, ContenderError, ready_child
 
 def measured_growth(photos: PhotoSets, plan: Plan, cores: tuple[int, ...], console: Console) -> list[dict[str, Any]]:
     """Return for each number of task slots, a Spark application each, what each number of photos took."""
-    return [_grown_or_error(slots, photos, cores, console) for slots in plan.growth_slots]
+    return [_grown_or_error(slots, photos, cores[:slots], console) for slots in plan.growth_slots]
 
 
 def _grown_or_error(slots: int, photos: PhotoSets, cores: tuple[int, ...], console: Console) -> dict[str, Any]:

@@ -93,8 +93,9 @@ def _scaling(growth: list[dict[str, Any]]) -> str:
     stage = more["runs"][-1]["photos_per_second"] / one["runs"][-1]["photos_per_second"]
     engine = more["engine_photos_per_second"] / one["engine_photos_per_second"]
     return (
-        f" {more['slots']} slots over {one['slots']}: {stage:.2f} times the photos a second; as many processes of face "
-        f"finding and network alone: {engine:.2f} times; the first over the second: {stage / engine:.2f}."
+        f" {more['slots']} slots on as many cores over {one['slots']}: {stage:.2f} times the photos a second; as many "
+        f"processes of face finding and network alone: {engine:.2f} times; the first over the second: "
+        f"{stage / engine:.2f}."
     )
 
 
