@@ -82,7 +82,7 @@ class Engine:
 
     def _import_debian(self) -> None:
         root = self.folder / "debian"
-        subprocess.run(["debootstrap", "--variant=minbase", SUITE, root], check=True, stdout=sys.stderr)
+        self._run(("debootstrap", "--variant=minbase", SUITE, str(root)))
         left_out = [f"--exclude=./{path}" for path in ("var/cache/apt/*", "var/lib/apt/lists/*")]
         tar_command = ["tar", "--directory", root, *left_out, "--create", "."]
         with subprocess.Popen(tar_command, stdout=subprocess.PIPE) as tar:
