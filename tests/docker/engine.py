@@ -27,6 +27,8 @@ runtime = "runc"
 cgroup_manager = "cgroupfs"
 events_logger = "file"
 """
+PODMAN_COMPLAINS_LESS = "--podman-args=--log-level=fatal"
+"""Or it says of each container that no systemd runs its health checks."""
 
 
 class NoEngineError(Exception):
@@ -116,7 +118,10 @@ def find_engine(folder: Path) -> Engine:
             "--no-install-recommends podman runc iptables netavark aardvark-dns debootstrap"
         )
     environment["BUILDAH_FORMAT"] = "docker"  # the other format has no health checks
-    if "CONTAINERS_CONF" not in environment and not Path("/run/systemd/system").exists():
+    compose = (str(Path(sys.prefix, "bin", "podman-compose")),)
+    if Path("/run/systemd/system").exists():
+        return Engine("podman", compose, folder, environment)
+    if "CONTAINERS_CONF" not in environment:
         (folder / "containers.conf").write_text(PODMAN_WITHOUT_SYSTEMD)
         environment["CONTAINERS_CONF"] = str(folder / "containers.conf")
-    return Engine("podman", (str(Path(sys.prefix, "bin", "podman-compose")),), folder, environment)
+    return Engine("podman", (*compose, PODMAN_COMPLAINS_LESS), folder, environment)
