@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -18,7 +19,7 @@ VARIANCE_LOSS_WEIGHT = 0.05
 
 def mae(ages: Tensor, logits: Tensor) -> Tensor:
     """Absolute error of the expected age, per photo, in years."""
-    return keras.ops.abs(_expected_years(_probabilities(logits)) - _column(ages))
+    return keras.ops.abs(_expected_years(_probabilities(logits[:, :YEARS_OF_AGE])) - _column(ages))
 
 
 def cross_entropy(ages: Tensor, logits: Tensor) -> Tensor:
@@ -32,8 +33,24 @@ def label_distribution(ages: Tensor, logits: Tensor) -> Tensor:
 
     Source: Gao et al. 2018, "Age Estimation Using Expectation of Label Distribution Learning" (DLDL-v2).
     """
-    target = keras.ops.softmax(-0.5 * ((_years() - _column(ages)[:, None]) / LABEL_SPREAD_YEARS) ** 2)
-    return _cross_entropy_to(target, logits) + EXPECTATION_LOSS_WEIGHT * mae(ages, logits)
+    return _cross_entropy_to(_around(ages), logits) + EXPECTATION_LOSS_WEIGHT * mae(ages, logits)
+
+
+def taught(teacher_share: float, embedding_weight: float) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return `label_distribution` drawn towards a teacher's ages, plus the error of the teacher's embedding.
+
+    It takes (batch, 1 + 101 + d) ages and targets of `teacher_targets`, and (batch, 101 + d) logits and embedding.
+    """
+
+    def loss(targets: Tensor, outputs: Tensor) -> Tensor:
+        ages, teachers = targets[:, :1], keras.ops.cast(targets[:, 1:], "float32")
+        logits, embedding = outputs[:, :YEARS_OF_AGE], outputs[:, YEARS_OF_AGE:]
+        target = (1 - teacher_share) * _around(ages) + teacher_share * teachers[:, :YEARS_OF_AGE]
+        of_embedding = keras.ops.mean((embedding - teachers[:, YEARS_OF_AGE:]) ** 2, axis=-1)
+        of_ages = _cross_entropy_to(target, logits) + EXPECTATION_LOSS_WEIGHT * mae(ages, logits)
+        return of_ages + embedding_weight * of_embedding
+
+    return loss
 
 
 def mean_variance(ages: Tensor, logits: Tensor) -> Tensor:
@@ -64,6 +81,10 @@ LOSSES = {
     "mean_variance": mean_variance,
     "ordinal": ordinal,
 }
+
+
+def _around(ages: Tensor) -> Tensor:
+    return keras.ops.softmax(-0.5 * ((_years() - _column(ages)[:, None]) / LABEL_SPREAD_YEARS) ** 2)
 
 
 def _probabilities(logits: Tensor) -> Tensor:

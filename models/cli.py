@@ -54,6 +54,7 @@ def train(
     loss: Annotated[Loss | None, typer.Option(help="what the default recipe minimises")] = None,
     without: Annotated[list[Variation] | None, typer.Option(help="a variation of the photos to leave out")] = None,
     data: Annotated[str, typer.Option(help="name and terms of the photos, for the manifest")] = "not stated",
+    teacher: Annotated[Path | None, typer.Option(help="what another network says of the photos, an .npz")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="go on with the run in OUT")] = False,
 ) -> None:
     """Train the age network on labelled faces, calibrate it, and write a version: weights, manifest, learning curves.
@@ -70,7 +71,7 @@ def train(
 
         chosen = recipe_of(recipe, image_size=image_size, epochs=epochs, loss=loss, without=without or [])
         faces = read_face_labels(labels, images)
-        train_version(faces, images, init, out, chosen, data, resume)
+        train_version(faces, images, init, out, chosen, data, resume, teacher)
     console.print(f"wrote weights.npz, manifest.json and learning_curves.png to {out}")
 
 

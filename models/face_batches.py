@@ -19,14 +19,18 @@ from models.face_labels import ages_years
 from models.face_photo import read_face
 from models.photo_augmentation import NO_VARIATIONS, Augmentation, augment_photo
 from models.photo_preprocessing import Pixels, UnusablePhotoError, decode_photo
+from models.teacher_targets import TeacherTargets
 
 THREADS = 2
 
-Batch = tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]
+Batch = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
 
 
 class FaceBatches(keras.utils.PyDataset):  # type: ignore[misc]
-    """Batches of (n, side, side, 3) float32 pixels, (n, 1) ages and (n,) weights; shuffled where there is a `seed`."""
+    """Batches of (n, side, side, 3) float32 pixels, (n, 1) ages and (n,) weights; shuffled where there is a `seed`.
+
+    With a teacher, what it says of each photo stands behind its age: (n, 1 + 101 + d).
+    """
 
     def __init__(
         self,
@@ -37,12 +41,15 @@ class FaceBatches(keras.utils.PyDataset):  # type: ignore[misc]
         weights_by_age: Floats | None = None,
         augmentation: Augmentation = NO_VARIATIONS,
         seed: int | None = None,
+        teacher: TeacherTargets | None = None,
     ) -> None:
         """Take `faces` with file_name, real_age and the square of `find_squares`."""
         super().__init__(workers=THREADS, max_queue_size=2 * THREADS)
         self._photos = [(images / name).read_bytes() for name in faces["file_name"]]
         self._squares = list(faces["square"])
         self._ages = ages_years(faces)
+        targets = self._ages[:, None].astype("float32")
+        self._targets = np.hstack([targets, teacher.of(list(faces["file_name"]))]) if teacher else targets
         weights = np.ones(len(faces)) if weights_by_age is None else weights_by_age[self._ages]
         self._weights = weights.astype("float32")
         self._side = side_pixels
@@ -57,7 +64,7 @@ class FaceBatches(keras.utils.PyDataset):  # type: ignore[misc]
     def __getitem__(self, batch: int) -> Batch:
         rows = self._order[batch * self._batch_size : (batch + 1) * self._batch_size]
         pixels = np.stack([self._face(row) for row in rows]).astype("float32")
-        return pixels, self._ages[rows, None], self._weights[rows]
+        return pixels, self._targets[rows], self._weights[rows]
 
     def start_epoch(self, epoch: int) -> None:
         """Take the order and the variations of `epoch`, so that a resumed run sees what it missed."""

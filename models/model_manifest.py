@@ -22,6 +22,8 @@ class TrainingFacts:
     age_prior: list[float]
     """Share of each year of age 0–100 that training took for true: of the photos shown, times their weights."""
     recipe: dict[str, Any]
+    taught_by: str | None = None
+    """File of what another network said of the photos."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-from models.age_losses import LOSSES, mae
+from models.age_losses import LOSSES, mae, taught
 from models.age_resnet50 import build_network, load_weights, network_weights, read_weights, write_weights
 from models.calibrate_age_resnet50 import calibrate_version
 from models.errors import ModelInputError
@@ -27,6 +27,7 @@ from models.fast_torch_layers import use_torch_kernels
 from models.layerwise_adamw import LayerwiseAdamW
 from models.learning_curves import plot_learning_curves
 from models.model_manifest import TrainingFacts
+from models.teacher_targets import TeacherTargets, read_teacher
 from models.training_recipe import TrainingRecipe, age_weights, effective_age_prior
 
 EPOCHS_FILE = "epochs.csv"
@@ -43,44 +44,56 @@ def train_version(
     recipe: TrainingRecipe,
     data: str,
     resume: bool = False,
+    teacher: Path | None = None,
 ) -> None:
     """Train, calibrate and write a version to `out`; with `resume`, go on with what a killed run left there.
 
     `faces` has file_name, real_age, split and age_conflict. Near duplicates that contradict each other and photos
-    without a usable face are left out and listed with the reason in `left_out.csv`.
+    without a usable face are left out and listed with the reason in `left_out.csv`. `teacher` is a file of
+    `teacher_targets`.
     Raises ModelInputError when a split is empty, or `out` holds a run and `resume` is not asked for.
     """
     if init is None:
         recipe = replace(recipe, rate_factors={})  # random layers must learn
+    targets = read_teacher(teacher) if teacher else None
     faces = find_squares(faces, images, recipe.image_size)
     agreed_faces = faces[(faces["age_conflict"] == 0) & faces["problem"].isna()]
     _check(agreed_faces, out, recipe, resume)
     out.mkdir(parents=True, exist_ok=True)
     _report_left_out(faces, out / LEFT_OUT_FILE)
-    facts = training_facts(agreed_faces, init, data, recipe)
+    facts = replace(training_facts(agreed_faces, init, data, recipe), taught_by=teacher.name if teacher else None)
     (out / "training.json").write_text(json.dumps(asdict(facts), indent=1))
-    network = train(agreed_faces, images, init, out, recipe)
+    network = train(agreed_faces, images, init, out, recipe, targets)
     write_weights(network_weights(network), out / "weights.npz")
     plot_learning_curves(out / EPOCHS_FILE, out / "learning_curves.png", recipe.name)
     calibrate_version(out, agreed_faces, images, [recipe.image_size])
 
 
-def train(faces: pd.DataFrame, images: Path, init: Path | None, out: Path, recipe: TrainingRecipe) -> keras.Model:
+def train(
+    faces: pd.DataFrame,
+    images: Path,
+    init: Path | None,
+    out: Path,
+    recipe: TrainingRecipe,
+    teacher: TeacherTargets | None = None,
+) -> keras.Model:
     """Train on split `train`, watch split `valid`, return the network with its weights averaged over late steps."""
     train_faces, valid_faces = (faces[faces["split"] == split] for split in ("train", "valid"))
     network = _network_to_train(init, recipe)
     steps = recipe.epochs * int(np.ceil(len(train_faces) / recipe.batch_size))
     metrics = [mae] if recipe.head == "years" else [keras.losses.mean_absolute_error]
-    loss = LOSSES.get(recipe.loss, recipe.loss)
-    network.compile(_optimizer(recipe, steps), loss=loss, metrics=metrics, jit_compile=False)
+    loss = taught(recipe.teacher_share, recipe.embedding_weight) if teacher else LOSSES.get(recipe.loss, recipe.loss)
+    trained = _with_embedding(network, teacher.embedding_size) if teacher else network
+    trained.compile(_optimizer(recipe, steps), loss=loss, metrics=metrics, jit_compile=False)
     weights_by_age = age_weights(ages_years(train_faces), recipe)
     for side_pixels, last_epoch in recipe.stages():
         batches = FaceBatches(
-            train_faces, images, side_pixels, recipe.batch_size, weights_by_age, recipe.augmentation, recipe.seed
+            *(train_faces, images, side_pixels, recipe.batch_size),
+            *(weights_by_age, recipe.augmentation, recipe.seed, teacher),
         )
-        network.fit(
+        trained.fit(
             batches,
-            validation_data=FaceBatches(valid_faces, images, recipe.image_size, recipe.batch_size),
+            validation_data=FaceBatches(valid_faces, images, recipe.image_size, recipe.batch_size, teacher=teacher),
             epochs=last_epoch,
             verbose=1 if sys.stdout.isatty() else 2,
             callbacks=_callbacks(batches.start_epoch, out, recipe),
@@ -140,6 +153,12 @@ def _network_to_train(init: Path | None, recipe: TrainingRecipe) -> keras.Model:
     for layer in network.layers:
         layer.trainable = not (frozen and layer.name.startswith(frozen))
     return network
+
+
+def _with_embedding(network: keras.Model, size: int) -> keras.Model:
+    """Return the network with a second head beside its own, behind its logits, for the teacher's embedding."""
+    embedding = keras.layers.Dense(size, name="teacher_embedding", dtype="float32")(network.layers[-1].input)
+    return keras.Model(network.input, keras.ops.concatenate([network.output, embedding], axis=-1))
 
 
 def _load_init(network: keras.Model, init: Path) -> list[str]:

@@ -47,6 +47,10 @@ class TrainingRecipe:
     """Share of the epochs that see photos of 6/7 of the size."""
     mirrored: bool = True
     """Whether the version averages the network's answers to a photo and its mirror image, at twice the cost."""
+    teacher_share: float = 0.5
+    """Where there is a teacher: its share of the ages that training draws towards; labels have the rest."""
+    embedding_weight: float = 1.0
+    """Where there is a teacher: the weight of the error of its embedding."""
     seed: int = 2026
 
     def stages(self) -> list[tuple[int, int]]:

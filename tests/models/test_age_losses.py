@@ -41,6 +41,25 @@ def test_label_distribution_is_least_for_a_gaussian_of_two_years():
     assert losses[1] == min(losses)
 
 
+def test_taught_is_label_distribution_where_teacher_and_label_agree_and_the_embedding_is_met():
+    import keras
+
+    from models.age_losses import taught
+
+    logits, embedding = logits_around(33), np.array([[0.5, -0.5]], "float32")
+    label = np.exp(logits_around(30)) / np.exp(logits_around(30)).sum()
+    targets = np.hstack([[[30.0]], label, embedding]).astype("float32")
+
+    def loss(said: np.ndarray, teacher_share: float = 0.5) -> float:
+        outputs = np.hstack([logits, said])
+        return float(keras.ops.convert_to_numpy(taught(teacher_share, 2.0)(targets, outputs))[0])
+
+    assert loss(embedding) == pytest.approx(loss_of("label_distribution", [30], logits)[0], rel=1e-5)
+    assert loss(embedding + 1) - loss(embedding) == pytest.approx(2.0, rel=1e-5)
+    targets[:, 1:102] = np.exp(logits) / np.exp(logits).sum()  # the teacher says 33
+    assert loss(embedding, 1.0) < loss(embedding, 0.5) < loss(embedding, 0.0)
+
+
 def test_the_variance_of_a_guess_costs():
     narrow, wide = (logits_around(30, spread_years=spread) for spread in (2.0, 6.0))
     more = loss_of("mean_variance", [30], wide)[0] - loss_of("cross_entropy", [30], wide)[0]

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pandas as pd
 import pytest
 from conftest import photo_bytes, synthetic_face
@@ -106,6 +107,20 @@ def test_the_seed_recipe_gives_one_number_that_is_sure_of_nothing(images, tmp_pa
     manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
     assert (manifest["temperature"], manifest["interval_mass"]) == (1.0, 1.0)
     assert manifest["training"]["recipe"]["head"] == "age"
+
+
+@pytest.mark.filterwarnings("ignore:Even though the `tf.config.experimental_run_functions_eagerly`")
+@pytest.mark.usefixtures("without_tracing")
+def test_a_teacher_is_named_by_the_manifest_and_leaves_nothing_in_the_weights(images, tmp_path):
+    names = [f"{row}.jpg" for row in range(12)]
+    ages = np.full((12, 101), 1 / 101, "float16")
+    np.savez(tmp_path / "teacher.npz", file_name=names, age_probabilities=ages, embedding=np.ones((12, 4), "float16"))
+    run = invoke(train_arguments(images, tmp_path / "run", "--epochs", "1", "--teacher", str(tmp_path / "teacher.npz")))
+    assert run.exit_code == 0, run.output
+    assert parse_manifest(tmp_path / "run" / "manifest.json").training.taught_by == "teacher.npz"
+    with np.load(tmp_path / "run" / "weights.npz") as weights:
+        assert "age_logits/kernel:0" in weights.files
+        assert not [name for name in weights.files if "teacher" in name]
 
 
 def test_a_folder_with_too_few_photos_is_refused_by_its_split(images, tmp_path):
