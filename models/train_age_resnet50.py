@@ -56,6 +56,8 @@ def train_version(
     if init is None:
         recipe = replace(recipe, rate_factors={})  # random layers must learn
     targets = read_teacher(teacher) if teacher else None
+    if targets is None:
+        recipe = replace(recipe, teacher_share=0.0, embedding_weight=0.0)
     faces = find_squares(faces, images, recipe.image_size)
     agreed_faces = faces[(faces["age_conflict"] == 0) & faces["problem"].isna()]
     _check(agreed_faces, out, recipe, resume)
