@@ -135,7 +135,8 @@ def _check(faces: pd.DataFrame, out: Path, recipe: TrainingRecipe, resume: bool)
     if not resume:
         raise ModelInputError(f"folder '{out}' holds a training run: go on with it by --resume, or name another folder")
     begun = json.loads((out / "training.json").read_text())["recipe"]
-    changed = [name for name, value in json.loads(json.dumps(asdict(recipe))).items() if begun.get(name) != value]
+    asked = json.loads(json.dumps(asdict(recipe)))
+    changed = [name for name, value in asked.items() if begun.get(name, value) != value]
     if changed:
         raise ModelInputError(
             f"the run in '{out}' was begun with another {' and '.join(changed)}: resume it with its own options"
