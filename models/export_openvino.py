@@ -57,29 +57,26 @@ def export_network(version: str | None, faces: pd.DataFrame, images: Path, out: 
 
 
 def _converted(weights: Path, manifest: ModelManifest) -> openvino.Model:
-    """Take the network over from TensorFlow, with uint8 pixels for an input."""
+    """Take the network over from TensorFlow, with uint8 pixels for an input.
+
+    It goes by way of files: a network converted in memory borrows TensorFlow's arrays, and quantising it ruins both.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import openvino
     import tensorflow as tf
 
-    network = build_network(manifest.head)
-    load_weights(network, read_weights(weights))
-    shape = [None, manifest.image_size, manifest.image_size, 3]
-    signature = [tf.TensorSpec(shape, tf.uint8, name="rgb_pixels")]
-    graph = tf.function(lambda pixels: network(tf.cast(pixels, tf.float32), training=False), input_signature=signature)
-    return _on_its_own(openvino.convert_model(graph, input=[openvino.PartialShape([-1, *shape[1:]])]))
-
-
-def _on_its_own(network: openvino.Model) -> openvino.Model:
-    """Return a network that owns its arrays: a converted one borrows TensorFlow's, and quantising it ruins both."""
-    import openvino
-
+    module = tf.Module()
+    module.network = build_network(manifest.head)
+    load_weights(module.network, read_weights(weights))
+    pixels = tf.TensorSpec([None, manifest.image_size, manifest.image_size, 3], tf.uint8, name="rgb_pixels")
+    module.answer = tf.function(
+        lambda pixels: module.network(tf.cast(pixels, tf.float32), training=False), input_signature=[pixels]
+    )
     core = openvino.Core()
     core.set_property({"ENABLE_MMAP": False})
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, OPENVINO_NETWORK)
-        openvino.save_model(network, path, compress_to_fp16=False)
-        return core.read_model(path)
+        tf.saved_model.save(module, folder, signatures=module.answer.get_concrete_function())
+        return core.read_model(folder)
 
 
 def _original_finder() -> openvino.Model:

@@ -35,13 +35,11 @@ def environment() -> None:
 
 
 @pytest.fixture(autouse=True)
-def log() -> Iterator[None]:
-    """Take off what a command put on the log to show it on the terminal."""
+def log() -> None:
+    """Take off what a command, in a test before or in a fixture, put on the log to show it on the terminal."""
     jobs_log = logging.getLogger("jobs")
-    handlers, level = jobs_log.handlers, jobs_log.level
-    yield
-    jobs_log.handlers = handlers
-    jobs_log.setLevel(level)
+    jobs_log.handlers = []
+    jobs_log.setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")
