@@ -59,24 +59,26 @@ def export_network(version: str | None, faces: pd.DataFrame, images: Path, out: 
 def _converted(weights: Path, manifest: ModelManifest) -> openvino.Model:
     """Take the network over from TensorFlow, with uint8 pixels for an input.
 
-    It goes by way of files: a network converted in memory borrows TensorFlow's arrays, and quantising it ruins both.
+    It goes by way of a file: a network converted in memory borrows TensorFlow's arrays, and quantising it ruins both.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import openvino
     import tensorflow as tf
 
-    module = tf.Module()
-    module.network = build_network(manifest.head)
-    load_weights(module.network, read_weights(weights))
-    pixels = tf.TensorSpec([None, manifest.image_size, manifest.image_size, 3], tf.uint8, name="rgb_pixels")
-    module.answer = tf.function(
-        lambda pixels: module.network(tf.cast(pixels, tf.float32), training=False), input_signature=[pixels]
-    )
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    network = build_network(manifest.head)
+    load_weights(network, read_weights(weights))
+    shape = [None, manifest.image_size, manifest.image_size, 3]
+    signature = [tf.TensorSpec(shape, tf.uint8, name="rgb_pixels")]
+    answer = tf.function(lambda pixels: network(tf.cast(pixels, tf.float32), training=False), input_signature=signature)
+    graph = convert_variables_to_constants_v2(answer.get_concrete_function()).graph
     core = openvino.Core()
     core.set_property({"ENABLE_MMAP": False})
     with tempfile.TemporaryDirectory() as folder:
-        tf.saved_model.save(module, folder, signatures=module.answer.get_concrete_function())
-        return core.read_model(folder)
+        path = Path(folder, "network.pb")
+        path.write_bytes(graph.as_graph_def().SerializeToString())
+        return core.read_model(path)
 
 
 def _original_finder() -> openvino.Model:
