@@ -64,7 +64,6 @@ def _converted(weights: Path, manifest: ModelManifest) -> openvino.Model:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import openvino
     import tensorflow as tf
-
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     network = build_network(manifest.head)
