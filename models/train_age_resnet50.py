@@ -51,10 +51,13 @@ def train_version(
     `faces` has file_name, real_age, split and age_conflict. Near duplicates that contradict each other and photos
     without a usable face are left out and listed with the reason in `left_out.csv`. `teacher` is a file of
     `teacher_targets`.
-    Raises ModelInputError when a split is empty, or `out` holds a run and `resume` is not asked for.
+    Raises ModelInputError when a split is empty, the loss takes no teacher, or `out` holds a run and `resume` is not
+    asked for.
     """
     if init is None:
         recipe = replace(recipe, rate_factors={})  # random layers must learn
+    if teacher and recipe.loss != "label_distribution":
+        raise ModelInputError(f"a teacher goes with the loss label_distribution, not '{recipe.loss}': leave one out")
     targets = read_teacher(teacher) if teacher else None
     if targets is None:
         recipe = replace(recipe, teacher_share=0.0, embedding_weight=0.0)

@@ -123,6 +123,13 @@ def test_a_teacher_is_named_by_the_manifest_and_leaves_nothing_in_the_weights(im
         assert not [name for name in weights.files if "teacher" in name]
 
 
+@pytest.mark.parametrize("options", [("--recipe", "seed"), ("--loss", "ordinal")])
+def test_what_a_teacher_cannot_teach_is_refused(images, tmp_path, options):
+    refused = invoke(train_arguments(images, tmp_path / "run", *options, "--teacher", str(tmp_path / "teacher.npz")))
+    assert refused.exit_code == 2
+    assert "a teacher goes with the loss label_distribution, not '" in refused.stderr
+
+
 def test_a_folder_with_too_few_photos_is_refused_by_its_split(images, tmp_path):
     labels = tmp_path / "labels.csv"
     pd.read_csv(images / "labels.csv").query("split != 'valid'").to_csv(labels, index=False)
