@@ -12,7 +12,7 @@ import json
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, fields, replace
+from dataclasses import astuple, dataclass, fields, replace
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
@@ -326,13 +326,14 @@ def _estimate_row(estimate: AgeEstimate) -> dict[str, object]:
 
 
 def _summaries(distributions: np.ndarray, model_version: str) -> np.ndarray:
-    from models.age_distribution import age_interval_years, expected_age_years, probability_under
+    from models.age_distribution import probability_under, summarise
     from models.model_manifest import read_manifest
 
     rounded = distributions.astype(np.float64)
     exact = rounded / rounded.sum(axis=1, keepdims=True)
-    low, high = age_interval_years(exact, read_manifest(model_version).interval_mass)
-    return np.column_stack([expected_age_years(exact), low, high, probability_under(exact, 18)])
+    manifest = read_manifest(model_version)
+    summary = summarise(exact, manifest.interval_mass, manifest.young_adult_correction)
+    return np.column_stack([*astuple(summary), probability_under(exact, 18)])
 
 
 def _estimator(settings: Settings) -> AgeEstimator:

@@ -89,7 +89,7 @@ TRANSACTION_KEY_COLUMNS = (
     column("transaction_id", TEXT, "receipt, unique within the till"),
 )
 AGE_COLUMNS = (
-    column("estimated_age_years", YEARS, "expected age, an estimate with an error of about five years"),
+    column("estimated_age_years", YEARS, "an estimate, with an error of about five years"),
     column("estimated_age_low_years", YEARS, "lower end of the 90 % interval of the age"),
     column("estimated_age_high_years", YEARS, "upper end of the 90 % interval of the age"),
 )

@@ -23,39 +23,36 @@ YEARS_OF_AGE = 101
 INTERVAL_COVERAGE = 0.9
 """Share of people whose true age an age interval is meant to hold."""
 
+YOUNG_ADULTS_YEARS = (18, 24)
+"""First and last age of those whom a till may take for a minor, or the other way about."""
+
+YOUNG_ADULT_BIAS_YEARS = 1.0
+"""What is left of their bias: less costs the others more."""
+
+MOST_CORRECTION = 2.0
+
 INTERVAL_SPREAD_YEARS, INTERVAL_SPREAD_SHARE = 1.0, 1 / 12
 """People of about an age decide together how wide intervals are there: within a year or so, more among the old."""
 
 
 @dataclass(frozen=True)
 class AgeSummary:
-    """What (n, 101) distributions say about n people: five (n,) arrays."""
+    """What (n, 101) distributions say about n people: three (n,) arrays."""
 
     estimated_age_years: Floats
     age_interval_low_years: Floats
     age_interval_high_years: Floats
-    under_legal_age_probability: Floats
-    under_challenge_age_probability: Floats
 
 
-def summarise(
-    distribution: Floats,
-    legal_age_years: int,
-    challenge_age_years: int,
-    interval_mass: Floats | float = INTERVAL_COVERAGE,
-) -> AgeSummary:
+def summarise(distribution: Floats, interval_mass: Mass, young_adult_correction: float = 0.0) -> AgeSummary:
     """Summarise (n, 101) calibrated distributions, of single photos or averaged over the photos of one person.
 
-    `interval_mass` is the calibrated one of the model version (see `fit_interval_mass`).
+    The last two are those of the model version (see `fit_interval_mass` and `fit_young_adult_correction`). The
+    interval is widened to hold the estimate.
     """
+    estimated = corrected_age_years(distribution, young_adult_correction)
     low, high = age_interval_years(distribution, interval_mass)
-    return AgeSummary(
-        estimated_age_years=expected_age_years(distribution),
-        age_interval_low_years=low,
-        age_interval_high_years=high,
-        under_legal_age_probability=probability_under(distribution, legal_age_years),
-        under_challenge_age_probability=probability_under(distribution, challenge_age_years),
-    )
+    return AgeSummary(estimated, np.minimum(low, estimated), np.maximum(high, estimated))
 
 
 def probabilities(logits: NDArray[np.floating], temperature: float = 1.0) -> Floats:
@@ -76,26 +73,30 @@ def expected_age_years(distribution: Floats) -> Floats:
     return mean
 
 
+def corrected_age_years(distribution: Floats, young_adult_correction: float) -> Floats:
+    """Return the mean of each (n, 101) distribution, lowered where it may be that of a young adult: (n,) years.
+
+    A mean draws towards the middle of all ages, and so makes young adults too old. Lowered by `young_adult_correction`
+    times its standard deviation times P(18 to 24), it has the least squared error, counted in standard deviations, of
+    all estimates with as small a bias there (a Lagrange multiplier says so); who is surely 21 stays 21.
+    """
+    mean = expected_age_years(distribution)
+    years = np.arange(distribution.shape[1], dtype=np.float64)
+    spread_years = np.sqrt(np.maximum(distribution @ years**2 - mean**2, 0.0))
+    first, last = YOUNG_ADULTS_YEARS
+    corrected = mean - young_adult_correction * spread_years * distribution[:, first : last + 1].sum(axis=1)
+    estimated: Floats = np.maximum(corrected, 0.0)
+    return estimated
+
+
 def probability_under(distribution: Floats, age_years: int) -> Floats:
     """Return (n,) P(age < age_years)."""
     probability: Floats = np.clip(distribution[:, :age_years].sum(axis=1), 0.0, 1.0)
     return probability
 
 
-def age_quantile_years(distribution: Floats, share: float) -> Floats:
-    """Return the (n,) age in years under which `share` of each distribution lies, never under 0."""
-    cumulative = np.cumsum(distribution, axis=1)
-    year = np.minimum((cumulative < share).sum(axis=1), distribution.shape[1] - 1)
-    rows = np.arange(len(distribution))
-    mass = distribution[rows, year]
-    before = cumulative[rows, year] - mass
-    within = np.clip((share - before) / np.maximum(mass, 1e-12), 0.0, 1.0)
-    years: Floats = np.maximum(year - 0.5 + within, 0.0)
-    return years
-
-
 def age_interval_years(distribution: Floats, mass: Mass) -> tuple[Floats, Floats]:
-    """Return the (n,) ends of the run of ages around each median that are not too far out, widened to hold the mean.
+    """Return the (n,) ends of the run of ages around each median that are not too far out.
 
     An age is too far out when it lies outside the central part with its `mass`: one for all ages, or (101,) by age
     (see `fit_interval_mass`).
@@ -108,9 +109,8 @@ def age_interval_years(distribution: Floats, mass: Mass) -> tuple[Floats, Floats
     is_too_far = (up_to_year < tail) | (before_year > 1 - tail)
     first = np.where(is_too_far & (years < median_year), years + 1, 0).max(axis=1, initial=0)
     last = np.where(is_too_far & (years > median_year), years - 1, years[-1]).min(axis=1, initial=years[-1])
-    mean = expected_age_years(distribution)
-    low = np.minimum(_edge_years(first, tail, before_year, distribution), mean)
-    high = np.maximum(_edge_years(last, 1 - tail, before_year, distribution), mean)
+    low = _edge_years(first, tail, before_year, distribution)
+    high = _edge_years(last, 1 - tail, before_year, distribution)
     return low, high
 
 
@@ -134,6 +134,23 @@ def fit_temperature(logits: NDArray[np.floating], ages_years: NDArray[np.integer
 
     nearest = min(np.geomspace(0.25, 5.0, 20), key=loss)
     return float(min(nearest * np.geomspace(0.86, 1.16, 20), key=loss))
+
+
+def fit_young_adult_correction(distribution: Floats, ages_years: NDArray[np.integer]) -> float:
+    """Return the correction after which young adults are still estimated YOUNG_ADULT_BIAS_YEARS too old.
+
+    It is 0 where they are estimated less than that too old, or nobody is a young adult, and at most MOST_CORRECTION.
+    Fit it on photos that trained nothing and that judge nothing.
+    """
+    first, last = YOUNG_ADULTS_YEARS
+    is_young_adult = (ages_years >= first) & (ages_years <= last)
+    if not is_young_adult.any():
+        return 0.0
+    young_adults = distribution[is_young_adult]
+    plain, corrected = (corrected_age_years(young_adults, correction) for correction in (0.0, 1.0))
+    excess_years = (plain - ages_years[is_young_adult]).mean() - YOUNG_ADULT_BIAS_YEARS
+    lowered_years = (plain - corrected).mean()
+    return float(np.clip(excess_years / max(lowered_years, 1e-9), 0.0, MOST_CORRECTION))
 
 
 def fit_interval_mass(distribution: Floats, ages_years: NDArray[np.integer]) -> Floats:

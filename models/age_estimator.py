@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from models.age_distribution import YEARS_OF_AGE, Floats, age_interval_years, expected_age_years, probabilities
+from models.age_distribution import YEARS_OF_AGE, Floats, probabilities, summarise
 from models.face_finding import FaceFinder
 from models.face_photo import FacePhoto, UnusableFaceError, read_crop, read_face
 from models.model_manifest import ModelManifest, read_manifest
@@ -158,11 +158,15 @@ class AgeEstimator:
             return unusable
 
     def _estimates(self, distributions: Floats) -> list[AgeEstimate]:
-        years = expected_age_years(distributions)
-        low, high = age_interval_years(distributions, self.manifest.interval_mass)
+        summary = summarise(distributions, self.manifest.interval_mass, self.manifest.young_adult_correction)
+        columns = (
+            summary.estimated_age_years,
+            summary.age_interval_low_years,
+            summary.age_interval_high_years,
+            distributions,
+        )
         return [
-            AgeEstimate(ESTIMATED, None, float(years[row]), float(low[row]), float(high[row]), distribution.tolist())
-            for row, distribution in enumerate(distributions)
+            AgeEstimate(ESTIMATED, None, *row) for row in zip(*(column.tolist() for column in columns), strict=True)
         ]
 
 

@@ -6,7 +6,7 @@ Figures are dicts ready for JSON. Each figure `x` in years or as a share has a 9
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-from models.age_distribution import Floats, age_interval_years, expected_age_years, probability_under
+from models.age_distribution import Floats, Mass, probability_under, summarise
 from models.bootstrap import GroupBootstrap, Interval, Rows, percentile_interval
 
 Figures = dict[str, Any]
@@ -59,10 +59,11 @@ class JudgedAges:
     """Ends of the 90 % intervals."""
 
     @classmethod
-    def of(cls, distribution: Floats, ages: NDArray[np.int64], interval_mass: Floats | float) -> JudgedAges:
-        """Judge (n, 101) distributions by (n,) true ages; `interval_mass` is that of the model version."""
-        low, high = age_interval_years(distribution, interval_mass)
-        return cls(ages, distribution, expected_age_years(distribution), low, high)
+    def of(
+        cls, distribution: Floats, ages: NDArray[np.int64], interval_mass: Mass, young_adult_correction: float = 0.0
+    ) -> JudgedAges:
+        """Judge (n, 101) distributions by (n,) true ages; the rest is as `summarise` takes it from a model version."""
+        return cls(ages, distribution, *astuple(summarise(distribution, interval_mass, young_adult_correction)))
 
     def rows(self, rows: Rows) -> JudgedAges:
         """Return the photos of `rows` alone."""

@@ -17,7 +17,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from models.age_distribution import Floats, expected_age_years, fit_interval_mass, fit_temperature, probabilities
+from models.age_distribution import (
+    Floats,
+    corrected_age_years,
+    fit_interval_mass,
+    fit_temperature,
+    fit_young_adult_correction,
+    probabilities,
+)
 from models.age_resnet50 import build_network, load_weights, read_weights, years_as_logits
 from models.face_finding import FaceFinder
 from models.face_labels import ages_years
@@ -35,6 +42,7 @@ class Calibration:
     image_size: int
     temperature: float
     interval_mass: float | list[float]
+    young_adult_correction: float
     mae_years: float
 
 
@@ -50,7 +58,8 @@ def calibrate_version(folder: Path, faces: pd.DataFrame, images: Path, image_siz
         print(f"{each.image_size} px: valid mae {each.mae_years:.2f}, temperature {each.temperature:.2f}", flush=True)
     best = min(calibrations, key=lambda calibration: calibration.mae_years)
     manifest = ModelManifest(
-        best.image_size, best.temperature, best.interval_mass, facts, mirrored, file_sha256(folder / "weights.npz")
+        *(best.image_size, best.temperature, best.interval_mass, facts, mirrored),
+        *(best.young_adult_correction, file_sha256(folder / "weights.npz")),
     )
     write_manifest(manifest, folder / "manifest.json")
     return manifest
@@ -79,15 +88,16 @@ def _calibrate(network: keras.Model, faces: pd.DataFrame, images: Path, image_si
     ages = ages_years(faces)
     logits = predict_logits(network, faces, images, image_size, mirrored)
     if network.output_shape[1] == 1:  # one number says nothing about how sure it is
-        return Calibration(image_size, 1.0, 1.0, _mae_years(probabilities(logits), ages))
+        return Calibration(image_size, 1.0, 1.0, 0.0, _mae_years(probabilities(logits), ages, 0.0))
     temperature = fit_temperature(logits, ages)
     distribution = probabilities(logits, temperature)
     masses = fit_interval_mass(distribution, ages).round(4).tolist()
-    return Calibration(image_size, temperature, masses, _mae_years(distribution, ages))
+    correction = round(fit_young_adult_correction(distribution, ages), 4)
+    return Calibration(image_size, temperature, masses, correction, _mae_years(distribution, ages, correction))
 
 
-def _mae_years(distribution: Floats, ages: NDArray[np.int64]) -> float:
-    return float(np.abs(expected_age_years(distribution) - ages).mean())
+def _mae_years(distribution: Floats, ages: NDArray[np.int64], young_adult_correction: float) -> float:
+    return float(np.abs(corrected_age_years(distribution, young_adult_correction) - ages).mean())
 
 
 def _pixels(images: Path, file_names: Sequence[str], image_size: int) -> NDArray[np.float32]:

@@ -126,16 +126,17 @@ def evaluate(estimator: AgeEstimator, faces: pd.DataFrame, images: Path) -> Eval
     """Judge the photos of `faces`: figures of rows without age conflict at the top, others below.
 
     `with_mirroring` averages the distributions of a photo and its mirror image, where the version does not do that by
-    itself: what it would give, at double the cost. A photo that
-    gives no estimate has its status and reason in `predictions` and is in no figure but the counts.
+    itself: what it would give, at double the cost. `without_correction` takes the means of the distributions for the
+    estimates, where the version corrects them for young adults: what that costs.
+    A photo that gives no estimate has its status and reason in `predictions` and is in no figure but the counts.
     Raises ModelInputError when no photo gives one, or when every one has an age conflict.
     """
     predictions, plain, mirrored = _predict(estimator, faces, images)
     estimated = predictions[predictions["estimate_status"] == ESTIMATED]
     _check_usable(estimated, predictions, images)
     ages = estimated["real_age"].to_numpy("int64")
-    mass = np.asarray(estimator.manifest.interval_mass)
-    every, both = (JudgedAges.of(each, ages, mass) for each in (plain, (plain + mirrored) / 2))
+    fitted = (estimator.manifest.interval_mass, estimator.manifest.young_adult_correction)
+    every, both = (JudgedAges.of(each, ages, *fitted) for each in (plain, (plain + mirrored) / 2))
     agreed = estimated["age_conflict"].to_numpy() == 0
     bootstrap = GroupBootstrap(estimated["group"].to_numpy("str")[agreed])
     figures = {
@@ -148,6 +149,9 @@ def evaluate(estimator: AgeEstimator, faces: pd.DataFrame, images: Path) -> Eval
     }
     if not estimator.manifest.mirrored:
         figures["with_mirroring"] = metrics(both.rows(agreed), bootstrap)
+    if estimator.manifest.young_adult_correction:
+        uncorrected = JudgedAges.of(plain, ages, estimator.manifest.interval_mass)
+        figures["without_correction"] = metrics(uncorrected.rows(agreed), bootstrap)
     _note_estimates(predictions, every)
     return Evaluation(figures, predictions, every.rows(agreed))
 
@@ -270,6 +274,8 @@ def terminal_tables(figures: Figures) -> Iterator[Table | str]:
     kinds = {"without conflicts": figures, "all rows": figures["with_conflicting_labels"]}
     if "with_mirroring" in figures:
         kinds["mirrored too"] = figures["with_mirroring"]
+    if "without_correction" in figures:
+        kinds["means, uncorrected"] = figures["without_correction"]
     table = Table("rows", "photos", "MAE", "95 %", "bias", "within 5", "coverage", "width", "ECE under 18")
     for name, row in kinds.items():
         table.add_row(name, *_cells(row), f"{row['under_18_calibration_error']:.3f}")

@@ -96,6 +96,8 @@ def _headline(figures: Figures) -> Section:
     kinds = {"without conflicting labels": figures, "all rows": figures["with_conflicting_labels"]}
     if "with_mirroring" in figures:
         kinds["mirror image averaged in, without conflicting labels"] = figures["with_mirroring"]
+    if "without_correction" in figures:
+        kinds["ages not lowered for young adults, without conflicting labels"] = figures["without_correction"]
     rows = [[name, *error_cells(row)] for name, row in kinds.items()]
     return Section("Errors at a glance", tables=[PageTable(["rows", *ERROR_HEADINGS], rows)])
 

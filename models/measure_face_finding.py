@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from models.age_distribution import expected_age_years
+from models.age_distribution import corrected_age_years
 from models.age_estimator import ESTIMATED, AgeEstimator
 from models.face_crop import cut_square, middle_square
 from models.face_finding import FaceFinder
@@ -148,7 +148,8 @@ def _status(look: FacePhoto | UnusablePhotoError) -> str:
 def _error(estimator: AgeEstimator, look: FacePhoto | UnusablePhotoError, age: float) -> float:
     if not isinstance(look, FacePhoto):
         return float("nan")
-    return float(expected_age_years(estimator.estimate_pixels(look.pixels[None]))[0] - age)
+    distribution = estimator.estimate_pixels(look.pixels[None])
+    return float(corrected_age_years(distribution, estimator.manifest.young_adult_correction)[0] - age)
 
 
 def _numbered(faces: pd.DataFrame) -> list[tuple[int, tuple[str, float]]]:

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from models.age_distribution import YOUNG_ADULT_BIAS_YEARS
 from models.age_metrics import CHALLENGE_DEFINITION, Figures
 from models.figures_in_words import ERROR_HEADINGS, error_cells, ranged
 from models.model_manifest import ModelManifest, read_manifest
@@ -39,6 +40,7 @@ def rendered(version: str = MODEL_VERSIONS[-1]) -> str:
         recipe=recipe_in_words(read_manifest(version)),
         failures=list(known_failures(metrics)),
         challenge_definition=CHALLENGE_DEFINITION,
+        young_adult_bias_years=YOUNG_ADULT_BIAS_YEARS,
         has_experiments=(Path(__file__).parent / "EXPERIMENTS.md").exists(),
     )
 

@@ -39,6 +39,8 @@ class ModelManifest:
     training: TrainingFacts
     mirrored: bool = False
     """Whether the network sees a photo twice, as it is and mirrored, and the mean of the logits counts."""
+    young_adult_correction: float = 0.0
+    """How far estimates of young adults are lowered, in standard deviations, fitted on split `valid`."""
     weights_sha256: str | None = None
     """Sum of the weights that were calibrated; the first version has none and is pinned in `weights.py` alone."""
 

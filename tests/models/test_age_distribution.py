@@ -1,3 +1,5 @@
+from dataclasses import astuple
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -5,12 +7,15 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from models.age_distribution import (
+    MOST_CORRECTION,
     YEARS_OF_AGE,
+    YOUNG_ADULT_BIAS_YEARS,
     age_interval_years,
-    age_quantile_years,
+    corrected_age_years,
     expected_age_years,
     fit_interval_mass,
     fit_temperature,
+    fit_young_adult_correction,
     probabilities,
     probability_under,
     summarise,
@@ -51,19 +56,28 @@ def test_half_17_and_half_25_is_half_under_18_and_wholly_under_26():
     assert [probability_under(torn, years).tolist() for years in (17, 18, 25, 26)] == [[0.0], [0.5], [0.5], [1.0]]
 
 
-def test_a_summary_holds_years_interval_and_both_probabilities():
-    summary = summarise(distribution_of({16: 0.25, 20: 0.5, 40: 0.25}), 18, 25, interval_mass=0.8)
+def test_a_summary_holds_years_and_interval():
+    summary = summarise(distribution_of({16: 0.25, 20: 0.5, 40: 0.25}), interval_mass=0.8)
     assert summary.estimated_age_years.tolist() == [24.0]
     assert summary.age_interval_low_years.round(6).tolist() == [15.9]
     assert summary.age_interval_high_years.round(6).tolist() == [40.1]
-    assert summary.under_legal_age_probability.tolist() == [0.25]
-    assert summary.under_challenge_age_probability.tolist() == [0.75]
 
 
 def test_an_empty_batch_has_an_empty_summary():
-    summary = summarise(np.empty((0, YEARS_OF_AGE)), 18, 25)
+    summary = summarise(np.empty((0, YEARS_OF_AGE)), 0.9)
     assert summary.estimated_age_years.shape == (0,)
     assert summary.age_interval_low_years.shape == (0,)
+
+
+def test_who_may_be_a_young_adult_is_estimated_younger_by_that_share_of_the_spread():
+    half_20_half_30 = distribution_of({20: 0.5, 30: 0.5})
+    assert corrected_age_years(half_20_half_30, 0.8).round(6).tolist() == [25 - 0.8 * 5 * 0.5]
+
+
+@pytest.mark.parametrize("ages", [{21: 1.0}, {10: 0.5, 16: 0.5}, {25: 0.5, 60: 0.5}])
+def test_who_is_surely_of_an_age_or_surely_no_young_adult_keeps_the_mean(ages):
+    distribution = distribution_of(ages)
+    assert corrected_age_years(distribution, 0.8).round(6).tolist() == expected_age_years(distribution).tolist()
 
 
 @given(LOGITS, st.floats(0.3, 5.0))
@@ -73,20 +87,11 @@ def test_probabilities_are_a_distribution(logits, temperature):
     assert np.allclose(distribution.sum(axis=1), 1)
 
 
-@given(LOGITS, st.floats(0.0, 1.0))
-def test_an_interval_holds_its_estimate_and_stays_on_the_scale(logits, mass):
-    distribution = probabilities(logits)
-    low, high = age_interval_years(distribution, mass)
-    mean = expected_age_years(distribution)
-    assert np.all((low >= 0) & (low <= mean) & (mean <= high) & (high <= YEARS_OF_AGE))
-
-
-@given(LOGITS, st.floats(0.0, 1.0), st.floats(0.0, 1.0))
-def test_a_quantile_grows_with_its_share(logits, one_share, other_share):
-    distribution = probabilities(logits)
-    lower = age_quantile_years(distribution, min(one_share, other_share))
-    upper = age_quantile_years(distribution, max(one_share, other_share))
-    assert np.all(lower <= upper + 1e-12)
+@given(LOGITS, st.floats(0.0, 1.0), st.floats(0.0, MOST_CORRECTION))
+def test_an_interval_holds_its_estimate_and_stays_on_the_scale(logits, mass, correction):
+    summary = summarise(probabilities(logits), mass, correction)
+    estimated, low, high = astuple(summary)
+    assert np.all((low >= 0) & (low <= estimated) & (estimated <= high) & (high <= YEARS_OF_AGE))
 
 
 @given(LOGITS)
@@ -108,6 +113,35 @@ def people_and_logits(count: int, spread_years: float) -> tuple[np.ndarray, np.n
 def test_the_fitted_temperature_undoes_wrong_confidence(overconfidence, temperature):
     ages, logits = people_and_logits(4000, spread_years=5)
     assert fit_temperature(logits * overconfidence, ages) == pytest.approx(temperature, rel=0.05)
+
+
+def drawn_to_the_middle(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return true ages, and what someone makes of them who is unsure and knows that most people are about 35."""
+    ages, logits = people_and_logits(count, spread_years=5)
+    return ages, probabilities(logits - 0.5 * ((YEARS - 35) / 10) ** 2)
+
+
+def test_the_fitted_correction_leaves_further_young_adults_the_bias_that_it_should():
+    ages, distribution = drawn_to_the_middle(8000)
+    correction = fit_young_adult_correction(distribution[:4000], ages[:4000])
+    is_young_adult = (ages[4000:] >= 18) & (ages[4000:] <= 24)
+    plain, corrected = (
+        (corrected_age_years(distribution[4000:], each) - ages[4000:])[is_young_adult].mean()
+        for each in (0.0, correction)
+    )
+    assert plain > 2
+    assert corrected == pytest.approx(YOUNG_ADULT_BIAS_YEARS, abs=0.4)
+
+
+def test_nothing_is_corrected_where_young_adults_are_not_too_old_or_there_are_none():
+    ages, logits = people_and_logits(4000, spread_years=5)
+    distribution = probabilities(logits)
+    assert fit_young_adult_correction(distribution, ages) == 0.0
+    assert fit_young_adult_correction(distribution[ages > 24], ages[ages > 24]) == 0.0
+
+
+def test_a_network_that_says_nothing_is_corrected_within_bounds():
+    assert fit_young_adult_correction(distribution_of({60: 1.0}), np.array([20])) == MOST_CORRECTION
 
 
 @pytest.mark.parametrize("overconfidence", [0.5, 1.0, 3.0])
@@ -149,4 +183,4 @@ def test_fitted_intervals_hold_nine_of_ten_people_also_where_other_ages_are_many
 def test_an_age_beyond_a_gap_is_not_in_the_interval():
     torn = distribution_of({20: 0.6, 25: 0.3, 70: 0.1})
     wide_for_the_old = np.where(YEARS >= 60, 1.0, 0.7)
-    assert age_interval_years(torn, wide_for_the_old)[1].round(2).tolist() == [26.5]  # the mean
+    assert summarise(torn, wide_for_the_old).age_interval_high_years.round(2).tolist() == [26.5]  # the estimate

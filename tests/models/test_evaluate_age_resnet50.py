@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +79,16 @@ def test_conflicting_labels_are_counted_apart(grey_estimator, faces, tmp_path):
     assert (everyone["photo_count"], everyone["mae"]) == (4, pytest.approx(9 / 4))
     assert figures["with_mirroring"]["photo_count"] == 3
     assert (figures["model_version"], figures["image_size"]) == ("grey-1", 64)
+
+
+def test_what_the_correction_for_young_adults_costs_stands_beside_it(grey_estimator, faces, tmp_path):
+    plain = evaluate(grey_estimator, faces, tmp_path).metrics
+    assert "without_correction" not in plain
+    grey_estimator.manifest = replace(grey_estimator.manifest, young_adult_correction=1.0, temperature=10.0)
+    figures = evaluate(grey_estimator, faces, tmp_path).metrics
+    means = figures["without_correction"]
+    assert means["photo_count"] == 3
+    assert figures["bias"] < means["bias"] - 1
 
 
 def test_no_photo_is_dropped_in_silence(grey_estimator, faces, tmp_path):

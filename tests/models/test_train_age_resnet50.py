@@ -11,6 +11,7 @@ from conftest import photo_bytes, synthetic_face
 from PIL import Image
 from typer.testing import CliRunner
 
+from models.age_distribution import MOST_CORRECTION
 from models.cli import app
 from models.model_manifest import parse_manifest
 from models.train_age_resnet50 import training_facts
@@ -20,6 +21,7 @@ from models.weights import file_sha256
 EAGERLY = """
 import sys, tensorflow
 tensorflow.config.run_functions_eagerly(True)
+from models.age_distribution import MOST_CORRECTION
 from models.cli import app
 app(sys.argv[1:])
 """
@@ -96,6 +98,7 @@ def test_a_killed_training_goes_on_where_it_was_and_gives_a_version(images, tmp_
     assert manifest.weights_sha256 == file_sha256(out / "weights.npz")
     assert (manifest.image_size, manifest.training.photo_count, manifest.mirrored) == (32, 7, True)
     assert manifest.interval_mass == [1.0] * 101
+    assert 0.0 <= manifest.young_adult_correction <= MOST_CORRECTION
     assert (out / "learning_curves.png").read_bytes().startswith(b"\x89PNG")
 
 
