@@ -21,7 +21,6 @@ from models.weights import file_sha256
 EAGERLY = """
 import sys, tensorflow
 tensorflow.config.run_functions_eagerly(True)
-from models.age_distribution import MOST_CORRECTION
 from models.cli import app
 app(sys.argv[1:])
 """
