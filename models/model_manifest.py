@@ -23,7 +23,7 @@ class TrainingFacts:
     """Share of each year of age 0–100 that training took for true: of the photos shown, times their weights."""
     recipe: dict[str, Any]
     taught_by: str | None = None
-    """File of what another network said of the photos."""
+    """Name and sum of the file of what another network said of the photos."""
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from models.learning_curves import plot_learning_curves
 from models.model_manifest import TrainingFacts
 from models.teacher_targets import TeacherTargets, read_teacher
 from models.training_recipe import TrainingRecipe, age_weights, effective_age_prior
+from models.weights import file_sha256
 
 EPOCHS_FILE = "epochs.csv"
 CHECKPOINT_FOLDER = "checkpoint"
@@ -52,7 +53,7 @@ def train_version(
     without a usable face are left out and listed with the reason in `left_out.csv`. `teacher` is a file of
     `teacher_targets`.
     Raises ModelInputError when a split is empty, the loss takes no teacher, or `out` holds a run and `resume` is not
-    asked for.
+    asked for, or asked for with other options than it was begun with.
     """
     if init is None:
         recipe = replace(recipe, rate_factors={})  # random layers must learn
@@ -63,11 +64,11 @@ def train_version(
         recipe = replace(recipe, teacher_share=0.0, embedding_weight=0.0)
     faces = find_squares(faces, images, recipe.image_size)
     agreed_faces = faces[(faces["age_conflict"] == 0) & faces["problem"].isna()]
-    _check(agreed_faces, out, recipe, resume)
+    facts = training_facts(agreed_faces, init, data, recipe, teacher)
+    _check(agreed_faces, out, facts, resume)
     out.mkdir(parents=True, exist_ok=True)
     _report_left_out(faces, out / LEFT_OUT_FILE)
-    facts = replace(training_facts(agreed_faces, init, data, recipe), taught_by=teacher.name if teacher else None)
-    (out / "training.json").write_text(json.dumps(asdict(facts), indent=1))
+    (out / "training.json").write_text(_as_json(facts))
     network = train(agreed_faces, images, init, out, recipe, targets)
     write_weights(network_weights(network), out / "weights.npz")
     plot_learning_curves(out / EPOCHS_FILE, out / "learning_curves.png", recipe.name)
@@ -106,7 +107,9 @@ def train(
     return network
 
 
-def training_facts(faces: pd.DataFrame, init: Path | None, data: str, recipe: TrainingRecipe) -> TrainingFacts:
+def training_facts(
+    faces: pd.DataFrame, init: Path | None, data: str, recipe: TrainingRecipe, teacher: Path | None = None
+) -> TrainingFacts:
     """Return what the manifest says about a training on `faces`."""
     ages = ages_years(faces[faces["split"] == "train"])
     return TrainingFacts(
@@ -115,6 +118,7 @@ def training_facts(faces: pd.DataFrame, init: Path | None, data: str, recipe: Tr
         photo_count=len(ages),
         age_prior=effective_age_prior(ages, recipe).round(6).tolist(),
         recipe=asdict(recipe),
+        taught_by=f"{teacher.name}, sha256 {file_sha256(teacher)}" if teacher else None,
     )
 
 
@@ -128,7 +132,7 @@ def _report_left_out(faces: pd.DataFrame, report: Path) -> None:
     print(f"{len(faces)} labelled photos, {len(left_out)} left out: reasons in {report}", flush=True)
 
 
-def _check(faces: pd.DataFrame, out: Path, recipe: TrainingRecipe, resume: bool) -> None:
+def _check(faces: pd.DataFrame, out: Path, facts: TrainingFacts, resume: bool) -> None:
     for split in ("train", "valid"):
         count = int((faces["split"] == split).sum())
         if count < SMALLEST_SPLIT:
@@ -137,13 +141,21 @@ def _check(faces: pd.DataFrame, out: Path, recipe: TrainingRecipe, resume: bool)
         return
     if not resume:
         raise ModelInputError(f"folder '{out}' holds a training run: go on with it by --resume, or name another folder")
-    begun = json.loads((out / "training.json").read_text())["recipe"]
-    asked = json.loads(json.dumps(asdict(recipe)))
+    begun, asked = (_choices(json.loads(text)) for text in ((out / "training.json").read_text(), _as_json(facts)))
     changed = [name for name, value in asked.items() if begun.get(name, value) != value]
     if changed:
         raise ModelInputError(
             f"the run in '{out}' was begun with another {' and '.join(changed)}: resume it with its own options"
         )
+
+
+def _choices(facts: dict[str, Any]) -> dict[str, Any]:
+    """Return what a resumed run must have been begun with, by the name of the option."""
+    return {**facts["recipe"], "init": facts["started_from"], "teacher": facts.get("taught_by")}
+
+
+def _as_json(facts: TrainingFacts) -> str:
+    return json.dumps(asdict(facts), indent=1)
 
 
 def _network_to_train(init: Path | None, recipe: TrainingRecipe) -> keras.Model:

@@ -116,13 +116,20 @@ def test_the_seed_recipe_gives_one_number_that_is_sure_of_nothing(images, tmp_pa
 def test_a_teacher_is_named_by_the_manifest_and_leaves_nothing_in_the_weights(images, tmp_path):
     names = [f"{row}.jpg" for row in range(12)]
     ages = np.full((12, 101), 1 / 101, "float16")
-    np.savez(tmp_path / "teacher.npz", file_name=names, age_probabilities=ages, embedding=np.ones((12, 4), "float16"))
-    run = invoke(train_arguments(images, tmp_path / "run", "--epochs", "1", "--teacher", str(tmp_path / "teacher.npz")))
+    teacher = tmp_path / "teacher.npz"
+    np.savez(teacher, file_name=names, age_probabilities=ages, embedding=np.ones((12, 4), "float16"))
+    arguments = train_arguments(images, tmp_path / "run", "--epochs", "1", "--teacher", str(teacher))
+    run = invoke(arguments)
     assert run.exit_code == 0, run.output
-    assert parse_manifest(tmp_path / "run" / "manifest.json").training.taught_by == "teacher.npz"
+    taught_by = parse_manifest(tmp_path / "run" / "manifest.json").training.taught_by
+    assert taught_by == f"teacher.npz, sha256 {file_sha256(teacher)}"
     with np.load(tmp_path / "run" / "weights.npz") as weights:
         assert "age_logits/kernel:0" in weights.files
         assert not [name for name in weights.files if "teacher" in name]
+
+    np.savez(teacher, file_name=names, age_probabilities=ages, embedding=np.zeros((12, 4), "float16"))
+    other = invoke([*arguments, "--resume"])
+    assert "was begun with another teacher: resume it with its own options" in other.stderr
 
 
 @pytest.mark.parametrize("options", [("--recipe", "seed"), ("--loss", "ordinal")])
