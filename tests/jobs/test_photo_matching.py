@@ -25,12 +25,15 @@ from jobs.sample_receipts import sample_receipts
 from jobs.settings import read_settings
 from jobs.tables import Table
 from jobs.transaction_ages import transaction_ages
+from models.model_manifest import read_manifest
+from models.weights import MODEL_VERSIONS
 from tests.random_days import Days, random_days
 from tests.rows import line
 
 RANDOM_DAYS = 2400
 REAL_DATES = (date(2026, 3, 14), date(2026, 11, 20), date(2026, 12, 23))
 SPAN_SECONDS, BURST_SECONDS = 45, 3
+YOUNG_ADULT_CORRECTION = read_manifest(MODEL_VERSIONS[-1]).young_adult_correction
 TABLES = (tables.TRANSACTION_LINES, tables.CHECKOUT_PHOTOS, tables.PHOTO_AGE_ESTIMATES)
 
 SPANS = f"""
@@ -51,6 +54,8 @@ SELECT spans.*, photo_key, taken_at FROM checkout_photos JOIN spans USING (store
 EXPECTED = f"""
 WITH photos AS (
     SELECT matched.*, list_sum(list_transform(range(101), year -> year * age_distribution[year + 1])) AS age,
+        list_sum(list_transform(range(101), year -> year * year * age_distribution[year + 1])) AS age_squared,
+        list_sum(age_distribution[19:25]) AS young_adult,
         (SELECT count(*) FROM matched first WHERE (first.store_id, first.till_id, first.transaction_id)
              = (matched.store_id, matched.till_id, matched.transaction_id)
          AND (first.taken_at, first.photo_key) <= (matched.taken_at, matched.photo_key)
@@ -61,9 +66,20 @@ WITH photos AS (
     FROM matched JOIN photo_age_estimates USING (photo_key)
 ),
 bursts AS (
-    SELECT store_id, till_id, transaction_id, burst, avg(age) AS age FROM photos GROUP BY ALL
+    SELECT store_id, till_id, transaction_id, burst, avg(age) AS age, avg(age_squared) AS age_squared,
+        avg(young_adult) AS young_adult
+    FROM photos GROUP BY ALL
 ),
-ages AS (SELECT store_id, till_id, transaction_id, avg(age) AS age FROM bursts GROUP BY ALL),
+means AS (
+    SELECT store_id, till_id, transaction_id, avg(age) AS age, avg(age_squared) AS age_squared,
+        avg(young_adult) AS young_adult
+    FROM bursts GROUP BY ALL
+),
+ages AS (
+    SELECT store_id, till_id, transaction_id,
+        age - {YOUNG_ADULT_CORRECTION} * sqrt(greatest(age_squared - age ** 2, 0)) * young_adult AS age
+    FROM means
+),
 listed AS (
     SELECT store_id, till_id, transaction_id, list(photo_key ORDER BY taken_at, photo_key) AS photo_keys,
         count(*) AS photo_count, count(age) AS usable_photo_count,
