@@ -2,7 +2,7 @@
 
 Finding the face and the network are two steps, so that a caller may find faces in threads while the network runs:
 
-    estimator = AgeEstimator.load("age_resnet50-2")
+    estimator = AgeEstimator.load("age_resnet50-3")
     estimates = estimator.estimate([photo.read_bytes() for photo in photos])
 """
 

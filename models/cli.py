@@ -61,7 +61,7 @@ def train(
 
     Runs on PyTorch where it is installed (twice as fast on a CPU) or as KERAS_BACKEND says.
 
-    Example: checkout-ages train --images faces --init models/weights/age_resnet50-2/weights.npz --out run
+    Example: checkout-ages train --images faces --init models/weights/age_resnet50-3/weights.npz --out run
     """
     with explained():
         _choose_keras_backend()
@@ -138,7 +138,7 @@ def export(
 ) -> None:
     """Quantise a network to int8 for OpenVINO: openvino_int8.xml and .bin, and the lines that pin them.
 
-    Example: checkout-ages export --labels labels.csv --images faces --weights age_resnet50-2 --out age_resnet50-2
+    Example: checkout-ages export --labels labels.csv --images faces --weights age_resnet50-3 --out age_resnet50-3
     """
     with explained():
         from models.export_openvino import export_network
@@ -160,7 +160,7 @@ def calibrate(
 ) -> None:
     """Fit how a version's distributions are corrected for the ages of buyers: shift_calibration.json, and its pin.
 
-    Example: checkout-ages calibrate --labels labels.csv --images faces --weights age_resnet50-2 --out age_resnet50-2
+    Example: checkout-ages calibrate --labels labels.csv --images faces --weights age_resnet50-3 --out age_resnet50-3
     """
     with explained():
         from models.face_labels import read_face_labels

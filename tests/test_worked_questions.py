@@ -100,7 +100,7 @@ PUBLISHED: dict[Table, list[dict[str, Any]]] = {
     tables.REJECTED_TRANSACTION_LINES: [{"source_file": "f", "line_in_file": 1, "rejection_reason": "no till_id"}],
     tables.PIPELINE_RUNS: [
         night("run-1", "20:00:00", 8, "age_resnet50-1", ["the day has photos"]),
-        night("run-2", "21:00:00", 16, "age_resnet50-2", []),
+        night("run-2", "21:00:00", 16, "age_resnet50-3", []),
     ],
 }
 DAY_BEFORE_PUBLISHED = {
@@ -145,7 +145,7 @@ ANSWERS: dict[str, list[Row]] = {
     COMPARABLE: [
         {"business_date": day, "transaction_count": count, "share_with_photo": 0.5, "share_estimated": 0.25}
         | {"mean_estimated_age_years": 40.0, "model_version": model_version, "warnings": []}
-        for day, count, model_version in ((BUSINESS_DATE, 16, "age_resnet50-2"), (DAY_BEFORE, 4, "age_resnet50-1"))
+        for day, count, model_version in ((BUSINESS_DATE, 16, "age_resnet50-3"), (DAY_BEFORE, 4, "age_resnet50-1"))
     ],
     UNUSED: [
         {"what": "photo", "why": "no_face", "how_many": 2},

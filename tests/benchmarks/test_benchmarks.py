@@ -115,7 +115,7 @@ def test_a_quick_benchmark_writes_the_promised_figures(tmp_path: Path) -> None:
 
 def test_a_generated_day_is_staged_as_its_tables_declare(tmp_path: Path) -> None:
     warehouse = Warehouse(ObjectStore(tmp_path.as_uri()), "generated")
-    stage_large_day(warehouse, BUSINESS_DATE, 20_000, "age_resnet50-2")
+    stage_large_day(warehouse, BUSINESS_DATE, 20_000, "age_resnet50-3")
     lines, photos, estimates = (
         warehouse.read_arrow(table, BUSINESS_DATE, table.column_names)
         for table in (tables.TRANSACTION_LINES, tables.CHECKOUT_PHOTOS, tables.PHOTO_AGE_ESTIMATES)

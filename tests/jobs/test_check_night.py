@@ -61,7 +61,7 @@ SOUND_NIGHT: dict[Table, list[dict[str, Any]]] = {
 
 NOTHING_AUDITED: dict[Table, list[dict[str, Any]]] = {tables.ALCOHOL_SALE_AUDIT: [], tables.ALCOHOL_REVIEW_CASES: []}
 USUAL_DAY = {
-    "model_version": "age_resnet50-2",
+    "model_version": "age_resnet50-3",
     "transaction_count": 1,
     "photographed_transaction_count": 1,
     "estimated_transaction_count": 1,

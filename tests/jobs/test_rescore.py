@@ -28,7 +28,7 @@ from jobs.warehouse import Warehouse
 from tests.rows import BUSINESS_DATE
 
 NEXT_DATE = BUSINESS_DATE + timedelta(days=1)
-LIVE_VERSION, OTHER_VERSION = "age_resnet50-2", "age_resnet50-1"
+LIVE_VERSION, OTHER_VERSION = "age_resnet50-3", "age_resnet50-1"
 RECEIPTS = """\
 transaction_id,store_id,till_id,cashier_id,closed_at,line_number,line_type,sku,product_category,quantity,net_amount,\
 currency,is_alcohol,id_check

@@ -24,7 +24,7 @@ USUAL = {
     "estimated_transaction_count": 880,
     "mean_estimated_age_years": 38.0,
     "mean_under_18_probability": 0.03,
-    "model_version": "age_resnet50-2",
+    "model_version": "age_resnet50-3",
     "warnings": None,
 }
 
