@@ -68,9 +68,13 @@ def probabilities(logits: NDArray[np.floating], temperature: float = 1.0) -> Flo
 
 def expected_age_years(distribution: Floats) -> Floats:
     """Return the mean of each (n, 101) distribution: (n,) years."""
-    years = np.arange(distribution.shape[1], dtype=np.float64)
-    mean: Floats = distribution @ years
-    return mean
+    return _expected(distribution, np.arange(distribution.shape[1], dtype=np.float64))
+
+
+def _expected(distribution: Floats, values: Floats) -> Floats:
+    """Return the (n,) means of the (101,) values; to the last bit those of a person do not depend on who is beside."""
+    means: Floats = (distribution * values).sum(axis=1)
+    return means
 
 
 def corrected_age_years(distribution: Floats, young_adult_correction: float) -> Floats:
@@ -82,7 +86,7 @@ def corrected_age_years(distribution: Floats, young_adult_correction: float) -> 
     """
     mean = expected_age_years(distribution)
     years = np.arange(distribution.shape[1], dtype=np.float64)
-    spread_years = np.sqrt(np.maximum(distribution @ years**2 - mean**2, 0.0))
+    spread_years = np.sqrt(np.maximum(_expected(distribution, years**2) - mean**2, 0.0))
     first, last = YOUNG_ADULTS_YEARS
     corrected = mean - young_adult_correction * spread_years * distribution[:, first : last + 1].sum(axis=1)
     estimated: Floats = np.maximum(corrected, 0.0)

@@ -15,6 +15,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,40 +47,40 @@ def main() -> None:
         plan = without_photos(plan)
     console = Console(width=None if sys.stdout.isatty() else REPORT_COLUMNS)
     with photo_sets(plan, arguments.drawn, arguments.images, GROWTH in arguments.only) as photos:
-        measured = _measured(plan, arguments.only, photos, console)
-        measured["setup"] |= {"own_photos": arguments.images is not None}
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(measured, indent=1) + "\n")
+        measured = {"setup": _setup(plan, photos, arguments.images), "machine": machine(_cores())}
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+        for part in _parts(plan, arguments.only, photos, console):
+            measured |= part
+            arguments.out.write_text(json.dumps(measured, indent=1) + "\n")
     console.print(*tables(measured), f"written to {arguments.out}")
 
 
-def _measured(plan: Plan, names: list[str], photos: PhotoSets, console: Console) -> dict[str, Any]:
-    cores = tuple(sorted(os.sched_getaffinity(0))[:CORES])
-    contending = [name for name in names if name in CONTENDERS]
-    contenders = measured_contenders(contending, photos, plan, cores, console)
-    engines, errors = measured_engines(plan.engines, plan.rounds, cores, console) if ENGINES in names else ([], {})
+def _cores() -> tuple[int, ...]:
+    return tuple(sorted(os.sched_getaffinity(0))[:CORES])
+
+
+def _parts(plan: Plan, names: list[str], photos: PhotoSets, console: Console) -> Iterator[dict[str, Any]]:
+    """Measure one part after the other, so that who stops an hour's run keeps what was measured."""
+    cores = _cores()
+    contenders = measured_contenders([name for name in names if name in CONTENDERS], photos, plan, cores, console)
     medians = {
         name: figures["photos_per_second"]["median"]
         for name, figures in contenders.items()
         if "photos_per_second" in figures
     }
-    return {
-        "ratios": ratios(medians),
-        "contenders": contenders,
-        "growth": measured_growth(photos, plan, cores, console) if GROWTH in names else [],
-        "engines": engines,
-        "engine_errors": errors,
-        "matching": measured_matching(plan, cores, console) if MATCHING in names else {},
-        "nights": measured_nights(plan.night_lines, cores, console) if NIGHTS in names else {},
-        "million": measured_million(plan.million, cores, console) if MILLION in names else {},
-        "setup": _setup(plan, photos),
-        "machine": machine(cores),
-    }
+    yield {"ratios": ratios(medians), "contenders": contenders}
+    yield {"growth": measured_growth(photos, plan, cores, console) if GROWTH in names else []}
+    engines, errors = measured_engines(plan.engines, plan.rounds, cores, console) if ENGINES in names else ([], {})
+    yield {"engines": engines, "engine_errors": errors}
+    yield {"matching": measured_matching(plan, cores, console) if MATCHING in names else {}}
+    yield {"nights": measured_nights(plan.night_lines, cores, console) if NIGHTS in names else {}}
+    yield {"million": measured_million(plan.million, cores, console) if MILLION in names else {}}
 
 
-def _setup(plan: Plan, photos: PhotoSets) -> dict[str, Any]:
+def _setup(plan: Plan, photos: PhotoSets, images: Path | None) -> dict[str, Any]:
     return {
         "photos": photos.photo_count,
+        "own_photos": images is not None,
         "rounds": plan.rounds,
         "batch_size": BATCH_SIZE,
         "model_version": MODEL_VERSION,

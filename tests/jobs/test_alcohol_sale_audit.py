@@ -261,7 +261,7 @@ def test_at_least_half_of_the_possibly_under_age_are(audited_buyers: pd.DataFram
 def test_with_the_mix_of_the_photos_themselves_the_mean_probability_comes_nearer_to_the_share(
     spark: SparkSession, settings: Settings, under_years: int
 ) -> None:
-    few_young = np.interp(YEARS, [0, 13, 18, 30, 60, 75, 100], [0.0, 0.0, 0.008, 0.022, 0.015, 0.01, 0.0])
+    few_young = np.interp(YEARS, [0, 13, 18, 30, 60, 75, 100], [0.0, 0.0, 0.004, 0.022, 0.015, 0.01, 0.0])
     buyers = photographed_buyers(settings, 2, few_young / few_young.sum())
     lines, ages = landed_and_aged(spark, buyers)
     mixes = age_mixes(lines, ages, shift_calibration(settings.model_version), BUSINESS_DATE)

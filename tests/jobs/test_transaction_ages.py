@@ -6,6 +6,7 @@ from pyspark.sql import Row, SparkSession
 from jobs import tables
 from jobs.settings import Settings
 from jobs.transaction_ages import transaction_ages
+from models.model_manifest import read_manifest
 from tests.rows import at, certain_of, line, rows_of
 
 
@@ -92,13 +93,13 @@ def test_a_photo_is_matched_and_its_offset_taken_by_the_clock_of_the_camera(
 
 
 def test_frames_of_one_moment_count_as_one_photo(spark: SparkSession, settings: Settings) -> None:
-    burst = [photo(f"burst-{number}", f"18:30:{10 + number}", 20) for number in range(10)]
+    burst = [photo(f"burst-{number}", f"18:30:{10 + number}", 30) for number in range(10)]
     unusable = photo("dark", "18:30:15.5", None)
     buyer = ages_of(spark, settings, [line()], [*burst, unusable, photo("good", "18:30:40", 40)])["t1"]
-    assert (buyer.photo_count, buyer.usable_photo_count, buyer.estimated_age_years) == (12, 11, 30)
+    assert (buyer.photo_count, buyer.usable_photo_count, buyer.estimated_age_years) == (12, 11, 35)
     apart = settings.model_copy(update={"photo_burst_seconds": 0.0})
     buyer = ages_of(spark, apart, [line()], [*burst, unusable, photo("good", "18:30:40", 40)])["t1"]
-    assert buyer.estimated_age_years == pytest.approx((10 * 20 + 40) / 11)
+    assert buyer.estimated_age_years == pytest.approx((10 * 30 + 40) / 11)
 
 
 def test_a_receipt_of_returns_or_voided_as_a_whole_has_a_buyer_like_any_other(
@@ -118,12 +119,21 @@ def test_a_receipt_of_returns_or_voided_as_a_whole_has_a_buyer_like_any_other(
 
 
 def test_several_photos_of_one_buyer_are_averaged_into_one_estimate(spark: SparkSession, settings: Settings) -> None:
-    photos = [photo("b", "18:30:20", 16), photo("a", "18:30:10", 20), photo("bad", "18:30:30", None)]
+    photos = [photo("b", "18:30:20", 16), photo("a", "18:30:10", 40), photo("bad", "18:30:30", None)]
     buyer = ages_of(spark, settings, [line()], photos)["t1"]
     assert (buyer.photo_keys, buyer.photo_count, buyer.usable_photo_count) == (["a", "b", "bad"], 3, 2)
-    assert (buyer.estimated_age_years, buyer.under_18_probability, buyer.estimate_status) == (18, 0.5, "estimated")
+    assert (buyer.estimated_age_years, buyer.under_18_probability, buyer.estimate_status) == (28, 0.5, "estimated")
     assert sum(buyer.age_distribution) == pytest.approx(1)
-    assert buyer.estimated_age_low_years <= 18 <= buyer.estimated_age_high_years
+    assert buyer.estimated_age_low_years <= 28 <= buyer.estimated_age_high_years
+
+
+def test_who_may_be_a_young_adult_is_estimated_as_the_model_version_corrects_it(
+    spark: SparkSession, settings: Settings
+) -> None:
+    buyer = ages_of(spark, settings, [line()], [photo("b", "18:30:20", 16), photo("a", "18:30:10", 20)])["t1"]
+    correction = read_manifest(settings.model_version).young_adult_correction
+    assert buyer.estimated_age_years == pytest.approx(18 - correction * 2 * 0.5)
+    assert buyer.estimated_age_low_years <= buyer.estimated_age_years < 18 <= buyer.estimated_age_high_years
 
 
 def test_a_transaction_without_a_photo_is_unknown_with_a_reason(spark: SparkSession, settings: Settings) -> None:
