@@ -30,6 +30,7 @@ YOUNG_ADULT_BIAS_YEARS = 1.0
 """What is left of their bias: less costs the others more."""
 
 MOST_CORRECTION = 2.0
+"""A network that says little of anyone would else be corrected without end."""
 
 INTERVAL_SPREAD_YEARS, INTERVAL_SPREAD_SHARE = 1.0, 1 / 12
 """People of about an age decide together how wide intervals are there: within a year or so, more among the old."""
@@ -81,8 +82,8 @@ def corrected_age_years(distribution: Floats, young_adult_correction: float) -> 
     """Return the mean of each (n, 101) distribution, lowered where it may be that of a young adult: (n,) years.
 
     A mean draws towards the middle of all ages, and so makes young adults too old. Lowered by `young_adult_correction`
-    times its standard deviation times P(18 to 24), it has the least squared error, counted in standard deviations, of
-    all estimates with as small a bias there (a Lagrange multiplier says so); who is surely 21 stays 21.
+    times its standard deviation times P(18 to 24), it has the least squared error, divided by that standard deviation,
+    of all estimates with as small a bias there (a Lagrange multiplier says so); who is surely 21 stays 21.
     """
     mean = expected_age_years(distribution)
     years = np.arange(distribution.shape[1], dtype=np.float64)
