@@ -15,6 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import astuple, dataclass, fields, replace
 from functools import lru_cache
 from itertools import chain
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -200,10 +201,13 @@ class Fetched:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A photo on its way to the network; one of the same content as another has no face of its own."""
+    """Photos on their way to the network; one of the same content as another before it has no face of its own."""
 
-    sha256: str | None
-    face: Future[FacePhoto | UnusablePhotoError] | None
+    sha256s: list[str | None]
+    new: list[int]
+    """Places of the photos that have a face of their own."""
+    faces: list[Future[list[FacePhoto | UnusablePhotoError]]]
+    """Theirs, in shares."""
 
 
 class _Stage:
@@ -221,8 +225,8 @@ class _Stage:
         """Yield the rows of up to PHOTOS_AHEAD photos at a time, in their order."""
         fetching, preparing = _pools(_task_cores() or 1)
         chunks = (chunk for photos in batches for chunk in self._chunks(photos))
-        fetched = _one_ahead([fetching.submit(self._fetch, photo) for photo in chunk] for chunk in chunks)
-        prepared = _one_ahead([self._prepare(photo.result(), preparing) for photo in chunk] for chunk in fetched)
+        fetched = _one_ahead(_in_shares(self._fetch, chunk, fetching) for chunk in chunks)
+        prepared = _one_ahead(self._prepare(_joined(shares), preparing) for shares in fetched)
         try:
             for chunk in prepared:
                 yield self._estimate(chunk)
@@ -261,31 +265,58 @@ class _Stage:
             self._landing.check_reachable()  # a store that refuses or fails all photos is no fault of this one
         return fetched
 
-    def _prepare(self, fetched: Fetched, pool: ThreadPoolExecutor) -> Prepared:
-        if fetched.sha256 in self._prepared_contents:
-            return Prepared(fetched.sha256, None)
-        if fetched.sha256:
-            self._prepared_contents.add(fetched.sha256)
-        return Prepared(fetched.sha256, pool.submit(self._estimator.try_read_face, fetched.content))
+    def _prepare(self, photos: list[Fetched], pool: Threads) -> Prepared:
+        new = []
+        for place, photo in enumerate(photos):
+            if photo.sha256 not in self._prepared_contents:
+                new.append(place)
+            if photo.sha256:
+                self._prepared_contents.add(photo.sha256)
+        contents = [photos[place].content for place in new]
+        return Prepared(
+            [photo.sha256 for photo in photos], new, _in_shares(self._estimator.try_read_face, contents, pool)
+        )
 
-    def _estimate(self, photos: list[Prepared]) -> list[dict[str, object]]:
-        new = [photo for photo in photos if photo.face]
-        estimates = self._estimator.estimate_faces([photo.face.result() for photo in new if photo.face])
-        rows = {id(photo): _estimate_row(estimate) for photo, estimate in zip(new, estimates, strict=True)}
-        self._rows |= {photo.sha256: rows[id(photo)] for photo in new if photo.sha256}
+    def _estimate(self, photos: Prepared) -> list[dict[str, object]]:
+        estimates = self._estimator.estimate_faces(_joined(photos.faces))
+        rows = {place: _estimate_row(estimate) for place, estimate in zip(photos.new, estimates, strict=True)}
+        self._rows |= {sha256: rows[place] for place in photos.new if (sha256 := photos.sha256s[place])}
         return [
-            (rows[id(photo)] if photo.face else self._rows[photo.sha256 or ""]) | {"content_sha256": photo.sha256}
-            for photo in photos
+            (rows[place] if place in rows else self._rows[sha256 or ""]) | {"content_sha256": sha256}
+            for place, sha256 in enumerate(photos.sha256s)
         ]
 
 
+@dataclass(frozen=True)
+class Threads:
+    """A pool, and how many threads it has."""
+
+    pool: ThreadPoolExecutor
+    count: int
+
+
 @lru_cache(maxsize=1)
-def _pools(task_cores: int) -> tuple[ThreadPoolExecutor, ThreadPoolExecutor]:
+def _pools(task_cores: int) -> tuple[Threads, Threads]:
     """Return the threads that fetch and those that prepare; a worker keeps them, since new ones cost memory anew."""
-    return ThreadPoolExecutor(FETCH_THREADS), ThreadPoolExecutor(task_cores)
+    fetching, preparing = (Threads(ThreadPoolExecutor(count), count) for count in (FETCH_THREADS, task_cores))
+    return fetching, preparing
 
 
 Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def _in_shares(
+    function: Callable[[Item], Result], items: Sequence[Item], threads: Threads
+) -> list[Future[list[Result]]]:
+    """Let each thread do an equal share: a future for each photo would cost more than to read it from a disk."""
+    size = max(1, ceil(len(items) / threads.count))
+    shares = [items[first : first + size] for first in range(0, len(items), size)]
+    return [threads.pool.submit(lambda share: [function(item) for item in share], share) for share in shares]
+
+
+def _joined(shares: list[Future[list[Result]]]) -> list[Result]:
+    return [result for share in shares for result in share.result()]
 
 
 def _one_ahead(items: Iterable[Item]) -> Iterator[Item]:
