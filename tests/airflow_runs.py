@@ -12,6 +12,8 @@ from pathlib import Path
 
 from jobs.demo import airflow_environment
 
+COMPLAINTS_SHOWN = 20
+
 
 def new_airflow(home: Path, landing_uri: str, warehouse_uri: str) -> dict[str, str]:
     """Set up an Airflow of its own, which no credentials of the shell reach; return the environment that reaches it."""
@@ -41,3 +43,9 @@ def run_dag(environment: Mapping[str, str], dag_id: str, **conf: str) -> subproc
         check=False,
         timeout=800,
     )
+
+
+def complaints(run: subprocess.CompletedProcess[str]) -> str:
+    """The lines of a failed run that name an error, wherever they stand, and its end."""
+    named = [line for line in run.stdout.splitlines() if "error" in line.lower()]
+    return "\n".join([*named[:COMPLAINTS_SHOWN], "…", run.stdout[-5000:]])

@@ -16,7 +16,7 @@ from jobs.landing import photos_folder
 from jobs.object_store import ObjectStore
 from jobs.sample_day import write_sample_day
 from jobs.sample_faces import synthetic_face_photos
-from tests.airflow_runs import asset_events, new_airflow, run_dag
+from tests.airflow_runs import asset_events, complaints, new_airflow, run_dag
 from tests.s3_server import S3_ENVIRONMENT
 
 pytestmark = pytest.mark.slow
@@ -41,7 +41,7 @@ def warehouse(folder: Path, airflow: dict[str, str]) -> Path:
     landing = ObjectStore((folder / "landing").as_uri())
     write_sample_day(landing, BUSINESS_DATE, synthetic_face_photos(), "synthetic", 1, "Europe/Moscow")
     night = run_dag(airflow, "checkout_ages_nightly", business_date=str(BUSINESS_DATE))
-    assert night.returncode == 0, night.stdout[-5000:]
+    assert night.returncode == 0, complaints(night)
     return folder / "warehouse"
 
 
@@ -117,7 +117,7 @@ def test_the_second_dag_publishes_the_window_of_the_day_and_tells_who_waits_for_
     airflow: dict[str, str], warehouse: Path
 ) -> None:
     window = run_dag(airflow, "cashier_alcohol_window", business_date=str(BUSINESS_DATE))
-    assert window.returncode == 0, window.stdout[-5000:]
+    assert window.returncode == 0, complaints(window)
     day = f"business_date={BUSINESS_DATE}"
     assert all((warehouse / table.name / day / "part-0.parquet").exists() for table in tables.WINDOW_TABLES)
     assert not list(warehouse.glob("_staging/**/*.parquet"))
@@ -134,7 +134,7 @@ def test_retention_deletes_the_photos_of_old_days_only(folder: Path, airflow: di
     landing.write(f"{photos_folder(OLD)}/a.jpg", b"no photo")
     kept = [entry.key for entry in landing.list(photos_folder(BUSINESS_DATE))]
     done = run_dag(airflow, "checkout_ages_retention", as_of=str(BUSINESS_DATE))
-    assert done.returncode == 0, done.stdout[-5000:]
+    assert done.returncode == 0, complaints(done)
     assert [entry.key for entry in landing.list("photos") if entry.key.endswith(".jpg")] == [
         key for key in kept if key.endswith(".jpg")
     ]
@@ -161,7 +161,7 @@ def test_erasure_removes_the_person_and_shows_the_id_in_no_command(
         till_id=till_id,
         business_date=str(BUSINESS_DATE),
     )
-    assert done.returncode == 0, done.stdout[-5000:]
+    assert done.returncode == 0, complaints(done)
     assert own > 0
     left = duckdb.sql(f"SELECT count(*), count(*) FILTER (transaction_id = '{transaction_id}') FROM {lines}")
     assert left.fetchall() == [(of_others, 0)]
