@@ -5,6 +5,7 @@ from __future__ import annotations
 CONTENDERS = {
     "a": "face finding and network, on decoded photos",
     "a-prime": "network alone, on squares cut before",
+    "a-jpeg": "decoding, face finding and network, on files in memory",
     "b": "Spark stage, photos on disk to rows",
     "c": "Spark stage, photos on S3 to rows",
     "d": "predict_batch_udf, Keras, same answer",
@@ -24,6 +25,7 @@ MILLION = "million"
 FUNCTIONS = {
     "a": "engine:finder_and_network",
     "a-prime": "engine:network_alone",
+    "a-jpeg": "engine:decoding_finder_and_network",
     "b": "spark_stage:spark_stage",
     "c": "spark_stage:spark_stage",
     "d": "public_recipes:predict_batch_udf_same_answer",

@@ -19,6 +19,7 @@ class Spread:
 RATIOS = {
     "stage_local_to_engine": ("b", ("a",)),
     "stage_s3_to_engine": ("c", ("a",)),
+    "stage_local_to_decoding_engine": ("b", ("a-jpeg",)),
     "stage_local_to_predict_batch_udf": ("b", ("d",)),
     "stage_local_to_predict_batch_udf_one_pass": ("b", ("d-one-pass",)),
     "stage_local_to_keras_predict": ("b", ("e",)),
