@@ -1,8 +1,9 @@
 """age_inference: the seam between the night and the age model. With sample_faces, all that imports models.
 
 Bytes in, a few numbers out. In the Python worker three things go on at a time: photos are fetched by some threads,
-decoded and searched for faces by as many threads as the task has cores, and those before go through the network. The
-model is loaded once per worker process. Photos of the same content in a task are looked at once.
+decoded and searched for faces by as many threads as the task has cores, and those before go through the network; on a
+single core the last two take turns. The model is loaded once per worker process. Photos of the same content in a task
+are looked at once.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass, fields, replace
 from functools import lru_cache
 from itertools import chain
@@ -191,6 +192,12 @@ def estimate_photo_files(paths: list[Path], settings: Settings) -> Iterator[dict
         yield {"photo": str(path)} | row | origin
 
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Shares = list[Callable[[], list[Result]]]
+"""What some threads are at: each gives the results of its share once it has them."""
+
+
 @dataclass(frozen=True)
 class Fetched:
     """The bytes of a photo and their hash, or why there are none."""
@@ -206,8 +213,8 @@ class Prepared:
     sha256s: list[str | None]
     new: list[int]
     """Places of the photos that have a face of their own."""
-    faces: list[Future[list[FacePhoto | UnusablePhotoError]]]
-    """Theirs, in shares."""
+    faces: Shares[FacePhoto | UnusablePhotoError]
+    """Theirs."""
 
 
 class _Stage:
@@ -302,21 +309,25 @@ def _pools(task_cores: int) -> tuple[Threads, Threads]:
     return fetching, preparing
 
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+def _in_shares(function: Callable[[Item], Result], items: Sequence[Item], threads: Threads) -> Shares[Result]:
+    """Let each thread do an equal share, since a future for each photo would cost more than to read it from a disk.
 
+    One thread is none: the caller does the work at once, because on one core two get in each other's way.
+    """
 
-def _in_shares(
-    function: Callable[[Item], Result], items: Sequence[Item], threads: Threads
-) -> list[Future[list[Result]]]:
-    """Let each thread do an equal share: a future for each photo would cost more than to read it from a disk."""
+    def results(share: Sequence[Item]) -> list[Result]:
+        return [function(item) for item in share]
+
+    if threads.count == 1:
+        done = results(items)
+        return [lambda: done]
     size = max(1, ceil(len(items) / threads.count))
     shares = [items[first : first + size] for first in range(0, len(items), size)]
-    return [threads.pool.submit(lambda share: [function(item) for item in share], share) for share in shares]
+    return [threads.pool.submit(results, share).result for share in shares]
 
 
-def _joined(shares: list[Future[list[Result]]]) -> list[Result]:
-    return [result for share in shares for result in share.result()]
+def _joined(shares: Shares[Result]) -> list[Result]:
+    return [result for share in shares for result in share()]
 
 
 def _one_ahead(items: Iterable[Item]) -> Iterator[Item]:

@@ -106,7 +106,8 @@ def evaluate(
         str | None, typer.Option(help="model version, or folder of a training; else the newest version")
     ] = None,
     baseline: Annotated[
-        Path | None, typer.Option(help="an earlier OUT, or its metrics.json, to compare with photo by photo")
+        list[Path] | None,
+        typer.Option(help="an earlier OUT, or its metrics.json, to compare with photo by photo; may be repeated"),
     ] = None,
     engine: Annotated[Engine, typer.Option(help="int8 on OpenVINO, or the reference, TensorFlow")] = "openvino",
 ) -> None:
@@ -120,7 +121,7 @@ def evaluate(
 
         with console.status("estimating ages"):
             faces = read_face_labels(labels, images)
-            figures = evaluate_version(weights, faces, images, out, split, baseline, engine)
+            figures = evaluate_version(weights, faces, images, out, split, baseline or [], engine)
         console.print(*terminal_tables(figures))
     console.print(f"wrote {out / 'metrics.json'}, predictions.csv and index.html")
 

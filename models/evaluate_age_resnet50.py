@@ -10,7 +10,7 @@ photo, numbers only, also for those without an estimate) and index.html, which s
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -94,18 +94,18 @@ def evaluate_version(
     images: Path,
     out: Path,
     split: str,
-    baseline: Path | None = None,
+    baselines: Sequence[Path] = (),
     engine: Engine = "openvino",
 ) -> Figures:
     """Write metrics.json, predictions.csv and index.html about a version (None: the newest) into `out`.
 
-    `version` and `baseline` are as `load_trained_version` and `compare_with_baseline` take them. What is wrong with
+    `version` and each baseline are as `load_trained_version` and `compare_with_baseline` take them. What is wrong with
     them or with `split` is said before any photo is looked at, as ModelInputError or WeightsError.
     """
     from models.evaluation_page import write_evaluation_page
 
     chosen = faces_of_split(faces, split)
-    if baseline:
+    for baseline in baselines:
         read_baseline(baseline)
     evaluation = evaluate(load_trained_version(version or MODEL_VERSIONS[-1], engine), chosen, images)
     figures = {
@@ -114,8 +114,7 @@ def evaluate_version(
         "inference_engine": engine,
         **evaluation.metrics,
     }
-    if baseline:
-        figures["baseline"] = compare_with_baseline(evaluation.predictions, baseline)
+    figures["baselines"] = [compare_with_baseline(evaluation.predictions, baseline) for baseline in baselines]
     evaluation = replace(evaluation, metrics=figures)
     write_evaluation(evaluation, out)
     write_evaluation_page(evaluation, images, out)
@@ -284,8 +283,7 @@ def terminal_tables(figures: Figures) -> Iterator[Table | str]:
     for row in figures["by_age_band"]:
         bands.add_row(row["age_band"], *_cells(row))
     yield bands
-    if "baseline" in figures:
-        yield comparison_sentence(figures["baseline"])
+    yield from map(comparison_sentence, figures["baselines"])
     for status, count in figures["photos"]["without_estimate"].items():
         yield f"no estimate for {count} of {figures['photos']['listed_count']} photos: {status}"
 
