@@ -9,7 +9,7 @@ from PIL import Image
 from pyspark.sql import Row, SparkSession
 from pyspark.sql import functions as F
 
-from jobs import tables
+from jobs import age_inference, tables
 from jobs.age_inference import PHOTOS_AHEAD, _Stage
 from jobs.errors import InputError
 from jobs.object_store import ObjectStore
@@ -109,9 +109,11 @@ def test_more_photos_than_are_held_ahead_come_out_in_their_order(
         assert by_key[key].estimated_age_years == by_key[f"photos/p{number % 3:03d}.jpg"].estimated_age_years
 
 
+@pytest.mark.parametrize("task_cores", [1, 2])
 def test_the_same_content_is_looked_at_once_and_has_a_row_for_each_photo(
-    settings: Settings, landing: ObjectStore, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, landing: ObjectStore, monkeypatch: pytest.MonkeyPatch, task_cores: int
 ) -> None:
+    monkeypatch.setattr(age_inference, "_task_cores", lambda: task_cores)
     one, other = face_jpegs(2)
     photos = pd.DataFrame(landed(landing, a=one, b=other, c=one, d=b"", e=b"", f=one)).assign(key_problem=None)
     photos = photos.sort_values("photo_key")
@@ -175,7 +177,11 @@ def test_an_engine_that_is_not_installed_is_named_with_the_way_out(
         _Stage(other)
 
 
-def test_a_worker_keeps_its_threads_from_task_to_task(settings: Settings, landing: ObjectStore) -> None:
+@pytest.mark.parametrize("task_cores", [1, 2])
+def test_a_worker_keeps_its_threads_from_task_to_task(
+    settings: Settings, landing: ObjectStore, monkeypatch: pytest.MonkeyPatch, task_cores: int
+) -> None:
+    monkeypatch.setattr(age_inference, "_task_cores", lambda: task_cores)
     photos = pd.DataFrame(landed(landing, a=face_jpegs(1)[0])).assign(key_problem=None)
     threads = []
     for _ in range(3):
