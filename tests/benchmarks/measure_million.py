@@ -28,7 +28,7 @@ from tests.benchmarks.large_day import SEED, TRANSACTIONS_PER_STORE, StoreDay, l
 from tests.benchmarks.measure_nights import BUSINESS_DATE, RUN_ID, environment, measured_step, scratch
 from tests.s3_server import BUCKET, S3_ENVIRONMENT, running_s3_server
 
-DRIVER_MEMORY = "1900m"
+DRIVER_MEMORY = "1400m"
 LINES_PER_RECEIPT = 2
 PUTTING_THREADS = 16
 TINY = b"no photo"
