@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import re
 import socket
 import subprocess
 import sys
@@ -14,6 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import boto3
@@ -81,8 +84,10 @@ def running_s3_server(
     """Start the server with its buckets, and stop it at the end; yield a client of ADMIN, who is always known to it."""
     with ExitStack() as stack:
         log = stack.enter_context((folder / "weed.log").open("w"))
+        own = os.environ | {"TMPDIR": stack.enter_context(TemporaryDirectory(prefix="s3-"))}
         command = [*_command(folder, port, [ADMIN, *identities]), *options]
-        server = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+        server = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=own)
+        stack.callback(_remove_sockets, command)
         stack.callback(server.wait)
         stack.callback(server.kill)
         client = _client(port)
@@ -110,6 +115,13 @@ def _command(folder: Path, port: int, identities: Sequence[Identity]) -> list[st
         *(f"-{name}={port}" for name, port in ports.items()),
         *(f"-{name}.grpc={free_port()}" for name in ports),
     ]
+
+
+def _remove_sockets(command: Sequence[str]) -> None:
+    """Remove what a killed server leaves in /tmp, whose names end in its ports."""
+    for port in re.findall(r"=(\d+)$", "\n".join(command), re.MULTILINE):
+        for left in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
+            left.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -4,8 +4,10 @@ Like Airflow, tests have the folder of the DAGs on the path of modules. A test m
 """
 
 import ast
+import atexit
 import importlib.util
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable
@@ -16,7 +18,9 @@ from typing import Any
 import pytest
 
 DAGS = Path(__file__).parents[2] / "dags"
-os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="airflow-of-tests-"))
+airflow_home = tempfile.mkdtemp(prefix="airflow-of-tests-")
+atexit.register(shutil.rmtree, airflow_home, ignore_errors=True)
+os.environ.setdefault("AIRFLOW_HOME", airflow_home)
 os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
 os.environ.setdefault("AIRFLOW__LOGGING__LOGGING_LEVEL", "WARNING")
 sys.path.append(str(DAGS))

@@ -1,5 +1,6 @@
 """docker: build the images and run a night in them, with docker or podman. `make docker-test` runs it.
 
+The night is given too little time, to see that Airflow says so; then the day is backfilled, in the pool of backfills.
 Exit code 0 when the night's tables are right and the images hold what they should, 1 when not, 2 without an engine.
 BASE_IMAGE names the base image; --keep leaves the containers running and says where the UI is.
 """
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import time
 from base64 import urlsafe_b64encode
@@ -29,6 +31,9 @@ from tests.s3_server import free_port
 PROJECT = "checkout-ages-test"
 BUSINESS_DATE = "2026-11-20"
 NIGHT = "checkout_ages_nightly"
+DEADLINE_SECONDS = 30
+LATE = re.compile(rf"{NIGHT}: run \S+ is late")
+BACKFILL_POOL = "checkout_ages_backfill"
 IMAGES = {
     "checkout-ages-airflow": ("airflow.Dockerfile", ()),
     "checkout-ages-spark": ("spark.Dockerfile", ()),
@@ -57,7 +62,7 @@ def main() -> int:
         found = contents(engine)
         if not found:
             with running(engine, arguments.keep) as (airflow, store):
-                found = night(engine, airflow, store, arguments.screenshots)
+                found = night(engine, airflow, store, arguments.screenshots) or backfill(engine, airflow)
     for complaint in found:
         console.print(complaint, style="red")
     console.print(f"{1 if found else 0} failed, {0 if found else 1} passed")
@@ -97,7 +102,8 @@ def running(engine: Engine, keep: bool) -> Iterator[tuple[Airflow, Mapping[str, 
     secrets["AIRFLOW_FERNET_KEY"] = urlsafe_b64encode(os.urandom(32)).decode()
     ports = {"AIRFLOW_PORT": str(free_port()), "S3_PORT": str(free_port())}
     project = {"COMPOSE_PROJECT_NAME": PROJECT}
-    engine = replace(engine, environment={**engine.environment, **secrets, **ports, **project})
+    deadline = {"CHECKOUT_AGES_NIGHT_DEADLINE_SECONDS": str(DEADLINE_SECONDS)}
+    engine = replace(engine, environment={**engine.environment, **secrets, **ports, **project, **deadline})
     store = {name: secrets[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")} | {
         "AWS_REGION": "us-east-1",
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{ports['S3_PORT']}",
@@ -126,13 +132,31 @@ def night(engine: Engine, airflow: Airflow, store: Mapping[str, str], screenshot
     console.print(f"{'the night is out after':28}{time.monotonic() - started:8.0f} s")
     if screenshots:
         take_screenshots(airflow, NIGHT, run_id, screenshots)
+    if not LATE.search(engine.logs(_container(engine, "airflow-scheduler"))):
+        found.append(f"the scheduler does not say that a night of over {DEADLINE_SECONDS} s is late")
     os.environ |= store
     return found + complaints("s3://checkout-ages", BUSINESS_DATE)
 
 
+def backfill(engine: Engine, airflow: Airflow) -> list[str]:
+    """Backfill the day that is out; return what is wrong with that, such as tasks outside of the pool."""
+    started = time.monotonic()
+    try:
+        pools = airflow.backfill(NIGHT, BUSINESS_DATE)
+    except NightFailedError as error:
+        return [str(error), *_last_lines(engine)]
+    console.print(f"{'the day is backfilled after':28}{time.monotonic() - started:8.0f} s")
+    outside = [f"{task} of the backfill ran in pool '{pool}'" for task, pool in pools.items() if pool != BACKFILL_POOL]
+    return outside + complaints("s3://checkout-ages", BUSINESS_DATE)
+
+
+def _container(engine: Engine, service: str) -> str:
+    return engine.run("ps", "--format", "{{.Names}}", "--filter", f"name={PROJECT}.{service}").strip()
+
+
 def _last_lines(engine: Engine) -> list[str]:
     names = engine.run("ps", "--all", "--format", "{{.Names}}", "--filter", f"name={PROJECT}").split()
-    return [f"--- {name}\n{engine.run('logs', '--tail', '15', name)}" for name in names]
+    return [f"--- {name}\n{engine.logs(name, '--tail', '15')}" for name in names]
 
 
 _SECRET_NAMES = (

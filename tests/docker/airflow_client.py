@@ -56,15 +56,27 @@ class Airflow:
         self._set_scheduled_runs_aside(dag_id)
         asked = {"logical_date": None, "conf": {"business_date": business_date}}
         run_id: str = self._ask("POST", f"/api/v2/dags/{dag_id}/dagRuns", asked)["dag_run_id"]
+        self._wait_for_run(dag_id, run_id)
+        return run_id
+
+    def backfill(self, dag_id: str, business_date: str) -> dict[str, str]:
+        """Backfill a day; return each task's pool. Raises NightFailedError with its tasks' states."""
+        day = {"from_date": f"{business_date}T00:00:00Z", "to_date": f"{business_date}T00:00:00Z"}
+        self._ask("POST", "/api/v2/backfills", {"dag_id": dag_id, **day, "reprocess_behavior": "none"})
+        (run,) = self._ask("GET", f"/api/v2/dags/{dag_id}/dagRuns?run_type=backfill")["dag_runs"]
+        self._wait_for_run(dag_id, run["dag_run_id"])
+        tasks = self._tasks(_run_path(dag_id, run["dag_run_id"]))
+        return {task["task_id"]: task["pool"] for task in tasks}
+
+    def _wait_for_run(self, dag_id: str, run_id: str) -> None:
         deadline = time.monotonic() + NIGHT_SECONDS
-        path = f"/api/v2/dags/{dag_id}/dagRuns/{quote(run_id)}"
+        path = _run_path(dag_id, run_id)
         while (state := self._ask("GET", path)["state"]) not in ("success", "failed"):
             if time.monotonic() > deadline:
-                raise NightFailedError(f"{dag_id} was {state} after {NIGHT_SECONDS:.0f} s: {self._tasks(path)}")
+                raise NightFailedError(f"{dag_id} was {state} after {NIGHT_SECONDS:.0f} s: {self._states(path)}")
             time.sleep(POLL_SECONDS)
         if state == "failed":
-            raise NightFailedError(f"{dag_id} failed: {self._tasks(path)}")
-        return run_id
+            raise NightFailedError(f"{dag_id} failed: {self._states(path)}")
 
     def _set_scheduled_runs_aside(self, dag_id: str) -> None:
         """End the run of yesterday, which a DAG that is switched on begins with, and for which nobody delivers."""
@@ -75,9 +87,11 @@ class Airflow:
                 return
             time.sleep(POLL_SECONDS)
 
-    def _tasks(self, run_path: str) -> dict[str, str]:
-        tasks = self._ask("GET", f"{run_path}/taskInstances")["task_instances"]
-        return {task["task_id"]: task["state"] for task in tasks}
+    def _tasks(self, run_path: str) -> list[dict[str, Any]]:
+        return list(self._ask("GET", f"{run_path}/taskInstances")["task_instances"])
+
+    def _states(self, run_path: str) -> dict[str, str]:
+        return {task["task_id"]: task["state"] for task in self._tasks(run_path)}
 
     def _token(self, user: str, password: str) -> str:
         answer = self._ask("POST", "/auth/token", {"username": user, "password": password}, token="")
@@ -89,3 +103,7 @@ class Airflow:
         data = None if body is None else json.dumps(body).encode()
         with urlopen(Request(self.url + path, data, headers, method=method), timeout=30) as answer:
             return json.load(answer)
+
+
+def _run_path(dag_id: str, run_id: str) -> str:
+    return f"/api/v2/dags/{dag_id}/dagRuns/{quote(run_id)}"

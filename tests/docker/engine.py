@@ -59,6 +59,12 @@ class Engine:
             raise RuntimeError(f"{' '.join(command)} failed with exit code {done.returncode}:\n{done.stdout[-4000:]}")
         return done.stdout
 
+    def logs(self, container: str, *options: str) -> str:
+        """Return what a container has printed."""
+        command = [self.name, "logs", *options, container]
+        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        return subprocess.run(command, env=dict(self.environment), check=True, text=True, **streams).stdout
+
     def build(self, image: str, dockerfile: str, base: str, *options: str) -> int:
         """Build an image and return its size in bytes."""
         arguments = ["--quiet", "--tag", image, "--file", str(REPOSITORY / "docker" / dockerfile)]
