@@ -44,6 +44,16 @@ class MemorySamples:
     """Samples over time: seconds on the monotonic clock, and the processes by id."""
 
     samples: list[tuple[float, dict[int, ProcessMemory]]] = field(default_factory=list)
+    is_paused: bool = False
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Take no samples within: to read the sizes of a tree of processes takes some time of the cores."""
+        self.is_paused = True
+        try:
+            yield
+        finally:
+            self.is_paused = False
 
     def peak_tree_bytes(self) -> int:
         """Return the largest sum over all processes at one time."""
@@ -74,7 +84,8 @@ def sampled_memory(pid: int, every_seconds: float) -> Iterator[MemorySamples]:
 
     def sample() -> None:
         while not ended.wait(every_seconds):
-            samples.samples.append((time.monotonic(), _tree(pid)))
+            if not samples.is_paused:
+                samples.samples.append((time.monotonic(), _tree(pid)))
 
     thread = Thread(target=sample, daemon=True)
     thread.start()

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 from pyspark.sql import SparkSession
@@ -19,8 +18,6 @@ from jobs.photo_age_estimates import photo_age_estimates, spread
 from jobs.run import spark_session
 from jobs.settings import read_settings
 from tests.benchmarks.job import Job, Ready
-
-PHOTO_COLUMNS = "photo_key string, etag string, size_bytes bigint, key_problem string"
 
 
 @contextmanager
@@ -73,8 +70,13 @@ def _estimates(session: SparkSession, photos: str, photo_count: int | None = Non
     landing_uri = photos if "://" in photos else Path(photos).absolute().as_uri()
     settings = read_settings(os.environ, landing_uri=landing_uri, warehouse_uri=f"{landing_uri}-unused")
     listed = list(ObjectStore(settings.landing_uri).list())[:photo_count]
-    rows: list[tuple[Any, ...]] = [(entry.key, entry.etag, entry.size_bytes, None) for entry in listed]
-    photo_rows = spread(session.createDataFrame(rows, PHOTO_COLUMNS), len(rows))
+    columns = {
+        "photo_key": [entry.key for entry in listed],
+        "etag": [entry.etag for entry in listed],
+        "size_bytes": [entry.size_bytes for entry in listed],
+        "key_problem": pa.nulls(len(listed), pa.string()),
+    }
+    photo_rows = spread(session.createDataFrame(pa.table(columns)), len(listed))
     return photo_age_estimates(photo_rows, settings, "benchmark", session.sparkContext.accumulator(0)).toArrow()
 
 

@@ -23,7 +23,6 @@ REPOSITORY = Path(__file__).parents[2]
 LOG_LINES_SHOWN = 40
 SECONDS_TO_END = 30
 SAMPLE_SECONDS = 1.0
-"""Reading the sizes of a tree of processes takes some time of the cores that are measured."""
 
 
 class ContenderError(Exception):
