@@ -2,6 +2,9 @@
 
 Where there is a connection `checkout_ages_alerts` (type http; host: a webhook's URL), the line goes there too, as JSON
 with the field `text`, which Slack, Mattermost and others take. A webhook that fails never fails a task.
+
+Give it as the variable AIRFLOW_CONN_CHECKOUT_AGES_ALERTS in the environment of scheduler and workers: what Airflow 3.3
+runs when a deadline is missed is refused the connections in Airflow's database (apache/airflow#66141).
 """
 
 from __future__ import annotations
@@ -37,6 +40,11 @@ def tell(sentence: str) -> None:
     try:
         BaseHook.get_connection(WEBHOOK_CONNECTION)
     except AirflowNotFoundException:
+        return
+    except PermissionError:
+        log.warning(
+            "connection '%s' cannot be read here but as AIRFLOW_CONN_%s", WEBHOOK_CONNECTION, WEBHOOK_CONNECTION.upper()
+        )
         return
     try:
         HttpNotifier(http_conn_id=WEBHOOK_CONNECTION, json={"text": sentence}).notify(cast("Context", {}))

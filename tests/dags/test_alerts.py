@@ -10,6 +10,7 @@ from typing import Any
 
 import alerts
 import pytest
+from airflow.sdk.exceptions import AirflowSecretsBackendAccessDenied
 
 DAG_FILE = "alerts.py"
 FAILED = SimpleNamespace(dag_id="nightly", task_id="check_night", run_id="manual__1", log_url="http://airflow/log")
@@ -71,3 +72,17 @@ def test_a_webhook_that_fails_is_told_without_its_url(connected: Any, caplog: py
     alerts.tell("the night is late")
     assert "connection 'checkout_ages_alerts' did not take that" in caplog.text
     assert "secret-path" not in caplog.text
+
+
+def test_a_connection_that_airflow_refuses_to_read_fails_nothing_and_says_where_it_can_be(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(_: str) -> None:
+        raise AirflowSecretsBackendAccessDenied("as by the Execution API, to what runs at a missed deadline")
+
+    monkeypatch.setattr(alerts.BaseHook, "get_connection", refuse)
+    alerts.tell("the night is late")
+    assert [record.message for record in caplog.records if record.levelno >= logging.WARNING] == [
+        "the night is late",
+        "connection 'checkout_ages_alerts' cannot be read here but as AIRFLOW_CONN_CHECKOUT_AGES_ALERTS",
+    ]
