@@ -28,6 +28,7 @@ from jobs import tables
 from jobs.cashier_pseudonyms import KEY_MEANING, KEY_VARIABLE, cashier_pseudonyms
 from jobs.errors import FailedCheckError, InputError, PublishingLockError
 from jobs.object_store import ObjectStore
+from jobs.process_end import end_process
 from jobs.run import STEPS
 from jobs.settings import PREFIX, Settings, read_settings
 from models.cli import app as model_commands
@@ -460,8 +461,11 @@ def pseudonym(
 
 
 def main() -> None:
-    """Run the command line."""
-    app()
+    """Run the command line, and end the process."""
+    try:
+        app()
+    except SystemExit as ended:
+        end_process(ended.code if isinstance(ended.code, int) else 0)
 
 
 @contextmanager

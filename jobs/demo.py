@@ -26,6 +26,7 @@ from jobs.catalogue import CATALOGUE
 from jobs.errors import InputError
 from jobs.local_spark import local_spark_environment
 from jobs.object_store import ObjectStore
+from jobs.process_end import end_process
 from jobs.report.keys import page_key
 from jobs.sample_day import write_sample_day
 from jobs.sample_faces import synthetic_face_photos
@@ -245,4 +246,4 @@ def _end_of_log() -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_process(main())

@@ -28,6 +28,7 @@ from jobs.errors import (
     UnchangedDayError,
 )
 from jobs.object_store import ObjectStore
+from jobs.process_end import end_process
 from jobs.settings import Settings, read_settings
 from jobs.tables import NIGHT_TABLES
 from jobs.warehouse import Warehouse
@@ -143,4 +144,4 @@ def _path_safe(run_id: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_process(main())
