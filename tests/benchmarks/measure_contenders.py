@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import psutil
 from rich.console import Console
 
 from tests.benchmarks.contenders import CONTENDERS
@@ -18,6 +19,7 @@ from tests.benchmarks.s3_photos import photos_on_s3
 from tests.benchmarks.turns import ContenderError, ready_child
 
 ON_S3 = "c"
+S3_SERVER = "weed"
 MAY_ANSWER_FEWER = "a-prime"
 """It sees only the squares of photos in which a face was found."""
 
@@ -31,6 +33,8 @@ class Turn:
     loading_seconds: float
     peak_tree_bytes: int
     largest_process: tuple[str, int]
+    server_cpu_seconds: float
+    """What the S3 server took meanwhile of the same cores."""
 
 
 def measured_contenders(
@@ -74,8 +78,10 @@ def _job(name: str, photos: PhotoSets, places: dict[str, tuple[str, str]], cores
 def _turn(job: Job, is_weighed: bool) -> Turn:
     """Time a turn without a look at its memory, and let it go again where its memory is asked for."""
     with ready_child(job) as child:
+        server_before = _server_cpu_seconds()
         with child.memory.paused():
             answer = child.go()
+        server_cpu_seconds = _server_cpu_seconds() - server_before
         if is_weighed:
             child.go()
     rows = answer["rows"]
@@ -87,7 +93,13 @@ def _turn(job: Job, is_weighed: bool) -> Turn:
         loading_seconds=child.loading_seconds,
         peak_tree_bytes=child.memory.peak_tree_bytes(),
         largest_process=child.memory.largest_process(),
+        server_cpu_seconds=server_cpu_seconds,
     )
+
+
+def _server_cpu_seconds() -> float:
+    times = [process.cpu_times() for process in psutil.Process().children() if process.name() == S3_SERVER]
+    return sum(time.user + time.system for time in times)
 
 
 def _figures(name: str, turns: list[Turn], error: str | None) -> dict[str, Any]:
