@@ -24,7 +24,14 @@ def test_lines_are_logged_as_tasks_end_and_none_when_nothing_has_been_done(
     assert caplog.messages == []
     done = spark.sparkContext.accumulator(0)
     with reported_progress(done, 10):
-        for _ in range(2):
+        for lines in (1, 2):
             done.add(5)
-            time.sleep(0.2)
+            wait_for_lines(caplog, lines)
     assert [line.split(",")[0] for line in caplog.messages] == ["5 of 10 photos", "10 of 10 photos"]
+
+
+def wait_for_lines(caplog: pytest.LogCaptureFixture, count: int) -> None:
+    """Return once so many lines are there, or after half a minute, on whatever else the machine is busy."""
+    deadline = time.monotonic() + 30
+    while len(caplog.messages) < count and time.monotonic() < deadline:
+        time.sleep(0.02)
