@@ -2,10 +2,11 @@
 
 Each contender runs in a child process of its own, alone: it loads, warms up on other photos, and waits for its turn;
 only the turn is timed. Those of this project (a to c) go through the timed photos once before, too: the JVM takes that
-long to come up to its speed. Round 1 of all contenders comes first, then round 2, and so on. Peak memory is that of the
-child's whole life, loading too. The Keras recipes look for no face: they scale the whole photo. They see it and its
-mirror image, as the model version does, but in rows named one pass. Nights are measured without photos: all tables
-after inference, on generated estimates and millions of receipt lines. All figures go to a JSON file.
+long to come up to its speed. Round 1 of all contenders comes first, then round 2, and so on. Peak memory is that of
+loading and of a second turn in round 1, which is not timed: to read it takes time of the cores. The Keras recipes look
+for no face: they scale the whole photo. They see it and its mirror image, as the model version does, but in rows named
+one pass. Nights are measured without photos: all tables after inference, on generated estimates and millions of receipt
+lines. All figures go to a JSON file.
 """
 
 from __future__ import annotations
