@@ -36,7 +36,8 @@ Airflow gives a backfill runs of its own, beside `max_active_runs`; `--max-activ
 
 **Alerts.** A task that fails and is not tried again, and a run that has not ended six hours after it was queued
 (`CHECKOUT_AGES_NIGHT_DEADLINE_SECONDS`), say so in one line of a log, and to a webhook where there is a connection
-`checkout_ages_alerts` (type http; host: its URL). `airflow dags test` knows no deadlines: set the variable to 0 for it.
+`checkout_ages_alerts` (type http; host: its URL): in the environment, since a missed deadline may read no other.
+`airflow dags test` knows no deadlines: set the variable to 0 for it.
 
 **Recover.** A killed or failed task can be cleared at any time: it meets the staging of its own run, replaces its own
 table and leaves the published tables as they were. The lock of a `publish_night` that died is taken over after four

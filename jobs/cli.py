@@ -465,7 +465,7 @@ def main() -> None:
     try:
         app()
     except SystemExit as ended:
-        end_process(ended.code if isinstance(ended.code, int) else 0)
+        end_process(ended.code if isinstance(ended.code, int) else int(ended.code is not None))
 
 
 @contextmanager
