@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 from rich.console import Console
 
-from tests.benchmarks.contenders import CONTENDERS
+from tests.benchmarks.contenders import CONTENDERS, KERAS
 from tests.benchmarks.figures import spread
 from tests.benchmarks.job import Job
 from tests.benchmarks.plan import PhotoSets, Plan
@@ -63,7 +63,9 @@ def measured_contenders(
 
 def _places(names: Sequence[str], photos: PhotoSets, stack: ExitStack) -> dict[str, tuple[str, str]]:
     """Return for each contender where its photos and those to warm up with are."""
-    places = {name: (str(photos.photos), str(photos.warm_up)) for name in names}
+    places = {
+        name: (str(photos.keras_photos if name in KERAS else photos.photos), str(photos.warm_up)) for name in names
+    }
     if ON_S3 in names:
         uris = stack.enter_context(photos_on_s3({"photos": photos.photos, "warm_up": photos.warm_up}))
         places[ON_S3] = uris["photos"], uris["warm_up"]
@@ -72,7 +74,8 @@ def _places(names: Sequence[str], photos: PhotoSets, stack: ExitStack) -> dict[s
 
 def _job(name: str, photos: PhotoSets, places: dict[str, tuple[str, str]], cores: tuple[int, ...]) -> Job:
     timed, warm_up = places[name]
-    return Job(name, timed, warm_up, photos.photo_count, work="", cores=cores)
+    photo_count = photos.keras_photo_count if name in KERAS else photos.photo_count
+    return Job(name, timed, warm_up, photo_count, work="", cores=cores)
 
 
 def _turn(job: Job, is_weighed: bool) -> Turn:

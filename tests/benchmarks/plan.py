@@ -29,7 +29,9 @@ class EngineGrid:
 class Plan:
     """Photos, rounds and cells; `warm_up_photos` are others than those that are timed."""
 
-    photos: int = 1000
+    photos: int = 4000
+    keras_photos: int = 1000
+    """At most as many of these, the first, for the contenders on Keras."""
     rounds: int = 3
     warm_up_photos: int = 128
     growth_photos: tuple[int, ...] = (1000, 2000, 4000, 8000)
@@ -61,10 +63,12 @@ QUICK = Plan(
 
 @dataclass(frozen=True)
 class PhotoSets:
-    """Folders of photos by their count: one for the contenders, those that grow, one to warm up with."""
+    """Folders of photos: for the contenders, for those on Keras, by count for those that grow, and to warm up with."""
 
     photo_count: int
     photos: Path
+    keras_photo_count: int
+    keras_photos: Path
     growth: dict[int, Path]
     warm_up: Path
 
@@ -85,9 +89,13 @@ def photo_sets(plan: Plan, drawn: Path, images: Path | None, grows: bool) -> Ite
     with TemporaryDirectory(prefix="bench_sets_", dir=drawn.parent) as name:
         folder = Path(name)
         counts = [count for count in plan.growth_photos if grows and count <= len(timed)]
+        photos = timed[: plan.photos]
+        keras_photos = photos[: plan.keras_photos]
         yield PhotoSets(
-            photo_count=min(plan.photos, len(timed)),
-            photos=photo_set(timed[: plan.photos], folder / "photos"),
+            photo_count=len(photos),
+            photos=photo_set(photos, folder / "photos"),
+            keras_photo_count=len(keras_photos),
+            keras_photos=photo_set(keras_photos, folder / "keras-photos"),
             growth={count: photo_set(timed[:count], folder / f"growth-{count}") for count in counts},
             warm_up=photo_set(warm_up, folder / "warm_up"),
         )

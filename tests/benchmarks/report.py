@@ -34,7 +34,8 @@ def tables(measured: Mapping[str, Any]) -> Iterator[Table]:
 
 
 def _contenders(contenders: Mapping[str, Any], setup: Mapping[str, Any]) -> Table:
-    title = f"{setup['photos']} photos, {setup['rounds']} rounds, {setup['model_version']}"
+    photos = f"{setup['photos']} photos, of which {setup['keras_photos']} with Keras"
+    title = f"{photos}, {setup['rounds']} rounds, {setup['model_version']}"
     table = Table("", "what", title=title, caption=CAPTION)
     for heading in ("photos/s", "lowest–highest", "loading s", "memory MiB"):
         table.add_column(heading, justify="right")

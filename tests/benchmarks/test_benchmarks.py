@@ -16,10 +16,12 @@ from jobs.object_store import ObjectStore
 from jobs.warehouse import Warehouse
 from tests.benchmarks.contenders import CONTENDERS, chosen
 from tests.benchmarks.figures import RATIOS, Spread, quarters, ratios, spread
+from tests.benchmarks.job import photo_files
 from tests.benchmarks.large_day import stage_large_day
 from tests.benchmarks.measure_million import measured_million
 from tests.benchmarks.memory import process_name
 from tests.benchmarks.photos import drawn_photos, own_photos, photo_set
+from tests.benchmarks.plan import Plan, photo_sets
 from tests.rows import BUSINESS_DATE
 
 REPOSITORY = Path(__file__).parents[2]
@@ -87,6 +89,23 @@ def test_a_photo_set_holds_just_the_photos_it_was_given(tmp_path: Path) -> None:
     }
 
 
+def test_contenders_on_keras_take_the_first_of_the_same_photos(tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    for number in range(7):
+        (images / f"{number}.jpg").write_bytes(b"%d" % number)
+    plan = Plan(photos=4, keras_photos=2, warm_up_photos=1)
+
+    with photo_sets(plan, tmp_path / "drawn", images, grows=False) as photos:
+        timed, with_keras = (
+            [path.read_bytes() for path in photo_files(str(folder))] for folder in (photos.photos, photos.keras_photos)
+        )
+
+    assert timed == [b"1", b"2", b"3", b"4"]
+    assert with_keras == [b"1", b"2"]
+    assert (photos.photo_count, photos.keras_photo_count) == (4, 2)
+
+
 @pytest.mark.slow
 def test_a_quick_benchmark_writes_the_promised_figures(tmp_path: Path) -> None:
     out = tmp_path / "bench.json"
@@ -106,7 +125,7 @@ def test_a_quick_benchmark_writes_the_promised_figures(tmp_path: Path) -> None:
     figures = json.loads(out.read_text())
     assert figures.keys() >= {"ratios", "contenders", "growth", "engines", "matching", "nights", "setup", "machine"}
     assert figures["ratios"].keys() == RATIOS.keys()
-    assert figures["setup"]["photos"] == 8
+    assert figures["setup"]["photos"] == figures["setup"]["keras_photos"] == 8
     assert figures["machine"]["packages"]["pyspark"]
     assert list(figures["contenders"]) == ["a-prime", "a-jpeg", "b"]
     for contender in figures["contenders"].values():
