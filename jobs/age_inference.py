@@ -1,30 +1,24 @@
-"""age_inference: the seam between the night and the age model. With sample_faces, all that imports models.
+"""age_inference: the seam between the night and the age model; its stage and sample_faces alone import models too.
 
-Bytes in, a few numbers out. In the Python worker three things go on at a time: photos are fetched by some threads,
-decoded and searched for faces by as many threads as the task has cores, and those before go through the network; on a
-single core the last two take turns. The model is loaded once per worker process. Photos of the same content in a task
-are looked at once.
+Bytes in, a few numbers out; `inference_stage` is how a task takes its photos through the model, which is loaded once a
+worker process. What needs an inference engine is imported in the worker only, since a driver has none.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import astuple, dataclass, fields, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import astuple, replace
 from functools import lru_cache
 from itertools import chain
-from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
 
 from jobs.age_mix_estimation import Floats, Replicate, ShiftCalibration, corrected
-from jobs.errors import InputError, ReplacedError, StoreError, UnusableKeyError
+from jobs.errors import InputError
 from jobs.object_store import ObjectStore
 from jobs.settings import Settings
 
@@ -32,14 +26,9 @@ if TYPE_CHECKING:
     from pyspark.accumulators import Accumulator
     from pyspark.sql import Column
 
-    from models.age_estimator import AgeEstimate, AgeEstimator, Engine
-    from models.face_photo import FacePhoto
-    from models.photo_preprocessing import PhotoLimits, UnusablePhotoError
-
-FETCH_THREADS = 8
-PHOTOS_AHEAD = 64
-BYTES_AHEAD = 64 * 1024 * 1024
-"""Photos that are fetched, or held as faces, before those that the network runs on: a worker's memory hangs on it."""
+    from jobs.inference_stage import InferenceStage
+    from models.age_estimator import AgeEstimator, Engine
+    from models.photo_preprocessing import PhotoLimits
 
 LEAST_PRIOR_SHARE = 1e-4
 UNFITTED_SMOOTHING_YEARS = 20.0
@@ -67,12 +56,23 @@ def photo_age_estimator(settings: Settings, photos_done: Accumulator[int]) -> Ca
         first = next(batches, None)
         if first is None:
             return
-        for rows in _Stage(settings).estimates(chain([first], batches)):
+        for rows in task_stage(settings).estimates(chain([first], batches)):
             photos_done.add(len(rows))
             yield pd.DataFrame(rows, columns=_names(ESTIMATE_TYPE))
 
     estimate.__annotations__ = {"batches": Iterator[pd.DataFrame], "return": Iterator[pd.DataFrame]}
     return _udf(estimate, ESTIMATE_TYPE)
+
+
+def task_stage(settings: Settings) -> InferenceStage:
+    """Return the stage of the Spark task that runs this, with the worker's model.
+
+    Raises InputError when a file of the model or the package of its engine is missing here.
+    """
+    from jobs.inference_stage import InferenceStage
+
+    landing = ObjectStore(settings.landing_uri)
+    return InferenceStage(landing, _estimator(settings), settings.max_photo_bytes, _task_cores() or 1)
 
 
 def summarise_age(settings: Settings) -> Callable[..., Column]:
@@ -182,189 +182,16 @@ def _unfitted_calibration(model_version: str) -> ShiftCalibration:
 
 def estimate_photo_files(paths: list[Path], settings: Settings) -> Iterator[dict[str, object]]:
     """Estimate photos on disk with the code of the night, one dict per photo."""
+    from jobs.inference_stage import estimate_row, read_photo
+
     estimator = _estimator(settings)
     for path in paths:
-        fetched = _fetched(path.read_bytes, str(path))
+        fetched = read_photo(path.read_bytes, str(path))
         (estimate,) = estimator.estimate_faces([estimator.try_read_face(fetched.content)])
-        row = _estimate_row(estimate) | {"content_sha256": fetched.sha256}
+        row = estimate_row(estimate) | {"content_sha256": fetched.sha256}
         del row["age_distribution"]
         origin = {"model_version": settings.model_version, "inference_engine": settings.inference_engine}
         yield {"photo": str(path)} | row | origin
-
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-Shares = list[Callable[[], list[Result]]]
-"""What some threads are at: each gives the results of its share once it has them."""
-
-
-@dataclass(frozen=True)
-class Fetched:
-    """The bytes of a photo and their hash, or why there are none."""
-
-    content: bytes | UnusablePhotoError
-    sha256: str | None = None
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """Photos on their way to the network; one of the same content as another before it has no face of its own."""
-
-    sha256s: list[str | None]
-    new: list[int]
-    """Places of the photos that have a face of their own."""
-    faces: Shares[FacePhoto | UnusablePhotoError]
-    """Theirs."""
-
-
-class _Stage:
-    """The three steps that a task takes its photos through, side by side."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._landing = ObjectStore(settings.landing_uri)
-        self._estimator = _estimator(settings)
-        self._prepared_contents: set[str] = set()
-        self._rows: dict[str, dict[str, object]] = {}
-        self._given_up = threading.Event()
-
-    def estimates(self, batches: Iterable[pd.DataFrame]) -> Iterator[list[dict[str, object]]]:
-        """Yield the rows of up to PHOTOS_AHEAD photos at a time, in their order."""
-        fetching, preparing = _pools(_task_cores() or 1)
-        chunks = (chunk for photos in batches for chunk in self._chunks(photos))
-        fetched = _one_ahead(_in_shares(self._fetch, chunk, fetching) for chunk in chunks)
-        prepared = _one_ahead(self._prepare(_joined(shares), preparing) for shares in fetched)
-        try:
-            for chunk in prepared:
-                yield self._estimate(chunk)
-        finally:
-            self._given_up.set()
-
-    def _chunks(self, photos: pd.DataFrame) -> Iterator[list[Any]]:
-        chunk: list[Any] = []
-        size_bytes = 0
-        rows: Iterable[Any] = photos.itertuples(index=False)
-        for photo in rows:
-            fetched_bytes = photo.size_bytes if photo.size_bytes <= self._settings.max_photo_bytes else 0
-            if len(chunk) == PHOTOS_AHEAD or (chunk and size_bytes + fetched_bytes > BYTES_AHEAD):
-                yield chunk
-                chunk, size_bytes = [], 0
-            chunk.append(photo)
-            size_bytes += fetched_bytes
-        if chunk:
-            yield chunk
-
-    def _fetch(self, photo: Any) -> Fetched:
-        from models.photo_preprocessing import UnusablePhotoError
-
-        if self._given_up.is_set():  # another photo failed the task: those that wait need not be asked for
-            raise StoreError(f"photo '{photo.photo_key}' is not fetched, because its task has failed")
-        if photo.key_problem:
-            return Fetched(UnusablePhotoError("unreadable_key", photo.key_problem))
-        if photo.size_bytes > self._settings.max_photo_bytes:
-            reason = f"{photo.size_bytes} bytes, the limit is {self._settings.max_photo_bytes}"
-            return Fetched(UnusablePhotoError("too_large", reason))
-        fetched = _fetched(
-            lambda: self._landing.read(photo.photo_key, photo.etag, photo.size_bytes),
-            photo.photo_key,
-        )
-        if isinstance(fetched.content, UnusablePhotoError) and fetched.content.status == "unreadable_object":
-            self._landing.check_reachable()  # a store that refuses or fails all photos is no fault of this one
-        return fetched
-
-    def _prepare(self, photos: list[Fetched], pool: Threads) -> Prepared:
-        new = []
-        for place, photo in enumerate(photos):
-            if photo.sha256 not in self._prepared_contents:
-                new.append(place)
-            if photo.sha256:
-                self._prepared_contents.add(photo.sha256)
-        contents = [photos[place].content for place in new]
-        return Prepared(
-            [photo.sha256 for photo in photos], new, _in_shares(self._estimator.try_read_face, contents, pool)
-        )
-
-    def _estimate(self, photos: Prepared) -> list[dict[str, object]]:
-        estimates = self._estimator.estimate_faces(_joined(photos.faces))
-        rows = {place: _estimate_row(estimate) for place, estimate in zip(photos.new, estimates, strict=True)}
-        self._rows |= {sha256: rows[place] for place in photos.new if (sha256 := photos.sha256s[place])}
-        return [
-            (rows[place] if place in rows else self._rows[sha256 or ""]) | {"content_sha256": sha256}
-            for place, sha256 in enumerate(photos.sha256s)
-        ]
-
-
-@dataclass(frozen=True)
-class Threads:
-    """A pool, and how many threads it has."""
-
-    pool: ThreadPoolExecutor
-    count: int
-
-
-@lru_cache(maxsize=1)
-def _pools(task_cores: int) -> tuple[Threads, Threads]:
-    """Return the threads that fetch and those that prepare; a worker keeps them, since new ones cost memory anew."""
-    fetching, preparing = (Threads(ThreadPoolExecutor(count), count) for count in (FETCH_THREADS, task_cores))
-    return fetching, preparing
-
-
-def _in_shares(function: Callable[[Item], Result], items: Sequence[Item], threads: Threads) -> Shares[Result]:
-    """Let each thread do an equal share, since a future for each photo would cost more than to read it from a disk.
-
-    One thread is none: the caller does the work at once, because on one core two get in each other's way.
-    """
-
-    def results(share: Sequence[Item]) -> list[Result]:
-        return [function(item) for item in share]
-
-    if threads.count == 1:
-        done = results(items)
-        return [lambda: done]
-    size = max(1, ceil(len(items) / threads.count))
-    shares = [items[first : first + size] for first in range(0, len(items), size)]
-    return [threads.pool.submit(results, share).result for share in shares]
-
-
-def _joined(shares: Shares[Result]) -> list[Result]:
-    return [result for share in shares for result in share()]
-
-
-def _one_ahead(items: Iterable[Item]) -> Iterator[Item]:
-    """Yield each item once the next one has been begun."""
-    waiting: list[Item] = []
-    for item in items:
-        waiting.append(item)
-        if len(waiting) > 1:
-            yield waiting.pop(0)
-    yield from waiting
-
-
-def _fetched(read: Callable[[], bytes], name: str) -> Fetched:
-    from models.photo_preprocessing import UnusablePhotoError
-
-    try:
-        content = read()
-    except FileNotFoundError:
-        return Fetched(UnusablePhotoError("missing", f"photo '{name}' is not there"))
-    except ReplacedError:
-        return Fetched(UnusablePhotoError("replaced", f"photo '{name}' is another than the one that was listed"))
-    except UnusableKeyError as error:
-        return Fetched(UnusablePhotoError("unreadable_key", str(error)))
-    except (OSError, InputError) as error:
-        return Fetched(UnusablePhotoError("unreadable_object", f"photo '{name}' cannot be read: {error}"))
-    return Fetched(content, hashlib.sha256(content).hexdigest())
-
-
-def _estimate_row(estimate: AgeEstimate) -> dict[str, object]:
-    row = {field.name: getattr(estimate, field.name) for field in fields(estimate)}
-    distribution = estimate.age_distribution
-    under_18 = None if distribution is None else min(1.0, float(sum(distribution[:18])))
-    return row | {
-        "estimated_age_low_years": row.pop("age_interval_low_years"),
-        "estimated_age_high_years": row.pop("age_interval_high_years"),
-        "under_18_probability": under_18,
-    }
 
 
 def _summaries(distributions: np.ndarray, model_version: str) -> np.ndarray:

@@ -10,8 +10,9 @@ from pyspark.sql import Row, SparkSession
 from pyspark.sql import functions as F
 
 from jobs import age_inference, tables
-from jobs.age_inference import PHOTOS_AHEAD, _Stage
+from jobs.age_inference import task_stage
 from jobs.errors import InputError
+from jobs.inference_stage import PHOTOS_AHEAD
 from jobs.object_store import ObjectStore
 from jobs.photo_age_estimates import _task_count, photo_age_estimates, run, spread, taken_over
 from jobs.sample_faces import synthetic_face_photos
@@ -122,7 +123,7 @@ def test_the_same_content_is_looked_at_once_and_has_a_row_for_each_photo(
     monkeypatch.setattr(
         AgeEstimator, "read_face", lambda self, photo: (looked_at.append(photo), read_face(self, photo))[1]
     )
-    rows = [row for chunk in _Stage(settings).estimates([photos]) for row in chunk]
+    rows = [row for chunk in task_stage(settings).estimates([photos]) for row in chunk]
     assert sorted(looked_at) == sorted([one, other, b""])
     assert [row["estimate_status"] for row in rows] == [
         "estimated",
@@ -140,7 +141,7 @@ def test_a_photo_that_is_not_as_it_was_listed_is_not_estimated(settings: Setting
     listed = pd.DataFrame(landed(landing, a=one, b=one, c=one)).assign(key_problem=None).sort_values("photo_key")
     landing.write("photos/a.jpg", other)
     landing.delete(["photos/b.jpg"])
-    rows = [row for chunk in _Stage(settings).estimates([listed]) for row in chunk]
+    rows = [row for chunk in task_stage(settings).estimates([listed]) for row in chunk]
     assert [(row["estimate_status"], row["content_sha256"]) for row in rows] == [
         ("replaced", None),
         ("missing", None),
@@ -153,7 +154,7 @@ def test_a_photo_whose_key_the_client_refuses_is_a_row(settings: Settings, landi
     keys = ["photos/a.jpg", "photos/line\nbreak.jpg", "photos/../a.jpg", "photos//a.jpg"]
     photos = pd.DataFrame({"photo_key": keys, "etag": None, "size_bytes": None, "key_problem": None})
     size_bytes = len(face_jpegs(1)[0])
-    rows = [row for chunk in _Stage(settings).estimates([photos.assign(size_bytes=size_bytes)]) for row in chunk]
+    rows = [row for chunk in task_stage(settings).estimates([photos.assign(size_bytes=size_bytes)]) for row in chunk]
     assert [row["estimate_status"] for row in rows][:3] == ["estimated", "unreadable_key", "unreadable_key"]
     assert len(rows) == len(keys)
 
@@ -161,7 +162,7 @@ def test_a_photo_whose_key_the_client_refuses_is_a_row(settings: Settings, landi
 def test_photos_are_held_ahead_up_to_a_number_and_up_to_so_many_bytes(settings: Settings) -> None:
     def chunk_sizes(*sizes: int) -> list[int]:
         photos = pd.DataFrame({"size_bytes": sizes})
-        return [len(chunk) for chunk in _Stage(settings)._chunks(photos)]
+        return [len(chunk) for chunk in task_stage(settings)._chunks(photos)]
 
     assert chunk_sizes(*[1_000] * (2 * PHOTOS_AHEAD + 1)) == [PHOTOS_AHEAD, PHOTOS_AHEAD, 1]
     assert chunk_sizes(*[20_000_000] * 7) == [3, 3, 1]
@@ -174,7 +175,7 @@ def test_an_engine_that_is_not_installed_is_named_with_the_way_out(
     monkeypatch.setitem(sys.modules, "keras", None)
     other = settings.model_copy(update={"inference_engine": "tensorflow"})
     with pytest.raises(InputError, match=r"engine 'tensorflow' needs the package 'keras', .* or set CHECKOUT_AGES"):
-        _Stage(other)
+        task_stage(other)
 
 
 @pytest.mark.parametrize("task_cores", [1, 2])
@@ -185,7 +186,7 @@ def test_a_worker_keeps_its_threads_from_task_to_task(
     photos = pd.DataFrame(landed(landing, a=face_jpegs(1)[0])).assign(key_problem=None)
     threads = []
     for _ in range(3):
-        list(_Stage(settings).estimates([photos]))
+        list(task_stage(settings).estimates([photos]))
         threads.append({thread.ident for thread in threading.enumerate()})
     assert threads[0] == threads[1] == threads[2]
 

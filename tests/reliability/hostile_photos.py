@@ -203,7 +203,7 @@ def _try_at_once(folder: Path) -> None:
     """The child: all photos through the stage of a task."""
     import pandas as pd
 
-    from jobs.age_inference import _Stage
+    from jobs.age_inference import task_stage
     from jobs.object_store import ObjectStore
     from jobs.settings import read_settings
 
@@ -211,7 +211,7 @@ def _try_at_once(folder: Path) -> None:
     listed = sorted(ObjectStore(settings.landing_uri).list("photos"), key=lambda photo: photo.key)
     rows: Iterable[Any] = [(photo.key, photo.etag, photo.size_bytes, None) for photo in listed]
     photos = pd.DataFrame(rows, columns=["photo_key", "etag", "size_bytes", "key_problem"])
-    statuses = [row["estimate_status"] for page in _Stage(settings).estimates([photos]) for row in page]
+    statuses = [row["estimate_status"] for page in task_stage(settings).estimates([photos]) for row in page]
     _say({"statuses": statuses, "peak_mib": _peak_mib()})
 
 

@@ -25,7 +25,7 @@ import pyarrow as pa
 import pytest
 
 from jobs import object_store, tables
-from jobs.age_inference import _Stage
+from jobs.age_inference import task_stage
 from jobs.errors import InputError, ReplacedError, StoreError
 from jobs.landed_files import read_landed_lines
 from jobs.local_spark import local_spark_environment
@@ -149,7 +149,7 @@ def as_rows(photos: Sequence[StoredObject]) -> pd.DataFrame:
 
 
 def estimated(settings: Settings, photos: Sequence[StoredObject]) -> list[dict[str, object]]:
-    return [row for rows in _Stage(settings).estimates([as_rows(photos)]) for row in rows]
+    return [row for rows in task_stage(settings).estimates([as_rows(photos)]) for row in rows]
 
 
 def meet_faults_of_photos(
@@ -216,7 +216,8 @@ def meet_expired_credentials(proxy: FaultProxy, findings: Findings) -> None:
     listed = landed_photos(ObjectStore(settings.landing_uri), distinct_photos(200))
     proxy.follow(lambda request: "expired" if request.number_of_all > 100 else None)
     rows: list[dict[str, object]] = []
-    error = error_of(lambda: rows.extend(row for page in _Stage(settings).estimates([as_rows(listed)]) for row in page))
+    stage = task_stage(settings)
+    error = error_of(lambda: rows.extend(row for page in stage.estimates([as_rows(listed)]) for row in page))
     proxy.follow(lambda request: None)
     findings.expect("refused the credentials" in str(error), f"expired credentials end in: {error!r}")
     findings.expect(not isinstance(error, StoreError), "expired credentials are said to pass by themselves")

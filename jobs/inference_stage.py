@@ -1,0 +1,208 @@
+"""inference_stage: how a task takes its photos through the age model, in a Python worker. Bytes in, a few numbers out.
+
+Three things go on at a time: photos are fetched by some threads, decoded and searched for faces by as many threads as
+the task has cores, and those before go through the network; on a single core the last two take turns. Photos of the
+same content in a task are looked at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from math import ceil
+from typing import Any, TypeVar
+
+import pandas as pd
+
+from jobs.errors import InputError, ReplacedError, StoreError, UnusableKeyError
+from jobs.object_store import ObjectStore
+from models.age_estimator import AgeEstimate, AgeEstimator
+from models.face_photo import FacePhoto
+from models.photo_preprocessing import UnusablePhotoError
+
+FETCH_THREADS = 8
+PHOTOS_AHEAD = 64
+BYTES_AHEAD = 64 * 1024 * 1024
+"""Photos that are fetched, or held as faces, before those that the network runs on: a worker's memory hangs on it."""
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Shares = list[Callable[[], list[Result]]]
+"""What some threads are at: each gives the results of its share once it has them."""
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """The bytes of a photo and their hash, or why there are none."""
+
+    content: bytes | UnusablePhotoError
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Photos on their way to the network; one of the same content as another before it has no face of its own."""
+
+    sha256s: list[str | None]
+    new: list[int]
+    """Places of the photos that have a face of their own."""
+    faces: Shares[FacePhoto | UnusablePhotoError]
+    """Theirs."""
+
+
+class InferenceStage:
+    """The three steps that a task takes its photos through, side by side."""
+
+    def __init__(self, landing: ObjectStore, estimator: AgeEstimator, max_photo_bytes: int, task_cores: int) -> None:
+        """Take photos of `landing`; one of more than `max_photo_bytes` is a row and is not fetched."""
+        self._landing = landing
+        self._estimator = estimator
+        self._max_photo_bytes = max_photo_bytes
+        self._task_cores = task_cores
+        self._prepared_contents: set[str] = set()
+        self._rows: dict[str, dict[str, object]] = {}
+        self._given_up = threading.Event()
+
+    def estimates(self, batches: Iterable[pd.DataFrame]) -> Iterator[list[dict[str, object]]]:
+        """Yield the rows of up to PHOTOS_AHEAD photos at a time, in their order.
+
+        `batches` have the columns photo_key, etag, size_bytes and key_problem.
+        Raises InputError or StoreError when the store refuses or fails all photos, not just one.
+        """
+        fetching, preparing = _pools(self._task_cores)
+        chunks = (chunk for photos in batches for chunk in self._chunks(photos))
+        fetched = _one_ahead(_in_shares(self._fetch, chunk, fetching) for chunk in chunks)
+        prepared = _one_ahead(self._prepare(_joined(shares), preparing) for shares in fetched)
+        try:
+            for chunk in prepared:
+                yield self._estimate(chunk)
+        finally:
+            self._given_up.set()
+
+    def _chunks(self, photos: pd.DataFrame) -> Iterator[list[Any]]:
+        chunk: list[Any] = []
+        size_bytes = 0
+        rows: Iterable[Any] = photos.itertuples(index=False)
+        for photo in rows:
+            fetched_bytes = photo.size_bytes if photo.size_bytes <= self._max_photo_bytes else 0
+            if len(chunk) == PHOTOS_AHEAD or (chunk and size_bytes + fetched_bytes > BYTES_AHEAD):
+                yield chunk
+                chunk, size_bytes = [], 0
+            chunk.append(photo)
+            size_bytes += fetched_bytes
+        if chunk:
+            yield chunk
+
+    def _fetch(self, photo: Any) -> Fetched:
+        if self._given_up.is_set():  # another photo failed the task: those that wait need not be asked for
+            raise StoreError(f"photo '{photo.photo_key}' is not fetched, because its task has failed")
+        if photo.key_problem:
+            return Fetched(UnusablePhotoError("unreadable_key", photo.key_problem))
+        if photo.size_bytes > self._max_photo_bytes:
+            reason = f"{photo.size_bytes} bytes, the limit is {self._max_photo_bytes}"
+            return Fetched(UnusablePhotoError("too_large", reason))
+        fetched = read_photo(
+            lambda: self._landing.read(photo.photo_key, photo.etag, photo.size_bytes),
+            photo.photo_key,
+        )
+        if isinstance(fetched.content, UnusablePhotoError) and fetched.content.status == "unreadable_object":
+            self._landing.check_reachable()  # a store that refuses or fails all photos is no fault of this one
+        return fetched
+
+    def _prepare(self, photos: list[Fetched], pool: Threads) -> Prepared:
+        new = []
+        for place, photo in enumerate(photos):
+            if photo.sha256 not in self._prepared_contents:
+                new.append(place)
+            if photo.sha256:
+                self._prepared_contents.add(photo.sha256)
+        contents = [photos[place].content for place in new]
+        return Prepared(
+            [photo.sha256 for photo in photos], new, _in_shares(self._estimator.try_read_face, contents, pool)
+        )
+
+    def _estimate(self, photos: Prepared) -> list[dict[str, object]]:
+        estimates = self._estimator.estimate_faces(_joined(photos.faces))
+        rows = {place: estimate_row(estimate) for place, estimate in zip(photos.new, estimates, strict=True)}
+        self._rows |= {sha256: rows[place] for place in photos.new if (sha256 := photos.sha256s[place])}
+        return [
+            (rows[place] if place in rows else self._rows[sha256 or ""]) | {"content_sha256": sha256}
+            for place, sha256 in enumerate(photos.sha256s)
+        ]
+
+
+@dataclass(frozen=True)
+class Threads:
+    """A pool, and how many threads it has."""
+
+    pool: ThreadPoolExecutor
+    count: int
+
+
+@lru_cache(maxsize=1)
+def _pools(task_cores: int) -> tuple[Threads, Threads]:
+    """Return the threads that fetch and those that prepare; a worker keeps them, since new ones cost memory anew."""
+    fetching, preparing = (Threads(ThreadPoolExecutor(count), count) for count in (FETCH_THREADS, task_cores))
+    return fetching, preparing
+
+
+def _in_shares(function: Callable[[Item], Result], items: Sequence[Item], threads: Threads) -> Shares[Result]:
+    """Let each thread do an equal share, since a future for each photo would cost more than to read it from a disk.
+
+    One thread is none: the caller does the work at once, because on one core two get in each other's way.
+    """
+
+    def results(share: Sequence[Item]) -> list[Result]:
+        return [function(item) for item in share]
+
+    if threads.count == 1:
+        done = results(items)
+        return [lambda: done]
+    size = max(1, ceil(len(items) / threads.count))
+    shares = [items[first : first + size] for first in range(0, len(items), size)]
+    return [threads.pool.submit(results, share).result for share in shares]
+
+
+def _joined(shares: Shares[Result]) -> list[Result]:
+    return [result for share in shares for result in share()]
+
+
+def _one_ahead(items: Iterable[Item]) -> Iterator[Item]:
+    """Yield each item once the next one has been begun."""
+    waiting: list[Item] = []
+    for item in items:
+        waiting.append(item)
+        if len(waiting) > 1:
+            yield waiting.pop(0)
+    yield from waiting
+
+
+def read_photo(read: Callable[[], bytes], name: str) -> Fetched:
+    """Read the bytes of a photo, or say why it has none."""
+    try:
+        content = read()
+    except FileNotFoundError:
+        return Fetched(UnusablePhotoError("missing", f"photo '{name}' is not there"))
+    except ReplacedError:
+        return Fetched(UnusablePhotoError("replaced", f"photo '{name}' is another than the one that was listed"))
+    except UnusableKeyError as error:
+        return Fetched(UnusablePhotoError("unreadable_key", str(error)))
+    except (OSError, InputError) as error:
+        return Fetched(UnusablePhotoError("unreadable_object", f"photo '{name}' cannot be read: {error}"))
+    return Fetched(content, hashlib.sha256(content).hexdigest())
+
+
+def estimate_row(estimate: AgeEstimate) -> dict[str, object]:
+    """Return an estimate by the columns of photo_age_estimates."""
+    row = {field.name: getattr(estimate, field.name) for field in fields(estimate)}
+    distribution = estimate.age_distribution
+    under_18 = None if distribution is None else min(1.0, float(sum(distribution[:18])))
+    return row | {
+        "estimated_age_low_years": row.pop("age_interval_low_years"),
+        "estimated_age_high_years": row.pop("age_interval_high_years"),
+        "under_18_probability": under_18,
+    }
