@@ -6,6 +6,7 @@ worker process. What needs an inference engine is imported in the worker only, s
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, replace
@@ -216,7 +217,9 @@ def _load_estimator(model_version: str, engine: Engine, limits: PhotoLimits, thr
     from models.weights import WeightsError
 
     try:
-        return AgeEstimator.load(model_version, engine, threads=threads, limits=limits)
+        estimator = AgeEstimator.load(model_version, engine, threads=threads, limits=limits)
+        gc.freeze()  # Spark's worker collects garbage after each task, and all that is loaded would be walked each time
+        return estimator
     except WeightsError as error:
         raise InputError(str(error)) from None
     except ModuleNotFoundError as error:

@@ -1,3 +1,4 @@
+import gc
 import hashlib
 import io
 import sys
@@ -10,7 +11,7 @@ from pyspark.sql import Row, SparkSession
 from pyspark.sql import functions as F
 
 from jobs import age_inference, tables
-from jobs.age_inference import task_stage
+from jobs.age_inference import _load_estimator, task_stage
 from jobs.errors import InputError
 from jobs.inference_stage import PHOTOS_AHEAD
 from jobs.object_store import ObjectStore
@@ -189,6 +190,13 @@ def test_a_worker_keeps_its_threads_from_task_to_task(
         list(task_stage(settings).estimates([photos]))
         threads.append({thread.ident for thread in threading.enumerate()})
     assert threads[0] == threads[1] == threads[2]
+
+
+def test_what_a_worker_has_loaded_is_not_looked_through_for_garbage_after_each_task(settings: Settings) -> None:
+    gc.unfreeze()
+    _load_estimator.cache_clear()
+    task_stage(settings)
+    assert gc.get_freeze_count() > len(gc.get_objects())
 
 
 def test_a_run_again_infers_only_what_is_new_or_was_replaced(
