@@ -195,8 +195,7 @@ class Harness:
         survived = 0
         for step in steps:
             points = [(spark.kill_worker, point) for point in spark_kill_points.worker_points(step)]
-            if is_local:
-                points += [(spark.kill_driver, point) for point in spark_kill_points.driver_points(step)]
+            points += [(spark.kill_driver, point) for point in spark_kill_points.driver_points(step)]
             for kill, point in points:
                 started = time.monotonic()
                 faults = kill(step, settings, point) + self._faults(day, f"after {step} was killed {point}", OLD)

@@ -3,7 +3,7 @@
 The switch is a file: while it is there, each call of ObjectStore in any process that has the switch installed is held
 against the point that it describes. At the point the file is renamed, so that a point is reached once, and the signal
 is sent. `preloaded/sitecustomize.py` installs it in every Python that starts with that folder on PYTHONPATH: drivers,
-Spark's Python workers, and those that commit what the workers wrote.
+and Spark's Python workers.
 """
 
 from __future__ import annotations

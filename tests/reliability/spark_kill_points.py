@@ -1,7 +1,7 @@
 """spark_kill_points: a night of twelve photos with real inference, in which every step that uses Spark is killed.
 
-One driver stays for the steps that must succeed and for those whose Python worker is killed: the one that writes a
-table, or the one that commits it. A driver or a JVM that is killed is a `jobs.run` of its own.
+One driver stays for the steps that must succeed and for those whose Python worker is killed, the one that writes a
+table. A driver that is killed while it commits one, or its JVM, is a `jobs.run` of its own.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from jobs.run import TABLE_STEPS
 from jobs.sample_faces import synthetic_face_photos
 from jobs.warehouse import Warehouse
 from tests.reliability import kill_switch
-from tests.reliability.kill_switch import SWITCH, Point, arm, fired
+from tests.reliability.kill_switch import SWITCH, Moment, Point, arm, fired
 from tests.reliability.staged_nights import NEW, environment
 from tests.rows import BUSINESS_DATE, at
 
@@ -40,25 +40,28 @@ PHOTO_COUNT = 12
 JVM_POINTS = {
     "checkout_photos": Point("close", "_attempts/checkout_photos-", victim="jvm"),
     "photo_age_estimates": Point("read", "photos/", 5, victim="jvm"),
-    "cashier_alcohol_days": Point("copy", "/cashier_alcohol_days/part-0.parquet$", victim="jvm"),
+    "cashier_alcohol_days": Point("close", "_attempts/cashier_alcohol_days-", victim="jvm"),
 }
 S3_STEP = "transaction_lines"
+STEP_WITHOUT_ROWS = "rejected_transaction_lines"
+"""The day has no line to reject: no worker has work, and the driver writes the empty table itself."""
 
 
 def worker_points(step: str) -> list[Point]:
     """Where the Python workers of a step are killed, those that infer among them."""
+    if step == STEP_WITHOUT_ROWS:
+        return []
     inferring = [Point("read", "photos/", 5)] if step == "photo_age_estimates" else []
-    return [
-        *inferring,
-        Point("close", f"_attempts/{step}-"),
-        Point("copy", f"/{step}/part-0.parquet$", moment="after" if TABLE_STEPS.index(step) % 2 else "before"),
-    ]
+    return [*inferring, Point("close", f"_attempts/{step}-")]
 
 
 def driver_points(step: str) -> list[Point]:
     """Where a driver of a step is killed, or its JVM."""
     jvm = [JVM_POINTS[step]] if step in JVM_POINTS else []
-    return [Point("write", f"/{step}/_STAGED.json$"), *jvm]
+    moment: Moment = "after" if TABLE_STEPS.index(step) % 2 else "before"
+    table = f"/{step}/part-0.parquet$"
+    commit = Point("close", table) if step == STEP_WITHOUT_ROWS else Point("copy", table, moment=moment)
+    return [commit, Point("write", f"/{step}/_STAGED.json$"), *jvm]
 
 
 def land(folder: Path) -> Path:
