@@ -1,4 +1,4 @@
-"""age_inference: the seam between the night and the age model; its stage and sample_faces alone import models too.
+"""age_inference: the seam between the night and the age model; pyproject.toml lists the few others that import models.
 
 Bytes in, a few numbers out; `inference_stage` is how a task takes its photos through the model, which is loaded once a
 worker process. What needs an inference engine is imported in the worker only, since a driver has none.

@@ -38,6 +38,7 @@ def test_the_command_line_ends_so_too() -> None:
     command_line = "import sys; from jobs.cli import main; main()"
     assert run(command_line, "--help").returncode == 0
     assert run(command_line, "no-such-command").returncode == 2
+    assert run("import sys; from jobs import cli; cli.app = lambda: sys.exit('words'); cli.main()").returncode == 1
 
 
 def test_a_step_of_a_night_ends_so_too(tmp_path: Path) -> None:
