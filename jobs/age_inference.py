@@ -48,7 +48,7 @@ SUMMARY_TYPE = (
 
 
 def photo_age_estimator(settings: Settings, photos_done: Accumulator[int]) -> Callable[..., Column]:
-    """Return a UDF: struct of photo_key, etag, size_bytes, key_problem ► struct ESTIMATE_TYPE, one per photo.
+    """Return a UDF: struct of what `InferenceStage.estimates` takes of a photo ► struct ESTIMATE_TYPE, one per photo.
 
     `photos_done` grows with each task that ends. A task without photos loads no model.
     """

@@ -11,7 +11,7 @@ import hashlib
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from math import ceil
 from typing import Any, TypeVar
@@ -23,6 +23,7 @@ from jobs.object_store import ObjectStore
 from models.age_estimator import AgeEstimate, AgeEstimator
 from models.face_photo import FacePhoto
 from models.photo_preprocessing import UnusablePhotoError
+from models.photo_statuses import PhotoStatus
 
 FETCH_THREADS = 8
 PHOTOS_AHEAD = 64
@@ -31,6 +32,9 @@ BYTES_AHEAD = 64 * 1024 * 1024
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Content = tuple[str, float]
+"""The sha256 of a photo's bytes, and how its frame is stretched: photos that share both share an estimate."""
+NO_CONTENT: Content = ("", 1.0)
 Shares = list[Callable[[], list[Result]]]
 """What some threads are at: each gives the results of its share once it has them."""
 
@@ -41,13 +45,19 @@ class Fetched:
 
     content: bytes | UnusablePhotoError
     sha256: str | None = None
+    stretch: float = 1.0
+
+    @property
+    def looked_at(self) -> Content | None:
+        """What decides about the estimate; None without bytes."""
+        return (self.sha256, self.stretch) if self.sha256 else None
 
 
 @dataclass(frozen=True)
 class Prepared:
     """Photos on their way to the network; one of the same content as another before it has no face of its own."""
 
-    sha256s: list[str | None]
+    photos: list[Fetched]
     new: list[int]
     """Places of the photos that have a face of their own."""
     faces: Shares[FacePhoto | UnusablePhotoError]
@@ -63,14 +73,14 @@ class InferenceStage:
         self._estimator = estimator
         self._max_photo_bytes = max_photo_bytes
         self._task_cores = task_cores
-        self._prepared_contents: set[str] = set()
-        self._rows: dict[str, dict[str, object]] = {}
+        self._prepared_contents: set[Content] = set()
+        self._rows: dict[Content, dict[str, object]] = {}
         self._given_up = threading.Event()
 
     def estimates(self, batches: Iterable[pd.DataFrame]) -> Iterator[list[dict[str, object]]]:
         """Yield the rows of up to PHOTOS_AHEAD photos at a time, in their order.
 
-        `batches` have the columns photo_key, etag, size_bytes and key_problem.
+        `batches` have the columns photo_key, etag, size_bytes, key_problem and photo_stretch.
         Raises InputError or StoreError when the store refuses or fails all photos, not just one.
         """
         fetching, preparing = _pools(self._task_cores)
@@ -101,37 +111,39 @@ class InferenceStage:
         if self._given_up.is_set():  # another photo failed the task: those that wait need not be asked for
             raise StoreError(f"photo '{photo.photo_key}' is not fetched, because its task has failed")
         if photo.key_problem:
-            return Fetched(UnusablePhotoError("unreadable_key", photo.key_problem))
+            return Fetched(UnusablePhotoError(PhotoStatus.UNREADABLE_KEY, photo.key_problem))
         if photo.size_bytes > self._max_photo_bytes:
             reason = f"{photo.size_bytes} bytes, the limit is {self._max_photo_bytes}"
-            return Fetched(UnusablePhotoError("too_large", reason))
+            return Fetched(UnusablePhotoError(PhotoStatus.TOO_LARGE, reason))
         fetched = read_photo(
             lambda: self._landing.read(photo.photo_key, photo.etag, photo.size_bytes),
             photo.photo_key,
         )
-        if isinstance(fetched.content, UnusablePhotoError) and fetched.content.status == "unreadable_object":
+        if isinstance(fetched.content, UnusablePhotoError) and fetched.content.status == PhotoStatus.UNREADABLE_OBJECT:
             self._landing.check_reachable()  # a store that refuses or fails all photos is no fault of this one
-        return fetched
+        return replace(fetched, stretch=photo.photo_stretch)
 
     def _prepare(self, photos: list[Fetched], pool: Threads) -> Prepared:
         new = []
         for place, photo in enumerate(photos):
-            if photo.sha256 not in self._prepared_contents:
+            if photo.looked_at not in self._prepared_contents:
                 new.append(place)
-            if photo.sha256:
-                self._prepared_contents.add(photo.sha256)
-        contents = [photos[place].content for place in new]
-        return Prepared(
-            [photo.sha256 for photo in photos], new, _in_shares(self._estimator.try_read_face, contents, pool)
-        )
+            if photo.looked_at:
+                self._prepared_contents.add(photo.looked_at)
+
+        def face(photo: Fetched) -> FacePhoto | UnusablePhotoError:
+            return self._estimator.try_read_face(photo.content, photo.stretch)
+
+        return Prepared(photos, new, _in_shares(face, [photos[place] for place in new], pool))
 
     def _estimate(self, photos: Prepared) -> list[dict[str, object]]:
         estimates = self._estimator.estimate_faces(_joined(photos.faces))
         rows = {place: estimate_row(estimate) for place, estimate in zip(photos.new, estimates, strict=True)}
-        self._rows |= {sha256: rows[place] for place in photos.new if (sha256 := photos.sha256s[place])}
+        self._rows |= {content: rows[place] for place in photos.new if (content := photos.photos[place].looked_at)}
         return [
-            (rows[place] if place in rows else self._rows[sha256 or ""]) | {"content_sha256": sha256}
-            for place, sha256 in enumerate(photos.sha256s)
+            (rows[place] if place in rows else self._rows[photo.looked_at or NO_CONTENT])
+            | {"content_sha256": photo.sha256}
+            for place, photo in enumerate(photos.photos)
         ]
 
 
@@ -186,13 +198,15 @@ def read_photo(read: Callable[[], bytes], name: str) -> Fetched:
     try:
         content = read()
     except FileNotFoundError:
-        return Fetched(UnusablePhotoError("missing", f"photo '{name}' is not there"))
+        return Fetched(UnusablePhotoError(PhotoStatus.MISSING, f"photo '{name}' is not there"))
     except ReplacedError:
-        return Fetched(UnusablePhotoError("replaced", f"photo '{name}' is another than the one that was listed"))
+        return Fetched(
+            UnusablePhotoError(PhotoStatus.REPLACED, f"photo '{name}' is another than the one that was listed")
+        )
     except UnusableKeyError as error:
-        return Fetched(UnusablePhotoError("unreadable_key", str(error)))
+        return Fetched(UnusablePhotoError(PhotoStatus.UNREADABLE_KEY, str(error)))
     except (OSError, InputError) as error:
-        return Fetched(UnusablePhotoError("unreadable_object", f"photo '{name}' cannot be read: {error}"))
+        return Fetched(UnusablePhotoError(PhotoStatus.UNREADABLE_OBJECT, f"photo '{name}' cannot be read: {error}"))
     return Fetched(content, hashlib.sha256(content).hexdigest())
 
 

@@ -6,10 +6,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from jobs import tables
+from jobs.settings import PREFIX
 from jobs.tables import Table
 from jobs.till_clocks import DISAGREEING_CLOCKS
+from models.photo_statuses import UNFIT_FACE_STATUSES, PhotoStatus
 
 FEWEST_TRAILING_DAYS = 7
+FEWEST_PHOTOS_OF_A_TILL = 20
+"""Fewer photos say little about a camera."""
 
 COLUMNS_CHECKED = {
     tables.CHECKOUT_PHOTOS: ["store_id", "till_id", "transaction_id", "taken_at", "key_problem"],
@@ -97,6 +101,26 @@ def _differs_from_usual(name: str, figure: str, change: str, limit: str, words: 
         FROM measured"""
     return Rule(name, "warn", query)
 
+
+UNFIT_CAMERAS = f"""
+    WITH photos AS (SELECT store_id, till_id, sum(photo_count) AS n FROM photo_coverage GROUP BY ALL),
+    faults AS (
+        SELECT store_id, till_id, fault.key AS fault, sum(fault.value) AS n
+        FROM (SELECT store_id, till_id, unnest(map_entries(unusable_photo_reasons)) AS fault FROM photo_coverage)
+        WHERE fault IN ({", ".join(f"'{status}'" for status in UNFIT_FACE_STATUSES)}) GROUP BY ALL
+    ),
+    tills AS (
+        SELECT store_id, till_id, sum(n) AS n, arg_max(fault, n) AS first_fault,
+            string_agg(format('{{}} {{}}', n, fault), ', ' ORDER BY n DESC, fault) AS words
+        FROM faults GROUP BY ALL
+    )
+    SELECT format('till {{}}/{{}}: of {{}} photos {{}}{{}}', store_id, till_id, photos.n, words,
+        CASE WHEN first_fault = '{PhotoStatus.FACE_DISTORTED}'
+             THEN '; where frames are squashed, see {PREFIX}PHOTO_STRETCH'
+             ELSE '; look at the camera and the light' END)
+    FROM tills JOIN photos USING (store_id, till_id)
+    WHERE photos.n >= {FEWEST_PHOTOS_OF_A_TILL} AND tills.n > $max_unfit_photo_share_warning * photos.n
+    ORDER BY store_id, till_id"""
 
 RULES = (
     Rule(
@@ -324,6 +348,7 @@ RULES = (
         words="'there are {}, usually {:.0f}', tonight, usual",
     ),
     Rule("each till's clock agrees with its camera's", "warn", DISAGREEING_CLOCKS),
+    Rule("each till's camera shows faces well", "warn", UNFIT_CAMERAS),
     Rule("the day has photos", "warn", "SELECT 'none landed' FROM checkout_photos HAVING count(*) = 0"),
     Rule("the day has receipts", "warn", "SELECT 'no valid line' FROM transaction_lines HAVING count(*) = 0"),
     Rule(

@@ -1,7 +1,8 @@
 """photo_age_estimates: how old the person in each photo looks, or why that cannot be said. Ten in, ten out.
 
-A photo of which an earlier run of the day has an estimate by the same model version keeps it, unless the object was
-replaced since: a day that is run again infers what is new. `CHECKOUT_AGES_REUSE_ESTIMATES=false` infers all again.
+A photo keeps the estimate of an earlier run of the day, if the object is the same and so are model version, engine,
+photo checks and stretch: a day that is run again infers only what is new. `CHECKOUT_AGES_REUSE_ESTIMATES=false` infers
+all again.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import logging
 from datetime import date
 
 from pyspark.accumulators import Accumulator
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from jobs import tables
@@ -20,17 +21,12 @@ from jobs.progress import reported_progress
 from jobs.retain import refuse_if_photos_were_deleted
 from jobs.settings import Settings
 from jobs.warehouse import Warehouse
+from models.photo_statuses import LASTING_STATUSES, PHOTO_CHECKS_VERSION
 
 log = logging.getLogger(__name__)
 
 PHOTOS_PER_TASK = 256
 FEWEST_PHOTOS_PER_TASK = 64
-
-LASTING_STATUSES = (
-    *("estimated", "no_face", "face_too_small", "face_too_blurred"),
-    *("empty", "too_small", "not_an_image", "truncated"),
-)
-"""What the same bytes will always come to; anything else may pass, or hangs on the settings."""
 
 
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
@@ -52,27 +48,38 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
 def photo_age_estimates(photos: DataFrame, settings: Settings, run_id: str, photos_done: Accumulator[int]) -> DataFrame:
     """Fetch, decode and estimate each photo in the Python workers; only numbers and reasons come back."""
     estimate = photo_age_estimator(settings, photos_done)
-    estimated = photos.withColumn("estimate", estimate(F.struct("photo_key", "etag", "size_bytes", "key_problem")))
+    stretched = photos.withColumn("photo_stretch", _stretch(settings))
+    looked_at = F.struct("photo_key", "etag", "size_bytes", "key_problem", "photo_stretch")
+    estimated = stretched.withColumn("estimate", estimate(looked_at))
     return estimated.select(
         "photo_key",
         "etag",
         "estimate.*",
         F.lit(settings.model_version).alias("model_version"),
         F.lit(settings.inference_engine).alias("inference_engine"),
+        F.lit(PHOTO_CHECKS_VERSION).alias("photo_checks_version"),
+        "photo_stretch",
         F.lit(run_id).alias("inferred_run_id"),
     )
 
 
 def taken_over(photos: DataFrame, published: DataFrame, settings: Settings) -> DataFrame:
-    """Return the published rows that hold for a photo as it is now: same key, content tag, model version and engine."""
+    """Return the published rows that a look at the photo, as it is now and with these settings, would give again."""
     is_of_the_model = F.col("model_version") == settings.model_version
     is_of_the_engine = F.col("inference_engine") == settings.inference_engine
-    is_still_too_many_pixels = (F.col("estimate_status") == "too_many_pixels") & F.col("estimate_reason").endswith(
-        f" the limit is {settings.max_photo_pixels} in all"
-    )
-    is_lasting = F.col("estimate_status").isin(*LASTING_STATUSES) | is_still_too_many_pixels
-    lasting = published.where(is_of_the_model & is_of_the_engine & is_lasting)
-    return lasting.join(photos, ["photo_key", "etag"], how="left_semi").drop("run_id")
+    is_of_the_checks = F.col("photo_checks_version") == PHOTO_CHECKS_VERSION
+    is_lasting = F.col("estimate_status").isin(*LASTING_STATUSES)
+    lasting = published.where(is_of_the_model & is_of_the_engine & is_of_the_checks & is_lasting)
+    as_now = photos.withColumn("photo_stretch", _stretch(settings))
+    return lasting.join(as_now, ["photo_key", "etag", "photo_stretch"], how="left_semi").drop("run_id")
+
+
+def _stretch(settings: Settings) -> Column:
+    """By how much the frames of a photo's till are stretched: 1 for most."""
+    if not settings.photo_stretch:
+        return F.lit(1.0)
+    by_till = F.create_map(*(F.lit(part) for pair in settings.photo_stretch.items() for part in pair))
+    return F.coalesce(by_till[F.concat_ws("/", "store_id", "till_id")], F.lit(1.0))
 
 
 def spread(photos: DataFrame, photo_count: int) -> DataFrame:

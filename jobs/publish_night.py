@@ -23,10 +23,9 @@ from jobs.object_store import ObjectStore
 from jobs.publishing_lock import PublishingLock
 from jobs.settings import Settings
 from jobs.warehouse import StagedTable, Warehouse
+from models.photo_statuses import SEARCHED_STATUSES
 
 log = logging.getLogger(__name__)
-
-SEARCHED_STATUSES = ("estimated", "no_face", "face_too_small", "face_too_blurred")
 
 
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:

@@ -20,6 +20,10 @@ SECRET_VARIABLES = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", KEY_VARIABLE)
 CREDENTIALS_WITHIN = re.compile(r"(?!file:)[a-z0-9+.-]+:/.*[:@?#]", re.IGNORECASE | re.DOTALL)
 """What a URI of a bucket and a folder never has: a password, a signature."""
 
+SKEW, STRETCH = r"[+-]?\d{1,5}(?:\.\d{1,6})?", r"\d{1,2}(?:\.\d{1,6})?"
+"""How numbers of settings by till are written."""
+LARGEST_STRETCH = 4.0
+
 
 class Settings(BaseModel):
     """All that a night can be told. Each field is also an environment variable, CHECKOUT_AGES_ and its name."""
@@ -95,6 +99,11 @@ class Settings(BaseModel):
     till_clock_drift_warning_seconds: int = Field(
         30, ge=1, le=3600, description="warn when a till's clock seems off by more than this against its camera's"
     )
+    photo_stretch: Mapping[str, float] = Field(
+        {},
+        description="by how much frames of tills with squashed ones have to grow in height against width, as in "
+        "0042/03=2.0 for frames of half height; photos are put right before faces are looked for",
+    )
     max_photo_bytes: int = Field(20 * 1024 * 1024, ge=1, description="larger photos are not fetched")
     max_photo_pixels: int = Field(50_000_000, ge=1, description="photos with more pixels are not decoded")
     photo_retention_days: int = Field(
@@ -131,6 +140,13 @@ class Settings(BaseModel):
     )
     max_unknown_share_warning: float = Field(
         0.5, ge=0, le=1, description="warn when more of a day's transactions have no age estimate"
+    )
+    max_unfit_photo_share_warning: float = Field(
+        0.3,
+        ge=0,
+        le=1,
+        description="warn of a till when more of its photos, of 20 or more, show faces too dark, too bright, without "
+        "contrast, blurred or distorted",
     )
     trailing_window_days: int = Field(
         28,
@@ -209,7 +225,23 @@ class Settings(BaseModel):
     @field_validator("till_clock_skew_seconds", mode="before")
     @classmethod
     def _skews_from_text(cls, skews: object) -> object:
-        return _till_clock_skews(skews) if isinstance(skews, str) else skews
+        return _by_till(skews, SKEW, "SECONDS, as in 0042/03=12") if isinstance(skews, str) else skews
+
+    @field_validator("photo_stretch", mode="before")
+    @classmethod
+    def _stretches_from_text(cls, stretches: object) -> object:
+        return _by_till(stretches, STRETCH, "STRETCH, as in 0042/03=2.0") if isinstance(stretches, str) else stretches
+
+    @field_validator("photo_stretch")
+    @classmethod
+    def _stretches_that_a_frame_has(cls, stretches: Mapping[str, float]) -> Mapping[str, float]:
+        for till, stretch in stretches.items():
+            if not 1 / LARGEST_STRETCH <= stretch <= LARGEST_STRETCH:
+                raise ValueError(
+                    f"till {till} has {stretch:g}; give a number from {1 / LARGEST_STRETCH:g} to {LARGEST_STRETCH:g}, "
+                    "such as 2.0 for frames of half height"
+                )
+        return stretches
 
     @field_validator("photo_key_template")
     @classmethod
@@ -284,17 +316,17 @@ def _without_secrets(sentence: str, environment: Mapping[str, str]) -> str:
     return sentence
 
 
-def _till_clock_skews(text: str) -> dict[str, float]:
-    """Read 0042/03=12,0042/04=-7 as seconds by store and till."""
-    skews: dict[str, float] = {}
+def _by_till(text: str, number: str, form: str) -> dict[str, float]:
+    """Read 0042/03=12,0042/04=-7 as numbers by store and till; `form` says how a part looks."""
+    numbers: dict[str, float] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
-        found = re.fullmatch(r"([^/=]+/[^/=]+)=([+-]?\d{1,5}(?:\.\d{1,6})?)", part)
+        found = re.fullmatch(rf"([^/=]+/[^/=]+)=({number})", part)
         if not found:
-            raise ValueError(f"'{part}' is not STORE/TILL=SECONDS, as in 0042/03=12")
-        if found[1] in skews:
+            raise ValueError(f"'{part}' is not STORE/TILL={form}")
+        if found[1] in numbers:
             raise ValueError(f"it names till {found[1]} twice")
-        skews[found[1]] = float(found[2])
-    return skews
+        numbers[found[1]] = float(found[2])
+    return numbers
 
 
 def _default(name: str) -> str:

@@ -139,7 +139,8 @@ PHOTO_AGE_ESTIMATES = Table(
             TEXT,
             "'estimated', or the kind of reason why not: unreadable_key, missing (no longer there), replaced (by "
             "another object since it was listed), unreadable_object (the store does not hand it out), empty, "
-            "too_large, too_many_pixels, too_small, not_an_image, truncated, no_face, face_too_small, face_too_blurred",
+            "too_large, too_many_pixels, too_small, not_an_image, unsupported_format, truncated, no_face, "
+            "face_too_small, face_too_dark, face_too_bright, face_low_contrast, face_too_blurred, face_distorted",
         ),
         column("estimate_reason", TEXT, "why there is no estimate, in words, else null"),
         *ESTIMATE_COLUMNS,
@@ -149,6 +150,12 @@ PHOTO_AGE_ESTIMATES = Table(
         column("content_sha256", TEXT, "hash of the photo's bytes, else null"),
         MODEL_VERSION,
         INFERENCE_ENGINE,
+        column(
+            "photo_checks_version",
+            pa.int32(),
+            "version of decoding, face finding and photo checks; an estimate of another version is not reused",
+        ),
+        column("photo_stretch", pa.float64(), "factor by which the photo's height was stretched against its width"),
         column(
             "inferred_run_id",
             TEXT,

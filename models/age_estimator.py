@@ -22,10 +22,11 @@ from models.face_photo import FacePhoto, UnusableFaceError, read_crop, read_face
 from models.model_manifest import ModelManifest, read_manifest
 from models.openvino_engine import OpenVinoNetwork
 from models.photo_preprocessing import DEFAULT_LIMITS, PhotoLimits, Pixels, UnusablePhotoError
+from models.photo_statuses import PhotoStatus
 from models.tensorflow_engine import TensorFlowNetwork
 from models.weights import WEIGHTS_FOLDER, model_files, openvino_path
 
-ESTIMATED = "estimated"
+ESTIMATED = PhotoStatus.ESTIMATED
 
 BATCH_SIZE = 16
 """A network of 112 pixels is fastest from 8 photos at a time on (`make bench`)."""
@@ -101,15 +102,15 @@ class AgeEstimator:
             network = TensorFlowNetwork(weights, manifest.head, manifest.image_size, batch_size, threads)
         return cls(version, manifest, network, FaceFinder.load(threads), batch_size, limits)
 
-    def read_face(self, photo: bytes) -> FacePhoto:
+    def read_face(self, photo: bytes, stretch: float = 1.0) -> FacePhoto:
         """Find the face and cut the square that the network takes; safe to call from threads.
 
-        Raises UnusablePhotoError.
+        `stretch` is as in `face_photo.read_face`. Raises UnusablePhotoError.
         """
         side = self.manifest.image_size
-        return (
-            read_face(photo, self._finder, side, self._limits) if self._finder else read_crop(photo, side, self._limits)
-        )
+        if self._finder is None:
+            return read_crop(photo, side, self._limits)
+        return read_face(photo, self._finder, side, self._limits, stretch)
 
     def decode(self, photo: bytes) -> Pixels:
         """Return only the (side, side, 3) pixels of `read_face`, as `estimate_pixels` takes them.
@@ -148,12 +149,12 @@ class AgeEstimator:
         batches = np.split(padded, len(padded) // self.batch_size)
         return np.concatenate(self._network(batches))[: len(pixels)]
 
-    def try_read_face(self, photo: bytes | UnusablePhotoError) -> FacePhoto | UnusablePhotoError:
+    def try_read_face(self, photo: bytes | UnusablePhotoError, stretch: float = 1.0) -> FacePhoto | UnusablePhotoError:
         """Return what `read_face` gives, or why it gives nothing; a reason is passed on."""
         if isinstance(photo, UnusablePhotoError):
             return photo
         try:
-            return self.read_face(photo)
+            return self.read_face(photo, stretch)
         except UnusablePhotoError as unusable:
             return unusable
 

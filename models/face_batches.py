@@ -96,7 +96,8 @@ def find_squares(faces: pd.DataFrame, images: Path, image_size: int) -> pd.DataF
 
 def _square(path: Path, finder: FaceFinder, image_size: int) -> object:
     try:
-        return read_face(path.read_bytes(), finder, image_size).square
+        face = read_face(path.read_bytes(), finder, image_size)
+        return f"the face is turned by {face.turned_degrees:.0f} degrees" if face.turned_degrees else face.square
     except OSError:
         return "the photo is not there or cannot be read"
     except UnusablePhotoError as unusable:

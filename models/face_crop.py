@@ -1,4 +1,4 @@
-"""face_crop: which square of a photo the age network sees, given the faces in it. Pure geometry, and how sharp it is.
+"""face_crop: which square of a photo the age network sees, given the faces in it. Pure geometry.
 
 Squares are cut so that a face has in them the size and place that it has in UTKFace's aligned crops, on which the
 network was trained.
@@ -84,18 +84,3 @@ def cut_square(pixels: Pixels, square: Square, image_size: int) -> Pixels:
         (image_size, image_size), Image.Resampling.BILINEAR, box=(left, top, left + side, top + side)
     )
     return np.asarray(scaled)
-
-
-def sharpness(square: Pixels) -> float:
-    """Return how much fine detail the middle of a cut square, the face itself, holds as a share of its contrast.
-
-    The standard deviation of each grey value's difference from its four neighbours' mean, over that of the grey
-    values: 0 to about 1. A photo that was scaled up, or taken out of focus or in motion, has little; a square of one
-    colour has nothing that could be blurred.
-    """
-    margin = len(square) // 5
-    red, green, blue = np.moveaxis(square[margin:-margin, margin:-margin].astype(np.float32), 2, 0)
-    grey = red + green + blue
-    neighbours = (grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:]) / 4
-    contrast = float(grey.std())
-    return float((grey[1:-1, 1:-1] - neighbours).std()) / contrast if contrast else 1.0

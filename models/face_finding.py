@@ -66,13 +66,18 @@ CLOSE_SHAPE: Shape = (128, 128)
 CLOSE_SIDE_PIXELS = 96
 """Side that a promising face has in the window for a closer look, or less where it has less in the photo."""
 
-HEATMAP, SIZES, OFFSETS = "537", "538", "539"
-"""Outputs of the network, by cell: whether it is the middle of a face, log of (height, width), (y, x) in the cell."""
+HEATMAP, SIZES, OFFSETS, LANDMARKS = "537", "538", "539", "540"
+"""Outputs of the network, by cell: whether it is the middle of a face, log of (height, width), (y, x) in the cell, and
+(y, x) of five points of the face in shares of its box."""
 
 Boxes = NDArray[np.float64]
-"""(n, 5): left, top, right, bottom, score."""
+"""(n, 15): left, top, right, bottom, score, and (x, y) of the eyes, the nose and the corners of the mouth."""
 
-NO_BOXES: Boxes = np.empty((0, 5))
+CORNERS, SCORE, POINTS = slice(0, 4), 4, slice(5, 15)
+NO_BOXES: Boxes = np.empty((0, 15))
+
+Point = tuple[float, float]
+"""(x, y) in pixels of the photo that was searched."""
 
 
 @dataclass(frozen=True)
@@ -84,11 +89,18 @@ class Face:
     right: float
     bottom: float
     score: float
+    points: tuple[Point, ...] = ()
+    """The eyes, the nose and the corners of the mouth; of each pair first the one further left in an upright face."""
 
     @property
     def side(self) -> float:
         """Side of the square of the same area."""
         return float(np.sqrt((self.right - self.left) * (self.bottom - self.top)))
+
+    @property
+    def aspect(self) -> float:
+        """Height by width of the box: about 1.1 for a face seen from the front."""
+        return (self.bottom - self.top) / (self.right - self.left)
 
     @property
     def middle(self) -> tuple[float, float]:
@@ -117,10 +129,11 @@ class FaceFinder:
         finder.find(np.zeros((128, 128, 3), dtype=np.uint8))  # first calls from two threads at once would deadlock
         return finder
 
-    def find(self, pixels: Pixels, smallest_score: float = SMALLEST_SCORE) -> list[Face]:
+    def find(self, pixels: Pixels, smallest_score: float = SMALLEST_SCORE, is_quick: bool = False) -> list[Face]:
         """Return the faces of a photo, the most prominent one first; none is an empty list.
 
-        Beside a face that is large enough for the coarse search, those that are too small for it are not counted.
+        Where a face is large enough for the coarse search, those that are too small for it are not counted. A quick
+        search leaves out the fine one.
         """
         height, width = pixels.shape[:2]
         coarse, fine = _search_for(width, height)
@@ -130,7 +143,9 @@ class FaceFinder:
         if sure and sure[0].side * scale >= SURE_SIDE_PIXELS:
             return sure
         faces = self._look_closely(pixels, promising) if len(promising) <= MOST_PROMISING else []
-        return faces or _faces([self._search(*to_shape(pixels, fine), smallest_score)], width, height)
+        if faces or is_quick:
+            return faces
+        return _faces([self._search(*to_shape(pixels, fine), smallest_score)], width, height)
 
     def _look_closely(self, pixels: Pixels, promising: Sequence[Face]) -> list[Face]:
         """Return the sure faces in windows around promising ones."""
@@ -139,7 +154,7 @@ class FaceFinder:
         for face in promising:
             left, top, side = _window(face, width, height)
             canvas, scale = to_shape(pixels[top : top + side, left : left + side], CLOSE_SHAPE)
-            boxes.append(self._search(canvas, scale, SURE_SCORE) + np.array([left, top, left, top, 0]))
+            boxes.append(_moved(self._search(canvas, scale, SURE_SCORE), left, top))
         return _faces(boxes, width, height)
 
     def _search(self, canvas: Pixels, scale: float, smallest_score: float) -> Boxes:
@@ -148,9 +163,10 @@ class FaceFinder:
         with self._request((width, height)) as request:
             request.get_input_tensor().data[:] = canvas
             request.infer(share_outputs=True)
-            heatmap, sizes, offsets = (request.get_tensor(name).data[0] for name in (HEATMAP, SIZES, OFFSETS))
-            boxes = _boxes(heatmap[0], sizes, offsets, smallest_score)
-        boxes[:, :4] /= scale
+            outputs = [request.get_tensor(name).data[0] for name in (HEATMAP, SIZES, OFFSETS, LANDMARKS)]
+            boxes = _boxes(outputs, smallest_score)
+        boxes[:, CORNERS] /= scale
+        boxes[:, POINTS] /= scale
         return boxes
 
     @contextmanager
@@ -228,28 +244,42 @@ def _shown_share(width: int, height: int, shape: Shape) -> tuple[float, float]:
     return min(1.0, shape[0] / width, shape[1] / height), -float(shape[0] * shape[1])
 
 
-def _boxes(
-    heatmap: NDArray[np.float32], sizes: NDArray[np.float32], offsets: NDArray[np.float32], smallest_score: float
-) -> Boxes:
+def _boxes(outputs: Sequence[NDArray[np.float32]], smallest_score: float) -> Boxes:
     """Return the boxes of the cells that are the middle of a face."""
+    (heatmap,), sizes, offsets, landmarks = outputs
     rows, columns = np.nonzero(heatmap >= smallest_score)
     heights, widths = np.exp(sizes[:, rows, columns].astype(np.float64)) * CELL_PIXELS
     x = (columns + offsets[1, rows, columns] + 0.5) * CELL_PIXELS
     y = (rows + offsets[0, rows, columns] + 0.5) * CELL_PIXELS
-    edges = (x - widths / 2, y - heights / 2, x + widths / 2, y + heights / 2)
-    return np.stack([*edges, heatmap[rows, columns]], axis=1)
+    left, top = x - widths / 2, y - heights / 2
+    edges = (left, top, x + widths / 2, y + heights / 2)
+    shares = landmarks[:, rows, columns]
+    points = np.stack([left + shares[1::2] * widths, top + shares[::2] * heights], axis=1).reshape(10, -1)
+    return np.stack([*edges, heatmap[rows, columns], *points], axis=1)
+
+
+def _moved(boxes: Boxes, right: float, down: float) -> Boxes:
+    moved = boxes.copy()
+    moved[:, CORNERS] += np.tile([right, down], 2)
+    moved[:, POINTS] += np.tile([right, down], 5)
+    return moved
 
 
 def _faces(boxes: Sequence[Boxes], width: int, height: int) -> list[Face]:
     """Return the faces of a photo that boxes are around, each once, the most prominent one first."""
-    faces = [Face(*box) for box in _without_doubles(np.concatenate([NO_BOXES, *boxes])).tolist()]
+    faces = [_face(box) for box in _without_doubles(np.concatenate([NO_BOXES, *boxes])).tolist()]
     return sorted(faces, key=lambda face: -prominence(face, width, height))
+
+
+def _face(box: list[float]) -> Face:
+    left, top, right, bottom, score, *points = box
+    return Face(left, top, right, bottom, score, tuple(zip(points[::2], points[1::2], strict=True)))
 
 
 def _without_doubles(boxes: Boxes) -> Boxes:
     """Return the best box of each face."""
     kept = [NO_BOXES]
-    rest = boxes[np.argsort(-boxes[:, 4])]
+    rest = boxes[np.argsort(-boxes[:, SCORE])]
     while len(rest):
         kept.append(rest[:1])
         rest = rest[1:][_overlaps(rest[1:], rest[0]) <= LARGEST_OVERLAP]

@@ -8,7 +8,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from models.face_crop import Square, cut_square, face_square, is_tight_crop, middle_square, sharpness
+import numpy as np
+from PIL import Image
+
+from models.face_checks import face_traits, fault
+from models.face_crop import Square, cut_square, face_square, is_tight_crop, middle_square
 from models.face_finding import SMALLEST_SCORE, Face, FaceFinder
 from models.photo_preprocessing import (
     DEFAULT_LIMITS,
@@ -19,6 +23,8 @@ from models.photo_preprocessing import (
     decode_sized_photo,
     to_network_input,
 )
+from models.photo_statuses import PhotoStatus
+from models.upright_face import stands, turned, turned_upright
 
 SEARCHED_SIDE_PIXELS = 360
 """Side to which a photo is decoded at the least before it is searched: about that of the finder's fine shapes."""
@@ -26,10 +32,11 @@ SEARCHED_SIDE_PIXELS = 360
 SMALLEST_FACE_SQUARE_PIXELS = 30
 """On split `valid` the mean error grows by 0.3 years at 40 pixels, 0.6 at 30 and 2.8 at 20."""
 
-SMALLEST_SHARPNESS = 0.015
-"""Crops of split `valid` have 0.029 or more; blurred to a median of 0.019 they cost 0.5 years more, to 0.014 4.6."""
-
 LARGEST_CROP_SIDE_PIXELS = 256
+TIGHT_CROP_CUTS_BOX = 1.09
+"""By how much boxes in tight crops of split `valid` are shorter than those of the same faces pasted into scenes."""
+
+LYING_FACE = "eyes, nose and mouth do not lie as in a face that is seen from the front, however the photo is turned"
 SMALLEST_SCORE_IN_CROP = 0.2
 """A small square photo is most likely a face cut out already, so that weaker evidence is enough there."""
 
@@ -41,9 +48,10 @@ class DecodedPhoto:
     pixels: Pixels
     width: int
     height: int
-    """Size in pixels of the photo as it was taken."""
+    """Size in pixels of the photo as it was taken, and stretched."""
     content: bytes
     limits: PhotoLimits
+    stretch: float
 
 
 @dataclass(frozen=True)
@@ -58,6 +66,8 @@ class FacePhoto:
     """None for a photo that was not searched."""
     face_side_pixels: int | None
     """Side of the square around the face, in pixels of the photo as it was taken."""
+    turned_degrees: float = 0.0
+    """By how much the photo was turned counter-clockwise, so that the face stands, before the square was cut."""
 
 
 class UnusableFaceError(UnusablePhotoError):
@@ -69,44 +79,51 @@ class UnusableFaceError(UnusablePhotoError):
         self.face_side_pixels = face_side_pixels
 
 
-def read_face(photo: bytes, finder: FaceFinder, image_size: int, limits: PhotoLimits = DEFAULT_LIMITS) -> FacePhoto:
+def read_face(
+    photo: bytes, finder: FaceFinder, image_size: int, limits: PhotoLimits = DEFAULT_LIMITS, stretch: float = 1.0
+) -> FacePhoto:
     """Find the most prominent face of a JPEG or PNG and cut the square around it; a tight crop gives its middle square.
 
+    `stretch` is by how much the photo's height has to grow against its width before faces have their proportions.
     Raises UnusablePhotoError as `decode_photo` does, and UnusableFaceError as `cut_face` does.
     """
-    return cut_face(decode_to_search(photo, limits), finder, image_size)
+    return cut_face(decode_to_search(photo, limits, stretch), finder, image_size)
 
 
-def decode_to_search(photo: bytes, limits: PhotoLimits = DEFAULT_LIMITS) -> DecodedPhoto:
+def decode_to_search(photo: bytes, limits: PhotoLimits = DEFAULT_LIMITS, stretch: float = 1.0) -> DecodedPhoto:
     """Decode a JPEG or PNG at the scale at which it is searched.
 
     Raises UnusablePhotoError as `decode_photo` does.
     """
-    pixels, (width, height) = decode_sized_photo(photo, SEARCHED_SIDE_PIXELS, limits)
-    return DecodedPhoto(pixels, width, height, photo, limits)
+    pixels, size = decode_sized_photo(photo, SEARCHED_SIDE_PIXELS, limits)
+    width, height = stretched_size(size, stretch)
+    return DecodedPhoto(stretched(pixels, stretch), width, height, photo, limits, stretch)
 
 
 def cut_face(photo: DecodedPhoto, finder: FaceFinder, image_size: int) -> FacePhoto:
-    """Find the most prominent face and cut the square around it; a tight crop gives its middle square.
+    """Find the most prominent face, turn it upright and cut the square around it; a tight crop gives its middle square.
 
     The photo is decoded again only if it was reduced so much that the square would be scaled up.
-    Raises UnusableFaceError with one of the statuses no_face, face_too_small and face_too_blurred.
+    Raises UnusableFaceError with one of the statuses no_face, face_too_small, and those of `face_checks.fault`.
     """
-    searched, width, height = photo.pixels, photo.width, photo.height
-    faces = _faces(searched, finder)
+    degrees, faces = turned_upright(photo.pixels, _faces(photo.pixels, finder), finder)
     if not faces:
-        raise UnusableFaceError("no_face", f"no face was found in the {width} × {height} pixels", 0)
+        raise UnusableFaceError(
+            PhotoStatus.NO_FACE, f"no face was found in the {photo.width} × {photo.height} pixels", 0
+        )
+    searched = turned(photo.pixels, degrees)
     square = _square(faces[0], searched)
-    side_pixels = round(square.side * min(width, height))
+    side_pixels = round(square.side * min(searched.shape[:2]) * photo.width / photo.pixels.shape[1])
     if side_pixels < SMALLEST_FACE_SQUARE_PIXELS:
         reason = f"the square around the face has {side_pixels} pixels a side, {SMALLEST_FACE_SQUARE_PIXELS} are needed"
-        raise UnusableFaceError("face_too_small", reason, len(faces), side_pixels)
-    pixels = cut_square(_at_least(photo, math.ceil(image_size / square.side)), square, image_size)
-    sharp = sharpness(pixels)
-    if sharp < SMALLEST_SHARPNESS:
-        reason = f"the face has a sharpness of {sharp:.3f}, {SMALLEST_SHARPNESS} is needed"
-        raise UnusableFaceError("face_too_blurred", reason, len(faces), side_pixels)
-    return FacePhoto(pixels, square, len(faces), side_pixels)
+        raise UnusableFaceError(PhotoStatus.FACE_TOO_SMALL, reason, len(faces), side_pixels)
+    whole = _at_least(photo, math.ceil(image_size / square.side))
+    pixels = cut_square(searched if whole is photo.pixels else turned(whole, degrees), square, image_size)
+    if found := fault(face_traits(pixels, _aspect(faces[0], searched))):
+        raise UnusableFaceError(*found, len(faces), side_pixels)
+    if not stands(faces[0]):
+        raise UnusableFaceError(PhotoStatus.FACE_DISTORTED, LYING_FACE, len(faces), side_pixels)
+    return FacePhoto(pixels, square, len(faces), side_pixels, degrees)
 
 
 def read_crop(photo: bytes, image_size: int, limits: PhotoLimits = DEFAULT_LIMITS) -> FacePhoto:
@@ -119,11 +136,24 @@ def read_crop(photo: bytes, image_size: int, limits: PhotoLimits = DEFAULT_LIMIT
     return FacePhoto(to_network_input(pixels, image_size), middle_square(width, height), None, None)
 
 
+def stretched(pixels: Pixels, stretch: float) -> Pixels:
+    """Put frames right that a camera squashed: rows are added for a stretch over 1, columns for one under 1."""
+    height, width = pixels.shape[:2]
+    size = stretched_size((width, height), stretch)
+    return pixels if size == (width, height) else np.asarray(Image.fromarray(pixels).resize(size))
+
+
+def stretched_size(size: tuple[int, int], stretch: float) -> tuple[int, int]:
+    """Return the (width, height) that a photo has once it is stretched."""
+    width, height = size
+    return round(width * max(1.0, 1 / stretch)), round(height * max(1.0, stretch))
+
+
 def _at_least(photo: DecodedPhoto, side_pixels: int) -> Pixels:
     """Return the pixels with a shorter side of `side_pixels`, or of what the photo has, at the least."""
     if min(photo.pixels.shape[:2]) >= min(side_pixels, photo.width, photo.height):
         return photo.pixels
-    return decode_photo(photo.content, side_pixels, photo.limits)
+    return stretched(decode_photo(photo.content, side_pixels, photo.limits), photo.stretch)
 
 
 def _faces(pixels: Pixels, finder: FaceFinder) -> list[Face]:
@@ -133,6 +163,12 @@ def _faces(pixels: Pixels, finder: FaceFinder) -> list[Face]:
         return sure
     height, width = pixels.shape[:2]
     return [face for face in faces if is_tight_crop(face, width, height)]
+
+
+def _aspect(face: Face, pixels: Pixels) -> float:
+    """Return height by width of a face's box, as long as it is in a photo that shows more than the face."""
+    height, width = pixels.shape[:2]
+    return face.aspect * (TIGHT_CROP_CUTS_BOX if is_tight_crop(face, width, height) else 1)
 
 
 def _square(face: Face, pixels: Pixels) -> Square:

@@ -7,20 +7,32 @@ from __future__ import annotations
 
 import io
 import math
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+
+from models.jpeg_damage import decode_with_warnings
+from models.photo_format import SIGNATURES, has_end, plain_jpeg, plain_png, scan_count, unsupported_format
+from models.photo_statuses import PhotoStatus
 
 Image.MAX_IMAGE_PIXELS = None  # Pillow's own bound only warns up to twice its number; PhotoLimits holds without it
+CATCHING_WARNINGS = threading.Lock()
 
 Pixels = NDArray[np.uint8]
 """(height, width, 3) RGB, 0–255."""
 
-SIGNATURES = {"JPEG": b"\xff\xd8\xff", "PNG": b"\x89PNG"}
-"""Formats that are read, and how their files begin."""
+READERS: dict[str, Callable[[io.BytesIO], ImageFile.ImageFile]] = {"JPEG": JpegImageFile, "PNG": PngImageFile}
+"""Pillow's readers by format. Its `open` would look for further pictures in a JPEG, and warn of those that it lacks."""
 
 SMALLEST_SIDE_PIXELS = 32
 MOST_SCANS = 64
@@ -29,9 +41,7 @@ MOST_SCANS = 64
 QUICK_DIVISORS = (1, 2, 4, 8)
 """Scales at which libjpeg-turbo decodes with vector instructions; at those between it takes longer than for all."""
 
-START_OF_SCAN = b"\xff\xda"
-STANDING_ALONE = {0x00, 0x01, *range(0xD0, 0xDA), 0xFF}
-"""What follows 0xFF without a length: a 0xFF of the pixels, restarts, begin and end, fill bytes."""
+START_OF_SCAN_BYTES = b"\xff\xda"
 
 EXIF_ORIENTATION = 0x0112
 UPRIGHT = 1
@@ -66,7 +76,7 @@ def decode_photo(photo: bytes, min_side_pixels: int, limits: PhotoLimits = DEFAU
 
     A JPEG may come out at a reduced scale, never with a side under `min_side_pixels` that was longer before.
     Raises UnusablePhotoError, and nothing else, with one of the statuses empty, too_large, too_many_pixels,
-    too_small, not_an_image and truncated (which counts damaged photos too).
+    too_small, not_an_image, unsupported_format and truncated (which counts damaged photos too).
     """
     return decode_sized_photo(photo, min_side_pixels, limits)[0]
 
@@ -74,20 +84,25 @@ def decode_photo(photo: bytes, min_side_pixels: int, limits: PhotoLimits = DEFAU
 def decode_sized_photo(photo: bytes, min_side_pixels: int, limits: PhotoLimits) -> tuple[Pixels, tuple[int, int]]:
     """Do as `decode_photo`, and return the upright photo's width and height before it was reduced too."""
     if not photo:
-        raise UnusablePhotoError("empty", "the photo has 0 bytes")
+        raise UnusablePhotoError(PhotoStatus.EMPTY, "the photo has 0 bytes")
     if len(photo) > limits.max_bytes:
-        raise UnusablePhotoError("too_large", f"{len(photo)} bytes, the limit is {limits.max_bytes}")
+        raise UnusablePhotoError(PhotoStatus.TOO_LARGE, f"{len(photo)} bytes, the limit is {limits.max_bytes}")
+    if photo.startswith(SIGNATURES["PNG"]):
+        photo = plain_png(photo)
     image = _open(photo)
     _check_shape(image, limits)
     try:
-        orientation = image.getexif().get(EXIF_ORIENTATION, UPRIGHT)
+        orientation = _orientation(image)
         size = (image.height, image.width) if orientation in LYING else image.size
         if image.format == "PNG":
-            return _decode_with_pillow(image), size
+            return _decode_with_pillow(image, orientation), size
         _check_scans(photo)
         return _decode_jpeg(photo, image, orientation, min_side_pixels), size
     except Exception as error:
-        raise UnusablePhotoError("truncated", f"the {image.format} ends early or is damaged: {error}") from error
+        _refuse_unsupported(photo)
+        raise UnusablePhotoError(
+            PhotoStatus.TRUNCATED, f"the {image.format} ends early or is damaged: {error}"
+        ) from error
 
 
 def to_network_input(pixels: Pixels, image_size: int) -> Pixels:
@@ -101,66 +116,103 @@ def to_network_input(pixels: Pixels, image_size: int) -> Pixels:
     return np.asarray(square)
 
 
-def _open(photo: bytes) -> Image.Image:
+def _open(photo: bytes) -> ImageFile.ImageFile:
+    """Read the header. One that only junk keeps from being read is read from a copy without it."""
+    name = next((name for name, signature in SIGNATURES.items() if photo.startswith(signature)), None)
+    if name is None:
+        _refuse_unsupported(photo)
+        raise UnusablePhotoError(PhotoStatus.NOT_AN_IMAGE, f"the {len(photo)} bytes are neither JPEG nor PNG")
+    for without_junk in (bytes, plain_jpeg):
+        try:
+            with _without_warnings():
+                return READERS[name](io.BytesIO(without_junk(photo)))
+        except Exception as error:
+            unreadable = error
+    _refuse_unsupported(photo)
+    reason = f"the {name} ends within its header, or that is damaged"
+    raise UnusablePhotoError(PhotoStatus.TRUNCATED, reason) from unreadable
+
+
+def _refuse_unsupported(photo: bytes) -> None:
+    """Raise UnusablePhotoError for an image that seems whole and is of a kind that is not read."""
+    name = unsupported_format(photo)
+    if name and (has_end(photo) or not photo.startswith(SIGNATURES["JPEG"])):
+        raise UnusablePhotoError(
+            PhotoStatus.UNSUPPORTED_FORMAT, f"the photo is a {name}; only JPEG of 8 bits and PNG are read"
+        )
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return how the camera was held by the photo's EXIF data; damaged data say nothing, and spoil no pixel."""
     try:
-        return Image.open(io.BytesIO(photo), formats=tuple(SIGNATURES))
-    except Exception as error:
-        for name, signature in SIGNATURES.items():
-            if photo.startswith(signature):
-                raise UnusablePhotoError(
-                    "truncated", f"the {name} ends within its header, or that is damaged"
-                ) from error
-        raise UnusablePhotoError("not_an_image", f"the {len(photo)} bytes are neither JPEG nor PNG") from error
+        with _without_warnings():
+            return int(image.getexif().get(EXIF_ORIENTATION, UPRIGHT))
+    except Exception:
+        return UPRIGHT
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Drop the warnings of Pillow, which name no photo. One thread at a time, because Python has one list of filters."""
+    with CATCHING_WARNINGS, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _check_shape(image: Image.Image, limits: PhotoLimits) -> None:
     width, height = image.size
     if width * height > limits.max_pixels:
         raise UnusablePhotoError(
-            "too_many_pixels", f"{width} × {height} pixels, the limit is {limits.max_pixels} in all"
+            PhotoStatus.TOO_MANY_PIXELS, f"{width} × {height} pixels, the limit is {limits.max_pixels} in all"
         )
     if min(width, height) < SMALLEST_SIDE_PIXELS:
         raise UnusablePhotoError(
-            "too_small", f"{width} × {height} pixels, each side needs {SMALLEST_SIDE_PIXELS} or more"
+            PhotoStatus.TOO_SMALL, f"{width} × {height} pixels, each side needs {SMALLEST_SIDE_PIXELS} or more"
         )
 
 
 def _check_scans(photo: bytes) -> None:
-    scans = photo.count(START_OF_SCAN)
-    if scans > MOST_SCANS and (scans := _scan_count(photo)) > MOST_SCANS:
+    scans = photo.count(START_OF_SCAN_BYTES)
+    if scans > MOST_SCANS and (scans := scan_count(photo)) > MOST_SCANS:
         raise ValueError(f"it has {scans} scans, the limit is {MOST_SCANS}")
-
-
-def _scan_count(photo: bytes) -> int:
-    """Count the scans of a JPEG, going from segment to segment: metadata may hold bytes that look like one."""
-    scans, at = 0, 2
-    while 0 <= (at := photo.find(b"\xff", at)) < len(photo) - 3:
-        marker = photo[at + 1]
-        if marker in STANDING_ALONE:
-            at += 1 if marker == 0xFF else 2
-            continue
-        scans += marker == START_OF_SCAN[1]
-        at += 2 + int.from_bytes(photo[at + 2 : at + 4], "big")
-    return scans
 
 
 def _decode_jpeg(photo: bytes, image: Image.Image, orientation: int, min_side_pixels: int) -> Pixels:
     """Decode strictly: Pillow takes a photo whose end was cut and closed with a marker, and leaves the rest grey."""
     if image.mode == "CMYK":
         simplejpeg.decode_jpeg(photo, colorspace="CMYK", strict=True)
-        return _decode_with_pillow(image)
+        return _decode_with_pillow(image, orientation)
     reducing = [divisor for divisor in QUICK_DIVISORS if min(image.size) >= divisor * min_side_pixels]
     width, height = (math.ceil(side / max(reducing, default=1)) for side in image.size)
-    pixels: Pixels = simplejpeg.decode_jpeg(photo, colorspace="RGB", min_height=height, min_width=width, strict=True)
+
+    def decode(content: bytes, strict: bool = False) -> Pixels:
+        pixels: Pixels = simplejpeg.decode_jpeg(
+            content, colorspace="RGB", min_height=height, min_width=width, strict=strict
+        )
+        return pixels
+
+    strict = partial(decode, strict=True)
+    try:
+        pixels = strict(photo)
+    except ValueError as refusal:
+        pixels = decode_with_warnings(photo, refusal, strict, decode, _decode_any_layout)
+    return _upright(pixels, orientation)
+
+
+def _decode_any_layout(jpeg: bytes) -> Pixels:
+    """Decode with Pillow, which is slower and hands every sampling layout to libjpeg."""
+    return np.asarray(READERS["JPEG"](io.BytesIO(jpeg)).convert("RGB"))
+
+
+def _decode_with_pillow(image: Image.Image, orientation: int) -> Pixels:
+    if image.mode.startswith("I"):
+        image = Image.fromarray((np.asarray(image) >> 8).astype("uint8"))
+    return _upright(np.asarray(image.convert("RGB")), orientation)
+
+
+def _upright(pixels: Pixels, orientation: int) -> Pixels:
     if orientation == UPRIGHT:
         return pixels
     turned = Image.fromarray(pixels)
     turned.getexif()[EXIF_ORIENTATION] = orientation
     return np.asarray(ImageOps.exif_transpose(turned))
-
-
-def _decode_with_pillow(image: Image.Image) -> Pixels:
-    upright = ImageOps.exif_transpose(image)
-    if upright.mode.startswith("I"):
-        upright = Image.fromarray((np.asarray(upright) >> 8).astype("uint8"))
-    return np.asarray(upright.convert("RGB"))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from models.face_crop import sharpness
+from models.face_checks import face_traits
 from models.face_photo import FacePhoto
 
 
@@ -19,7 +19,7 @@ class PhotoTraits:
     face_side_pixels: int | None
     """Side of the square around the face, in pixels of the photo as it was taken; None where no face was looked for."""
     sharpness: float
-    """As `face_crop.sharpness` of the pixels that the network sees; small is blurred."""
+    """As in `face_checks.FaceTraits`, of the pixels that the network sees; small is blurred."""
     brightness: float
     """Mean grey of those pixels, 0 black to 255 white."""
 
@@ -27,4 +27,4 @@ class PhotoTraits:
 def photo_traits(face: FacePhoto) -> PhotoTraits:
     """Measure what the network sees of a photo."""
     grey = np.asarray(Image.fromarray(face.pixels).convert("L"), dtype=np.float64)
-    return PhotoTraits(face.face_count, face.face_side_pixels, float(sharpness(face.pixels)), float(grey.mean()))
+    return PhotoTraits(face.face_count, face.face_side_pixels, face_traits(face.pixels).sharpness, float(grey.mean()))

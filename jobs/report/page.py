@@ -59,10 +59,15 @@ REASON_WORDS = {
     "too_many_pixels": marked("the photo has too many pixels"),
     "too_small": marked("the photo is too small"),
     "not_an_image": marked("the file is no image"),
+    "unsupported_format": marked("the image is of a format that is not read"),
     "truncated": marked("the file ends in the middle of the image"),
     "no_face": marked("no face is found"),
     "face_too_small": marked("the face is too small"),
+    "face_too_dark": marked("the face is too dark"),
+    "face_too_bright": marked("the face is too bright"),
+    "face_low_contrast": marked("the face has too little contrast"),
     "face_too_blurred": marked("the face is too blurred"),
+    "face_distorted": marked("the face is distorted"),
 }
 
 

@@ -2,6 +2,7 @@
 
 import io
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from PIL import Image
 
 from models.age_estimator import AgeEstimator, Engine
 from models.face_finding import FaceFinder
-from models.photo_preprocessing import EXIF_ORIENTATION, Pixels
+from models.photo_preprocessing import EXIF_ORIENTATION, Pixels, decode_photo
 from models.synthetic_faces import SyntheticFaces
 from models.weights import MODEL_VERSIONS, weights_path
 
@@ -25,6 +26,16 @@ def exif_orientation(orientation: int) -> Image.Exif:
     exif = Image.Exif()
     exif[EXIF_ORIENTATION] = orientation
     return exif
+
+
+def field_photo(name: str) -> bytes:
+    """Return a small photo of one drawn face as it may arrive; `face_drawn.jpg` is the one without fault."""
+    return (Path(__file__).parent / "field" / name).read_bytes()
+
+
+def drawn_face() -> Pixels:
+    """Return the drawn face without fault, 200 pixels a side."""
+    return decode_photo(field_photo("face_drawn.jpg"), 200)
 
 
 def smooth_photo(width: int, height: int, seed: int = 0) -> Image.Image:

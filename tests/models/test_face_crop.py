@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from conftest import smooth_photo
-from PIL import Image, ImageFilter
+from PIL import Image
 
 from models.face_crop import (
     MIDDLE_BELOW_FACE_SIDES,
@@ -12,7 +12,6 @@ from models.face_crop import (
     is_tight_crop,
     middle_square,
     overlap,
-    sharpness,
 )
 from models.face_finding import Face
 from models.photo_preprocessing import to_network_input
@@ -77,14 +76,3 @@ def test_a_square_beyond_the_edge_goes_on_with_the_pixels_of_the_edge():
     cut = cut_square(pixels, Square(-0.5, -0.5, 1), 30)
     assert cut.shape == (30, 30, 3)
     assert (cut == 200).all()
-
-
-def test_a_blurred_photo_is_less_sharp_and_brightness_makes_no_difference():
-    noise = np.random.default_rng(0).integers(0, 100, (60, 60, 3), dtype="uint8")
-    blurred = Image.fromarray(noise).filter(ImageFilter.GaussianBlur(2))
-    assert sharpness(np.asarray(blurred)) < 0.3 * sharpness(noise)
-    assert sharpness(noise * 2) == pytest.approx(sharpness(noise))
-
-
-def test_a_photo_of_one_colour_has_nothing_that_could_be_blurred():
-    assert sharpness(np.full((20, 20, 3), 7, dtype="uint8")) == 1

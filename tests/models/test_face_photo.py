@@ -3,7 +3,8 @@ import pytest
 from conftest import exif_orientation, photo_bytes, smooth_photo, synthetic_face
 from PIL import Image, ImageFilter
 
-from models.face_crop import cut_square, sharpness
+from models.face_checks import face_traits
+from models.face_crop import cut_square
 from models.face_finding import FaceFinder
 from models.face_photo import (
     SEARCHED_SIDE_PIXELS,
@@ -69,7 +70,7 @@ def test_a_small_face_in_a_large_photo_is_cut_from_more_pixels_than_were_searche
     decoded = decode_to_search(photo_bytes(large))
     assert photo.square.side * min(decoded.pixels.shape[:2]) < SIDE, "else nothing is decoded again"
     from_what_was_searched = cut_square(decoded.pixels, photo.square, SIDE)
-    assert sharpness(photo.pixels) > sharpness(from_what_was_searched)
+    assert face_traits(photo.pixels).sharpness > face_traits(from_what_was_searched).sharpness
 
 
 def test_of_several_faces_the_largest_is_cut_and_all_are_counted(finder):

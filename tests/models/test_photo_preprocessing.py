@@ -3,7 +3,7 @@ import zlib
 
 import numpy as np
 import pytest
-from conftest import exif_orientation, photo_bytes, smooth_photo
+from conftest import exif_orientation, field_photo, photo_bytes, smooth_photo
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -110,7 +110,6 @@ def test_a_png_cut_anywhere_in_its_pixels_is_truncated(kind):
 def test_an_unusable_photo_says_why():
     assert why_unusable(b"") == ("empty", "the photo has 0 bytes")
     assert why_unusable(b"%PDF-1.7") == ("not_an_image", "the 8 bytes are neither JPEG nor PNG")
-    assert why_unusable(photo_bytes(PHOTO, "GIF"))[0] == "not_an_image"
     assert why_unusable(photo_bytes(smooth_photo(200, 31))) == (
         "too_small",
         "200 × 31 pixels, each side needs 32 or more",
@@ -119,6 +118,29 @@ def test_an_unusable_photo_says_why():
         "truncated",
         "the JPEG ends within its header, or that is damaged",
     )
+
+
+def test_a_format_that_is_not_read_is_named_and_what_is_no_image_is_not():
+    assert why_unusable(field_photo("webp_named.jpg")) == (
+        "unsupported_format",
+        "the photo is a WebP; only JPEG of 8 bits and PNG are read",
+    )
+    assert why_unusable(photo_bytes(PHOTO, "GIF"))[0] == "unsupported_format"
+    assert why_unusable(photo_bytes(PHOTO, "PPM"))[0] == "not_an_image"
+    twelve_bits = JPEGS["baseline"].replace(b"\xff\xc0\x00\x11\x08", b"\xff\xc0\x00\x11\x0c")
+    assert why_unusable(twelve_bits)[1] == "the photo is a 12-bit JPEG; only JPEG of 8 bits and PNG are read"
+    assert why_unusable(twelve_bits[:-100])[0] == "truncated"
+
+
+def test_a_photo_with_odd_metadata_is_decoded_and_nothing_is_written_to_the_log(recwarn):
+    exif = b"\xff\xe1\x00\x10Exif\x00\x00II*\x00\xff\xff\xff\xff"
+    pictures = b"\xff\xe2\x00\x0eMPF\x00II*\x00\x08\x00\x00\x00"
+    for segment in (exif, pictures):
+        photo = JPEGS["baseline"][:20] + segment + JPEGS["baseline"][20:]
+        assert mean_difference(decode_photo(photo, 96), PHOTO) < 3
+    text = b"\x00\x00\x00\x03tEXtabc\x00\x00\x00\x00"
+    assert mean_difference(decode_photo(PNGS["rgb"][:33] + text + PNGS["rgb"][33:], 96), PHOTO) < 1
+    assert not recwarn.list
 
 
 def test_the_limits_are_those_of_the_caller():

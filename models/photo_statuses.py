@@ -1,0 +1,64 @@
+"""photo_statuses: what may become of a photo, and which version of decoding and checks decided it. Imports nothing.
+
+The groups say what each status means for a later run: whether the same bytes always end there, whether faces were
+looked for, and whether the camera is to blame rather than the buyer's place before it.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+PHOTO_CHECKS_VERSION = 2
+"""Raise it with every change to decoding, face finding or the checks: estimates of another version are made again."""
+
+
+class PhotoStatus(StrEnum):
+    """Why a photo has an age estimate or none; values are published as `estimate_status`."""
+
+    ESTIMATED = "estimated"
+    UNREADABLE_KEY = "unreadable_key"
+    MISSING = "missing"
+    REPLACED = "replaced"
+    UNREADABLE_OBJECT = "unreadable_object"
+    EMPTY = "empty"
+    TOO_LARGE = "too_large"
+    TOO_MANY_PIXELS = "too_many_pixels"
+    TOO_SMALL = "too_small"
+    NOT_AN_IMAGE = "not_an_image"
+    UNSUPPORTED_FORMAT = "unsupported_format"
+    TRUNCATED = "truncated"
+    NO_FACE = "no_face"
+    FACE_TOO_SMALL = "face_too_small"
+    FACE_TOO_DARK = "face_too_dark"
+    FACE_TOO_BRIGHT = "face_too_bright"
+    FACE_LOW_CONTRAST = "face_low_contrast"
+    FACE_TOO_BLURRED = "face_too_blurred"
+    FACE_DISTORTED = "face_distorted"
+
+
+UNFIT_FACE_STATUSES = (
+    PhotoStatus.FACE_TOO_DARK,
+    PhotoStatus.FACE_TOO_BRIGHT,
+    PhotoStatus.FACE_LOW_CONTRAST,
+    PhotoStatus.FACE_TOO_BLURRED,
+    PhotoStatus.FACE_DISTORTED,
+)
+"""A face is there, and the camera shows it so badly that no age can be told."""
+
+SEARCHED_STATUSES = (
+    PhotoStatus.ESTIMATED,
+    PhotoStatus.NO_FACE,
+    PhotoStatus.FACE_TOO_SMALL,
+    *UNFIT_FACE_STATUSES,
+)
+"""The photo was decoded and searched for faces."""
+
+LASTING_STATUSES = (
+    *SEARCHED_STATUSES,
+    PhotoStatus.EMPTY,
+    PhotoStatus.TOO_SMALL,
+    PhotoStatus.NOT_AN_IMAGE,
+    PhotoStatus.UNSUPPORTED_FORMAT,
+    PhotoStatus.TRUNCATED,
+)
+"""Statuses that depend on the photo's bytes alone, so they can be reused; all others may differ on the next try."""
