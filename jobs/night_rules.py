@@ -105,9 +105,9 @@ def _differs_from_usual(name: str, figure: str, change: str, limit: str, words: 
 UNFIT_CAMERAS = f"""
     WITH photos AS (SELECT store_id, till_id, sum(photo_count) AS n FROM photo_coverage GROUP BY ALL),
     faults AS (
-        SELECT store_id, till_id, fault.key AS fault, sum(fault.value) AS n
-        FROM (SELECT store_id, till_id, unnest(map_entries(unusable_photo_reasons)) AS fault FROM photo_coverage)
-        WHERE fault IN ({", ".join(f"'{status}'" for status in UNFIT_FACE_STATUSES)}) GROUP BY ALL
+        SELECT store_id, till_id, entry.key AS fault, sum(entry.value) AS n
+        FROM (SELECT store_id, till_id, unnest(map_entries(unusable_photo_reasons)) AS entry FROM photo_coverage)
+        WHERE entry.key IN ({", ".join(f"'{status}'" for status in UNFIT_FACE_STATUSES)}) GROUP BY ALL
     ),
     tills AS (
         SELECT store_id, till_id, sum(n) AS n, arg_max(fault, n) AS first_fault,

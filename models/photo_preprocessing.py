@@ -153,7 +153,7 @@ def _orientation(image: Image.Image) -> int:
 
 @contextmanager
 def _without_warnings() -> Iterator[None]:
-    """Drop the warnings of Pillow, which name no photo. One thread at a time, because Python has one list of filters."""
+    """Drop the warnings of Pillow, which name no photo; one thread at a time, since Python has one list of filters."""
     with CATCHING_WARNINGS, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from jobs import tables
 from jobs.landing import photos_folder
 from jobs.warehouse import Warehouse
+from models.photo_statuses import PHOTO_CHECKS_VERSION
 
 GENERATED_TABLES = (
     tables.CHECKOUT_PHOTOS,
@@ -131,6 +132,8 @@ def _estimates(day: StoreDay, midnight: datetime, model_version: str, random: Ge
         "content_sha256": keys,
         "model_version": pa.repeat(model_version, count),
         "inference_engine": pa.repeat("openvino", count),
+        "photo_checks_version": pa.repeat(pa.scalar(PHOTO_CHECKS_VERSION, pa.int32()), count),
+        "photo_stretch": pa.repeat(1.0, count),
         "inferred_run_id": pa.repeat("generated", count),
     }
     return _batch(tables.PHOTO_AGE_ESTIMATES, columns)

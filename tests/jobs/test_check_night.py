@@ -95,6 +95,38 @@ def test_a_sound_night_breaks_no_rule(settings: Settings) -> None:
     assert [result for result in results(settings, {}).values() if result.is_broken is not False] == []
 
 
+def camera(till_id: str, photo_count: int, **faults: int) -> dict[str, Any]:
+    """The photo coverage of a till in one hour."""
+    unusable = sum(faults.values())
+    return {
+        **{"store_id": "0042", "till_id": till_id, "hour": 12},
+        **{"transaction_count": 0, "with_usable_face_count": 0, "reasons": []},
+        **{"photo_count": photo_count, "usable_photo_count": photo_count - unusable},
+        **{"matched_photo_count": 0, "unmatched_photo_count": photo_count},
+        "unusable_photo_reasons": list(faults.items()),
+    }
+
+
+def test_a_till_whose_camera_spoils_faces_is_named_with_the_fault(settings: Settings) -> None:
+    coverage = [
+        camera("01", 19, face_too_dark=19),
+        camera("02", 20, face_too_dark=5, face_low_contrast=1),
+        camera("03", 12, face_too_dark=5),
+        camera("03", 8, face_too_dark=1, face_low_contrast=1) | {"hour": 13},
+        camera("04", 40, no_face=40),
+        camera("05", 30, face_distorted=28, face_too_blurred=2),
+    ]
+    rule = results(settings, {tables.PHOTO_COVERAGE: coverage})["each till's camera shows faces well"]
+    assert (rule.severity, rule.is_broken) == ("warn", True)
+    assert rule.findings == [
+        "till 0042/03: of 20 photos 6 face_too_dark, 1 face_low_contrast; look at the camera and the light",
+        "till 0042/05: of 30 photos 28 face_distorted, 2 face_too_blurred; where frames are squashed, see "
+        "CHECKOUT_AGES_PHOTO_STRETCH",
+    ]
+    insisted = settings.model_copy(update={"max_unfit_photo_share_warning": 1.0})
+    assert not results(insisted, {tables.PHOTO_COVERAGE: coverage})["each till's camera shows faces well"].is_broken
+
+
 SCHEMA_RULE = "every table has the columns that it declares"
 BROKEN_NIGHTS = {
     "a key is there once": {tables.TRANSACTION_LINES: [line(), line()]},
@@ -186,6 +218,21 @@ WORRYING_NIGHTS = {
         tables.TRANSACTION_AGES: [BUYER | {"estimate_status": "estimated", "photo_keys": []}],
         tables.PHOTO_COVERAGE: [
             COVERAGE | {name: 0 for name in COVERAGE if "photo_count" in name} | {"unusable_photo_reasons": []}
+        ],
+    },
+    "each till's camera shows faces well": {
+        tables.CHECKOUT_PHOTOS: [{"photo_key": key} for key in "abcdefghijklmnopqrst"],
+        tables.PHOTO_AGE_ESTIMATES: [
+            {"photo_key": "a", "estimate_status": "estimated"},
+            *(
+                {"photo_key": key, "estimate_status": "face_too_dark", "estimate_reason": "the face is dark"}
+                for key in "bcdefghijklmnopqrst"
+            ),
+        ],
+        tables.PHOTO_COVERAGE: [
+            COVERAGE
+            | {"photo_count": 20, "matched_photo_count": 1, "unmatched_photo_count": 19}
+            | {"unusable_photo_reasons": [("face_too_dark", 19)]}
         ],
     },
     "the day has receipts": {

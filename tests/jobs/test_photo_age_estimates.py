@@ -3,8 +3,11 @@ import hashlib
 import io
 import sys
 import threading
+from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from pyspark.sql import Row, SparkSession
@@ -20,11 +23,18 @@ from jobs.sample_faces import synthetic_face_photos
 from jobs.settings import Settings
 from jobs.warehouse import Warehouse
 from models.age_estimator import AgeEstimator
+from models.photo_statuses import PHOTO_CHECKS_VERSION
 from tests.rows import BUSINESS_DATE, rows_of
+
+FIELD = Path(__file__).parents[1] / "models" / "field"
 
 
 def face_jpegs(count: int) -> list[bytes]:
     return [photo.content for photo in synthetic_face_photos()([35] * count, list(range(count)), 1)]
+
+
+def field_photo(name: str) -> bytes:
+    return (FIELD / name).read_bytes()
 
 
 def shelf_jpeg() -> bytes:
@@ -42,9 +52,12 @@ def landed(landing: ObjectStore, **contents: bytes) -> list[dict[str, object]]:
     """Write photos and return their rows as checkout_photos has them."""
     for key, content in contents.items():
         landing.write(f"photos/{key}.jpg", content)
-    return [
-        {"photo_key": entry.key, "etag": entry.etag, "size_bytes": entry.size_bytes} for entry in landing.list("photos")
-    ]
+    listed = sorted(landing.list("photos"), key=lambda entry: entry.key)
+    return [{"photo_key": entry.key, "etag": entry.etag, "size_bytes": entry.size_bytes} for entry in listed]
+
+
+def as_stage_takes(photos: list[dict[str, object]]) -> pd.DataFrame:
+    return pd.DataFrame(photos).assign(key_problem=None, photo_stretch=1.0)
 
 
 @pytest.mark.parametrize("engine", ["openvino", "tensorflow"])
@@ -117,12 +130,13 @@ def test_the_same_content_is_looked_at_once_and_has_a_row_for_each_photo(
 ) -> None:
     monkeypatch.setattr(age_inference, "_task_cores", lambda: task_cores)
     one, other = face_jpegs(2)
-    photos = pd.DataFrame(landed(landing, a=one, b=other, c=one, d=b"", e=b"", f=one)).assign(key_problem=None)
-    photos = photos.sort_values("photo_key")
+    photos = as_stage_takes(landed(landing, a=one, b=other, c=one, d=b"", e=b"", f=one))
     looked_at: list[bytes] = []
     read_face = AgeEstimator.read_face
     monkeypatch.setattr(
-        AgeEstimator, "read_face", lambda self, photo: (looked_at.append(photo), read_face(self, photo))[1]
+        AgeEstimator,
+        "read_face",
+        lambda self, photo, stretch: (looked_at.append(photo), read_face(self, photo, stretch))[1],
     )
     rows = [row for chunk in task_stage(settings).estimates([photos]) for row in chunk]
     assert sorted(looked_at) == sorted([one, other, b""])
@@ -139,7 +153,7 @@ def test_the_same_content_is_looked_at_once_and_has_a_row_for_each_photo(
 
 def test_a_photo_that_is_not_as_it_was_listed_is_not_estimated(settings: Settings, landing: ObjectStore) -> None:
     one, other = face_jpegs(2)
-    listed = pd.DataFrame(landed(landing, a=one, b=one, c=one)).assign(key_problem=None).sort_values("photo_key")
+    listed = as_stage_takes(landed(landing, a=one, b=one, c=one))
     landing.write("photos/a.jpg", other)
     landing.delete(["photos/b.jpg"])
     rows = [row for chunk in task_stage(settings).estimates([listed]) for row in chunk]
@@ -153,9 +167,9 @@ def test_a_photo_that_is_not_as_it_was_listed_is_not_estimated(settings: Setting
 def test_a_photo_whose_key_the_client_refuses_is_a_row(settings: Settings, landing: ObjectStore) -> None:
     landing.write("photos/a.jpg", face_jpegs(1)[0])
     keys = ["photos/a.jpg", "photos/line\nbreak.jpg", "photos/../a.jpg", "photos//a.jpg"]
-    photos = pd.DataFrame({"photo_key": keys, "etag": None, "size_bytes": None, "key_problem": None})
     size_bytes = len(face_jpegs(1)[0])
-    rows = [row for chunk in task_stage(settings).estimates([photos.assign(size_bytes=size_bytes)]) for row in chunk]
+    photos = as_stage_takes([{"photo_key": key, "etag": None, "size_bytes": size_bytes} for key in keys])
+    rows = [row for chunk in task_stage(settings).estimates([photos]) for row in chunk]
     assert [row["estimate_status"] for row in rows][:3] == ["estimated", "unreadable_key", "unreadable_key"]
     assert len(rows) == len(keys)
 
@@ -184,7 +198,7 @@ def test_a_worker_keeps_its_threads_from_task_to_task(
     settings: Settings, landing: ObjectStore, monkeypatch: pytest.MonkeyPatch, task_cores: int
 ) -> None:
     monkeypatch.setattr(age_inference, "_task_cores", lambda: task_cores)
-    photos = pd.DataFrame(landed(landing, a=face_jpegs(1)[0])).assign(key_problem=None)
+    photos = as_stage_takes(landed(landing, a=face_jpegs(1)[0]))
     threads = []
     for _ in range(3):
         list(task_stage(settings).estimates([photos]))
@@ -226,14 +240,15 @@ def test_a_run_again_infers_only_what_is_new_or_was_replaced(
 def test_what_another_model_or_engine_said_and_what_may_pass_is_not_taken_over(
     spark: SparkSession, settings: Settings
 ) -> None:
-    photos = rows_of(spark, tables.CHECKOUT_PHOTOS, *({"photo_key": key, "etag": "1"} for key in "abcdefghij"))
+    photos = rows_of(spark, tables.CHECKOUT_PHOTOS, *({"photo_key": key, "etag": "1"} for key in "abcdefghijklmn"))
     estimate = {
         "etag": "1",
         "estimate_status": "estimated",
         "model_version": settings.model_version,
         "inference_engine": "openvino",
+        "photo_checks_version": PHOTO_CHECKS_VERSION,
+        "photo_stretch": 1.0,
     }
-    many_pixels = {"estimate_status": "too_many_pixels"}
     published = [
         estimate | {"photo_key": "a"},
         estimate | {"photo_key": "b", "model_version": "age_resnet50-0"},
@@ -242,13 +257,80 @@ def test_what_another_model_or_engine_said_and_what_may_pass_is_not_taken_over(
         estimate | {"photo_key": "f", "estimate_status": "unreadable_object"},
         estimate | {"photo_key": "g", "estimate_status": "replaced"},
         estimate | {"photo_key": "h", "estimate_status": "unreadable_key"},
-        estimate | many_pixels | {"photo_key": "i", "estimate_reason": "9 × 9 pixels, the limit is 50000000 in all"},
-        estimate | many_pixels | {"photo_key": "j", "estimate_reason": "9 × 9 pixels, the limit is 80 in all"},
+        estimate | {"photo_key": "i", "photo_checks_version": PHOTO_CHECKS_VERSION - 1},
+        estimate | {"photo_key": "j", "photo_checks_version": None},
+        estimate | {"photo_key": "k", "photo_stretch": 2.0},
+        estimate | {"photo_key": "l", "estimate_status": "too_many_pixels", "estimate_reason": "9 × 9 pixels"},
+        estimate | {"photo_key": "m", "estimate_status": "face_too_dark"},
+        estimate | {"photo_key": "n", "estimate_status": "unsupported_format"},
         estimate | {"photo_key": "e", "inference_engine": "tensorflow"},
         estimate | {"photo_key": "gone"},
     ]
     known = taken_over(photos, rows_of(spark, tables.PHOTO_AGE_ESTIMATES, *published), settings)
-    assert sorted(row.photo_key for row in known.collect()) == ["a", "i"]
+    assert sorted(row.photo_key for row in known.collect()) == ["a", "m", "n"]
+
+
+def test_an_estimate_is_made_again_once_its_till_has_another_stretch(spark: SparkSession, settings: Settings) -> None:
+    till = {"store_id": "0042", "etag": "1"}
+    photos = rows_of(
+        spark,
+        tables.CHECKOUT_PHOTOS,
+        till | {"photo_key": "a", "till_id": "03"},
+        till | {"photo_key": "b", "till_id": "04"},
+        {"photo_key": "c", "etag": "1"},
+    )
+    published = rows_of(
+        spark,
+        tables.PHOTO_AGE_ESTIMATES,
+        *(
+            {
+                "photo_key": key,
+                "etag": "1",
+                "estimate_status": "estimated",
+                "model_version": settings.model_version,
+                "inference_engine": "openvino",
+                "photo_checks_version": PHOTO_CHECKS_VERSION,
+                "photo_stretch": 1.0,
+            }
+            for key in "abc"
+        ),
+    )
+    stretched = settings.model_copy(update={"photo_stretch": {"0042/03": 2.0}})
+    assert sorted(row.photo_key for row in taken_over(photos, published, stretched).collect()) == ["b", "c"]
+
+
+def test_a_day_that_earlier_code_published_is_looked_at_again_and_accuses_nobody_in_the_dark(
+    spark: SparkSession, settings: Settings, landing: ObjectStore, tmp_path: Path
+) -> None:
+    photos = landed(landing, dark=field_photo("dark_0.05.jpg"), face=field_photo("face_drawn.jpg"))
+    night(spark, settings, "earlier", photos)
+    (file,) = Path(settings.warehouse_uri.removeprefix("file://")).glob("photo_age_estimates/*/*.parquet")
+    earlier = pq.read_table(file, partitioning=None).to_pandas()
+    earlier["estimate_status"], earlier["under_18_probability"] = "estimated", 0.91
+    old_columns = earlier.drop(columns=["photo_checks_version", "photo_stretch"])
+    pq.write_table(pa.Table.from_pandas(old_columns, preserve_index=False), file)
+    restated = {row.photo_key: row for row in night(spark, settings, "now", photos)}
+    dark, face = restated["photos/dark.jpg"], restated["photos/face.jpg"]
+    assert (dark.estimate_status, dark.under_18_probability, dark.inferred_run_id) == ("face_too_dark", None, "now")
+    assert (face.estimate_status, face.inferred_run_id) == ("estimated", "now")
+    assert {row.photo_checks_version for row in restated.values()} == {PHOTO_CHECKS_VERSION}
+    assert {row.inferred_run_id for row in night(spark, settings, "again", photos)} == {"now"}
+
+
+def test_frames_of_a_till_are_stretched_as_its_setting_says(
+    spark: SparkSession, settings: Settings, landing: ObjectStore
+) -> None:
+    face = Image.open(io.BytesIO(field_photo("face_drawn.jpg")))
+    content = io.BytesIO()
+    face.resize((200, 100), Image.Resampling.BICUBIC).save(content, "JPEG", quality=95)
+    photos = [
+        {**photo, "store_id": "0042", "till_id": till}
+        for till, photo in zip(("03", "04"), landed(landing, a=content.getvalue(), b=content.getvalue()), strict=True)
+    ]
+    stretched = settings.model_copy(update={"photo_stretch": {"0042/03": 2.0}})
+    right, squashed = sorted(estimated(spark, stretched, *photos), key=lambda row: row.photo_key)
+    assert (right.estimate_status, right.photo_stretch, right.face_side_pixels) == ("estimated", 2.0, 200)
+    assert (squashed.estimate_status, squashed.photo_stretch) == ("face_distorted", 1.0)
 
 
 def night(spark: SparkSession, settings: Settings, run_id: str, photos: list[dict[str, object]]) -> list[Row]:

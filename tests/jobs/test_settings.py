@@ -27,10 +27,24 @@ def test_clock_skews_are_seconds_by_store_and_till() -> None:
     assert read_settings(URIS).till_clock_skew_seconds == {}
 
 
+def test_stretches_of_frames_are_factors_by_store_and_till() -> None:
+    settings = read_settings(URIS | {"CHECKOUT_AGES_PHOTO_STRETCH": "0042/03=2.0,0042/04=0.75"})
+    assert settings.photo_stretch == {"0042/03": 2.0, "0042/04": 0.75}
+    assert read_settings(URIS).photo_stretch == {}
+
+
 @pytest.mark.parametrize(
     ("environment", "sentence"),
     [
         ({}, "no landing uri: set CHECKOUT_AGES_LANDING_URI or pass --landing-uri"),
+        (
+            URIS | {"CHECKOUT_AGES_PHOTO_STRETCH": "0042/03=half"},
+            "PHOTO_STRETCH = '0042/03=half' is not usable: '0042/03=half' is not STORE/TILL=STRETCH, as in 0042/03=2.0",
+        ),
+        (
+            URIS | {"CHECKOUT_AGES_PHOTO_STRETCH": "0042/03=20"},
+            "till 0042/03 has 20; give a number from 0.25 to 4, such as 2.0 for frames of half height",
+        ),
         (
             {"CHECKOUT_AGES_LANDING_URL": "x"},
             "unknown setting CHECKOUT_AGES_LANDING_URL; did you mean CHECKOUT_AGES_LANDING_URI?",

@@ -209,8 +209,8 @@ def _try_at_once(folder: Path) -> None:
 
     settings = read_settings({}, landing_uri=folder.as_uri(), warehouse_uri=folder.as_uri())
     listed = sorted(ObjectStore(settings.landing_uri).list("photos"), key=lambda photo: photo.key)
-    rows: Iterable[Any] = [(photo.key, photo.etag, photo.size_bytes, None) for photo in listed]
-    photos = pd.DataFrame(rows, columns=["photo_key", "etag", "size_bytes", "key_problem"])
+    rows: Iterable[Any] = [(photo.key, photo.etag, photo.size_bytes, None, 1.0) for photo in listed]
+    photos = pd.DataFrame(rows, columns=["photo_key", "etag", "size_bytes", "key_problem", "photo_stretch"])
     statuses = [row["estimate_status"] for page in task_stage(settings).estimates([photos]) for row in page]
     _say({"statuses": statuses, "peak_mib": _peak_mib()})
 

@@ -144,8 +144,8 @@ def landed_photos(landing: ObjectStore, contents: Sequence[bytes]) -> list[Store
 
 
 def as_rows(photos: Sequence[StoredObject]) -> pd.DataFrame:
-    rows = [(photo.key, photo.etag, photo.size_bytes, None) for photo in photos]
-    return pd.DataFrame(rows, columns=["photo_key", "etag", "size_bytes", "key_problem"])
+    rows = [(photo.key, photo.etag, photo.size_bytes, None, 1.0) for photo in photos]
+    return pd.DataFrame(rows, columns=["photo_key", "etag", "size_bytes", "key_problem", "photo_stretch"])
 
 
 def estimated(settings: Settings, photos: Sequence[StoredObject]) -> list[dict[str, object]]:
