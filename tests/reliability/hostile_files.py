@@ -13,13 +13,15 @@ import numpy as np
 from PIL import Image
 
 from jobs.sample_faces import synthetic_face_photos
+from models.photo_statuses import SEARCHED_STATUSES
 
 DAMAGED = frozenset({"truncated"})
 SEEN = frozenset({"estimated"})
 NO_IMAGE = frozenset({"not_an_image"})
 BOMB = frozenset({"too_many_pixels"})
-SEARCHED = frozenset({"estimated", "no_face", "face_too_small", "face_too_blurred"})
-ANY_STATUS = SEARCHED | DAMAGED | NO_IMAGE | BOMB | {"empty", "too_small", "too_large"}
+UNSUPPORTED = frozenset({"unsupported_format"})
+SEARCHED = frozenset(map(str, SEARCHED_STATUSES))
+ANY_STATUS = SEARCHED | DAMAGED | NO_IMAGE | UNSUPPORTED | BOMB | {"empty", "too_small", "too_large"}
 
 HostileFile = tuple[str, bytes, frozenset[str]]
 """Name, content, and the statuses that fit."""
@@ -199,14 +201,16 @@ def _odd_kinds(image: Image.Image) -> Iterator[HostileFile]:
 
 
 def _other_formats(image: Image.Image) -> Iterator[HostileFile]:
-    for kind in ("GIF", "WEBP", "TIFF", "BMP", "JPEG2000", "ICO", "PPM", "PDF", "AVIF"):
-        try:
-            yield f"{kind} by the name of .jpg", encoded(image, kind), NO_IMAGE
-        except (OSError, KeyError):
-            continue
-    yield "animated gif", encoded(image, "GIF", save_all=True, append_images=[image.rotate(90)]), NO_IMAGE
-    yield "animated webp", encoded(image, "WEBP", save_all=True, append_images=[image.rotate(90)]), NO_IMAGE
-    yield "heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(2000), NO_IMAGE
+    for kind in ("GIF", "WEBP", "TIFF", "BMP", "JPEG2000", "AVIF"):
+        yield f"{kind} by the name of .jpg", encoded(image, kind), UNSUPPORTED
+    for kind in ("ICO", "PPM", "PDF"):
+        yield f"{kind} by the name of .jpg", encoded(image, kind), NO_IMAGE
+    yield "animated gif", encoded(image, "GIF", save_all=True, append_images=[image.rotate(90)]), UNSUPPORTED
+    yield "animated webp", encoded(image, "WEBP", save_all=True, append_images=[image.rotate(90)]), UNSUPPORTED
+    yield "heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(2000), UNSUPPORTED
+    yield "jpeg xl", b"\xff\x0a" + bytes(2000), UNSUPPORTED
+    twelve_bits = encoded(image).replace(b"\xff\xc0\0\x11\x08", b"\xff\xc0\0\x11\x0c")
+    yield "jpeg of 12 bits by word", twelve_bits, UNSUPPORTED
     yield "svg", b'<svg xmlns="http://www.w3.org/2000/svg"><image href="file:///etc/passwd"/></svg>', NO_IMAGE
     yield "html", b"<!doctype html><script>alert(1)</script>", NO_IMAGE
     yield "zip", _zip(), NO_IMAGE
