@@ -186,7 +186,11 @@ REJECTED_TRANSACTION_LINES = Table(
     key=("source_file", "line_in_file"),
     columns=(
         column("source_file", TEXT, "object key of the file under the landing URI"),
-        column("line_in_file", COUNT, "record of the file, from 1; 0 for the file as a whole"),
+        column(
+            "line_in_file",
+            COUNT,
+            "line of the file, from 1 (a CSV's header), or row of a Parquet file; 0 for the file as a whole",
+        ),
         column("rejection_reason", TEXT, "what is wrong, in words"),
         column(
             "landed_line",
@@ -681,7 +685,11 @@ REVIEWED_CASES = Table(
     key=("source_file", "line_in_file"),
     columns=(
         column("source_file", TEXT, "object key of the file under the landing URI"),
-        column("line_in_file", COUNT, "record of the file, from 1; 0 for the file as a whole"),
+        column(
+            "line_in_file",
+            COUNT,
+            "line of the file, from 1 (a CSV's header), or row of a Parquet file; 0 for the file as a whole",
+        ),
         column("case_business_date", pa.date32(), "business date of the cases that the file is about, from its folder"),
         column("case_id", TEXT, "case in alcohol_review_cases of that date"),
         column("reviewed_at", INSTANT, "when the reviewer judged, UTC"),

@@ -109,9 +109,9 @@ PROVED_BY = {
         "jobs/test_photo_age_estimates.py",
         "test_what_another_model_or_engine_said_and_what_may_pass_is_not_taken_over",
     ),
-    "lines rejected as `file … cannot be read to its end` or `it has none of the columns …`": (
+    "rows of line 0: `file … is cut off`, `file … has the header …` and the like": (
         "jobs/test_landed_files.py",
-        "test_a_csv_of_another_dialect_that_cannot_be_read_is_one_line_with_the_reason",
+        "test_a_file_of_another_dialect_is_one_row_that_names_it",
     ),
     "a run says that photos were deleted past their days": (
         "jobs/test_retain.py",
