@@ -25,6 +25,7 @@ FIELD_PATTERNS = {
     "transaction_id": ID,
     "taken_at": r"(\d{8}T\d{6}(?:\.\d{1,6})?Z)",
     "extension": r"((?i:jpg|jpeg|png))",
+    "ignored": r"([^/]+)",
 }
 TAKEN_AT_FORMAT = "yyyyMMdd'T'HHmmss[.SSSSSS][.SSSSS][.SSSS][.SSS][.SS][.S]X"
 

@@ -6,12 +6,12 @@ import difflib
 import re
 from collections.abc import Mapping
 from datetime import date, timedelta
-from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
+from jobs.addresses import store_uri
 from jobs.cashier_pseudonyms import KEY_MEANING, KEY_VARIABLE, cashier_pseudonyms
 from jobs.errors import InputError
 
@@ -38,7 +38,7 @@ class Settings(BaseModel):
     photo_key_template: str = Field(
         "store_id={store_id}/till_id={till_id}/{taken_at}.{extension}",
         description="photo key below photos/business_date=D/; fields store_id, till_id, taken_at, extension, "
-        "and optionally transaction_id",
+        "and optionally transaction_id; {ignored} stands for a folder level, or a part of a name, to skip",
     )
     model_version: str = Field("age_resnet50-3", description="which age model estimates")
     inference_engine: Literal["openvino", "tensorflow"] = Field(
@@ -184,7 +184,7 @@ class Settings(BaseModel):
     @field_validator("landing_uri", "warehouse_uri")
     @classmethod
     def _absolute_uri(cls, uri: str) -> str:
-        return uri.rstrip("/") if re.match(r"^[a-z0-9+]+://", uri) else Path(uri).absolute().as_uri()
+        return store_uri(uri)
 
     @field_validator("age_group_lower_bounds_years", mode="before")
     @classmethod
@@ -216,7 +216,7 @@ class Settings(BaseModel):
     def _template_places_a_photo(cls, template: str) -> str:
         fields = set(re.findall(r"\{(\w+)\}", template))
         missing = {"store_id", "till_id", "taken_at"} - fields
-        unknown = fields - {"store_id", "till_id", "taken_at", "extension", "transaction_id"}
+        unknown = fields - {"store_id", "till_id", "taken_at", "extension", "transaction_id", "ignored"}
         if missing or unknown:
             raise ValueError(f"template '{template}' lacks {sorted(missing)} or has unknown fields {sorted(unknown)}")
         return template
