@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from urllib.parse import quote, unquote
 
@@ -27,6 +28,11 @@ def store_uri(address: str) -> str:
         return address.rstrip("/")
     scheme, rest = found[1].lower(), found[2]
     return _file(rest) if scheme == "file" else _bucket(scheme, rest)
+
+
+def pasteable(uri: str) -> str:
+    """Return a URI as a person can paste it into a shell: in quotes where the shell would take it otherwise."""
+    return shlex.quote(uri)
 
 
 def _folder(path: str) -> str:
