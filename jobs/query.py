@@ -100,6 +100,8 @@ def print_answer(answer: pa.Table, console: Console) -> None:
 
 
 def _print_rows(names: list[str], rows: list[list[Text]], console: Console) -> None:
+    if not rows:
+        console.print(f"no rows of {', '.join(names)}", markup=False, highlight=False, soft_wrap=True)
     for number, row in enumerate(rows, start=1):
         listing = RichTable(Column(f"row {number}", no_wrap=True), Column("", overflow="fold"))
         for name, value in zip(names, row, strict=True):
