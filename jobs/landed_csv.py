@@ -67,7 +67,7 @@ def _records(page: Page, columns: _Columns) -> Records:
         except pa.ArrowInvalid:  # a line has more or fewer fields than the header
             return _records_of_sound_lines(page, columns)
         if table.num_rows == page.line_count:
-            return Records(table, range(page.first_line, page.first_line + page.line_count))
+            return Records(table, np.arange(page.first_line, page.first_line + page.line_count))
     return _records_of_sound_lines(page, columns)
 
 
@@ -102,7 +102,7 @@ def _records_of_sound_lines(page: Page, columns: _Columns) -> Records:
         for row, line in rejected
     ]
     kept = lines.filter(pa.array(is_record)).to_pylist()
-    return Records(_parsed(b"".join(kept), columns), numbers[is_record].tolist(), problems)
+    return Records(_parsed(b"".join(kept), columns), numbers[is_record], problems)
 
 
 def _lines(content: bytes) -> pa.BinaryArray:

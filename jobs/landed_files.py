@@ -11,6 +11,7 @@ import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -130,10 +131,12 @@ def _usable_texts(records: Records) -> tuple[Records, list[Problem]]:
     lines, problems = records.lines, list(records.problems)
     complaints = {row: words for name in numbered for row, words in lost_ids(name, columns[name])}
     if complaints := complaints | {row: words for name in columns for row, words in _no_texts(name, columns[name])}:
-        keep = pa.array([row not in complaints for row in range(len(lines))])
-        problems += [Problem(lines[row], words, _quoted(columns, row)) for row, words in sorted(complaints.items())]
-        lines = [line for row, line in enumerate(lines) if row not in complaints]
-        columns = {name: column.filter(keep) for name, column in columns.items()}
+        problems += [
+            Problem(int(lines[row]), words, _quoted(columns, row)) for row, words in sorted(complaints.items())
+        ]
+        is_kept = ~np.isin(np.arange(len(lines)), list(complaints))
+        lines = lines[is_kept]
+        columns = {name: column.filter(pa.array(is_kept)) for name, column in columns.items()}
     texts = {name: column.view(pa.string()) for name, column in columns.items()}
     restored = {name: restored_ids(texts[name]) for name in numbered}
     return Records(pa.table(texts | restored), lines), problems

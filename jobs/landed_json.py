@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
+import numpy as np
 import pyarrow as pa
 
 from jobs.errors import first_line
@@ -29,7 +30,7 @@ def read_json_lines(pages: Iterator[Page], fields: Sequence[str]) -> Iterator[Re
         records = {number: found for number, found in parsed.items() if not isinstance(found, Problem)}
         problems = [found for found in parsed.values() if isinstance(found, Problem)]
         columns = {name: [record[name] for record in records.values()] for name in fields}
-        yield Records(pa.table(columns, schema=schema), list(records), problems)
+        yield Records(pa.table(columns, schema=schema), np.array(list(records), np.int64), problems)
 
 
 def _refuse_another_kind(line: bytes, fields: Sequence[str]) -> None:

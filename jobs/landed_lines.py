@@ -172,7 +172,8 @@ def _cut_into_pages(chunks: Iterator[bytes]) -> Iterator[Page]:
                 rest = (rest + chunk)[: LONGEST_LINE_BYTES + 1]
                 continue
             first = (rest + chunk[:first_end])[: LONGEST_LINE_BYTES + 1]
-            page = Page(first + chunk[first_end:last_end], line, chunk.count(b"\n"))
+            content = b"".join((first, memoryview(chunk)[first_end:last_end]))
+            page = Page(content, line, chunk.count(b"\n"))
             yield page
             line += page.line_count
             rest = chunk[last_end:]

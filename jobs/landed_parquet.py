@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator, Sequence
-from itertools import count, islice
 
 import numpy as np
 import pyarrow as pa
@@ -40,10 +39,11 @@ def read_parquet(stream: io.BufferedReader, fields: Sequence[str]) -> Iterator[R
     if sum(group.total_byte_size for group in groups) > most_bytes or parquet.metadata.num_rows > most_rows:
         raise UnreadableFileError(f"unfolds to more than {most_bytes} bytes or {most_rows} rows; deliver it in parts")
     wanted = wanted_columns(parquet.schema_arrow.names, fields)
-    numbers = count(1)
+    first_row = 1
     for batch in parquet.iter_batches(batch_size=BATCH_ROWS, columns=wanted):
         texts = [_as_text(batch.column(name), is_id=name in ID_FIELDS) for name in wanted]
-        yield Records(pa.table(texts, names=wanted), list(islice(numbers, batch.num_rows)))
+        yield Records(pa.table(texts, names=wanted), np.arange(first_row, first_row + batch.num_rows))
+        first_row += batch.num_rows
 
 
 def _refuse_another_kind(stream: io.BufferedReader) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import numpy as np
 import pyarrow as pa
 
 BATCH_ROWS = 20_000
@@ -26,7 +26,7 @@ class Records:
     """Columns of text or bytes, the line of each record in its file, and the lines that are no records."""
 
     columns: pa.Table
-    lines: Sequence[int]
+    lines: np.ndarray
     problems: list[Problem] = field(default_factory=list)
 
 
