@@ -12,7 +12,11 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 PAGE_BYTES = 1024 * 1024
+MOST_LINES_OF_A_PAGE = 20_000
+"""Receipt lines are fewer in a page. Each rejected line is an object, so more of them take memory."""
 LONGEST_LINE_BYTES = PAGE_BYTES
 """No receipt line is longer. At least PAGE_BYTES, or `_cut_into_pages` would let longer lines pass."""
 MOST_UNFOLDED_PER_BYTE = 100
@@ -62,6 +66,17 @@ class Page:
     content: bytes
     first_line: int
     line_count: int
+
+    def parts(self) -> Iterator[Page]:
+        """Yield the page in parts of MOST_LINES_OF_A_PAGE."""
+        if self.line_count <= MOST_LINES_OF_A_PAGE:
+            yield self
+            return
+        ends = np.flatnonzero(np.frombuffer(self.content, np.uint8) == ord("\n")) + 1
+        for first in range(0, self.line_count, MOST_LINES_OF_A_PAGE):
+            part = ends[first : first + MOST_LINES_OF_A_PAGE]
+            begin = ends[first - 1] if first else 0
+            yield Page(self.content[begin : part[-1]], self.first_line + first, len(part))
 
     def after(self, end: int) -> Page:
         """Return the page without the lines that end before an offset."""
@@ -174,7 +189,7 @@ def _cut_into_pages(chunks: Iterator[bytes]) -> Iterator[Page]:
             first = (rest + chunk[:first_end])[: LONGEST_LINE_BYTES + 1]
             content = b"".join((first, memoryview(chunk)[first_end:last_end]))
             page = Page(content, line, chunk.count(b"\n"))
-            yield page
+            yield from page.parts()
             line += page.line_count
             rest = chunk[last_end:]
     except UnreadableFileError as error:

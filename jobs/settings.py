@@ -17,7 +17,7 @@ from jobs.errors import InputError
 
 PREFIX = "CHECKOUT_AGES_"
 SECRET_VARIABLES = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", KEY_VARIABLE)
-CREDENTIALS_WITHIN = re.compile(r"(?!file:)[a-z0-9+.-]+:/.*[:@?#]", re.IGNORECASE | re.DOTALL)
+CREDENTIALS_WITHIN = re.compile(r"(?!file:)(?:[a-z0-9+.-]{2,}:/|s3[an]?:|gc?s:).*[:@?#]", re.IGNORECASE | re.DOTALL)
 """What a URI of a bucket and a folder never has: a password, a signature."""
 
 
