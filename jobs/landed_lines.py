@@ -37,6 +37,7 @@ SIGNATURES = {
     codecs.BOM_UTF16_BE: "UTF-16",
 }
 """How files begin that are no lines of UTF-8; the mark of UTF-16 is also how that of UTF-32 begins."""
+LONGEST_SIGNATURE = max(map(len, SIGNATURES))
 WAYS_OUT = {
     "gzip": "name it .csv.gz or .jsonl.gz",
     "Parquet": "name it .parquet",
@@ -167,7 +168,7 @@ def _of_utf8(chunks: Iterator[bytes], zipped: bool) -> Iterator[bytes]:
     start = b""
     for chunk in chunks:
         start += chunk
-        if len(start) >= 4:
+        if len(start) >= LONGEST_SIGNATURE:
             break
     kind = what_it_is(start)
     if zipped and kind == "gzip":
@@ -193,10 +194,10 @@ def _cut_into_pages(chunks: Iterator[bytes]) -> Iterator[Page]:
             line += page.line_count
             rest = chunk[last_end:]
     except UnreadableFileError as error:
-        if not error.ends_with_a_line:
-            raise UnreadableFileError(str(error), rest or error.text) from None
-        if rest:
+        if rest and error.ends_with_a_line:
             yield Page(rest + b"\n", line, 1)
-        raise
+            line, rest = line + 1, b""
+        kept = f"; lines up to {line - 1} are read" if line > 1 else ""
+        raise UnreadableFileError(f"{error}{kept}", rest or error.text) from None
     if rest:
         yield Page(rest + b"\n", line, 1)

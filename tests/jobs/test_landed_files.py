@@ -125,7 +125,8 @@ def test_of_a_gzip_that_is_cut_off_the_lines_before_the_cut_are_kept(
     assert [line["sku"] for line in kept] == [str(number) for number in range(1, len(kept) + 1)]
     assert len(kept) == len(whole_lines) - (key == "a.csv.gz")
     assert last["line_in_file"] == 0
-    assert last["parse_problem"] == f"file '{key}' is cut off: its gzip has no end; deliver it again, whole"
+    words = f"is cut off: its gzip has no end; deliver it again, whole; lines up to {len(whole_lines)} are read"
+    assert last["parse_problem"] == f"file '{key}' {words}"
 
 
 MEMBER = zipped_bytes(b"3,1\n")
@@ -138,8 +139,8 @@ MEMBER = zipped_bytes(b"3,1\n")
         (MEMBER, ["1", "2", "3"], None),
         (b"\0" * 512 + MEMBER, ["1", "2", "3"], None),
         (zipped_bytes(b""), ["1", "2"], None),
-        (b"other", ["1", "2"], "has bytes after its end that are no gzip; deliver it again"),
-        (MEMBER[:-4], ["1", "2", "3"], "is cut off: its gzip has no end; deliver it again, whole"),
+        (b"other", ["1", "2"], "has bytes after its end that are no gzip; deliver it again; lines up to 3 are read"),
+        (MEMBER[:-4], ["1", "2", "3"], "is cut off: its gzip has no end; deliver it again, whole; lines up to 4 are"),
     ],
     ids=["zeros", "another member", "zeros between members", "an empty member", "garbage", "a member that is cut off"],
 )
@@ -148,8 +149,9 @@ def test_what_follows_the_end_of_a_gzip_is_read_as_gzip_reads_it(
 ) -> None:
     lines = lines_of(landing, "a.csv.gz", zipped_bytes(b"sku,quantity\n1,1\n2,1\n") + after)
     assert [line["sku"] for line in lines if line["line_in_file"]] == skus
-    problems = [f"file 'a.csv.gz' {words}"] if words else []
-    assert [line["parse_problem"] for line in lines if not line["line_in_file"]] == problems
+    told = [line["parse_problem"] for line in lines if not line["line_in_file"]]
+    assert len(told) == (words is not None)
+    assert all(problem.startswith(f"file 'a.csv.gz' {words}") for problem in told)
 
 
 def test_a_gzip_with_a_wrong_checksum_says_so_and_keeps_its_lines(landing: ObjectStore) -> None:
