@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from jobs.errors import InputError, StoreError, UnusableKeyError, first_line
 from jobs.landed_csv import read_csv
-from jobs.landed_ids import lost_ids, may_hold_numbers, restored_ids
+from jobs.landed_ids import ID_FIELDS, lost_ids, may_hold_numbers, restored_id, restored_ids
 from jobs.landed_json import read_json_lines
 from jobs.landed_lines import UnreadableFileError, pages
 from jobs.landed_parquet import read_parquet
@@ -174,7 +174,9 @@ def _quoted(columns: Mapping[str, pa.Array], row: int) -> str:
         for name, value in values
         if value.is_valid
     }
-    return json.dumps(texts, ensure_ascii=False)
+    # An erased receipt is known by its ids in rejected lines too, so these have the form of all others.
+    as_ids = {name: restored_id(text) if name in ID_FIELDS else text for name, text in texts.items()}
+    return json.dumps(as_ids, ensure_ascii=False)
 
 
 def _problem_batches(schema: pa.Schema, key: str, problems: Sequence[Problem]) -> Iterator[pa.RecordBatch]:

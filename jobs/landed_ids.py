@@ -6,6 +6,7 @@ in all files and formats.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pyarrow as pa
@@ -14,6 +15,8 @@ import pyarrow.compute as pc
 ID_FIELDS = ("transaction_id", "store_id", "till_id", "cashier_id", "sku", "case_id")
 WHOLE_NUMBER = r"^ *(-?(?:0|[1-9][0-9]*))\.0* *$"
 """What a number says that was an id; an id with leading zeros was none."""
+WHOLE_NUMBER_IN_TEXT = r"(?<![\w.-])(0|[1-9][0-9]*)\.0*(?![\w.])"
+"""The same among other words, in the regular expressions of Python and of Java."""
 SCIENTIFIC = r"^ *-?[0-9](?:[.,][0-9]+)?[eE]\+[0-9]{1,3} *$"
 """The sign tells it from ids such as 7e12, which no spreadsheet writes."""
 MISSING_NUMBER = r"^ *(?:nan|NaN|#N/A|#REF!|#NUM!|#VALUE!|#NAME\?) *$"
@@ -48,6 +51,11 @@ def lost_ids(name: str, column: pa.Array) -> Iterator[tuple[int, str]]:
 def restored_ids(texts: pa.Array) -> pa.Array:
     """Return ids without the `.0` of a number."""
     return pc.replace_substring_regex(texts, WHOLE_NUMBER, r"\1")
+
+
+def restored_id(text: str) -> str:
+    """Return one id without the `.0` of a number."""
+    return re.sub(WHOLE_NUMBER, r"\1", text)
 
 
 def _rows(flags: pa.Array) -> list[int]:

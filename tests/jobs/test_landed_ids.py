@@ -101,7 +101,7 @@ def test_an_id_that_lost_digits_is_rejected_with_its_value(
     lines = lines_of(landing, f"a.{kind}", in_format(kind, ["K1", landed, "K2"]))
     assert [line["store_id"] for line in lines] == ["K1", None, "K2"]
     assert lines[1]["parse_problem"] == f"store_id '{landed}' {words}"
-    assert json.loads(lines[1]["unparsed_line"])["store_id"] == landed
+    assert json.loads(lines[1]["unparsed_line"])["store_id"] == landed.removesuffix(".0")
 
 
 def test_a_decimal_comma_in_a_rounded_number_is_known_too(landing: ObjectStore) -> None:
@@ -189,7 +189,18 @@ def test_a_cashier_has_one_pseudonym_in_all_forms_of_the_id(
 
 def test_an_erased_receipt_stays_erased_in_all_forms_of_its_id(spark: SparkSession, landing: ObjectStore) -> None:
     deliver_in_all_forms(landing)
-    erased = Erased(BUSINESS_DATE, 1, frozenset({key_hash(BUSINESS_DATE, "transaction", "42", "42", "42")}))
+    erased = Erased(
+        BUSINESS_DATE,
+        erasure_count=1,
+        transactions=frozenset({key_hash(BUSINESS_DATE, "transaction", "42", "42", "42")}),
+        transaction_ids=frozenset({key_hash(BUSINESS_DATE, "transaction_id", "42")}),
+    )
+    broken = [f"{HEADER}42.0,42.0,42.0\n", f'{HEADER}42.0,42.0,42.0,"c\n', f"{HEADER}42.0,2.0E+11,42.0,c\n"]
+    for number, content in enumerate([*broken, '{"transaction_id": 42.0, "store_id"\n']):
+        ending = "jsonl" if content.startswith("{") else "csv"
+        landing.write(f"{transactions_folder(BUSINESS_DATE)}/broken-{number}.{ending}", content.encode())
     landed = landed_transaction_lines(spark, landing.uri, BUSINESS_DATE)
-    assert landed.count() == 4
+    assert landed.count() == 8
     assert without_erased_landed_lines(landed, erased).count() == 0
+    unparsed = [row.unparsed_line for row in landed.collect() if row.parse_problem and "E+11" not in row.unparsed_line]
+    assert [erased.has_landed_line(text) for text in unparsed] == [True] * 3
