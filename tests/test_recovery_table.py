@@ -110,7 +110,7 @@ PROVED_BY = {
         "test_what_another_model_or_engine_said_and_what_may_pass_is_not_taken_over",
     ),
     "rows of line 0: `file … is cut off`, `file … has the header …` and the like": (
-        "jobs/test_landed_files.py",
+        "jobs/test_landed_lines.py",
         "test_a_file_of_another_dialect_is_one_row_that_names_it",
     ),
     "a run says that photos were deleted past their days": (
