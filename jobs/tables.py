@@ -123,6 +123,7 @@ CHECKOUT_PHOTOS = Table(
         column("taken_at", INSTANT, "when the photo was taken, from the key, UTC"),
         column("transaction_id", TEXT, "receipt, where the key template carries it"),
         column("key_problem", TEXT, "why the key places the photo nowhere in the day, else null"),
+        column("is_other_date", pa.bool_(), "whether that is because the photo is of another business date"),
         RUN_ID,
     ),
 )
@@ -192,6 +193,9 @@ REJECTED_TRANSACTION_LINES = Table(
             "line of the file, from 1 (a CSV's header), or row of a Parquet file; 0 for the file as a whole",
         ),
         column("rejection_reason", TEXT, "what is wrong, in words"),
+        column("rejection_kind", TEXT, "the same without the values of the line, to count by"),
+        column("is_other_date", pa.bool_(), "whether the line is of another business date"),
+        column("is_repeat", pa.bool_(), "whether the line is the same as an earlier one of the day"),
         column(
             "landed_line",
             TEXT,
