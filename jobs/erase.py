@@ -24,7 +24,7 @@ from typing import Any
 import pyarrow as pa
 from pyspark.sql import DataFrame
 
-from jobs import tables
+from jobs import check_night, tables
 from jobs.erased import (
     FOLDER,
     HASHES,
@@ -55,7 +55,7 @@ TAKEN_FROM_PUBLISHED = (
     tables.REJECTED_TRANSACTION_LINES,
 )
 LINE_TABLES = (tables.TRANSACTION_LINES, tables.REJECTED_TRANSACTION_LINES)
-BUILT_STEPS = (*TABLE_STEPS[len(TAKEN_FROM_PUBLISHED) :], "check_night")
+BUILT_STEPS = TABLE_STEPS[len(TAKEN_FROM_PUBLISHED) :]
 READ_BYTES = 1 << 20
 
 Proof = dict[str, Any]
@@ -167,6 +167,8 @@ def _publish_without(
         for step in BUILT_STEPS:
             with _timed(step, step_done):
                 import_module(f"jobs.{step}").run(own, day, settings)
+        with _timed("check_night", step_done):
+            check_night.run(own, day, settings, is_built_again=True)
     with _timed("publish_night", step_done):
         last_run = own.published_run(day)
         if last_run and last_run["run_id"] in (tombstone["live_run_id"], own.run_id):

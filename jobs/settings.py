@@ -123,6 +123,26 @@ class Settings(BaseModel):
         le=1,
         description="publish nothing when more of a day's receipt lines, or photos, are of another date",
     )
+    max_unreadable_file_share: float = Field(
+        0.02,
+        ge=0,
+        le=1,
+        description="publish nothing when more of a day's receipt files cannot be read to their end",
+    )
+    max_rejected_line_share: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="publish nothing when more of a day's receipt lines are rejected; lines of another date and exact "
+        "repeats of earlier lines do not count",
+    )
+    min_republished_share: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="publish nothing when a run has under this share of the receipts, receipts with a photo or "
+        "receipts with an estimate of the run that is out for the day; 0: publish all the same",
+    )
     max_unfetched_photo_share: float = Field(
         0.1,
         ge=0,

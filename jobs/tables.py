@@ -504,7 +504,7 @@ PIPELINE_RUNS = Table(
         column("inferred_photo_count", COUNT, "different photos, by content, that the run itself searched for a face"),
         column("inferred_photos_per_second", pa.float64(), "those over the seconds of photo_age_estimates; else null"),
         column("accepted_line_count", COUNT, "receipt lines in transaction_lines"),
-        column("rejected_line_count", COUNT, "receipt lines in rejected_transaction_lines"),
+        column("rejected_line_count", COUNT, "lines in rejected_transaction_lines; a file as a whole is none"),
         column(
             "erased_line_count",
             COUNT,
