@@ -82,6 +82,36 @@ def night(business_date: BusinessDate, landing_uri: LandingUri = None, warehouse
     _say(f"published {day} as run {run_id} to {pasteable(settings.warehouse_uri)}")
 
 
+@app.command(name="check-delivery")
+def check_delivery(
+    business_date: BusinessDate,
+    files: Annotated[list[Path] | None, typer.Argument(help="receipt files; else what lies in the landing")] = None,
+    landing_uri: LandingUri = None,
+) -> None:
+    """Say in seconds what a night would make of a day's receipts and photos; exit code 2: it would publish nothing.
+
+    Example: checkout-ages check-delivery --business-date 2026-11-20 --landing-uri .demo/landing
+    """
+    from jobs.check_delivery import check_files, check_landed_day
+    from jobs.delivery_in_words import delivery_in_words
+
+    has_landing = bool(landing_uri or os.environ.get(f"{PREFIX}LANDING_URI"))
+    with _explained():
+        without_landing = bool(files) and not has_landing
+        uri = os.curdir if without_landing else landing_uri
+        settings = read_settings(os.environ, landing_uri=uri, warehouse_uri=os.curdir)
+        landing, day = ObjectStore(settings.landing_uri), business_date.date()
+        landing.check_reachable()
+        if files:
+            checked = check_files(files, day, settings, None if without_landing else landing)
+        else:
+            checked = check_landed_day(landing, day, settings)
+    for line in delivery_in_words(checked, day):
+        console.print(line.text, style=line.style, soft_wrap=True, markup=False, highlight=False)
+    if checked.publishes_nothing:
+        raise typer.Exit(2)
+
+
 @app.command(name="cashier-window")
 def cashier_window(
     business_date: BusinessDate, landing_uri: LandingUri = None, warehouse_uri: WarehouseUri = None

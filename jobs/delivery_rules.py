@@ -80,8 +80,8 @@ REPUBLISHED = Rule(
     "a day that is out is not replaced by a much smaller one",
     "fail",
     f"""WITH tonight AS (
-        SELECT count(*) AS receipts, count_if(photo_count > 0) AS with_photo,
-            count_if(estimate_status = 'estimated') AS estimated
+        SELECT count(*) AS receipts, count(*) FILTER (photo_count > 0) AS with_photo,
+            count(*) FILTER (estimate_status = 'estimated') AS estimated
         FROM transaction_ages
     ), compared AS (
         SELECT run_id, unnest([

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -108,14 +108,17 @@ def landed_photos(spark: SparkSession, landing_uri: str, business_date: date) ->
     shares = [folders[start::LISTING_TASKS] for start in range(min(len(folders), LISTING_TASKS))]
 
     def read(share: Folders) -> Iterator[pa.RecordBatch]:
-        listed = chain(share.objects, *(landing.list(folder) for folder in share.folders))
-        photos = (entry for entry in listed if not (_is_mark(entry.key, day_folder) or _is_folder(entry)))
-        while page := list(islice(photos, PAGE_ROWS)):
-            yield _photo_batch(page)
+        return _photo_batches(chain(share.objects, *map(landing.list, share.folders)), day_folder)
 
     return arrow_frame(
         spark, landing, LANDED_PHOTO_SCHEMA, [in_the_day, *(Folders(share, []) for share in shares)], read
     )
+
+
+def landed_photo_batches(landing: ObjectStore, business_date: date) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of `landed_photos` without Spark, listed one after the other."""
+    day_folder = photos_folder(business_date)
+    return _photo_batches(landing.list(day_folder), day_folder)
 
 
 def landed_transaction_lines(spark: SparkSession, landing_uri: str, business_date: date) -> DataFrame:
@@ -165,6 +168,12 @@ def _is_folder(entry: StoredObject) -> bool:
     """Say whether an object is what an S3 tool shows a folder by; the listing has taken the / from its end."""
     name = entry.key.rsplit("/", 1)[-1]
     return entry.size_bytes == 0 and ("." not in name or name.endswith("_$folder$"))
+
+
+def _photo_batches(listed: Iterable[StoredObject], day_folder: str) -> Iterator[pa.RecordBatch]:
+    photos = (entry for entry in listed if not (_is_mark(entry.key, day_folder) or _is_folder(entry)))
+    while page := list(islice(photos, PAGE_ROWS)):
+        yield _photo_batch(page)
 
 
 def _photo_batch(photos: list[StoredObject]) -> pa.RecordBatch:

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
-from jobs.delivery_database import judged_in_duckdb
+from jobs.delivery_database import JUDGED_IN_DUCKDB, in_duckdb
 from jobs.judged_lines import judged_lines
 from jobs.receipt_comparison import compared_lines
 from jobs.receipt_lines import judged_receipt_lines
@@ -24,7 +24,7 @@ TOLD = ["is_kept", "is_repeat", "rejection_reason", "rejection_kind"]
 def compared(*lines: dict[str, Any]) -> list[dict[str, Any]]:
     """What DuckDB says of lines, numbered from 1 where they have no number."""
     numbered = [{"line_in_file": number} | line for number, line in enumerate(lines, 1)]
-    judged = judged_in_duckdb(judged_receipt_lines(landed_batch(*numbered), DAY))
+    judged = in_duckdb(judged_receipt_lines(landed_batch(*numbered), DAY), JUDGED_IN_DUCKDB)
     with duckdb.connect() as connection:
         connection.register("judged_lines", pa.Table.from_batches([judged]))
         query = compared_lines(COLUMNS).format(judged_lines="judged_lines")
