@@ -1,5 +1,5 @@
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from jobs import check_night, tables
+from jobs.business_day import business_day
 from jobs.check_night import RuleResult, check_results, file_rows
 from jobs.errors import FailedCheckError
-from jobs.night_database import NEIGHBOUR_COLUMNS, schema_columns
+from jobs.night_database import NEIGHBOUR_COLUMNS, neighbour_receipts, schema_columns
 from jobs.night_rules import RULES, checked_columns
 from jobs.object_store import ObjectStore
 from jobs.settings import Settings
@@ -578,3 +579,32 @@ def test_a_file_with_other_columns_than_its_table_declares_fails_the_night(setti
     ]
     assert found["age_group_purchases adds up to the log"]["is_broken"] is None
     assert found["age_group_purchases adds up to the log"]["not_run_reason"].startswith("Binder Error: ")
+
+
+def publish_receipts(settings: Settings, business_date: date, *receipts: dict[str, Any]) -> None:
+    """Publish transaction_ages of another day."""
+    other = Warehouse(ObjectStore(settings.warehouse_uri), "other")
+    ages = pa.Table.from_pylist([ESTIMATED | receipt for receipt in receipts], tables.TRANSACTION_AGES.schema)
+    other.stage_arrow(tables.TRANSACTION_AGES, business_date, ages.drop_columns("run_id"))
+    other.promote(tables.TRANSACTION_AGES, business_date)
+
+
+def test_neighbour_days_are_asked_for_receipts_near_the_midnights_only(settings: Settings) -> None:
+    near, far = {"closed_at": at("20:30:00")}, {"closed_at": at("23:30:00"), "transaction_id": "t2"}
+    day_after = BUSINESS_DATE + timedelta(days=1)
+    publish_receipts(settings, day_after, near, far)
+    publish_receipts(settings, BUSINESS_DATE - timedelta(days=2), near)
+    receipts = neighbour_receipts(
+        Warehouse(ObjectStore(settings.warehouse_uri), "run-1"), business_day(BUSINESS_DATE, settings)
+    )
+    assert receipts.to_pylist() == [BUYER | near | {"business_date": day_after}]
+
+
+def test_a_worse_run_fails_unless_it_is_built_again_from_what_is_out(settings: Settings) -> None:
+    warehouse = staged_night(settings, {})
+    runs = Warehouse(ObjectStore(settings.warehouse_uri), "good")
+    runs.write_pipeline_run(BUSINESS_DATE, RUN_BEFORE | {"published_at": at("03:00:00")})
+    with pytest.raises(FailedCheckError, match="1 receipts, where run good that is out has 20"):
+        check_night.run(warehouse, BUSINESS_DATE, settings)
+    check_night.run(warehouse, BUSINESS_DATE, settings, is_built_again=True)
+    assert warehouse.check_warnings(BUSINESS_DATE) == []
