@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from typing import Any, Literal
 
@@ -18,14 +18,20 @@ import duckdb
 import pyarrow as pa
 
 from jobs import tables
-from jobs.business_day import business_day
+from jobs.business_day import BusinessDay, business_day
+from jobs.check_rule import Rule
 from jobs.errors import FailedCheckError, first_line, one_line
-from jobs.night_database import night_database
-from jobs.night_rules import RULES, Rule, checked_columns
+from jobs.landed_files import has_known_ending
+from jobs.landing import receipt_files
+from jobs.night_database import neighbour_receipts, night_database
+from jobs.night_rules import RULES, checked_columns
+from jobs.object_store import ObjectStore
 from jobs.settings import Settings
 from jobs.warehouse import Warehouse
 
 log = logging.getLogger(__name__)
+
+RECEIPT_FILES = pa.schema([("source_file", pa.string()), ("has_known_ending", pa.bool_())])
 
 
 @dataclass(frozen=True)
@@ -51,12 +57,17 @@ class RuleResult:
         return [one_line(f"{self.rule}: {words}") for words in self.findings or [f"was not run: {self.not_run_reason}"]]
 
 
-def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
+def run(warehouse: Warehouse, business_date: date, settings: Settings, *, is_built_again: bool = False) -> None:
+    """Hold the staged tables against all rules. `is_built_again`: by erase or rescore, from what was published before.
+
+    Raises FailedCheckError naming each fail rule that is broken.
+    """
     warehouse.withdraw_check(business_date)
     _refuse_receipts_of_two_deliveries(warehouse, business_date)
     columns = {table: checked_columns(table) for table in tables.NIGHT_TABLES}
-    with night_database(warehouse, business_date, columns, settings.trailing_window_days) as connection:
-        results = check_results(connection, business_date, settings)
+    others = _compared_with(warehouse, business_day(business_date, settings), settings, is_built_again)
+    with night_database(warehouse, business_date, columns, others) as connection:
+        results = check_results(connection, business_date, settings, RULES, is_built_again=is_built_again)
     warehouse.stage_arrow(tables.CHECK_RESULTS, business_date, as_rows(results))
     warnings = [
         sentence
@@ -84,16 +95,45 @@ def _refuse_receipts_of_two_deliveries(warehouse: Warehouse, business_date: date
         )
 
 
-def check_results(connection: duckdb.DuckDBPyConnection, business_date: date, settings: Settings) -> list[RuleResult]:
-    """Run all rules on the connection's tables."""
+def _compared_with(
+    warehouse: Warehouse, day: BusinessDay, settings: Settings, is_built_again: bool
+) -> dict[str, pa.Table]:
+    """Return what rules compare the staged tables with. A day that is built again may be as small as it comes out."""
+    run_before = None if is_built_again else warehouse.run_before(day.business_date)
+    delivered = receipt_files(ObjectStore(settings.landing_uri), day.business_date)
+    return {
+        "trailing_runs": warehouse.trailing_runs(day.business_date, settings.trailing_window_days),
+        "run_before": pa.Table.from_pylist([run_before] if run_before else [], tables.PIPELINE_RUNS.schema),
+        "neighbour_receipts": neighbour_receipts(warehouse, day),
+        "receipt_files": file_rows(entry.key for entry in delivered),
+    }
+
+
+def file_rows(keys: Iterable[str]) -> pa.Table:
+    """Return the table receipt_files of the rules: source_file and has_known_ending."""
+    return pa.Table.from_pylist(
+        [{"source_file": key, "has_known_ending": has_known_ending(key)} for key in keys], RECEIPT_FILES
+    )
+
+
+def check_results(
+    connection: duckdb.DuckDBPyConnection,
+    business_date: date,
+    settings: Settings,
+    rules: Sequence[Rule] = RULES,
+    *,
+    is_built_again: bool = False,
+) -> list[RuleResult]:
+    """Run rules on the connection's tables; where a day is built again, rules on its delivery only warn."""
     day = business_day(business_date, settings)
     parameters = settings.model_dump() | {
         "business_date": business_date,
         "day_begins_at": day.begins_at,
         "day_ends_at": day.ends_at,
-        "other_date": day.other_date,
     }
-    return [_result(connection, rule, parameters) for rule in RULES]
+    only_warn = [rule for rule in rules if is_built_again and rule.judges_delivery]
+    run_as = (replace(rule, severity="warn") if rule in only_warn else rule for rule in rules)
+    return [_result(connection, rule, parameters) for rule in run_as]
 
 
 def as_rows(results: list[RuleResult]) -> pa.Table:

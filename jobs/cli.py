@@ -25,6 +25,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from jobs import tables
+from jobs.addresses import pasteable
 from jobs.cashier_pseudonyms import KEY_MEANING, KEY_VARIABLE, cashier_pseudonyms
 from jobs.errors import FailedCheckError, InputError, PublishingLockError
 from jobs.object_store import ObjectStore
@@ -72,13 +73,43 @@ def night(business_date: BusinessDate, landing_uri: LandingUri = None, warehouse
     with _explained():
         settings = read_settings(os.environ, landing_uri=landing_uri, warehouse_uri=warehouse_uri)
         if missing := missing_markers(ObjectStore(settings.landing_uri), day):
-            raise InputError(f"business date {day} has not landed: missing {' and '.join(missing)}")
+            raise InputError(f"business date {day} has not landed: missing {' and '.join(map(pasteable, missing))}")
         run_id = f"night-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
         with _spark(f"night {day}") as (session, status):
             warehouse = Warehouse(ObjectStore(settings.warehouse_uri), run_id, session)
             status.update("wait_for_business_date")
             run_night(warehouse, day, settings, _step_printer(status))
-    console.print(f"published {day} as run {run_id} to {settings.warehouse_uri}")
+    _say(f"published {day} as run {run_id} to {pasteable(settings.warehouse_uri)}")
+
+
+@app.command(name="check-delivery")
+def check_delivery(
+    business_date: BusinessDate,
+    files: Annotated[list[Path] | None, typer.Argument(help="receipt files; else what lies in the landing")] = None,
+    landing_uri: LandingUri = None,
+) -> None:
+    """Say in seconds what a night would make of a day's receipts and photos; exit code 2: it would publish nothing.
+
+    Example: checkout-ages check-delivery --business-date 2026-11-20 --landing-uri .demo/landing
+    """
+    from jobs.check_delivery import check_files, check_landed_day
+    from jobs.delivery_in_words import delivery_in_words
+
+    has_landing = bool(landing_uri or os.environ.get(f"{PREFIX}LANDING_URI"))
+    with _explained():
+        without_landing = bool(files) and not has_landing
+        uri = os.curdir if without_landing else landing_uri
+        settings = read_settings(os.environ, landing_uri=uri, warehouse_uri=os.curdir)
+        landing, day = ObjectStore(settings.landing_uri), business_date.date()
+        landing.check_reachable()
+        if files:
+            checked = check_files(files, day, settings, None if without_landing else landing)
+        else:
+            checked = check_landed_day(landing, day, settings)
+    for line in delivery_in_words(checked, day):
+        console.print(line.text, style=line.style, soft_wrap=True, markup=False, highlight=False)
+    if checked.publishes_nothing:
+        raise typer.Exit(2)
 
 
 @app.command(name="cashier-window")
@@ -99,7 +130,7 @@ def cashier_window(
         warehouse = Warehouse(ObjectStore(settings.warehouse_uri), run_id)
         _show_log()
         last_dates = run_windows(warehouse, [business_date.date()], settings, _print_step)
-    console.print(f"published {len(last_dates)} windows as run {run_id} to {settings.warehouse_uri}", soft_wrap=True)
+    _say(f"published {len(last_dates)} windows as run {run_id} to {pasteable(settings.warehouse_uri)}")
 
 
 @app.command()
@@ -150,7 +181,7 @@ def rescore(
         store = ObjectStore(settings.warehouse_uri)
         days, unpublished = published_days(Warehouse(store, run_id), first_date.date(), last_date.date())
         for day in unpublished:
-            console.print(f"{day} is not published in {settings.warehouse_uri}: skipped", soft_wrap=True)
+            _say(f"{day} is not published in {pasteable(settings.warehouse_uri)} and skipped")
         comparisons = []
         with _spark(f"rescore with {model_version}") as (session, status):
             live = Warehouse(store, run_id, session)
@@ -160,7 +191,7 @@ def rescore(
         catalogue.refresh(store)
     _print_comparison(comparisons)
     where = live.rescored(model_version).location(tables.MODEL_COMPARISON)
-    console.print(f"published as run {run_id}; the comparison by day: {where}", soft_wrap=True)
+    _say(f"published as run {run_id}; the comparison by day: {pasteable(where)}")
 
 
 @app.command()
@@ -241,15 +272,14 @@ def erase(
     if proof:
         proof.parent.mkdir(parents=True, exist_ok=True)
         proof.write_text(json.dumps(proved, indent=2))
-    console.print(
+    _say(
         f"erased from {person.business_date}: {proved['deleted_photo_count']} landed photos deleted; of "
         f"{sum(proved['rows_found_before'].values())} rows found before in "
         f"{len(proved['rows_found_before'])} files none is left in {proved['searched_file_count']}; "
-        f"proof: {erasure.proof_location(store, proved)}",
-        soft_wrap=True,
+        f"proof: {pasteable(erasure.proof_location(store, proved))}"
     )
     if request.photo_key and not person.erased.transactions:
-        console.print("the transaction of the photo, if any, keeps its lines; --with-transaction erases it too")
+        _say("the transaction of the photo, if any, keeps its lines; --with-transaction erases it too")
 
 
 @app.command()
@@ -329,7 +359,7 @@ def sample_day(
         if truth:
             truth.parent.mkdir(parents=True, exist_ok=True)
             people.to_csv(truth, index=False)
-    console.print(f"wrote {business_date.date()} to {settings.landing_uri}")
+    _say(f"wrote {business_date.date()} to {pasteable(settings.landing_uri)}")
 
 
 @app.command()
@@ -382,6 +412,9 @@ def query(
     out: Annotated[
         Path | None, typer.Option(help="write the rows to this file, as csv unless --format says another")
     ] = None,
+    bom: Annotated[
+        bool, typer.Option("--bom", help="write csv with a byte order mark, by which spreadsheets know Cyrillic")
+    ] = False,
     warehouse_uri: WarehouseUri = None,
 ) -> None:
     """Ask the published tables, by the names of `checkout-ages tables`, and change nothing.
@@ -391,10 +424,12 @@ def query(
     from jobs.query import print_answer, query, save_answer
 
     with _explained():
+        if bom and file_format in ("json", "parquet"):
+            raise InputError(f"--bom is for csv, not for {file_format}: leave it out, or write --format csv")
         settings = read_settings(os.environ, landing_uri=os.curdir, warehouse_uri=warehouse_uri)
         answer = query(ObjectStore(settings.warehouse_uri), sys.stdin.read() if sql == "-" else sql)
-        if out or file_format != "table":
-            save_answer(answer, file_format, out)
+        if out or bom or file_format != "table":
+            save_answer(answer, file_format, out, with_bom=bom)
         else:
             print_answer(answer, console)
 
@@ -412,7 +447,7 @@ def catalogue(warehouse_uri: WarehouseUri = None) -> None:
         store = ObjectStore(settings.warehouse_uri)
         store.check_reachable()
         replaced = write_catalogue(store)
-    console.print(f"{store.location(CATALOGUE)} {'is written' if replaced else 'is up to date'}", soft_wrap=True)
+    _say(f"{pasteable(store.location(CATALOGUE))} {'is written' if replaced else 'is up to date'}")
 
 
 @app.command(name="tables")
@@ -499,6 +534,11 @@ def _step_printer(status: Status) -> Callable[[str, float], None]:
         status.update(following or "done")
 
     return step_done
+
+
+def _say(sentence: str) -> None:
+    """Print a sentence on one line, so that the URIs in it can be copied whole."""
+    console.print(sentence, markup=False, highlight=False, soft_wrap=True)
 
 
 def _print_step(step: str, seconds: float) -> None:

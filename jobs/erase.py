@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import secrets
 import time
 from collections.abc import Iterator
@@ -22,10 +21,10 @@ from datetime import UTC, date, datetime, timedelta
 from importlib import import_module
 from typing import Any
 
+import pyarrow as pa
 from pyspark.sql import DataFrame
 
-from jobs import tables
-from jobs.checkout_photos import key_pattern
+from jobs import check_night, tables
 from jobs.erased import (
     FOLDER,
     HASHES,
@@ -42,6 +41,7 @@ from jobs.landing import photos_folder
 from jobs.night import StepDone
 from jobs.object_store import ObjectStore
 from jobs.person_to_erase import Person
+from jobs.photo_keys import key_fields
 from jobs.run import TABLE_STEPS
 from jobs.settings import Settings
 from jobs.tables import Table
@@ -55,7 +55,7 @@ TAKEN_FROM_PUBLISHED = (
     tables.REJECTED_TRANSACTION_LINES,
 )
 LINE_TABLES = (tables.TRANSACTION_LINES, tables.REJECTED_TRANSACTION_LINES)
-BUILT_STEPS = (*TABLE_STEPS[len(TAKEN_FROM_PUBLISHED) :], "check_night")
+BUILT_STEPS = TABLE_STEPS[len(TAKEN_FROM_PUBLISHED) :]
 READ_BYTES = 1 << 20
 
 Proof = dict[str, Any]
@@ -82,7 +82,7 @@ def erase(
         tombstone = person.tombstone or _write_tombstone(own, person, reason, settings)
         erased = read_erased(own.store, day)
     with _timed("landed photos", step_done):
-        photo_count = _delete_photos(landing, erased, settings)
+        photo_count = delete_photos(landing, erased, settings)
     _publish_without(own, erased, tombstone, settings, step_done)
     windows = _build_windows(own, day, settings, step_done)
     with _timed("rescored days", step_done):
@@ -132,20 +132,20 @@ def _write_tombstone(own: Warehouse, person: Person, reason: str | None, setting
     return tombstone
 
 
-def _delete_photos(landing: ObjectStore, erased: Erased, settings: Settings) -> int:
+def delete_photos(landing: ObjectStore, erased: Erased, settings: Settings) -> int:
     """Delete the erased photos that lie in the landing, and those whose key names an erased transaction."""
     folder = photos_folder(erased.business_date)
-    pattern, fields = key_pattern(f"{folder}/{settings.photo_key_template}")
-    keys = [entry.key for entry in landing.list(folder) if _is_erased_photo(entry.key, erased, pattern, fields)]
-    landing.delete(keys)
-    return len(keys)
-
-
-def _is_erased_photo(key: str, erased: Erased, pattern: str, fields: list[str]) -> bool:
-    if erased.has_photo(key):
-        return True
-    found = re.fullmatch(pattern, key) if "transaction_id" in fields else None
-    return found is not None and erased.has_transaction(*(found[fields.index(name) + 1] for name in KEY))
+    keys = [entry.key for entry in landing.list(folder)]
+    named = key_fields(pa.array(keys, pa.string()), f"{folder}/{settings.photo_key_template}")
+    nothing = pa.nulls(len(keys), pa.string())
+    receipts = zip(*(named.get(name, nothing).to_pylist() for name in KEY), strict=True)
+    gone = [
+        key
+        for key, receipt in zip(keys, receipts, strict=True)
+        if erased.has_photo(key) or (None not in receipt and erased.has_transaction(*receipt))
+    ]
+    landing.delete(gone)
+    return len(gone)
 
 
 def _publish_without(
@@ -167,6 +167,8 @@ def _publish_without(
         for step in BUILT_STEPS:
             with _timed(step, step_done):
                 import_module(f"jobs.{step}").run(own, day, settings)
+        with _timed("check_night", step_done):
+            check_night.run(own, day, settings, is_built_again=True)
     with _timed("publish_night", step_done):
         last_run = own.published_run(day)
         if last_run and last_run["run_id"] in (tombstone["live_run_id"], own.run_id):

@@ -23,6 +23,7 @@ from pyspark.sql import functions as F
 
 from jobs import tables
 from jobs.errors import InputError
+from jobs.landed_ids import WHOLE_NUMBER_IN_TEXT
 from jobs.object_store import ObjectStore
 from jobs.tables import Table
 from jobs.warehouse import Warehouse
@@ -80,7 +81,7 @@ class Erased:
         record = _json_record(landed_line)
         if transaction_id := record.get("transaction_id"):
             return self.has_transaction(record.get("store_id"), record.get("till_id"), transaction_id)
-        words = re.split(BETWEEN_WORDS, landed_line)
+        words = re.split(BETWEEN_WORDS, re.sub(WHOLE_NUMBER_IN_TEXT, r"\1", landed_line))
         return any(self._hash("transaction_id", word) in self.transaction_ids for word in words)
 
     def _hash(self, kind: str, *key: str | None) -> str:
@@ -201,8 +202,9 @@ def _is_of_erased(fields: dict[str, Column], text: Column, erased: Erased) -> Co
     store_id, till_id, transaction_id = (fields[name] for name in KEY)
     by_key = _is_any("transaction", [store_id, till_id, transaction_id], erased, erased.transactions)
     by_id = _is_any("transaction_id", [transaction_id], erased, erased.transaction_ids)
+    words_of_ids = F.regexp_replace(F.coalesce(text, F.lit("")), WHOLE_NUMBER_IN_TEXT, "$1")
     by_words = F.exists(
-        F.split(F.coalesce(text, F.lit("")), BETWEEN_WORDS),
+        F.split(words_of_ids, BETWEEN_WORDS),
         lambda word: _is_any("transaction_id", [word], erased, erased.transaction_ids),
     )
     return F.when(transaction_id.isNull(), by_words).when(store_id.isNull() | till_id.isNull(), by_id).otherwise(by_key)

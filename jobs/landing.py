@@ -1,19 +1,23 @@
 """landing: what the stores delivered for a day, as Spark rows; nothing is judged here, everything is text or size.
 
 {landing}/photos/business_date=D/…           photo objects, and _SUCCESS when all are there
-{landing}/transactions/business_date=D/…     *.parquet, *.csv, *.csv.gz, *.jsonl, *.jsonl.gz, and _SUCCESS
+{landing}/transactions/business_date=D/…     *.parquet, *.csv, *.jsonl and the like (see landed_files), and _SUCCESS
 {landing}/reviewed_cases/business_date=D/…   the same kinds of files, whenever a case of the day was looked at
+
+Below a day, a file or folder whose name begins with _ or . is a mark or a left-over of a job, and no data. Nor is an
+object without bytes by which S3 tools show a folder.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from itertools import chain, islice
+from pathlib import PurePosixPath
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
@@ -21,7 +25,13 @@ from pyspark.sql import DataFrame, SparkSession
 from jobs.arrow_frames import arrow_frame
 from jobs.cashier_pseudonyms import key_generation, pseudonyms_of
 from jobs.errors import StoreError
-from jobs.landed_files import LANDED_LINE_SCHEMA, OUTCOME_FIELDS, landed_schema, read_landed_lines
+from jobs.landed_files import (
+    LANDED_LINE_SCHEMA,
+    OUTCOME_FIELDS,
+    has_known_ending,
+    landed_schema,
+    read_landed_lines,
+)
 from jobs.object_store import ObjectStore, StoredObject
 
 SUCCESS = "_SUCCESS"
@@ -94,18 +104,21 @@ def landed_photos(spark: SparkSession, landing_uri: str, business_date: date) ->
     landing = ObjectStore(landing_uri)
     day_folder = photos_folder(business_date)
     folders, objects = landing.list_folder(day_folder)
-    marks = (day_folder, f"{day_folder}/{SUCCESS}")
-    in_the_day = Folders([], [entry for entry in objects if entry.key not in marks])
+    in_the_day = Folders([], objects)
     shares = [folders[start::LISTING_TASKS] for start in range(min(len(folders), LISTING_TASKS))]
 
     def read(share: Folders) -> Iterator[pa.RecordBatch]:
-        listed = chain(share.objects, *(landing.list(folder) for folder in share.folders))
-        while page := list(islice(listed, PAGE_ROWS)):
-            yield _photo_batch(page)
+        return _photo_batches(chain(share.objects, *map(landing.list, share.folders)), day_folder)
 
     return arrow_frame(
         spark, landing, LANDED_PHOTO_SCHEMA, [in_the_day, *(Folders(share, []) for share in shares)], read
     )
+
+
+def landed_photo_batches(landing: ObjectStore, business_date: date) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of `landed_photos` without Spark, listed one after the other."""
+    day_folder = photos_folder(business_date)
+    return _photo_batches(landing.list(day_folder), day_folder)
 
 
 def landed_transaction_lines(spark: SparkSession, landing_uri: str, business_date: date) -> DataFrame:
@@ -138,13 +151,29 @@ class Folders:
 
 
 def _data_files(landing: ObjectStore, folder: str) -> list[StoredObject]:
-    """List the files of a folder by key; names that begin with _ or . are marks, not data, as is the folder itself."""
-    data = (entry for entry in landing.list(folder) if not _is_mark(entry.key, folder))
+    """List the files of a folder by key, without marks and folders."""
+    found = [entry for entry in landing.list(folder) if not _is_mark(entry.key, folder)]
+    parents = {str(parent) for entry in found for parent in PurePosixPath(entry.key).parents}
+    data = (e for e in found if e.size_bytes or (e.key not in parents and has_known_ending(e.key)))
     return sorted(data, key=lambda entry: entry.key)
 
 
 def _is_mark(key: str, folder: str) -> bool:
-    return key == folder or key.rsplit("/", 1)[-1].startswith(("_", "."))
+    """Say whether a key is that of the folder itself, or has a part below it that begins with _ or a point."""
+    parts = key.removeprefix(folder).split("/")[1:]
+    return not parts or any(part.startswith(("_", ".")) and part not in (".", "..") for part in parts)
+
+
+def _is_folder(entry: StoredObject) -> bool:
+    """Say whether an object is what an S3 tool shows a folder by; the listing has taken the / from its end."""
+    name = entry.key.rsplit("/", 1)[-1]
+    return entry.size_bytes == 0 and ("." not in name or name.endswith("_$folder$"))
+
+
+def _photo_batches(listed: Iterable[StoredObject], day_folder: str) -> Iterator[pa.RecordBatch]:
+    photos = (entry for entry in listed if not (_is_mark(entry.key, day_folder) or _is_folder(entry)))
+    while page := list(islice(photos, PAGE_ROWS)):
+        yield _photo_batch(page)
 
 
 def _photo_batch(photos: list[StoredObject]) -> pa.RecordBatch:

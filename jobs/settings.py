@@ -6,18 +6,18 @@ import difflib
 import re
 from collections.abc import Mapping
 from datetime import date, timedelta
-from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
+from jobs.addresses import store_uri
 from jobs.cashier_pseudonyms import KEY_MEANING, KEY_VARIABLE, cashier_pseudonyms
 from jobs.errors import InputError
 
 PREFIX = "CHECKOUT_AGES_"
 SECRET_VARIABLES = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", KEY_VARIABLE)
-CREDENTIALS_WITHIN = re.compile(r"(?!file:)[a-z0-9+.-]+:/.*[:@?#]", re.IGNORECASE | re.DOTALL)
+CREDENTIALS_WITHIN = re.compile(r"(?!file:)(?:[a-z0-9+.-]{2,}:/|s3[an]?:|gc?s:).*[:@?#]", re.IGNORECASE | re.DOTALL)
 """What a URI of a bucket and a folder never has: a password, a signature."""
 
 SKEW, STRETCH = r"[+-]?\d{1,5}(?:\.\d{1,6})?", r"\d{1,2}(?:\.\d{1,6})?"
@@ -42,7 +42,7 @@ class Settings(BaseModel):
     photo_key_template: str = Field(
         "store_id={store_id}/till_id={till_id}/{taken_at}.{extension}",
         description="photo key below photos/business_date=D/; fields store_id, till_id, taken_at, extension, "
-        "and optionally transaction_id",
+        "and optionally transaction_id; {ignored} stands for a folder level, or a part of a name, to skip",
     )
     model_version: str = Field("age_resnet50-3", description="which age model estimates")
     inference_engine: Literal["openvino", "tensorflow"] = Field(
@@ -132,6 +132,26 @@ class Settings(BaseModel):
         le=1,
         description="publish nothing when more of a day's receipt lines, or photos, are of another date",
     )
+    max_unreadable_file_share: float = Field(
+        0.02,
+        ge=0,
+        le=1,
+        description="publish nothing when more of a day's receipt files cannot be read to their end",
+    )
+    max_rejected_line_share: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="publish nothing when more of a day's receipt lines are rejected; lines of another date and exact "
+        "repeats of earlier lines do not count",
+    )
+    min_republished_share: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="publish nothing when a run has under this share of the receipts, receipts with a photo or "
+        "receipts with an estimate of the run that is out for the day; 0: publish all the same",
+    )
     max_unfetched_photo_share: float = Field(
         0.1,
         ge=0,
@@ -200,7 +220,7 @@ class Settings(BaseModel):
     @field_validator("landing_uri", "warehouse_uri")
     @classmethod
     def _absolute_uri(cls, uri: str) -> str:
-        return uri.rstrip("/") if re.match(r"^[a-z0-9+]+://", uri) else Path(uri).absolute().as_uri()
+        return store_uri(uri)
 
     @field_validator("age_group_lower_bounds_years", mode="before")
     @classmethod
@@ -248,7 +268,7 @@ class Settings(BaseModel):
     def _template_places_a_photo(cls, template: str) -> str:
         fields = set(re.findall(r"\{(\w+)\}", template))
         missing = {"store_id", "till_id", "taken_at"} - fields
-        unknown = fields - {"store_id", "till_id", "taken_at", "extension", "transaction_id"}
+        unknown = fields - {"store_id", "till_id", "taken_at", "extension", "transaction_id", "ignored"}
         if missing or unknown:
             raise ValueError(f"template '{template}' lacks {sorted(missing)} or has unknown fields {sorted(unknown)}")
         return template

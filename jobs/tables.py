@@ -123,6 +123,7 @@ CHECKOUT_PHOTOS = Table(
         column("taken_at", INSTANT, "when the photo was taken, from the key, UTC"),
         column("transaction_id", TEXT, "receipt, where the key template carries it"),
         column("key_problem", TEXT, "why the key places the photo nowhere in the day, else null"),
+        column("is_other_date", pa.bool_(), "whether that is because the photo is of another business date"),
         RUN_ID,
     ),
 )
@@ -193,8 +194,15 @@ REJECTED_TRANSACTION_LINES = Table(
     key=("source_file", "line_in_file"),
     columns=(
         column("source_file", TEXT, "object key of the file under the landing URI"),
-        column("line_in_file", COUNT, "record of the file, from 1; 0 for the file as a whole"),
+        column(
+            "line_in_file",
+            COUNT,
+            "line of the file, from 1 (a CSV's header), or row of a Parquet file; 0 for the file as a whole",
+        ),
         column("rejection_reason", TEXT, "what is wrong, in words"),
+        column("rejection_kind", TEXT, "the same without the values of the line, to count by"),
+        column("is_other_date", pa.bool_(), "whether the line is of another business date"),
+        column("is_repeat", pa.bool_(), "whether the line is the same as an earlier one of the day"),
         column(
             "landed_line",
             TEXT,
@@ -503,7 +511,7 @@ PIPELINE_RUNS = Table(
         column("inferred_photo_count", COUNT, "different photos, by content, that the run itself searched for a face"),
         column("inferred_photos_per_second", pa.float64(), "those over the seconds of photo_age_estimates; else null"),
         column("accepted_line_count", COUNT, "receipt lines in transaction_lines"),
-        column("rejected_line_count", COUNT, "receipt lines in rejected_transaction_lines"),
+        column("rejected_line_count", COUNT, "lines in rejected_transaction_lines; a file as a whole is none"),
         column(
             "erased_line_count",
             COUNT,
@@ -688,7 +696,11 @@ REVIEWED_CASES = Table(
     key=("source_file", "line_in_file"),
     columns=(
         column("source_file", TEXT, "object key of the file under the landing URI"),
-        column("line_in_file", COUNT, "record of the file, from 1; 0 for the file as a whole"),
+        column(
+            "line_in_file",
+            COUNT,
+            "line of the file, from 1 (a CSV's header), or row of a Parquet file; 0 for the file as a whole",
+        ),
         column("case_business_date", pa.date32(), "business date of the cases that the file is about, from its folder"),
         column("case_id", TEXT, "case in alcohol_review_cases of that date"),
         column("reviewed_at", INSTANT, "when the reviewer judged, UTC"),

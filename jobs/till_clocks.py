@@ -2,8 +2,9 @@
 
 A clock that is off by minutes gives photos to the wrong buyer or to none, and what is matched then looks normal: its
 offsets lie within the spans as ever. So a till is asked at which shift of its clock most of its receipts would have a
-photo. Each pair of a receipt and a photo within an hour or so holds for a range of shifts; a receipt counts once
-however many photos it has. Where the clock is right no shift does clearly better than none.
+photo. Each pair of a receipt and a photo within an hour or so, or within minutes of whole hours apart, holds for a
+range of shifts; a receipt counts once however many photos it has. Where the clock is right no shift does clearly better
+than none. Whole hours are the mark of a till that writes local time.
 """
 
 from __future__ import annotations
@@ -17,16 +18,22 @@ RECEIPTS_ASKED = 60
 """Receipts of a till that are looked at, a sample: it bounds the work at a till with very many."""
 FARTHEST_SHIFT_SECONDS = 3900
 """A clock that missed the change to summer time is found too."""
+FARTHEST_SHIFT_HOURS = 14
+"""No zone is further from UTC."""
+SECONDS_FROM_WHOLE_HOURS = 120
+"""A clock in local time may be off by so much on top. More would pair every receipt with photos of all day."""
 LEAST_GAIN_RECEIPTS = 5
 LEAST_GAIN_STANDARD_ERRORS = 2.5
 """How many more receipts must have a photo at another shift than now: the best of many shifts is lucky, too."""
 
 _OR_NONE = "coalesce(format('{{:.0f}}', {}), 'none')"
+_FARTHEST_SECONDS = 3600 * FARTHEST_SHIFT_HOURS + SECONDS_FROM_WHOLE_HOURS
+_SETTING = f"{PREFIX}TILL_CLOCK_SKEW_SECONDS"
 
 DISAGREEING_CLOCKS = f"""
 WITH tills AS (
     SELECT store_id, till_id, any_value(till_clock_skew_seconds) AS skew, least(count(*), {RECEIPTS_ASKED}) AS asked,
-        median(photo_offset_seconds) AS offset_seconds
+        count(*) AS receipts, count(photo_offset_seconds) AS with_photo, median(photo_offset_seconds) AS offset_seconds
     FROM transaction_ages GROUP BY ALL HAVING avg((photo_offset_seconds IS NOT NULL)::INT) < {ENOUGH_WITH_PHOTO_SHARE}
 ),
 receipts AS (
@@ -39,11 +46,17 @@ asked AS (
     FROM receipts QUALIFY row_number() OVER (PARTITION BY store_id, till_id ORDER BY hash(transaction_id))
         <= {RECEIPTS_ASKED}
 ),
+photos AS (
+    SELECT store_id, till_id, epoch(taken_at) AS taken FROM checkout_photos
+    WHERE transaction_id IS NULL AND taken_at IS NOT NULL
+),
 ranges AS (
-    SELECT store_id, till_id, asked.transaction_id, opens - epoch(taken_at) AS since, closes - epoch(taken_at) AS until
-    FROM asked JOIN checkout_photos AS photos USING (store_id, till_id)
-    WHERE photos.transaction_id IS NULL
-        AND epoch(taken_at) BETWEEN opens - {FARTHEST_SHIFT_SECONDS} AND closes + {FARTHEST_SHIFT_SECONDS}
+    SELECT store_id, till_id, asked.transaction_id, opens - taken AS since, closes - taken AS until,
+        3600 * floor((until + {SECONDS_FROM_WHOLE_HOURS}) / 3600) AS whole_hours
+    FROM asked JOIN photos USING (store_id, till_id)
+    WHERE taken BETWEEN opens - {_FARTHEST_SECONDS} AND closes + {_FARTHEST_SECONDS}
+        AND (taken BETWEEN opens - {FARTHEST_SHIFT_SECONDS} AND closes + {FARTHEST_SHIFT_SECONDS}
+            OR whole_hours >= since - {SECONDS_FROM_WHOLE_HOURS})
 ),
 apart AS (
     SELECT store_id, till_id, until,
@@ -57,25 +70,39 @@ steps AS (
     GROUP BY ALL
 ),
 fits AS (
-    SELECT store_id, till_id, shift AS since, lead(shift) OVER by_shift AS until, sum(step) OVER by_shift AS fitting
+    SELECT store_id, till_id, shift AS since, lead(shift) OVER by_shift AS until, sum(step) OVER by_shift AS fitting,
+        3600 * floor(until / 3600) AS whole_hours,
+        -- whole hours that fit as well as their neighbours are what a person would set
+        CASE WHEN whole_hours >= since THEN whole_hours ELSE (since + until) / 2 END AS middle
     FROM steps WINDOW by_shift AS (PARTITION BY store_id, till_id ORDER BY shift)
 ),
 best AS (
     SELECT store_id, till_id, max(fitting) AS best,
         coalesce(max(fitting) FILTER (since <= 0 AND until > 0), 0) AS now,
-        arg_max((since + until) / 2, (fitting, -abs(since + until))) AS shift
+        arg_max(middle, (fitting, -abs(middle))) AS shift
     FROM fits GROUP BY ALL
+),
+judged AS (
+    SELECT *, coalesce(abs(shift) > $till_clock_drift_warning_seconds AND best - now >= {LEAST_GAIN_RECEIPTS}
+            AND best - now >= {LEAST_GAIN_STANDARD_ERRORS}
+                * sqrt(now * (1 - now / asked) + best * (1 - best / asked)), false) AS is_better_elsewhere,
+        with_photo = 0 AND coalesce(now, 0) = 0 AS fits_nowhere,
+        shift % 3600 = 0 AS is_whole_hours,
+        format('{_SETTING}={{}}/{{}}={{:.0f}}', store_id, till_id, skew + shift) AS setting
+    FROM tills JOIN (SELECT store_id, till_id, count(*) AS photos FROM photos GROUP BY ALL) USING (store_id, till_id)
+    LEFT JOIN best USING (store_id, till_id)
 )
-SELECT format(
-    'till {{}}/{{}}: {{}} of {{}} receipts looked at have a photo, {{}} would if its clock were taken as {{:.0f}} s '
-    'ahead of its camera''s, not {{:.0f}} (median photo_offset_seconds {{}}, of all tills {{}}); '
-    'see {PREFIX}TILL_CLOCK_SKEW_SECONDS',
-    store_id, till_id, now, asked, best, skew + shift, skew, {_OR_NONE.format("offset_seconds")},
-    (SELECT {_OR_NONE.format("median(photo_offset_seconds)")} FROM transaction_ages)
-)
-FROM best JOIN tills USING (store_id, till_id)
-WHERE abs(shift) > $till_clock_drift_warning_seconds
-    AND best - now >= {LEAST_GAIN_RECEIPTS}
-    AND best - now >= {LEAST_GAIN_STANDARD_ERRORS} * sqrt(now * (1 - now / asked) + best * (1 - best / asked))
+SELECT CASE WHEN is_better_elsewhere THEN format(
+        'till {{}}/{{}}: {{}} of {{}} receipts looked at have a photo, {{}} would if its clock were taken as '
+        '{{:.0f}} s ahead of its camera''s, not {{:.0f}} (median photo_offset_seconds {{}}, of all tills {{}}); '
+        '{{}}try {{}}',
+        store_id, till_id, now, asked, best, skew + shift, skew, {_OR_NONE.format("offset_seconds")},
+        (SELECT {_OR_NONE.format("median(photo_offset_seconds)")} FROM transaction_ages),
+        CASE WHEN is_whole_hours THEN format('{{:.0f}} hours: is closed_at local time, not UTC? Else ', shift / 3600)
+            ELSE '' END, setting)
+    ELSE format('till {{}}/{{}}: none of its {{}} photos fits one of its {{}} receipts; ', store_id, till_id, photos,
+            receipts) || coalesce(format('at most {{}} receipts would have one, with {{}}', best, setting),
+            'no shift of its clock up to {FARTHEST_SHIFT_HOURS} hours fits, see {_SETTING}') END
+FROM judged WHERE is_better_elsewhere OR fits_nowhere
 ORDER BY store_id, till_id
 """

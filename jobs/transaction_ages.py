@@ -11,11 +11,11 @@ from jobs import tables
 from jobs.age_groups import age_group
 from jobs.age_inference import summarise_age
 from jobs.photo_matching import MICROSECONDS, camera_microseconds, matched_photos
+from jobs.receipt_comparison import LONGEST_SPAN_SECONDS
 from jobs.settings import Settings
 from jobs.warehouse import Warehouse
 
 YEARS_OF_AGE = 101
-LONGEST_SPAN_SECONDS = 7200
 KEY = list(tables.TRANSACTION_KEY)
 
 

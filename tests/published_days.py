@@ -121,9 +121,9 @@ def day_rows() -> dict[Table, list[dict[str, Any]]]:
     return {
         tables.PHOTO_AGE_ESTIMATES: [{"photo_key": f"{PHOTO}{n}", "estimate_status": "estimated"} for n in range(5)],
         tables.REJECTED_TRANSACTION_LINES: [
-            {"rejection_reason": f"cashier_id '{CASHIER}' is wrong", "source_file": "a", "line_in_file": 1},
-            {"rejection_reason": "has the key of line 1 of receipts.csv", "source_file": "a", "line_in_file": 2},
-            {"rejection_reason": "has the key of line 7 of other.csv", "source_file": "a", "line_in_file": 3},
+            {"rejection_kind": "cashier_id is wrong", "source_file": "a", "line_in_file": 1},
+            {"rejection_kind": "is the same as an earlier line", "source_file": "a", "line_in_file": 2},
+            {"rejection_kind": "is the same as an earlier line", "source_file": "a", "line_in_file": 3},
         ],
         tables.TRANSACTION_AGES: estimated + unknown * WITHOUT_ESTIMATE,
         tables.AGE_MIXES: _mixes(),

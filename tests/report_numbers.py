@@ -11,7 +11,7 @@ Key = tuple[str, ...]
 
 QUERIES: Mapping[str, str] = {
     "pipeline_runs.transaction_count": "SELECT count(*) FROM {transaction_ages}",
-    "pipeline_runs.rejected_line_count": "SELECT count(*) FROM {rejected_transaction_lines}",
+    "pipeline_runs.rejected_line_count": "SELECT count(*) FROM {rejected_transaction_lines} WHERE line_in_file > 0",
     "alcohol_sale_audit.sales": "SELECT count(*) FROM {alcohol_sale_audit}",
     "alcohol_sale_audit.estimated": "SELECT count(*) FROM {alcohol_sale_audit} WHERE estimate_status = 'estimated'",
     "alcohol_sale_audit.looks_young": """

@@ -101,6 +101,27 @@ PROVED_BY = {
         "jobs/test_landing.py",
         "test_receipts_delivered_anew_between_the_two_tables_of_lines_stop_the_night",
     ),
+    "`check_night` failed: `receipt files can be read to their end`, `most receipt lines keep the contract` or "
+    "`not all that the stores delivered is refused`": (
+        "jobs/test_check_night.py",
+        "test_a_fail_rule_finds_what_it_is_for",
+    ),
+    "`check_night` failed: `a day that is out is not replaced by a much smaller one`": (
+        "jobs/test_check_night.py",
+        "test_a_day_is_replaced_by_one_of_half_its_receipts_but_not_of_fewer",
+    ),
+    "`check_night` warns: `photos and receipts name the same stores and tills`": (
+        "jobs/test_check_night.py",
+        "test_a_store_or_till_with_photos_but_no_receipts_is_named_with_its_likely_other_name",
+    ),
+    "`check_night` warns: `each till's clock agrees with its camera's`": (
+        "jobs/test_till_clocks.py",
+        "test_a_till_in_local_time_is_named_with_the_hours_and_the_setting",
+    ),
+    "lines rejected as `its receipt has cashier_id … and …`": (
+        "jobs/test_receipt_comparison.py",
+        "test_all_lines_of_a_receipt_that_contradicts_itself_are_rejected",
+    ),
     "`check_night` failed: `the store hands out the photos that it listed`": (
         "jobs/test_check_night.py",
         "test_a_fail_rule_finds_what_it_is_for",
@@ -109,9 +130,9 @@ PROVED_BY = {
         "jobs/test_photo_age_estimates.py",
         "test_what_another_model_or_engine_said_and_what_may_pass_is_not_taken_over",
     ),
-    "lines rejected as `file … cannot be read to its end` or `it has none of the columns …`": (
-        "jobs/test_landed_files.py",
-        "test_a_csv_of_another_dialect_that_cannot_be_read_is_one_line_with_the_reason",
+    "rows of line 0: `file … is cut off`, `file … has the header …` and the like": (
+        "jobs/test_landed_lines.py",
+        "test_a_file_of_another_dialect_is_one_row_that_names_it",
     ),
     "a run says that photos were deleted past their days": (
         "jobs/test_retain.py",

@@ -22,7 +22,7 @@ THREADS = 8
 
 COLUMNS: dict[Table, Sequence[str]] = {
     tables.PHOTO_AGE_ESTIMATES: ["estimate_status", "run_id"],
-    tables.REJECTED_TRANSACTION_LINES: ["rejection_reason", "run_id"],
+    tables.REJECTED_TRANSACTION_LINES: ["rejection_kind", "run_id"],
     tables.TRANSACTION_AGES: ["estimate_status", "age_group", "run_id"],
     tables.AGE_MIXES: [
         *("circle", "product_category", "transaction_count", "estimated_age_shares", "resampled_age_shares", "run_id")

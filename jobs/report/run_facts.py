@@ -10,12 +10,11 @@ from jobs.report.day_tables import DayTables
 
 REASONS_LISTED = 12
 
-REJECTED = r"""
-SELECT regexp_replace(regexp_replace(rejection_reason, '''[^'']*''', '…', 'g'),
-    'has the key of line .*', 'has the key of an earlier line') AS reason, count(*) AS lines
+REJECTED = """
+SELECT coalesce(rejection_kind, 'not told by kind') AS reason, count(*) AS lines
 FROM rejected_transaction_lines GROUP BY ALL ORDER BY lines DESC, reason
 """
-"""What a store wrote into a field is left out of the reasons: it may name a person."""
+"""Days that an older version published have no kinds. Reasons are not shown: a value of a line may name a person."""
 
 CHECKS = """
 SELECT rule, is_broken, not_run_reason, measured_value, limit_value FROM check_results WHERE severity = 'warn'

@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -8,9 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from jobs import check_night, tables
-from jobs.check_night import RuleResult, check_results
+from jobs.business_day import business_day
+from jobs.check_night import RuleResult, check_results, file_rows
 from jobs.errors import FailedCheckError
-from jobs.night_database import schema_columns
+from jobs.night_database import NEIGHBOUR_COLUMNS, neighbour_receipts, schema_columns
 from jobs.night_rules import RULES, checked_columns
 from jobs.object_store import ObjectStore
 from jobs.settings import Settings
@@ -69,22 +72,38 @@ USUAL_DAY = {
     "mean_under_18_probability": 0.02,
 }
 USUAL_DAYS = [USUAL_DAY] * 7
+NO_ROWS: list[dict[str, Any]] = []
 
 
 def results(
     settings: Settings,
     changed: dict[Table, list[dict[str, Any]]],
     trailing_runs: list[dict[str, Any]] = USUAL_DAYS,
+    run_before: dict[str, Any] | None = None,
+    neighbour_receipts: list[dict[str, Any]] = NO_ROWS,
+    receipt_files: Sequence[str] = ("a.csv", "a.xlsx"),
+    is_built_again: bool = False,
 ) -> dict[str, RuleResult]:
     """What each rule says of the sound night with other rows in some tables, after other days."""
+    neighbours = pa.schema(
+        [*(tables.TRANSACTION_AGES.schema.field(name) for name in NEIGHBOUR_COLUMNS), ("business_date", pa.date32())]
+    )
     with duckdb.connect() as connection:
         connection.register("schema_columns", schema_columns({table: table.schema for table in tables.NIGHT_TABLES}))
         connection.register("trailing_runs", pa.Table.from_pylist(trailing_runs, tables.PIPELINE_RUNS.schema))
+        connection.register(
+            "run_before", pa.Table.from_pylist([run_before] if run_before else [], tables.PIPELINE_RUNS.schema)
+        )
+        connection.register("neighbour_receipts", pa.Table.from_pylist(neighbour_receipts, neighbours))
+        connection.register("receipt_files", file_rows(receipt_files))
         for table in tables.NIGHT_TABLES:
             rows = (SOUND_NIGHT | changed).get(table, [])
             columns = pa.Table.from_pylist(rows, table.schema).select(checked_columns(table))
             connection.register(table.name, columns)
-        return {result.rule: result for result in check_results(connection, BUSINESS_DATE, settings)}
+        return {
+            result.rule: result
+            for result in check_results(connection, BUSINESS_DATE, settings, is_built_again=is_built_again)
+        }
 
 
 def broken(results: dict[str, RuleResult], severity: str) -> list[str]:
@@ -127,6 +146,15 @@ def test_a_till_whose_camera_spoils_faces_is_named_with_the_fault(settings: Sett
     assert not results(insisted, {tables.PHOTO_COVERAGE: coverage})["each till's camera shows faces well"].is_broken
 
 
+def rejected(line_in_file: int, source_file: str = "a.csv", **given: Any) -> dict[str, Any]:
+    reason = {"rejection_reason": f"'{source_file}' or a line of it is broken", "rejection_kind": "sku is missing"}
+    return {"source_file": source_file, "line_in_file": line_in_file} | reason | given
+
+
+OTHER_RULES = {
+    "a day that is out is not replaced by a much smaller one",
+    "a receipt is of one business date",
+}
 SCHEMA_RULE = "every table has the columns that it declares"
 BROKEN_NIGHTS = {
     "a key is there once": {tables.TRANSACTION_LINES: [line(), line()]},
@@ -137,7 +165,8 @@ BROKEN_NIGHTS = {
             {
                 "source_file": "a.csv",
                 "line_in_file": 7,
-                "rejection_reason": "closed_at 'x' is not of business date 2026-11-20",
+                "rejection_reason": "in whatever words",
+                "is_other_date": True,
             }
         ]
     },
@@ -160,6 +189,12 @@ BROKEN_NIGHTS = {
     },
     "a rejected line has a reason": {tables.REJECTED_TRANSACTION_LINES: [{"source_file": "a.csv", "line_in_file": 7}]},
     "each transaction of the log has one row of ages": {tables.TRANSACTION_AGES: []},
+    "receipt files can be read to their end": {tables.REJECTED_TRANSACTION_LINES: [rejected(0)]},
+    "most receipt lines keep the contract": {tables.REJECTED_TRANSACTION_LINES: [rejected(7)]},
+    "not all that the stores delivered is refused": {
+        tables.REJECTED_TRANSACTION_LINES: [rejected(7, is_repeat=True)],
+        tables.TRANSACTION_LINES: [],
+    },
     "a photo belongs to one transaction at most": {tables.TRANSACTION_AGES: [ESTIMATED | {"photo_keys": ["a", "a"]}]},
     "age_group_purchases adds up to the log": {tables.AGE_GROUP_PURCHASES: [PURCHASES | {"net_amount": 4}]},
     "estimates of age_group_purchases add up to its counts": {
@@ -247,9 +282,22 @@ WORRYING_NIGHTS = {
             | {"matched_photo_count": 0, "unmatched_photo_count": 2}
         ],
     },
+    "every receipt file is read whole": {tables.REJECTED_TRANSACTION_LINES: [rejected(0, "a.xlsx")]},
+    "returns and voids have minus signs": {
+        tables.TRANSACTION_LINES: [
+            line(is_alcohol=True, quantity="1.375"),
+            line(line_number=2, line_type="void", quantity="-1", net_amount="2.50"),
+        ],
+        tables.AGE_GROUP_PURCHASES: [PURCHASES | {"quantity": Decimal("0.375"), "estimated_quantity": 0.375}],
+    },
+    "photos and receipts name the same stores and tills": {
+        tables.CHECKOUT_PHOTOS: [
+            {"photo_key": key, "store_id": "42", "till_id": "03", "taken_at": at("18:30:00")} for key in "ab"
+        ],
+    },
     "receipt lines keep the contract": {
         tables.REJECTED_TRANSACTION_LINES: [
-            {"source_file": "a.csv", "line_in_file": 7, "rejection_reason": "sku is missing"}
+            {"source_file": "a.csv", "line_in_file": 7, "rejection_reason": "sku is missing", "is_repeat": True}
         ]
     },
 }
@@ -269,7 +317,7 @@ def test_a_warn_rule_finds_what_it_is_for_and_fails_nothing(settings: Settings, 
 
 
 def test_every_rule_has_a_night_that_breaks_it() -> None:
-    assert {rule.name for rule in RULES} == {*BROKEN_NIGHTS, *WORRYING_NIGHTS, *UNUSUAL_DAYS, SCHEMA_RULE}
+    assert {rule.name for rule in RULES} == {*BROKEN_NIGHTS, *WORRYING_NIGHTS, *UNUSUAL_DAYS, *OTHER_RULES, SCHEMA_RULE}
 
 
 UNUSUAL_DAYS = {
@@ -355,6 +403,141 @@ def test_a_few_receipts_of_another_date_are_rejected_and_fail_nothing(settings: 
     assert found["what landed is of the business date"].measured_value == pytest.approx(0.1)
 
 
+def test_exact_repeats_and_lines_of_another_date_do_not_count_as_rejected(settings: Settings) -> None:
+    rule = "most receipt lines keep the contract"
+    again, other = rejected(7, is_repeat=True), rejected(8, is_other_date=True)
+    none = results(settings, {tables.REJECTED_TRANSACTION_LINES: [again, other]})[rule]
+    assert (none.is_broken, none.measured_value) == (False, 0.0)
+    one = results(settings, {tables.REJECTED_TRANSACTION_LINES: [again, other, rejected(9), rejected(0)]})[rule]
+    assert (one.is_broken, one.measured_value) == (True, pytest.approx(1 / 5))
+    assert one.findings == [
+        "20 % of 5 lines are rejected, more than CHECKOUT_AGES_MAX_REJECTED_LINE_SHARE allows: sku is missing (3)"
+    ]
+
+
+def test_a_file_that_cannot_be_read_is_judged_among_files_and_one_with_another_ending_only_warns(
+    settings: Settings,
+) -> None:
+    rule = "receipt files can be read to their end"
+    files = [*(f"{number}.csv" for number in range(49)), "a.xlsx"]
+    changed = {tables.REJECTED_TRANSACTION_LINES: [rejected(0, "7.csv"), rejected(0, "a.xlsx")]}
+    result = results(settings, changed, receipt_files=files)[rule]
+    assert (result.is_broken, result.measured_value) == (True, pytest.approx(1 / 49))
+    assert result.findings == [
+        "1 of 49 files cannot, such as: '7.csv' or a line of it is broken; have them delivered again"
+    ]
+    result = results(settings, changed, receipt_files=[*files, "49.csv"])[rule]
+    assert (result.is_broken, result.measured_value) == (False, pytest.approx(0.02))
+    found = results(settings, changed, receipt_files=[*files, "49.csv"])["every receipt file is read whole"]
+    assert found.findings == ["'7.csv' or a line of it is broken", "'a.xlsx' or a line of it is broken"]
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "receipt files can be read to their end",
+        "most receipt lines keep the contract",
+        "not all that the stores delivered is refused",
+    ],
+)
+def test_where_a_day_is_built_again_a_rule_on_the_delivery_only_warns(settings: Settings, rule: str) -> None:
+    found = results(settings, BROKEN_NIGHTS[rule], is_built_again=True)
+    assert (found[rule].is_broken, found[rule].severity, found[rule].stops_the_night) == (True, "warn", False)
+
+
+RUN_BEFORE = {
+    "run_id": "good",
+    "transaction_count": 20,
+    "photographed_transaction_count": 20,
+    "estimated_transaction_count": 19,
+}
+"""Estimates are too few to be compared."""
+
+
+@pytest.mark.parametrize(
+    ("tonight", "words"),
+    [
+        (10, None),
+        (
+            9,
+            "9 receipts, where run good that is out has 20; 9 receipts with a photo, where run good that is out has 20",
+        ),
+    ],
+)
+def test_a_day_is_replaced_by_one_of_half_its_receipts_but_not_of_fewer(
+    settings: Settings, tonight: int, words: str | None
+) -> None:
+    rule = "a day that is out is not replaced by a much smaller one"
+    ages = {tables.TRANSACTION_AGES: [ESTIMATED | {"transaction_id": f"t{number}"} for number in range(tonight)]}
+    result = results(settings, ages, run_before=RUN_BEFORE)[rule]
+    way_out = "; have the day delivered whole, or set CHECKOUT_AGES_MIN_REPUBLISHED_SHARE=0 to publish it all the same"
+    assert result.findings == ([words + way_out] if words else [])
+    assert (result.is_broken, result.measured_value) == (words is not None, pytest.approx(tonight / 20))
+    insisting = settings.model_copy(update={"min_republished_share": 0.0})
+    assert results(insisting, ages, run_before=RUN_BEFORE)[rule].is_broken is False
+
+
+def test_a_small_day_may_be_replaced_by_a_smaller_one(settings: Settings) -> None:
+    small = RUN_BEFORE | {"transaction_count": 19, "photographed_transaction_count": 19}
+    result = results(settings, {}, run_before=small)["a day that is out is not replaced by a much smaller one"]
+    assert (result.is_broken, result.measured_value) == (False, None)
+
+
+def test_a_receipt_that_is_out_as_of_the_next_day_too_is_warned_of(settings: Settings) -> None:
+    rule = "a receipt is of one business date"
+    twice = BUYER | {"closed_at": at("21:30:00")}
+    ages = {tables.TRANSACTION_AGES: [ESTIMATED | twice]}
+    next_day = {"business_date": BUSINESS_DATE + timedelta(days=1)}
+    result = results(settings, ages, neighbour_receipts=[twice | next_day])[rule]
+    assert result.findings == [
+        "1 receipts are out as of 2026-11-21 too, such as at till 0042/03: same number, same closed_at"
+    ]
+    at_another_time = twice | next_day | {"closed_at": at("21:31:00")}
+    assert results(settings, ages, neighbour_receipts=[at_another_time])[rule].is_broken is False
+
+
+def photos_at(*tills: tuple[str, str]) -> list[dict[str, Any]]:
+    return [
+        {"photo_key": f"{number}", "store_id": store, "till_id": till} for number, (store, till) in enumerate(tills)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("photos", "receipts", "findings"),
+    [
+        (
+            [("0042", "01"), ("0042", "02"), ("7", "1")],
+            [("42", "1"), ("142", "1"), ("7", "1")],
+            ["store 0042 has 2 photos but no receipts; with receipts but no photos, nearest first: 42, 142"],
+        ),
+        (
+            [("7", "01"), ("7", "2")],
+            [("7", "1"), ("7", "2"), ("8", "01")],
+            ["till 7/01 has 1 photos but no receipts; with receipts but no photos, nearest first: 1"],
+        ),
+        (
+            [("7", "1"), ("8", "1")],
+            [("7", "1")],
+            ["store 8 has 1 photos but no receipts; no store has receipts but no photos"],
+        ),
+        ([("7", "1")], [("7", "1"), ("8", "1")], []),
+    ],
+)
+def test_a_store_or_till_with_photos_but_no_receipts_is_named_with_its_likely_other_name(
+    settings: Settings, photos: list[tuple[str, str]], receipts: list[tuple[str, str]], findings: list[str]
+) -> None:
+    lines = [line(store_id=store, till_id=till) for store, till in receipts]
+    changed = {tables.CHECKOUT_PHOTOS: photos_at(*photos), tables.TRANSACTION_LINES: lines}
+    assert results(settings, changed)["photos and receipts name the same stores and tills"].findings == findings
+
+
+def test_a_chain_of_stores_without_receipts_is_told_in_a_few_sentences(settings: Settings) -> None:
+    changed = {tables.CHECKOUT_PHOTOS: photos_at(*((f"s{number:02}", "1") for number in range(15)))}
+    findings = results(settings, changed)["photos and receipts name the same stores and tills"].findings
+    assert len(findings) == 11
+    assert findings[-1] == "and 5 more"
+
+
 def test_a_single_photo_that_the_store_does_not_hand_out_is_a_row_and_stops_no_night(settings: Settings) -> None:
     rule = "the store hands out the photos that it listed"
     one, other = BROKEN_NIGHTS[rule][tables.PHOTO_AGE_ESTIMATES]
@@ -367,7 +550,7 @@ def test_a_single_photo_that_the_store_does_not_hand_out_is_a_row_and_stops_no_n
 def test_the_share_of_another_date_is_that_of_receipts_or_photos_whichever_is_larger(settings: Settings) -> None:
     rule = "what landed is of the business date"
     photos = [{"photo_key": str(number)} for number in range(99)]
-    strange_photo = {"photo_key": "b", "key_problem": "photo key 'b' is not of business date 2026-11-20"}
+    strange_photo = {"photo_key": "b", "key_problem": "in whatever words", "is_other_date": True}
     landed = {
         tables.TRANSACTION_LINES: [line(line_number=number) for number in range(1, 20)],
         tables.CHECKOUT_PHOTOS: [*photos, strange_photo],
@@ -443,3 +626,32 @@ def test_a_file_with_other_columns_than_its_table_declares_fails_the_night(setti
     ]
     assert found["age_group_purchases adds up to the log"]["is_broken"] is None
     assert found["age_group_purchases adds up to the log"]["not_run_reason"].startswith("Binder Error: ")
+
+
+def publish_receipts(settings: Settings, business_date: date, *receipts: dict[str, Any]) -> None:
+    """Publish transaction_ages of another day."""
+    other = Warehouse(ObjectStore(settings.warehouse_uri), "other")
+    ages = pa.Table.from_pylist([ESTIMATED | receipt for receipt in receipts], tables.TRANSACTION_AGES.schema)
+    other.stage_arrow(tables.TRANSACTION_AGES, business_date, ages.drop_columns("run_id"))
+    other.promote(tables.TRANSACTION_AGES, business_date)
+
+
+def test_neighbour_days_are_asked_for_receipts_near_the_midnights_only(settings: Settings) -> None:
+    near, far = {"closed_at": at("20:30:00")}, {"closed_at": at("23:30:00"), "transaction_id": "t2"}
+    day_after = BUSINESS_DATE + timedelta(days=1)
+    publish_receipts(settings, day_after, near, far)
+    publish_receipts(settings, BUSINESS_DATE - timedelta(days=2), near)
+    receipts = neighbour_receipts(
+        Warehouse(ObjectStore(settings.warehouse_uri), "run-1"), business_day(BUSINESS_DATE, settings)
+    )
+    assert receipts.to_pylist() == [BUYER | near | {"business_date": day_after}]
+
+
+def test_a_worse_run_fails_unless_it_is_built_again_from_what_is_out(settings: Settings) -> None:
+    warehouse = staged_night(settings, {})
+    runs = Warehouse(ObjectStore(settings.warehouse_uri), "good")
+    runs.write_pipeline_run(BUSINESS_DATE, RUN_BEFORE | {"published_at": at("03:00:00")})
+    with pytest.raises(FailedCheckError, match="1 receipts, where run good that is out has 20"):
+        check_night.run(warehouse, BUSINESS_DATE, settings)
+    check_night.run(warehouse, BUSINESS_DATE, settings, is_built_again=True)
+    assert warehouse.check_warnings(BUSINESS_DATE) == []

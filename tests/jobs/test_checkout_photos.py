@@ -81,6 +81,20 @@ def test_a_key_that_does_not_match_keeps_its_row_with_the_problem(spark: SparkSe
     assert photo.key_problem.endswith(f"does not match '{TEMPLATE}'")
 
 
+def test_a_template_may_skip_folder_levels(spark: SparkSession) -> None:
+    template = "photos/{ignored}/{store_id}/cam-{ignored}/{till_id}/{taken_at}.{extension}"
+    keys = [
+        "photos/north/0042/cam-7/03/20261120T183015Z.jpg",
+        "photos/0042/cam-7/03/20261120T183015Z.jpg",
+        "photos/north/x/0042/cam-7/03/20261120T183015Z.jpg",
+    ]
+    rows = checkout_photos(landed(spark, *keys), template, DAY).orderBy("photo_key").collect()
+    assert [(row.photo_key, row.store_id, row.till_id) for row in rows if not row.key_problem] == [
+        (keys[0], "0042", "03")
+    ]
+    assert sum(row.key_problem is not None for row in rows) == 2
+
+
 def test_a_template_may_carry_the_transaction(spark: SparkSession) -> None:
     template = "photos/{store_id}-{till_id}-{transaction_id}-{taken_at}.{extension}"
     photo = checkout_photos(landed(spark, "photos/7-2-t99-20261120T183015Z.jpg"), template, DAY).collect()[0]

@@ -119,6 +119,7 @@ def erased_day(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) ->
         landing_uri=str(folder / "landing"),
         warehouse_uri=str(folder / "warehouse"),
         review_case_minimum_probability=1e-9,
+        max_rejected_line_share=1.0,
     )
     landing = ObjectStore(settings.landing_uri)
     land_day(landing)

@@ -13,12 +13,23 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from jobs import landed_files
+from jobs import landed_lines, landed_parquet
 from jobs.errors import StoreError
-from jobs.landed_files import LONGEST_FIELD_BYTES, LONGEST_LINE_BYTES, read_landed_lines
+from jobs.landed_files import LONGEST_FIELD_BYTES, has_known_ending, read_landed_lines
+from jobs.landed_lines import LONGEST_LINE_BYTES
 from jobs.object_store import ObjectStore
 
 HEADER = "transaction_id,store_id,quantity,product_category"
+
+
+def zipped_bytes(content: bytes) -> bytes:
+    return gzip.compress(content, mtime=0)
+
+
+def parquet_bytes(columns: dict[str, Any]) -> bytes:
+    content = io.BytesIO()
+    pq.write_table(pa.table(columns), content)
+    return content.getvalue()
 
 
 def lines_of(landing: ObjectStore, key: str, content: bytes) -> list[dict[str, Any]]:
@@ -30,10 +41,10 @@ def lines_of(landing: ObjectStore, key: str, content: bytes) -> list[dict[str, A
 def test_csv_fields_are_text_and_numbered(landing: ObjectStore, zipped: bool) -> None:
     content = f'{HEADER}\nt1,0042,1.50,MILK\nt2,7,2,"TEA, HOT"\n'.encode()
     key = "a.csv.gz" if zipped else "a.csv"
-    lines = lines_of(landing, key, gzip.compress(content) if zipped else content)
+    lines = lines_of(landing, key, zipped_bytes(content) if zipped else content)
     assert [(line["line_in_file"], line["store_id"], line["quantity"], line["product_category"]) for line in lines] == [
-        (1, "0042", "1.50", "MILK"),
-        (2, "7", "2", "TEA, HOT"),
+        (2, "0042", "1.50", "MILK"),
+        (3, "7", "2", "TEA, HOT"),
     ]
     assert lines[0]["net_amount"] is None
 
@@ -41,9 +52,9 @@ def test_csv_fields_are_text_and_numbered(landing: ObjectStore, zipped: bool) ->
 def test_a_csv_record_with_too_few_fields_keeps_its_number_and_text(landing: ObjectStore) -> None:
     lines = lines_of(landing, "a.csv", f"{HEADER}\nt1,1,1,MILK\nbroken\nt3,1,1,MILK\n".encode())
     assert [(line["line_in_file"], line["transaction_id"], line["parse_problem"]) for line in lines] == [
-        (1, "t1", None),
-        (3, "t3", None),
-        (2, None, "has 1 fields, the header has 4"),
+        (2, "t1", None),
+        (4, "t3", None),
+        (3, None, "has 1 fields, the header has 4"),
     ]
     assert lines[2]["unparsed_line"] == "broken"
 
@@ -57,7 +68,7 @@ def test_json_numbers_lose_no_digit(landing: ObjectStore) -> None:
 def test_json_lines_that_are_no_objects_are_kept_with_the_problem(landing: ObjectStore) -> None:
     lines = lines_of(landing, "a.jsonl", b'{"sku": "s"}\n{nope\n\n[1]\n')
     assert [(line["line_in_file"], line["unparsed_line"]) for line in lines] == [(1, None), (2, "{nope"), (4, "[1]")]
-    assert lines[2]["parse_problem"] == "is not a JSON object"
+    assert lines[2]["parse_problem"] == "is not a JSON object; deliver one object a line"
 
 
 def test_parquet_types_become_text_that_can_be_read_back(landing: ObjectStore) -> None:
@@ -81,28 +92,53 @@ def test_parquet_types_become_text_that_can_be_read_back(landing: ObjectStore) -
     assert (line["product_category"], line["sku"]) == ("MILK", '["nested"]')
 
 
-@pytest.mark.parametrize("key", ["a.csv.gz", "a.jsonl.gz", "a.parquet"])
-def test_a_file_that_cannot_be_read_is_one_line_with_the_reason(landing: ObjectStore, key: str) -> None:
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("a.csv.gz", "is text, no gzip, though its name ends in .gz"),
+        ("a.JSONL.GZ", "is text, no gzip, though its name ends in .gz"),
+        ("a.parquet", "is text, no Parquet, though its name says so"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_one_row_with_the_reason(landing: ObjectStore, key: str, words: str) -> None:
     (line,) = lines_of(landing, key, b"neither zipped nor parquet")
-    assert line["line_in_file"] == 0
-    assert line["parse_problem"].startswith(f"file '{key}' cannot be read to its end: ")
+    assert (line["line_in_file"], line["parse_problem"]) == (0, f"file '{key}' {words}; name it by what it is")
 
 
-def test_a_gzip_that_ends_early_keeps_what_came_before(landing: ObjectStore) -> None:
-    content = b"".join(b'{"sku": "%d"}\n' % number for number in range(100_000))
-    lines = lines_of(landing, "a.jsonl.gz", gzip.compress(content)[:-2000])
-    assert lines[0]["sku"] == "0"
-    assert lines[-1]["parse_problem"].startswith("file 'a.jsonl.gz' cannot be read to its end: ")
+def test_nothing_is_read_of_a_parquet_file_that_is_cut_off(landing: ObjectStore) -> None:
+    (line,) = lines_of(landing, "a.parquet", parquet_bytes({"sku": ["a"] * 1000})[:-20])
+    assert line["parse_problem"].startswith("file 'a.parquet' is cut off: its end, which says where its rows are,")
 
 
-def test_a_file_of_another_kind_is_one_line_with_the_reason(landing: ObjectStore) -> None:
+@pytest.mark.parametrize("key", ["A.CSV", "b.Parquet", "c.JSONL.gz", "d.json", "e.ndjson", "f.NDJSON.GZ", "g.csv.Gz"])
+def test_endings_are_known_in_letters_of_any_case(landing: ObjectStore, key: str) -> None:
+    as_csv, as_parquet, as_json = b"sku\n1\n", parquet_bytes({"sku": ["1"]}), b'{"sku": 1}'
+    content = {"A": as_csv, "b": as_parquet, "g": as_csv}.get(key[0], as_json)
+    content = zipped_bytes(content) if key.lower().endswith(".gz") else content
+    assert has_known_ending(key)
+    assert [line["sku"] for line in lines_of(landing, key, content)] == ["1"]
+
+
+def test_a_file_of_another_kind_is_one_row_with_the_reason(landing: ObjectStore) -> None:
     (line,) = lines_of(landing, "receipts.xlsx", b"PK")
-    assert line["parse_problem"] == "file 'receipts.xlsx' is none of .parquet .csv .csv.gz .jsonl .jsonl.gz"
+    assert not has_known_ending("receipts.xlsx")
+    assert line["parse_problem"] == (
+        "file 'receipts.xlsx' is none of .parquet .csv .csv.gz .jsonl .jsonl.gz .json .json.gz .ndjson .ndjson.gz; "
+        "begin its name with _ if it is no data"
+    )
 
 
-def test_an_empty_file_is_said(landing: ObjectStore) -> None:
-    (line,) = lines_of(landing, "a.csv", b"")
-    assert line["parse_problem"].startswith("file 'a.csv' cannot be read to its end: ")
+@pytest.mark.parametrize(
+    ("key", "content"), [("a.csv", b""), ("a.csv", b"\n \r\n"), ("a.csv.gz", b""), ("a.parquet", b"")]
+)
+def test_an_empty_file_is_said(landing: ObjectStore, key: str, content: bytes) -> None:
+    (line,) = lines_of(landing, key, content)
+    assert line["parse_problem"].startswith(f"file '{key}' is empty; ")
+
+
+@pytest.mark.parametrize("content", [b"sku,quantity", b"sku,quantity\r\n", b"\n\nsku,quantity\n\n\n"])
+def test_a_file_with_a_header_alone_has_no_rows(landing: ObjectStore, content: bytes) -> None:
+    assert lines_of(landing, "a.csv", content) == []
 
 
 HEADER_LINE = "transaction_id,store_id,quantity\n"
@@ -114,34 +150,17 @@ HEADER_LINE = "transaction_id,store_id,quantity\n"
         (b"\xef\xbb\xbf" + HEADER_LINE.encode() + b"t1,1,2\n", ["t1"]),
         (HEADER_LINE.replace("\n", "\r\n").encode() + b"t1,1,2\r\nt2,1,2\r\n", ["t1", "t2"]),
         (b"\n\n" + HEADER_LINE.encode() + b"t1,1,2", ["t1"]),
-        (HEADER_LINE.encode() + b'"t\n1","=1+1",2\n', ["t\n1"]),
+        (HEADER_LINE.encode() + b'"t1","=1+1",2\n\n  \nt2,"1 ""a"" 2",2\n', ["t1", "t2"]),
+        (HEADER_LINE.replace("\n", "\r\r\n").encode() + b"t1,1,2\r\r\n", ["t1"]),
         (b'"transaction_id","of ours"\n"t1",x\n', ["t1"]),
     ],
-    ids=["byte order mark", "CRLF", "blank lines first", "line break in quotes", "quoted header"],
+    ids=["byte order mark", "CRLF", "blank lines first", "quotes and blank lines", "CR twice", "quoted header"],
 )
 def test_a_csv_of_another_dialect_that_can_be_read_is_read(
     landing: ObjectStore, content: bytes, ids: list[str]
 ) -> None:
     lines = lines_of(landing, "a.csv", content)
     assert [(line["transaction_id"], line["parse_problem"]) for line in lines] == [(name, None) for name in ids]
-
-
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        (HEADER_LINE.replace(",", ";").encode() + b"t1;1;2\n", "it has none of the columns transaction_id,"),
-        ((HEADER_LINE + "t1,1,2\n").encode("utf-16"), "it has none of the columns transaction_id,"),
-        (b"sku,sku\n1,2\n", "it has the column sku twice"),
-        (HEADER_LINE.replace("\n", "\r").encode() + b"t1,1,2\r", "new-line character seen in unquoted field"),
-    ],
-    ids=["semicolons", "UTF-16", "a column twice", "CR alone"],
-)
-def test_a_csv_of_another_dialect_that_cannot_be_read_is_one_line_with_the_reason(
-    landing: ObjectStore, content: bytes, words: str
-) -> None:
-    (line,) = lines_of(landing, "a.csv", content)
-    assert (line["line_in_file"], line["transaction_id"]) == (0, None)
-    assert words in line["parse_problem"]
 
 
 @pytest.mark.parametrize("key", ["a.csv", "a.jsonl"])
@@ -152,8 +171,13 @@ def test_a_line_in_another_encoding_is_rejected_and_the_others_are_not(landing: 
     else:
         content = "\n".join(json.dumps({"product_category": value}, ensure_ascii=False) for value in values)
     lines = lines_of(landing, key, content.encode("latin-1"))
-    assert [(line["line_in_file"], line["product_category"]) for line in lines] == [(1, "MILK"), (3, "TEA"), (2, None)]
-    assert "UTF-8" in lines[2]["parse_problem"]
+    first = 2 if key == "a.csv" else 1
+    assert sorted((line["line_in_file"], line["product_category"]) for line in lines) == [
+        (first, "MILK"),
+        (first + 1, None),
+        (first + 2, "TEA"),
+    ]
+    assert "UTF-8" in next(line["parse_problem"] for line in lines if line["parse_problem"])
 
 
 def test_text_that_a_spreadsheet_would_compute_stays_as_it_came(landing: ObjectStore) -> None:
@@ -180,7 +204,7 @@ def test_json_that_breaks_parsers_is_one_rejected_line(landing: ObjectStore, lin
 
 
 def test_a_line_of_hundreds_of_megabytes_is_rejected_and_never_held(landing: ObjectStore) -> None:
-    content = gzip.compress(b'{"sku": "a"}\n' + b"x" * 60_000_000 + b'\n{"sku": "b"}\n')
+    content = zipped_bytes(b'{"sku": "a"}\n' + b"x" * 60_000_000 + b'\n{"sku": "b"}\n')
     landing.write("a.jsonl.gz", content)
     tracemalloc.start()
     lines = [line for batch in read_landed_lines(landing, "a.jsonl.gz") for line in batch.to_pylist()]
@@ -195,47 +219,55 @@ def test_a_line_of_hundreds_of_megabytes_is_rejected_and_never_held(landing: Obj
 def test_a_gzip_bomb_is_read_up_to_a_limit_and_says_so(
     landing: ObjectStore, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(landed_files, "LEAST_UNFOLDED_BYTES", 9_000_000)
-    monkeypatch.setattr(landed_files, "MOST_UNFOLDED_PER_BYTE", 1)
+    monkeypatch.setattr(landed_lines, "LEAST_UNFOLDED_BYTES", 9_000_000)
+    monkeypatch.setattr(landed_lines, "MOST_UNFOLDED_PER_BYTE", 1)
     name = "t" * 200
     line = f"{name}\n" if key == "a.csv.gz" else f'{{"transaction_id": "{name}"}}\n'
     header = "transaction_id\n" if key == "a.csv.gz" else ""
-    lines = lines_of(landing, key, gzip.compress((header + line * 80_000).encode()))
+    lines = lines_of(landing, key, zipped_bytes((header + line * 80_000).encode()))
     assert 1_000_000 < len(lines) * len(line) <= 9_000_000 + 2 * len(line)
     assert {line["transaction_id"] for line in lines[:-1]} == {name}
-    assert "it unfolds to more than 9000000 bytes" in lines[-1]["parse_problem"]
+    assert "unfolds to more than 9000000 bytes" in lines[-1]["parse_problem"]
 
 
 def test_a_parquet_bomb_is_refused_before_it_unfolds(landing: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(landed_files, "LEAST_PARQUET_ROWS", 1_000)
+    monkeypatch.setattr(landed_parquet, "LEAST_PARQUET_ROWS", 1_000)
     bomb = io.BytesIO()
     pq.write_table(pa.table({"sku": pa.array(["x"]).take(pa.array([0] * 1_000_000))}), bomb)
     (line,) = lines_of(landing, "a.parquet", bomb.getvalue())
-    assert "it unfolds to more than" in line["parse_problem"]
+    assert "unfolds to more than" in line["parse_problem"]
 
 
-def test_a_csv_without_a_sound_record_is_read_no_further_than_a_limit(
-    landing: ObjectStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(landed_files, "MOST_BROKEN_AT_ONCE", 100)
-    lines = lines_of(landing, "a.csv", HEADER_LINE.encode() + b"x\n" * 10_000)
-    assert len(lines) == 101
-    assert lines[-1]["parse_problem"].startswith("file 'a.csv' cannot be read to its end: ")
+def test_a_csv_without_a_sound_record_is_rejected_line_by_line(landing: ObjectStore) -> None:
+    lines = lines_of(landing, "a.csv", HEADER_LINE.encode() + b"x\n" * 150_000)
+    assert [line["line_in_file"] for line in lines] == list(range(2, 150_002))
+    assert {line["parse_problem"] for line in lines} == {"has 1 fields, the header has 3"}
+
+
+def test_a_csv_line_that_is_too_long_is_rejected_and_the_others_are_not(landing: ObjectStore) -> None:
+    content = b"sku\n" + b"a\n" + b"x" * (3 * LONGEST_LINE_BYTES) + b"\nb\n"
+    lines = sorted(lines_of(landing, "a.csv", content), key=lambda line: line["line_in_file"])
+    assert [(line["line_in_file"], line["sku"]) for line in lines] == [(2, "a"), (3, None), (4, "b")]
+    assert lines[1]["parse_problem"] == f"is longer than {LONGEST_LINE_BYTES} bytes"
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
 def test_a_field_that_is_too_long_is_rejected_and_the_other_lines_are_not(landing: ObjectStore, kind: str) -> None:
     skus = ["a", "x" * (LONGEST_FIELD_BYTES + 1), "b"]
-    parquet = io.BytesIO()
-    pq.write_table(pa.table({"sku": skus}), parquet)
     contents = {
         "csv": "\n".join(["sku", *skus]).encode(),
         "jsonl": "\n".join(json.dumps({"sku": sku}) for sku in skus).encode(),
-        "parquet": parquet.getvalue(),
+        "parquet": parquet_bytes({"sku": skus}),
     }
     lines = lines_of(landing, f"a.{kind}", contents[kind])
-    assert [(line["line_in_file"], line["sku"]) for line in lines] == [(1, "a"), (3, "b"), (2, None)]
-    assert lines[2]["parse_problem"] == f"sku has {LONGEST_FIELD_BYTES + 1} bytes, the limit is {LONGEST_FIELD_BYTES}"
+    first = 2 if kind == "csv" else 1
+    assert sorted((line["line_in_file"], line["sku"]) for line in lines) == [
+        (first, "a"),
+        (first + 1, None),
+        (first + 2, "b"),
+    ]
+    (problem,) = filter(None, (line["parse_problem"] for line in lines))
+    assert problem == f"sku has {LONGEST_FIELD_BYTES + 1} bytes, the limit is {LONGEST_FIELD_BYTES}"
 
 
 def test_parquet_of_odd_types_is_text_or_a_reason(landing: ObjectStore) -> None:
@@ -253,7 +285,7 @@ def test_parquet_of_odd_types_is_text_or_a_reason(landing: ObjectStore) -> None:
     pq.write_table(receipts, content)
     first, second = lines_of(landing, "a.parquet", content.getvalue())
     assert (first["store_id"], first["quantity"], first["till_id"]) == ("1", "nan", None)
-    assert (second["line_in_file"], second["parse_problem"]) == (2, "store_id is not UTF-8")
+    assert (second["line_in_file"], second["parse_problem"]) == (2, "store_id is not UTF-8; deliver the file in UTF-8")
 
 
 def test_a_file_that_is_gone_since_it_was_listed_fails_the_step_and_is_named(landing: ObjectStore) -> None:

@@ -3,10 +3,12 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from jobs import tables
@@ -14,7 +16,7 @@ from jobs.catalogue import CATALOGUE, write_catalogue
 from jobs.cli import app
 from jobs.errors import InputError
 from jobs.object_store import ObjectStore
-from jobs.query import query
+from jobs.query import print_answer, query
 from tests.jobs.test_catalogue import covered, publish
 from tests.rows import BUSINESS_DATE
 from tests.s3_server import S3_ENVIRONMENT
@@ -30,6 +32,42 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> ObjectStore:
     store.write("_staging/run-1/unpublished.txt", b"not out yet")
     write_catalogue(store)
     return store
+
+
+def test_a_name_of_a_column_is_not_broken_however_narrow_the_terminal_is(
+    store: ObjectStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [f"expected_under_{number}_transaction_count" for number in range(5)]
+    answer = query(store, "SELECT " + ", ".join(f"{number} AS {name}" for number, name in enumerate(names)))
+    console = Console(width=80)
+    print_answer(answer, console)
+    print_answer(answer.select(names[:2]), console)
+    shown = capsys.readouterr().out
+    assert all(shown.count(name) == (2 if name in names[:2] else 1) for name in names)
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_a_catalogue_that_was_copied_with_its_warehouse_says_what_to_run(tmp_path: Path) -> None:
+    original = ObjectStore((tmp_path / "it's the first").as_uri())
+    publish(original, tables.PHOTO_COVERAGE, BUSINESS_DATE, covered("0042", 4))
+    write_catalogue(original)
+    shutil.copytree(tmp_path / "it's the first", tmp_path / "copy")
+    copy = ObjectStore((tmp_path / "copy").as_uri())
+    assert query(original, "SELECT 1 AS one").num_rows == 1
+    with pytest.raises(InputError, match=r"names files of another place, '.*it's the first/.*run `checkout-ages cata"):
+        query(copy, "FROM photo_coverage")
+    assert write_catalogue(copy)
+    assert query(copy, "FROM photo_coverage").num_rows == 1
+
+
+def test_csv_with_a_byte_order_mark_is_what_a_spreadsheet_reads(store: ObjectStore, tmp_path: Path) -> None:
+    out = tmp_path / "out.csv"
+    command = ["query", "SELECT 'Щи' AS \"категория\"", "--bom", "--warehouse-uri", store.uri]
+    assert runner.invoke(app, command).stdout_bytes == b"\xef\xbb\xbf" + "категория\nЩи\n".encode()
+    assert runner.invoke(app, [*command, "--out", str(out)]).exit_code == 0
+    assert out.read_text("utf-8-sig") == "категория\nЩи\n"
+    refused = runner.invoke(app, [*command, "--format", "json"])
+    assert (refused.exit_code, "--bom is for csv, not for json" in refused.output) == (2, True)
 
 
 def test_the_rows_come_as_arrow(store: ObjectStore) -> None:

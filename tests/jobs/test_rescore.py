@@ -58,7 +58,8 @@ class RescoredDay:
 @pytest.fixture(scope="module")
 def rescored_day(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> RescoredDay:
     folder = tmp_path_factory.mktemp("rescore")
-    settings = read_settings({}, landing_uri=str(folder / "landing"), warehouse_uri=str(folder / "warehouse"))
+    folders = {"landing_uri": str(folder / "landing"), "warehouse_uri": str(folder / "warehouse")}
+    settings = read_settings({}, **folders, max_rejected_line_share=1.0)
     land_day(ObjectStore(settings.landing_uri))
     live = Warehouse(ObjectStore(settings.warehouse_uri), "live", spark)
     run_night(live, BUSINESS_DATE, settings.model_copy(update={"model_version": LIVE_VERSION}), lambda *step: None)

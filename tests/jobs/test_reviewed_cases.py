@@ -119,8 +119,8 @@ def test_files_of_a_day_are_read_like_receipts(landing: ObjectStore) -> None:
     landing.write("reviewed_cases/business_date=2026-11-21/a.csv", f"{HEADER}\nc2,{LATER},of_age\n".encode())
     rows = reviewed_cases({BUSINESS_DATE: landed_outcomes(landing, BUSINESS_DATE)}, list_of(case("c1"))).to_pylist()
     assert [(row["source_file"], row["line_in_file"], row["outcome_status"]) for row in rows] == [
-        (f"{FOLDER}/a.csv", 1, "counted"),
-        (f"{FOLDER}/a.csv", 2, "rejected"),
+        (f"{FOLDER}/a.csv", 2, "counted"),
+        (f"{FOLDER}/a.csv", 3, "rejected"),
         (f"{FOLDER}/b.jsonl", 1, "rejected"),
     ]
     assert rows[1]["outcome_reason"] == "has 2 fields, the header has 4"

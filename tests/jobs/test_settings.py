@@ -96,6 +96,7 @@ def test_a_bad_setting_is_one_sentence_with_the_way_out(environment: dict[str, s
         "s3://key:planted@bucket/landing",
         "s3://key:plan/ted@bucket",
         "S3://key:planted@bucket",
+        "s3:key:planted@bucket",
         "https://key:planted@minio:9000/bucket",
         "s3://bucket/landing?X-Amz-Signature=planted",
         "gs://token@bucket",

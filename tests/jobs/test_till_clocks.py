@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -20,7 +23,9 @@ from jobs.settings import Settings
 from jobs.tables import Table
 from jobs.till_clocks import DISAGREEING_CLOCKS
 from jobs.transaction_ages import transaction_ages
-from tests.rows import BUSINESS_DATE, certain_of
+from tests.rows import BUSINESS_DATE, at, certain_of
+
+FIELD = Path(__file__).parent / "field" / "transactions"
 
 SHIFTED = ("0042", "02")
 
@@ -95,3 +100,47 @@ def test_a_till_of_a_hundred_thousand_receipts_is_asked_by_a_sample() -> None:
         SELECT store_id, till_id, closed_at AS taken_at, NULL::VARCHAR AS transaction_id FROM transaction_ages
     """)
     assert connection.execute(DISAGREEING_CLOCKS, {"till_clock_drift_warning_seconds": 30}).fetchall() == []
+
+
+def at_one_till(receipts: list[tuple[str, str]], photos: list[datetime]) -> duckdb.DuckDBPyConnection:
+    """A till with receipts from opened_at to closed_at, and photos that belong to none of them."""
+    connection = duckdb.connect()
+    skew = {"till_clock_skew_seconds": 0.0, "photo_offset_seconds": None, "store_id": "K11", "till_id": "01"}
+    rows = [
+        skew | {"transaction_id": str(n), "opened_at": at(opened_at), "closed_at": at(closed_at)}
+        for n, (opened_at, closed_at) in enumerate(receipts)
+    ]
+    taken = [{"photo_key": str(moment), "store_id": "K11", "till_id": "01", "taken_at": moment} for moment in photos]
+    connection.register("transaction_ages", as_table(tables.TRANSACTION_AGES, rows))
+    connection.register("checkout_photos", as_table(tables.CHECKOUT_PHOTOS, taken))
+    return connection
+
+
+def found(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    return [
+        row[0] for row in connection.execute(DISAGREEING_CLOCKS, {"till_clock_drift_warning_seconds": 30}).fetchall()
+    ]
+
+
+@pytest.mark.parametrize("hours", [1, 3, 14, -1, -3, -12])
+def test_a_till_in_local_time_is_named_with_the_hours_and_the_setting(hours: int) -> None:
+    with (FIELD / "local_time.csv").open() as lines:
+        receipts = [(line["opened_at"][11:], line["closed_at"][11:]) for line in csv.DictReader(lines)]
+    photos = [at(closed_at) - timedelta(hours=hours, seconds=20) for _, closed_at in receipts]
+    (sentence,) = found(at_one_till(receipts, photos))
+    assert f" would if its clock were taken as {3600 * hours} s ahead of its camera's" in sentence
+    assert f"{hours} hours: is closed_at local time, not UTC?" in sentence
+    assert sentence.endswith(f"CHECKOUT_AGES_TILL_CLOCK_SKEW_SECONDS=K11/01={3600 * hours}")
+
+
+def test_a_till_of_whose_photos_none_fits_is_always_named() -> None:
+    one_receipt = [("10:00:00", "10:01:00")]
+    assert found(at_one_till(one_receipt, [at("17:30:00")])) == [
+        "till K11/01: none of its 1 photos fits one of its 1 receipts; no shift of its clock up to 14 hours fits, "
+        "see CHECKOUT_AGES_TILL_CLOCK_SKEW_SECONDS"
+    ]
+    assert found(at_one_till(one_receipt, [at("10:10:30")])) == [
+        "till K11/01: none of its 1 photos fits one of its 1 receipts; at most 1 receipts would have one, "
+        "with CHECKOUT_AGES_TILL_CLOCK_SKEW_SECONDS=K11/01=-600"
+    ]
+    assert found(at_one_till(one_receipt, [])) == []

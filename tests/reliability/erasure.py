@@ -72,6 +72,7 @@ def measure(folder: Path, quick: bool = False) -> dict[str, int | float]:
         landing_uri=str(folder / "landing"),
         warehouse_uri=str(folder / "warehouse"),
         review_case_minimum_probability=1e-9,
+        max_rejected_line_share=1.0,
     )
     landing = ObjectStore(settings.landing_uri)
     people = _published_people(spark, landing, settings, REQUESTS[:1] if quick else REQUESTS)

@@ -1,0 +1,144 @@
+"""check_delivery: what a night would make of a day's delivery, said in seconds, without Spark, before the night."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from jobs.business_day import BusinessDay, business_day
+from jobs.cashier_pseudonyms import key_generation
+from jobs.check_night import RuleResult, check_results, file_rows
+from jobs.delivery_database import delivery_database
+from jobs.delivery_rules import CLOCKS, COUNTERPARTS, DELIVERY_RULES, PHOTOS
+from jobs.errors import InputError
+from jobs.landing import landed_photo_batches, line_reader, photos_folder, receipt_files, transactions_folder
+from jobs.object_store import ObjectStore
+from jobs.photo_keys import placed_photos
+from jobs.receipt_lines import judged_receipt_lines
+from jobs.settings import Settings
+
+EXAMPLES_SHOWN = 3
+EXAMPLE_CHARACTERS = 300
+RULES_ON_PHOTOS = (PHOTOS, COUNTERPARTS, CLOCKS)
+
+COUNTS = """
+SELECT (SELECT count(*) FROM transaction_lines), count(*) FILTER (line_in_file > 0), count(*) FILTER (line_in_file = 0),
+    (SELECT count(*) FROM transaction_ages), (SELECT count(photo_offset_seconds) FROM transaction_ages),
+    (SELECT count(*) FROM checkout_photos), (SELECT count(key_problem) FROM checkout_photos)
+FROM rejected_transaction_lines
+"""
+REJECTIONS = f"""
+SELECT rejection_kind, count(*) AS n, list(
+    format('{{}}{{}}: {{}}{{}}', source_file,
+        CASE WHEN line_in_file > 0 THEN format(' line {{}}', line_in_file) ELSE '' END,
+        rejection_reason, coalesce('; ' || substring(landed_line, 1, {EXAMPLE_CHARACTERS}), ''))
+    ORDER BY source_file, line_in_file)[1:{EXAMPLES_SHOWN}]
+FROM rejected_transaction_lines GROUP BY ALL ORDER BY n DESC, rejection_kind
+"""
+UNPLACED = f"""
+SELECT CASE WHEN is_other_date THEN 'the photo is of another date' ELSE 'the photo key does not match' END AS kind,
+    count(*) AS n, list(key_problem ORDER BY photo_key)[1:{EXAMPLES_SHOWN}]
+FROM checkout_photos WHERE key_problem IS NOT NULL GROUP BY ALL ORDER BY n DESC, kind
+"""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Lines, files, receipts and photos of a delivery."""
+
+    kept_lines: int
+    rejected_lines: int
+    unread_files: int
+    receipts: int
+    receipts_with_photo: int
+    photos: int
+    unplaced_photos: int
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of what is not used: how many, and a few examples."""
+
+    kind: str
+    count: int
+    examples: Sequence[str]
+
+
+@dataclass(frozen=True)
+class DeliveryCheck:
+    """What a night would make of a delivery. `results` are those of the night's rules on deliveries."""
+
+    counts: Counts
+    rejections: Sequence[Kind]
+    unplaced_photos: Sequence[Kind]
+    results: Sequence[RuleResult]
+
+    @property
+    def publishes_nothing(self) -> bool:
+        """Whether a fail rule would stop the night."""
+        return any(result.stops_the_night for result in self.results)
+
+
+def check_landed_day(landing: ObjectStore, business_date: date, settings: Settings) -> DeliveryCheck:
+    """Check the receipt files and photos that lie in the landing for a day.
+
+    Raises InputError when there are neither.
+    """
+    keys = [entry.key for entry in receipt_files(landing, business_date)]
+    photos = list(landed_photo_batches(landing, business_date))
+    if not keys and not photos:
+        folders = " and ".join(
+            f"'{landing.location(of(business_date))}'" for of in (transactions_folder, photos_folder)
+        )
+        raise InputError(f"nothing has landed for {business_date}: {folders} hold no files; name the day's own landing")
+    return _checked(landing, keys, photos, business_day(business_date, settings), settings)
+
+
+def check_files(
+    paths: Sequence[Path], business_date: date, settings: Settings, landing: ObjectStore | None
+) -> DeliveryCheck:
+    """Check receipt files by name as the delivery of a day, with the photos of a landing where one is given.
+
+    Raises InputError naming a file that is not there.
+    """
+    for path in paths:
+        if not path.is_file():
+            raise InputError(f"'{path}' is no file; name receipt files, or leave them out to check the landing")
+    folder = Path(os.path.commonpath([path.absolute().parent for path in paths]))
+    keys = sorted({path.absolute().relative_to(folder).as_posix() for path in paths})
+    photos = list(landed_photo_batches(landing, business_date)) if landing else None
+    return _checked(ObjectStore(folder.as_uri()), keys, photos, business_day(business_date, settings), settings)
+
+
+def _checked(
+    store: ObjectStore,
+    keys: Sequence[str],
+    photos: Sequence[pa.RecordBatch] | None,
+    day: BusinessDay,
+    settings: Settings,
+) -> DeliveryCheck:
+    rules = [rule for rule in DELIVERY_RULES if photos is not None or rule not in RULES_ON_PHOTOS]
+    template = f"{photos_folder(day.business_date)}/{settings.photo_key_template}"
+    placed = (placed_photos(batch, template, day) for batch in photos or ())
+    with delivery_database(_judged(store, keys, day), placed, file_rows(keys), settings) as connection:
+        return DeliveryCheck(
+            Counts(*connection.execute(COUNTS).fetchall()[0]),
+            _kinds(connection, REJECTIONS),
+            _kinds(connection, UNPLACED),
+            check_results(connection, day.business_date, settings, rules),
+        )
+
+
+def _judged(store: ObjectStore, keys: Iterable[str], day: BusinessDay) -> Iterator[pa.RecordBatch]:
+    read = line_reader(store, key_generation(os.environ))
+    return (judged_receipt_lines(batch, day) for key in keys for batch in read(key))
+
+
+def _kinds(connection: duckdb.DuckDBPyConnection, query: str) -> list[Kind]:
+    return [Kind(*row) for row in connection.execute(query).fetchall()]

@@ -1,0 +1,49 @@
+"""judged_lines: a day's receipt lines in Spark, each typed and judged, alone and next to the others."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.pandas.types import from_arrow_schema
+
+from jobs.arrow_frames import arrow_frame
+from jobs.business_day import BusinessDay
+from jobs.cashier_pseudonyms import key_generation
+from jobs.erased import Erased, without_erased_landed_lines
+from jobs.landing import landed_transaction_lines, line_reader, receipt_files
+from jobs.object_store import ObjectStore
+from jobs.receipt_comparison import compared_lines
+from jobs.receipt_lines import JUDGED_LINE_SCHEMA, judged_receipt_lines
+
+
+def judged_transaction_lines(spark: SparkSession, landing_uri: str, day: BusinessDay, erased: Erased) -> DataFrame:
+    """Return the lines of a day's receipt files but those of erased transactions, as `judged_lines` does."""
+    if erased:
+        landed_lines = landed_transaction_lines(spark, landing_uri, day.business_date)
+        return judged_lines(without_erased_landed_lines(landed_lines, erased), day)
+    landing = ObjectStore(landing_uri)
+    read = line_reader(landing, key_generation(os.environ))
+
+    # Judged where it is read, a line does not go from Python to Spark and back.
+    def read_and_judge(key: str) -> Iterator[pa.RecordBatch]:
+        return (judged_receipt_lines(batch, day) for batch in read(key))
+
+    files = [entry.key for entry in receipt_files(landing, day.business_date)]
+    return _compared(arrow_frame(spark, landing, JUDGED_LINE_SCHEMA, files, read_and_judge))
+
+
+def judged_lines(landed_lines: DataFrame, day: BusinessDay) -> DataFrame:
+    """Return one row for each landed line, with `is_kept` and, where it is not kept, what is wrong."""
+
+    def judge(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        return (judged_receipt_lines(batch, day) for batch in batches)
+
+    return _compared(landed_lines.mapInArrow(judge, from_arrow_schema(JUDGED_LINE_SCHEMA)))
+
+
+def _compared(judged: DataFrame) -> DataFrame:
+    columns = [name for name in judged.columns if name not in ("rejection_reason", "rejection_kind")]
+    return judged.sparkSession.sql(compared_lines(columns), judged_lines=judged)

@@ -1,0 +1,67 @@
+"""landed_header: which of the wanted columns a landed file has, and what is wrong with a header that has none."""
+
+from __future__ import annotations
+
+import csv
+import unicodedata
+from collections.abc import Sequence
+
+from jobs.landed_lines import UnreadableFileError
+
+SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+ENDS_WITH_CR = "has lines that end with CR alone; end them with LF or CR LF"
+LONGEST_QUOTED_HEADER = 400
+
+
+def header_names(line: bytes) -> list[str]:
+    """Return the column names of a CSV's header line; UnreadableFileError where a carriage return ends it."""
+    header, *others = line.decode("utf-8-sig", errors="replace").rstrip("\r\n").split("\r")
+    names = next(csv.reader([header]), [])
+    if others:
+        raise _refused(names, ENDS_WITH_CR)
+    return names
+
+
+def wanted_columns(names: Sequence[str], fields: Sequence[str]) -> list[str]:
+    """Return which of the fields a file has, in its order.
+
+    Raises UnreadableFileError when it has none of them, one twice, or one under a name that differs by blanks or case.
+    """
+    wanted = [name for name in names if name in fields]
+    meant = {name: _plain(name) for name in names if name not in fields and _plain(name) in fields}
+    if meant:
+        name, field = next(iter(meant.items()))
+        raise _refused(names, f"has '{name}' for '{field}'; write no blank after a comma, and small letters")
+    if twice := {name for name in wanted if wanted.count(name) > 1}:
+        raise _refused(names, f"has the column {min(twice)} twice; deliver it once")
+    if not wanted:
+        nothing = f"has none of the columns {', '.join(fields)}; deliver a header with them as its first line"
+        raise _refused(names, _separated_otherwise(names, fields) or nothing)
+    return wanted
+
+
+def is_header(line: bytes, fields: Sequence[str]) -> bool:
+    """Say whether a line is the header of a CSV, whatever separates its columns."""
+    text = line.decode("utf-8", errors="replace").strip()
+    return any(set(text.split(separator)) & set(fields) for separator in (",", *SEPARATORS))
+
+
+def _plain(name: str) -> str:
+    """Return a name as it was meant: without blanks and marks around it, in small letters."""
+    printed = "".join(" " if unicodedata.category(letter) in ("Cf", "Zs", "Cc") else letter for letter in name)
+    return printed.strip().strip("'\"").strip().lower()
+
+
+def _separated_otherwise(names: Sequence[str], fields: Sequence[str]) -> str | None:
+    for separator, words in SEPARATORS.items():
+        if {_plain(part) for name in names for part in name.split(separator)} & set(fields):
+            return f"is separated by {words}; separate columns by commas, and decimals by a point"
+    return None
+
+
+def _refused(names: Sequence[str], words: str) -> UnreadableFileError:
+    """Show the header, but not a first line with digits, which is a record and may name a cashier."""
+    header = ",".join(names)[:LONGEST_QUOTED_HEADER]
+    if any(letter.isdigit() for letter in header):
+        return UnreadableFileError(f"has a first line with digits, which is no header: it {words}", header.encode())
+    return UnreadableFileError(f"has the header '{header}': it {words}")

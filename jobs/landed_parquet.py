@@ -1,0 +1,104 @@
+"""landed_parquet: one landed Parquet file ► records, its columns as text."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from jobs.landed_header import wanted_columns
+from jobs.landed_ids import ID_FIELDS
+from jobs.landed_lines import MOST_UNFOLDED_PER_BYTE, UnreadableFileError, most_unfolded_bytes, what_it_is
+from jobs.landed_records import BATCH_ROWS, Records
+
+LEAST_PARQUET_ROWS = 1_000_000
+"""A Parquet file may have so many rows, or one for each of its bytes if that is more."""
+MAGIC = b"PAR1"
+KINDS_OF_BYTES = (
+    pa.types.is_binary,
+    pa.types.is_large_binary,
+    pa.types.is_fixed_size_binary,
+    pa.types.is_binary_view,
+)
+LARGEST_EXACT = {pa.float16(): 2**11, pa.float32(): 2**24, pa.float64(): 2**53}
+"""Of larger whole numbers a float does not hold every one, so that two ids may have become the same."""
+
+
+def read_parquet(stream: io.BufferedReader, fields: Sequence[str]) -> Iterator[Records]:
+    """Yield the records of a file; UnreadableFileError where it is none or unfolds to too much."""
+    most_bytes = most_unfolded_bytes(stream)
+    _refuse_another_kind(stream)
+    parquet = pq.ParquetFile(stream)
+    groups = [parquet.metadata.row_group(index) for index in range(parquet.metadata.num_row_groups)]
+    most_rows = max(LEAST_PARQUET_ROWS, most_bytes // MOST_UNFOLDED_PER_BYTE)
+    if sum(group.total_byte_size for group in groups) > most_bytes or parquet.metadata.num_rows > most_rows:
+        raise UnreadableFileError(f"unfolds to more than {most_bytes} bytes or {most_rows} rows; deliver it in parts")
+    wanted = wanted_columns(parquet.schema_arrow.names, fields)
+    first_row = 1
+    for batch in parquet.iter_batches(batch_size=BATCH_ROWS, columns=wanted):
+        texts = [_as_text(batch.column(name), is_id=name in ID_FIELDS) for name in wanted]
+        yield Records(pa.table(texts, names=wanted), np.arange(first_row, first_row + batch.num_rows))
+        first_row += batch.num_rows
+
+
+def _refuse_another_kind(stream: io.BufferedReader) -> None:
+    start = stream.read(200)
+    if not start:
+        raise UnreadableFileError("is empty; deliver it again, whole")
+    if not start.startswith(MAGIC):
+        kind = what_it_is(start) or "text"
+        raise UnreadableFileError(f"is {kind}, no Parquet, though its name says so; name it by what it is")
+    stream.seek(-len(MAGIC), io.SEEK_END)
+    if stream.read() != MAGIC:
+        raise UnreadableFileError("is cut off: its end, which says where its rows are, is missing; deliver it again")
+    stream.seek(0)
+
+
+def _as_text(column: pa.Array, is_id: bool) -> pa.Array:
+    """Return a column as text, or as bytes that may be text."""
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        return _as_text(column.dictionary_decode(), is_id)
+    if isinstance(kind, pa.UuidType) or pa.types.is_nested(kind):
+        return pa.array([_json_text(value) for value in column.to_pylist()], pa.string())
+    if isinstance(kind, pa.BaseExtensionType):
+        return _as_text(column.storage, is_id)
+    if any(is_bytes(kind) for is_bytes in KINDS_OF_BYTES):
+        return column.cast(pa.binary())
+    if is_id and pa.types.is_floating(kind):
+        return _float_ids(column)
+    if is_id and pa.types.is_decimal(kind):
+        return pc.replace_substring_regex(pc.cast(column, pa.string()), r"\.0*$", "")
+    return pc.cast(_in_utc(column), pa.string())
+
+
+def _in_utc(column: pa.Array) -> pa.Array:
+    has_other_zone = pa.types.is_timestamp(column.type) and column.type.tz not in (None, "UTC")
+    return column.cast(pa.timestamp(column.type.unit, tz="UTC")) if has_other_zone else column
+
+
+def _float_ids(column: pa.Array) -> pa.Array:
+    """Write whole numbers out; those that a float may have rounded keep the form that `landed_ids` rejects."""
+    numbers = column.cast(pa.float64())
+    values = np.asarray(numbers.fill_null(np.nan))
+    is_whole = np.isfinite(values) & (values == np.trunc(values))
+    is_exact = is_whole & (np.abs(values) <= LARGEST_EXACT[column.type])
+    texts = np.where(is_exact, np.where(is_exact, values, 0).astype(np.int64).astype(str), "")
+    rounded = [f"{value:.15e}" for value in values[is_whole & ~is_exact]]
+    written = texts.astype(object)
+    written[is_whole & ~is_exact] = rounded
+    written[~is_whole] = np.asarray(pc.cast(numbers, pa.string()).fill_null(""), object)[~is_whole]
+    return pc.if_else(column.is_valid(), pa.array(written, pa.string()), pa.scalar(None, pa.string()))
+
+
+def _json_text(value: object) -> str | None:
+    return None if value is None else value if isinstance(value, str) else _dumped(value)
+
+
+def _dumped(value: object) -> str:
+    return json.dumps(value, default=str) if isinstance(value, (list, dict)) else str(value)

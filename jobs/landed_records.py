@@ -1,0 +1,35 @@
+"""landed_records: what the reader of a format yields: records of text, and the lines that are none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+BATCH_ROWS = 20_000
+LONGEST_QUOTED_LINE = 10_000
+"""A rejected line is kept up to so many characters."""
+
+
+class Problem(NamedTuple):
+    """A line that is no record, or a file (line 0): what is wrong with it, and its text."""
+
+    line: int
+    words: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Records:
+    """Columns of text or bytes, the line of each record in its file, and the lines that are no records."""
+
+    columns: pa.Table
+    lines: np.ndarray
+    problems: list[Problem] = field(default_factory=list)
+
+
+def quoted_line(line: bytes) -> str:
+    """Return the beginning of a line that is kept with what is wrong with it."""
+    return line[:LONGEST_QUOTED_LINE].decode(errors="replace").rstrip("\r\n")

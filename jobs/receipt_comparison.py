@@ -1,0 +1,92 @@
+"""receipt_comparison: what the lines of a day say about each other: lines that come again, receipts that contradict.
+
+One query for Spark, which runs it in the night, and DuckDB, which runs it for check-delivery. It keeps to the SQL that
+both read alike; the hint in its comment is for Spark alone, which then sorts the lines once for both windows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from jobs.tables import TRANSACTION_KEY, TRANSACTION_LINES
+
+LONGEST_SPAN_SECONDS = 7200
+"""Lines of one receipt whose closed_at lie further apart are of several receipts. Matching looks back no further."""
+SHOWN_CHARACTERS = 60
+
+_CONTRADICTING = ("cashier_id", "currency", "closed_at")
+_COMPARED = [name for name in TRANSACTION_LINES.column_names if name not in (*TRANSACTION_LINES.key, "run_id")]
+_RECEIPT, _KEY = (", ".join(key) for key in (TRANSACTION_KEY, TRANSACTION_LINES.key))
+
+
+def compared_lines(columns: Sequence[str]) -> str:
+    """Return the query that compares the lines of `judged_lines` with each other.
+
+    It gives each line its `columns`, `is_kept`, `is_repeat`, `rejection_reason` and `rejection_kind`. Lines of a
+    receipt that name different cashiers or currencies, or lie too far apart, are all rejected: nobody can tell which
+    are of one buyer. Of other lines with the same key the first by file and position is kept.
+    """
+    ends = (f"{end}({name}) OVER receipt AS {end}_{name}" for name in _CONTRADICTING for end in ("min", "max"))
+    firsts = (f"first_value({name}) OVER same_key AS first_{name}" for name in (*_FIRST_LINE, *_COMPARED))
+    return f"""
+WITH apart_lines AS (
+    -- a rejected line is compared with none
+    SELECT *, CASE WHEN rejection_reason IS NOT NULL THEN line_in_file END AS apart FROM {{judged_lines}}
+), receipt_lines AS (
+    SELECT /*+ REPARTITION(apart, {_RECEIPT}) */ * FROM apart_lines
+), compared AS (
+    SELECT *, row_number() OVER same_key AS nth, {", ".join((*ends, *firsts))}
+    FROM receipt_lines
+    WINDOW receipt AS (PARTITION BY apart, {_RECEIPT} ORDER BY line_number, source_file, line_in_file
+            ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING),
+        same_key AS (PARTITION BY apart, {_KEY} ORDER BY source_file, line_in_file)
+), told AS (
+    SELECT *, {_IS_CONTRADICTED} AS is_contradicted, {_IS_SAME} AS is_same,
+        'line ' || CAST(first_line_in_file AS STRING) || ' of ' || first_source_file AS first_line
+    FROM compared
+)
+SELECT {", ".join(columns)},
+    rejection_reason IS NULL AND NOT is_contradicted AND nth = 1 AS is_kept,
+    rejection_reason IS NULL AND nth > 1 AND is_same AS is_repeat,
+    CASE WHEN rejection_reason IS NOT NULL THEN rejection_reason
+        WHEN is_contradicted THEN 'its receipt has ' || {_CONTRADICTIONS}
+            || '; make transaction_id unique in the day, with the number of the shift for example'
+        WHEN nth > 1 AND is_same THEN 'is the same as ' || first_line
+        WHEN nth > 1 THEN 'differs from ' || first_line || ': ' || {_DIFFERENCES} END AS rejection_reason,
+    CASE WHEN rejection_reason IS NOT NULL THEN rejection_kind
+        WHEN is_contradicted THEN 'its receipt contradicts itself'
+        WHEN nth > 1 AND is_same THEN 'is the same as an earlier line'
+        WHEN nth > 1 THEN 'differs from an earlier line with its key' END AS rejection_kind
+FROM told
+"""
+
+
+def _shown(value: str) -> str:
+    return f"substring(coalesce(CAST({value} AS STRING), 'nothing'), 1, {SHOWN_CHARACTERS})"
+
+
+def _listed(cases: Iterable[tuple[str, str]]) -> str:
+    """List the words of the conditions that hold."""
+    return f"concat_ws(', ', {', '.join(f'CASE WHEN {condition} THEN {words} END' for condition, words in cases)})"
+
+
+def _are_contradicting(name: str) -> str:
+    if name == "closed_at":
+        return f"max_closed_at - min_closed_at > INTERVAL '{LONGEST_SPAN_SECONDS}' SECOND"
+    return f"min_{name} <> max_{name}"
+
+
+_FIRST_LINE = ("source_file", "line_in_file")
+_IS_CONTRADICTED = f"({' OR '.join(map(_are_contradicting, _CONTRADICTING))})"
+_IS_SAME = f"NOT ({' OR '.join(f'{name} IS DISTINCT FROM first_{name}' for name in _COMPARED)})"
+_CONTRADICTIONS = _listed(
+    (_are_contradicting(name), f"'{name} ' || {_shown(f'min_{name}')} || ' and ' || {_shown(f'max_{name}')}")
+    for name in _CONTRADICTING
+)
+_DIFFERENCES = _listed(
+    (
+        f"{name} IS DISTINCT FROM first_{name}",
+        f"'{name} ' || {_shown(f'first_{name}')} || ' there, ' || {_shown(name)} || ' here'",
+    )
+    for name in _COMPARED
+)
