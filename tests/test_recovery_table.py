@@ -118,6 +118,10 @@ PROVED_BY = {
         "jobs/test_till_clocks.py",
         "test_a_till_in_local_time_is_named_with_the_hours_and_the_setting",
     ),
+    "`check_night` warns: `each till's camera shows faces well`": (
+        "jobs/test_check_night.py",
+        "test_a_till_whose_camera_spoils_faces_is_named_with_the_fault",
+    ),
     "lines rejected as `its receipt has cashier_id … and …`": (
         "jobs/test_receipt_comparison.py",
         "test_all_lines_of_a_receipt_that_contradicts_itself_are_rejected",
