@@ -73,6 +73,8 @@ def turned_upright(pixels: Pixels, found: list[Face], finder: FaceFinder) -> tup
 
 def turned(pixels: Pixels, degrees: float) -> Pixels:
     """Turn a photo counter-clockwise. By a quarter nothing is lost; else its edge goes on where it leaves the frame."""
+    if not degrees:
+        return pixels
     if degrees % 90 == 0:
         return np.ascontiguousarray(np.rot90(pixels, round(degrees / 90)))
     beyond = math.ceil(EDGE_SHARE * min(pixels.shape[:2]))

@@ -68,7 +68,7 @@ def test_reasons_name_the_value_and_the_limit():
     )
     grey = np.full((60, 60, 3), 120, dtype="uint8")
     assert reason(grey) == ("face_low_contrast", "the face has a contrast of 0 grey values, 30 are needed")
-    assert reason(grey * 0 + 255) == ("face_too_bright", "100% of the face is white, the limit is 15%")
+    assert reason(grey * 0 + 255) == ("face_too_bright", "100% of the face is white, the limit is 25%")
 
 
 def reason(square: Pixels) -> tuple[str, str]:
