@@ -29,10 +29,10 @@ SMALLEST_DIRECTED_SHARPNESS = 0.017
 SMALLEST_SHARPNESS_RATIO = 0.33
 """Sharpness across by sharpness down: motion across leaves 0.2 to 0.35, sound faces have 0.4 to 1.4."""
 
-PROPORTIONS = (0.74, 1.5)
+PROPORTIONS = (0.74, 1.8)
 """Bounds on `FaceTraits.proportion`: a frame of 0.6 of its height has 0.6, one of 0.6 of its width 2."""
 SMALLEST_SHARPNESS_OF_A_SQUASHED_FACE = 0.035
-BOX_ASPECTS_IN_MOTION = (1.1, 1.36)
+BOX_ASPECTS_IN_MOTION = (1.12, 1.42)
 """A face out of proportion is blurred by motion where it is less sharp in one direction and its box has a usual shape;
 else the frame is squashed. Both are refused; this only names the fault."""
 
