@@ -8,13 +8,24 @@ messages: its pixels stay the same when more data follow each run of them. Pixel
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.photo_format import has_end, pixel_runs, plain_jpeg, with_more_data
+from models.photo_format import (
+    has_all_restarts,
+    has_end,
+    jpeg_frame,
+    pixel_runs,
+    plain_jpeg,
+    restart_interval,
+    with_more_data,
+    with_whole_mcus,
+    without_ends,
+)
 
 HARMLESS_WARNINGS = {
     "JWRN_ADOBE_XFORM": re.compile("Unknown Adobe color transform code"),
@@ -28,7 +39,6 @@ HARMLESS_WARNINGS = {
 UNKNOWN_SAMPLING = "Could not determine subsampling"
 """simplejpeg knows the usual sampling layouts only and says this of the others, sound or not."""
 
-MOST_RUNS_TESTED = 256
 UNREAD_BYTES = 6
 """Fewer bytes may hold nothing that shows in the pixels."""
 
@@ -58,7 +68,9 @@ def decode_with_warnings(
     if has_known_layout:
         return _whole_pixels(plain, lenient)
     pixels = _whole_pixels(plain, any_layout)
-    _refuse_unread_data(plain, pixels, any_layout)  # Pillow passes on no warning, so damage has to be looked for
+    _refuse_unread_data(
+        with_whole_mcus(plain), any_layout
+    )  # Pillow passes on no warning, so damage has to be looked for
     return pixels
 
 
@@ -71,15 +83,40 @@ def _whole_pixels(jpeg: bytes, decode: Decode) -> Pixels:
     """Decode all pixels. Raises ValueError where the decoder asks for data beyond those that the file has."""
     if not has_end(jpeg):
         raise ValueError("it has no end marker")
+    if not has_all_restarts(jpeg):
+        raise ValueError("restarts between its pixels are missing or out of order")
     pixels = decode(jpeg)
-    if not np.array_equal(pixels, decode(with_more_data(jpeg))):
+    whole = with_whole_mcus(jpeg)
+    if not np.array_equal(pixels if whole is jpeg else decode(whole), decode(with_more_data(whole))):
         raise ValueError("it was closed with an end marker before its pixels end")
     return pixels
 
 
-def _refuse_unread_data(jpeg: bytes, pixels: Pixels, decode: Decode) -> None:
-    """Raise ValueError where a run of pixels ends before its data do, as where a damaged code shifts all others."""
-    runs = pixel_runs(jpeg)
-    for _, end in runs if len(runs) <= MOST_RUNS_TESTED else []:
-        if np.array_equal(pixels, decode(jpeg[: end - UNREAD_BYTES] + jpeg[end:])):
+def _refuse_unread_data(jpeg: bytes, decode: Decode) -> None:
+    """Raise ValueError where a run of pixels ends before its data do, as where a damaged code shifts all others.
+
+    The ends of every second run are taken away at once: the pixels of each of these runs have to change.
+    """
+    runs, frame = pixel_runs(jpeg), jpeg_frame(jpeg)
+    if not runs or not frame:
+        return
+    pixels = decode(jpeg)
+    mcu_numbers = np.arange(math.prod(frame.mcu_counts))
+    run_numbers = mcu_numbers // max(1, restart_interval(jpeg) or mcu_numbers.size)
+    for parity in (0, 1):
+        tested = [
+            number for number, (start, end) in enumerate(runs) if number % 2 == parity and end - start > UNREAD_BYTES
+        ]
+        if not tested:
+            continue
+        shorter = decode(without_ends(jpeg, [runs[number] for number in tested], UNREAD_BYTES))
+        changed = run_numbers[_changed_mcus(pixels, shorter, frame.mcu_size)]
+        if not set(tested) <= set(changed.tolist()):
             raise ValueError("it has data left over where its pixels end")
+
+
+def _changed_mcus(pixels: Pixels, others: Pixels, mcu_size: tuple[int, int]) -> NDArray[np.bool_]:
+    """Tell of each MCU, row by row, whether a pixel of it differs."""
+    is_changed = (pixels != others).any(axis=2)
+    by_rows = np.logical_or.reduceat(is_changed, range(0, is_changed.shape[0], mcu_size[1]), axis=0)
+    return np.logical_or.reduceat(by_rows, range(0, is_changed.shape[1], mcu_size[0]), axis=1).ravel()

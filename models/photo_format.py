@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
@@ -15,7 +15,7 @@ SIGNATURES = {"JPEG": b"\xff\xd8\xff", "PNG": b"\x89PNG"}
 """Formats that are read, and how their files begin."""
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-ORIENTATION_CHUNK, END_CHUNK = b"eXIf", b"IEND"
+ORIENTATION_CHUNK, PIXEL_CHUNK, END_CHUNK = b"eXIf", b"IDAT", b"IEND"
 
 START_OF_SCAN = 0xDA
 APPLICATION_SEGMENTS = range(0xE0, 0xF0)
@@ -23,17 +23,23 @@ COMMENT = 0xFE
 NEEDED_APPLICATION_SEGMENTS = (0xE0, 0xE1, 0xEE)
 """JFIF and Adobe say how colours are stored, EXIF how the camera was held."""
 
-STANDING_ALONE = (0x00, 0x01, *range(0xD0, 0xD9))
-"""Markers without a length: a 0xFF among junk, the reserved TEM, restarts and a repeated start."""
+RESTART_INTERVAL = 0xDD
+MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
+"""The next marker of a segment or of the end. Fill bytes, a 0xFF among junk, the reserved TEM, restarts and a repeated
+start have no length and are skipped."""
 FRAME_HEADERS = (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0))
 SEQUENTIAL_FRAMES = (0xC0, 0xC1)
 LOSSLESS_FRAMES = (0xC3, 0xC7, 0xCB, 0xCF)
 HIERARCHICAL_FRAMES = (0xC5, 0xC6, 0xCD, 0xCE)
 JPEG_LS_FRAME = 0xF7
 FRAME_HEADER_BYTES = 8
+LARGEST_JPEG_SIDE_PIXELS = 65_500
+"""libjpeg refuses longer sides."""
 
 END_OF_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 """The next marker after the pixels of a scan: restarts, stuffed 0xFF bytes and fill bytes belong to the scan."""
+END_OF_JPEG_LS_SCAN = re.compile(rb"\xff[\x80-\xcf\xd8-\xfe]")
+"""JPEG-LS stuffs a bit where JPEG stuffs a byte: a 0xFF among its pixels has a byte under 0x80 behind it."""
 RESTART = re.compile(rb"\xff[\xd0-\xd7]")
 """A marker between runs of pixels that are decoded each by itself; the eight take turns."""
 
@@ -61,7 +67,7 @@ UNSUPPORTED = {
     "GIF": re.compile(rb"GIF8[79]a"),
     "WebP": re.compile(rb"RIFF.{4}WEBP", re.DOTALL),
     "TIFF": re.compile(rb"II[*+]\x00|MM\x00[*+]"),
-    "BMP": re.compile(rb"BM.{8}.{4}[\x0c\x28\x34\x38\x40\x6c\x7c]\x00\x00\x00", re.DOTALL),
+    "BMP": re.compile(rb"BM.{8}.{4}[\x0c\x10\x28\x34\x38\x40\x6c\x7c]\x00\x00\x00", re.DOTALL),
     "JPEG 2000": re.compile(rb"\x00\x00\x00\x0cjP  |\xff\x4f\xff\x51"),
     "JPEG XL": re.compile(rb"\x00\x00\x00\x0cJXL |\xff\x0a"),
 }
@@ -80,6 +86,28 @@ class Segment:
     """Where the pixels of a scan begin."""
 
 
+@dataclass(frozen=True)
+class Frame:
+    """The frame header of a JPEG: the size of its picture, and how its components are sampled."""
+
+    start: int
+    width: int
+    height: int
+    sampling: dict[int, tuple[int, int]]
+    """Component id ► its blocks across and down in each MCU, the unit in which components take turns."""
+
+    @property
+    def mcu_size(self) -> tuple[int, int]:
+        """Width and height of an MCU in pixels."""
+        across, down = (max(counts) for counts in zip(*self.sampling.values(), strict=True))
+        return 8 * across, 8 * down
+
+    @property
+    def mcu_counts(self) -> tuple[int, int]:
+        """MCUs from side to side, and from top to bottom."""
+        return -(-self.width // self.mcu_size[0]), -(-self.height // self.mcu_size[1])
+
+
 def unsupported_format(photo: bytes) -> str | None:
     """Name the format of an image that is known and not read, such as 'WebP' or '12-bit JPEG'; None for all else."""
     if photo.startswith(SIGNATURES["JPEG"]):
@@ -91,19 +119,110 @@ def unsupported_format(photo: bytes) -> str | None:
 
 def jpeg_segments(photo: bytes) -> Iterator[Segment]:
     """Yield the segments of a JPEG as libjpeg finds them, the end among them; what lies between them is skipped."""
-    at = len(JPEG_START)
-    while 0 <= (at := photo.find(b"\xff", at)) < len(photo) - 1:
-        marker = photo[at + 1]
-        if marker == 0xFF or marker in STANDING_ALONE:
-            at += 1 if marker == 0xFF else 2
-            continue
-        if marker == JPEG_END[1]:
-            yield Segment(marker, at, at + 2)
-            return
-        pixels_start = at + 2 + int.from_bytes(photo[at + 2 : at + 4], "big")
-        segment = _scan(photo, at, pixels_start) if marker == START_OF_SCAN else Segment(marker, at, pixels_start)
+    at, end_of_scan = len(JPEG_START), END_OF_SCAN
+    while found := MARKER.search(photo, at):
+        marker, start = photo[found.start() + 1], found.start()
+        end = start + 2 if marker == JPEG_END[1] else _header_end(photo, start)
+        if marker == JPEG_LS_FRAME:
+            end_of_scan = END_OF_JPEG_LS_SCAN
+        if marker == START_OF_SCAN:
+            behind = end_of_scan.search(photo, end)
+            segment = Segment(marker, start, behind.start() if behind else len(photo), end)
+        else:
+            segment = Segment(marker, start, end)
         yield segment
+        if marker == JPEG_END[1]:
+            return
         at = segment.end
+
+
+def has_frame(photo: bytes) -> bool:
+    """Tell whether bytes that begin as a JPEG have a frame header, which says how large its picture is."""
+    return jpeg_frame(photo) is not None
+
+
+def jpeg_frame(photo: bytes) -> Frame | None:
+    """Return the frame of a JPEG, or None where there is none that makes sense."""
+    segment = _frame_segment(photo)
+    header = photo[segment.start + 2 : segment.end] if segment else b""
+    components = [header[at : at + 3] for at in range(FRAME_HEADER_BYTES, len(header) - 2, 3)]
+    sampling = {number: (counts >> 4, counts & 15) for number, counts, _ in components}
+    is_unclear = len(sampling) < len(components)  # two components of one id
+    if (
+        segment is None
+        or not sampling
+        or is_unclear
+        or 0 in (count for counts in sampling.values() for count in counts)
+    ):
+        return None
+    height, width = int.from_bytes(header[3:5], "big"), int.from_bytes(header[5:7], "big")
+    return Frame(segment.start, width, height, sampling)
+
+
+def fault_of_scans(photo: bytes) -> str | None:
+    """Say why a JPEG is not read although libjpeg decodes it without a warning; None for all others.
+
+    The walk ends where every component has a scan, which is nearly always the first one.
+    """
+    at, missing, is_whole = len(JPEG_START), set[int](), True
+    while found := MARKER.search(photo, at):
+        start, marker = found.start(), photo[found.start() + 1]
+        at = _header_end(photo, start)
+        if marker in LOSSLESS_FRAMES:
+            return "it is lossless"
+        if marker in FRAME_HEADERS:
+            missing = set(photo[start + 2 + FRAME_HEADER_BYTES : at : 3])
+        if marker == START_OF_SCAN:
+            missing -= set(photo[start + 5 : at - 3 : 2])
+            is_whole = not missing
+            behind = None if is_whole else END_OF_SCAN.search(photo, at)
+            at = behind.start() if behind else len(photo)
+        if marker == JPEG_END[1]:
+            break
+    return None if is_whole else "it has no pixels of one of its components"
+
+
+def scan_components(photo: bytes, segment: Segment) -> Sequence[int]:
+    """Return the ids of the components that a scan holds; none for a segment of another kind."""
+    count = photo[segment.start + 4] if segment.pixels_start is not None and segment.start + 4 < len(photo) else 0
+    return photo[segment.start + 5 : segment.start + 5 + 2 * count : 2]
+
+
+def restart_interval(photo: bytes) -> int:
+    """Return how many MCUs are between two restarts of a JPEG of one scan; 0 where there are none."""
+    intervals = (segment.start for segment in jpeg_segments(photo) if segment.marker == RESTART_INTERVAL)
+    return next((int.from_bytes(photo[start + 4 : start + 6], "big") for start in intervals), 0)
+
+
+def has_all_restarts(photo: bytes) -> bool:
+    """Tell whether each scan of a JPEG has the restarts that its size asks for, in order: no run of pixels is lost."""
+    frame, interval = jpeg_frame(photo), 0
+    for segment in jpeg_segments(photo) if frame else ():
+        if segment.marker == RESTART_INTERVAL:
+            interval = int.from_bytes(photo[segment.start + 4 : segment.start + 6], "big")
+        if frame and segment.pixels_start is not None and interval:
+            wanted = (_mcu_count(frame, scan_components(photo, segment)) - 1) // interval
+            found = (restart[0][1] for restart in RESTART.finditer(photo, segment.pixels_start, segment.end))
+            if wanted > segment.end - segment.pixels_start or any(
+                next(found, None) != 0xD0 + number % 8 for number in range(wanted)
+            ):
+                return False
+    return True
+
+
+def with_whole_mcus(photo: bytes) -> bytes:
+    """Return a JPEG whose size is rounded up to whole MCUs, so that blocks beyond its picture's edge show in pixels.
+
+    A JPEG with a scan of one component is returned as it is: such a scan has no blocks beyond the edge.
+    """
+    frame = jpeg_frame(photo)
+    if not frame or any(len(scan_components(photo, segment)) == 1 for segment in jpeg_segments(photo)):
+        return photo
+    width, height = (count * side for count, side in zip(frame.mcu_counts, frame.mcu_size, strict=True))
+    if max(width, height) > LARGEST_JPEG_SIDE_PIXELS:
+        return photo
+    size = height.to_bytes(2, "big") + width.to_bytes(2, "big")
+    return photo[: frame.start + 5] + size + photo[frame.start + 9 :]
 
 
 def scan_count(photo: bytes) -> int:
@@ -142,14 +261,27 @@ def with_more_data(photo: bytes) -> bytes:
 
 
 def pixel_runs(photo: bytes) -> list[tuple[int, int]]:
-    """Return the begin and end of each run of pixels of a sequential JPEG of one scan; none of any other kind."""
+    """Return the begin and end of each run of pixels of a sequential JPEG of one scan; none of any other kind.
+
+    Zeros and fill bytes at the end of a run are taken for padding, and left out.
+    """
     segments = list(jpeg_segments(photo))
     scans = [segment for segment in segments if segment.pixels_start is not None]
     if len(scans) != 1 or not any(segment.marker in SEQUENTIAL_FRAMES for segment in segments):
         return []
     start, end = scans[0].pixels_start or 0, scans[0].end
     edges = [start, *(edge for found in RESTART.finditer(photo, start, end) for edge in found.span()), end]
-    return list(zip(edges[::2], edges[1::2], strict=True))
+    runs = zip(edges[::2], edges[1::2], strict=True)
+    return [(begin, begin + len(photo[begin:stop].rstrip(b"\x00\xff"))) for begin, stop in runs]
+
+
+def without_ends(photo: bytes, runs: Sequence[tuple[int, int]], byte_count: int) -> bytes:
+    """Return a JPEG that lacks the last bytes of some of its runs of pixels, which are longer than that."""
+    parts, done = [], 0
+    for _, end in runs:
+        parts.append(photo[done : end - byte_count])
+        done = end
+    return b"".join([*parts, photo[done:]])
 
 
 def plain_png(photo: bytes) -> bytes:
@@ -171,17 +303,36 @@ def plain_png(photo: bytes) -> bytes:
     return b"".join([*parts, photo[at:]])
 
 
+def has_damaged_pixels(photo: bytes) -> bool:
+    """Tell whether a chunk of a PNG's pixels has a wrong checksum, which Pillow does not look at."""
+    at = len(PNG_SIGNATURE)
+    while at + 12 <= len(photo):
+        end = at + 12 + int.from_bytes(photo[at : at + 4], "big")
+        if photo[at + 4 : at + 8] == PIXEL_CHUNK and end <= len(photo) and not _has_its_checksum(photo, at, end):
+            return True
+        at = end
+    return False
+
+
 def _unsupported_jpeg(photo: bytes) -> str | None:
-    for segment in jpeg_segments(photo):
-        marker, header = segment.marker, photo[segment.start + 2 : segment.end]
-        if marker == JPEG_LS_FRAME:
-            return "JPEG-LS"
-        if marker in FRAME_HEADERS:
-            return _unsupported_frame(marker, header) if len(header) >= FRAME_HEADER_BYTES else None
-    return None
+    segment = _frame_segment(photo)
+    header = photo[segment.start + 2 : segment.end] if segment else b""
+    if segment and segment.marker == JPEG_LS_FRAME:
+        return "JPEG-LS"
+    return _unsupported_frame(photo, segment.marker, header) if segment and len(header) >= FRAME_HEADER_BYTES else None
 
 
-def _unsupported_frame(marker: int, header: bytes) -> str | None:
+def _header_end(photo: bytes, start: int) -> int:
+    """Return where a segment ends that starts here, but for the pixels of a scan."""
+    return start + 2 + int.from_bytes(photo[start + 2 : start + 4], "big")
+
+
+def _frame_segment(photo: bytes) -> Segment | None:
+    frames = (*FRAME_HEADERS, JPEG_LS_FRAME)
+    return next((segment for segment in jpeg_segments(photo) if segment.marker in frames), None)
+
+
+def _unsupported_frame(photo: bytes, marker: int, header: bytes) -> str | None:
     """Name what libjpeg cannot decode: `header` is length, precision, height, width, components and their sampling."""
     precision, component_count = header[2], header[7]
     if marker in LOSSLESS_FRAMES:
@@ -190,7 +341,25 @@ def _unsupported_frame(marker: int, header: bytes) -> str | None:
         return "hierarchical JPEG"
     if precision != 8:
         return f"{precision}-bit JPEG" if 2 <= precision <= 16 else None
-    return f"JPEG of {component_count} components" if component_count in (2, *range(5, 11)) else None
+    if component_count in (2, *range(5, 11)):
+        return f"JPEG of {component_count} components"
+    frame = jpeg_frame(photo)
+    return "JPEG of fractional sampling" if frame and _has_fractional_sampling(frame) else None
+
+
+def _has_fractional_sampling(frame: Frame) -> bool:
+    """Tell whether a component has, say, two blocks where another has three."""
+    across, down = (side // 8 for side in frame.mcu_size)
+    return max(across, down) <= 4 and any(across % columns or down % rows for columns, rows in frame.sampling.values())
+
+
+def _mcu_count(frame: Frame, components: Sequence[int]) -> int:
+    """Count the MCUs of a scan. One of a single component has its blocks instead, but for those beyond the edge."""
+    across, down = frame.mcu_counts
+    if len(components) != 1 or components[0] not in frame.sampling:
+        return across * down
+    columns, rows = frame.sampling[components[0]]
+    return -(-frame.width * columns // frame.mcu_size[0]) * -(-frame.height * rows // frame.mcu_size[1])
 
 
 def _iso_format(photo: bytes) -> str | None:
@@ -198,11 +367,6 @@ def _iso_format(photo: bytes) -> str | None:
     brands = [photo[8:12], *(photo[at : at + 4] for at in range(16, length, 4))]
     names = [ISO_BRANDS[brand] for brand in brands if brand in ISO_BRANDS]
     return next((name for name in names if name != "HEIF"), next(iter(names), None))
-
-
-def _scan(photo: bytes, start: int, pixels_start: int) -> Segment:
-    found = END_OF_SCAN.search(photo, pixels_start)
-    return Segment(START_OF_SCAN, start, found.start() if found else len(photo), pixels_start)
 
 
 def _next_restart(pixels: bytes) -> bytes:

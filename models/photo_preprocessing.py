@@ -22,7 +22,18 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 from models.jpeg_damage import decode_with_warnings
-from models.photo_format import SIGNATURES, has_end, plain_jpeg, plain_png, scan_count, unsupported_format
+from models.photo_format import (
+    JPEG_START,
+    SIGNATURES,
+    fault_of_scans,
+    has_damaged_pixels,
+    has_end,
+    has_frame,
+    plain_jpeg,
+    plain_png,
+    scan_count,
+    unsupported_format,
+)
 from models.photo_statuses import PhotoStatus
 
 Image.MAX_IMAGE_PIXELS = None  # Pillow's own bound only warns up to twice its number; PhotoLimits holds without it
@@ -89,12 +100,16 @@ def decode_sized_photo(photo: bytes, min_side_pixels: int, limits: PhotoLimits) 
         raise UnusablePhotoError(PhotoStatus.TOO_LARGE, f"{len(photo)} bytes, the limit is {limits.max_bytes}")
     if photo.startswith(SIGNATURES["PNG"]):
         photo = plain_png(photo)
+    elif photo.startswith(JPEG_START) and not photo.startswith(SIGNATURES["JPEG"]) and has_frame(photo):
+        photo = plain_jpeg(photo)  # libjpeg skips bytes before the first marker, Pillow does not
     image = _open(photo)
     _check_shape(image, limits)
     try:
         orientation = _orientation(image)
         size = (image.height, image.width) if orientation in LYING else image.size
         if image.format == "PNG":
+            if has_damaged_pixels(photo):
+                raise ValueError("the checksum of its pixels is wrong")
             return _decode_with_pillow(image, orientation), size
         _check_scans(photo)
         return _decode_jpeg(photo, image, orientation, min_side_pixels), size
@@ -138,7 +153,7 @@ def _refuse_unsupported(photo: bytes) -> None:
     name = unsupported_format(photo)
     if name and (has_end(photo) or not photo.startswith(SIGNATURES["JPEG"])):
         raise UnusablePhotoError(
-            PhotoStatus.UNSUPPORTED_FORMAT, f"the photo is a {name}; only JPEG of 8 bits and PNG are read"
+            PhotoStatus.UNSUPPORTED_FORMAT, f"the photo's format is {name}; only JPEG of 8 bits and PNG are read"
         )
 
 
@@ -175,33 +190,34 @@ def _check_scans(photo: bytes) -> None:
     scans = photo.count(START_OF_SCAN_BYTES)
     if scans > MOST_SCANS and (scans := scan_count(photo)) > MOST_SCANS:
         raise ValueError(f"it has {scans} scans, the limit is {MOST_SCANS}")
+    if fault := fault_of_scans(photo):
+        raise ValueError(fault)
 
 
 def _decode_jpeg(photo: bytes, image: Image.Image, orientation: int, min_side_pixels: int) -> Pixels:
     """Decode strictly: Pillow takes a photo whose end was cut and closed with a marker, and leaves the rest grey."""
     if image.mode == "CMYK":
-        simplejpeg.decode_jpeg(photo, colorspace="CMYK", strict=True)
+        _decode_strictly(photo, partial(simplejpeg.decode_jpeg, colorspace="CMYK"), "CMYK")
         return _decode_with_pillow(image, orientation)
     reducing = [divisor for divisor in QUICK_DIVISORS if min(image.size) >= divisor * min_side_pixels]
     width, height = (math.ceil(side / max(reducing, default=1)) for side in image.size)
 
-    def decode(content: bytes, strict: bool = False) -> Pixels:
-        pixels: Pixels = simplejpeg.decode_jpeg(
-            content, colorspace="RGB", min_height=height, min_width=width, strict=strict
-        )
-        return pixels
+    decode = partial(simplejpeg.decode_jpeg, colorspace="RGB", min_height=height, min_width=width)
+    return _upright(_decode_strictly(photo, decode, "RGB"), orientation)
 
-    strict = partial(decode, strict=True)
+
+def _decode_strictly(photo: bytes, decode: Callable[..., Pixels], mode: str) -> Pixels:
+    """Decode with `decode` of simplejpeg, or by Pillow in a mode if the layout is one that simplejpeg does not know."""
+    strict, lenient = partial(decode, strict=True), partial(decode, strict=False)
     try:
-        pixels = strict(photo)
+        return strict(photo)
     except ValueError as refusal:
-        pixels = decode_with_warnings(photo, refusal, strict, decode, _decode_any_layout)
-    return _upright(pixels, orientation)
+        return decode_with_warnings(photo, refusal, strict, lenient, partial(_decode_any_layout, mode=mode))
 
 
-def _decode_any_layout(jpeg: bytes) -> Pixels:
+def _decode_any_layout(jpeg: bytes, mode: str) -> Pixels:
     """Decode with Pillow, which is slower and hands every sampling layout to libjpeg."""
-    return np.asarray(READERS["JPEG"](io.BytesIO(jpeg)).convert("RGB"))
+    return np.asarray(READERS["JPEG"](io.BytesIO(jpeg)).convert(mode))
 
 
 def _decode_with_pillow(image: Image.Image, orientation: int) -> Pixels:

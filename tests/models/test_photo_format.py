@@ -1,7 +1,7 @@
 import zlib
 
 import pytest
-from conftest import photo_bytes, smooth_photo
+from conftest import field_photo, photo_bytes, smooth_photo
 
 from models.photo_format import (
     jpeg_segments,
@@ -50,6 +50,10 @@ def iso_file(brand: bytes, *others: bytes) -> bytes:
         (of_frame(0xC3), "lossless JPEG"),
         (of_frame(0xC5), "hierarchical JPEG"),
         (of_frame(0xF7), "JPEG-LS"),
+        (field_photo("jpeg_ls.jls"), "JPEG-LS"),
+        (field_photo("lossless.jpg"), "lossless JPEG"),
+        (field_photo("sampling_fractional.jpg"), "JPEG of fractional sampling"),
+        (b"BM" + bytes(12) + b"\x10\x00\x00\x00" + bytes(100), "BMP"),
         (of_frame(0xC0, components=2), "JPEG of 2 components"),
     ],
 )

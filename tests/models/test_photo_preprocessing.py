@@ -107,6 +107,14 @@ def test_a_png_cut_anywhere_in_its_pixels_is_truncated(kind):
         assert why_unusable(photo[:end])[0] == "truncated", end
 
 
+@pytest.mark.parametrize("kind", PNGS)
+def test_a_png_whose_pixels_have_a_wrong_checksum_is_truncated(kind):
+    photo = bytearray(PNGS[kind])
+    photo[photo.index(b"IDAT") + 20] ^= 4
+    reason = "the PNG ends early or is damaged: the checksum of its pixels is wrong"
+    assert why_unusable(bytes(photo)) == ("truncated", reason)
+
+
 def test_an_unusable_photo_says_why():
     assert why_unusable(b"") == ("empty", "the photo has 0 bytes")
     assert why_unusable(b"%PDF-1.7") == ("not_an_image", "the 8 bytes are neither JPEG nor PNG")
@@ -123,12 +131,15 @@ def test_an_unusable_photo_says_why():
 def test_a_format_that_is_not_read_is_named_and_what_is_no_image_is_not():
     assert why_unusable(field_photo("webp_named.jpg")) == (
         "unsupported_format",
-        "the photo is a WebP; only JPEG of 8 bits and PNG are read",
+        "the photo's format is WebP; only JPEG of 8 bits and PNG are read",
     )
     assert why_unusable(photo_bytes(PHOTO, "GIF"))[0] == "unsupported_format"
     assert why_unusable(photo_bytes(PHOTO, "PPM"))[0] == "not_an_image"
+    assert why_unusable(b"\xff\xd8 is how a JPEG begins")[0] == "not_an_image"
+    for name in ("jpeg_ls.jls", "lossless.jpg", "sampling_fractional.jpg"):
+        assert why_unusable(field_photo(name))[0] == "unsupported_format"
     twelve_bits = JPEGS["baseline"].replace(b"\xff\xc0\x00\x11\x08", b"\xff\xc0\x00\x11\x0c")
-    assert why_unusable(twelve_bits)[1] == "the photo is a 12-bit JPEG; only JPEG of 8 bits and PNG are read"
+    assert why_unusable(twelve_bits)[1] == "the photo's format is 12-bit JPEG; only JPEG of 8 bits and PNG are read"
     assert why_unusable(twelve_bits[:-100])[0] == "truncated"
 
 
