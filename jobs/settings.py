@@ -20,7 +20,7 @@ SECRET_VARIABLES = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", KEY_VARIABLE)
 CREDENTIALS_WITHIN = re.compile(r"(?!file:)(?:[a-z0-9+.-]{2,}:/|s3[an]?:|gc?s:).*[:@?#]", re.IGNORECASE | re.DOTALL)
 """What a URI of a bucket and a folder never has: a password, a signature."""
 
-SKEW, STRETCH = r"[+-]?\d{1,5}(?:\.\d{1,6})?", r"\d{1,2}(?:\.\d{1,6})?"
+SKEW, STRETCH = r"[+-]?[0-9]{1,5}(?:\.[0-9]{1,6})?", r"[0-9]{1,2}(?:\.[0-9]{1,6})?"
 """How numbers of settings by till are written."""
 LARGEST_STRETCH = 4.0
 
@@ -340,7 +340,7 @@ def _by_till(text: str, number: str, form: str) -> dict[str, float]:
     """Read 0042/03=12,0042/04=-7 as numbers by store and till; `form` says how a part looks."""
     numbers: dict[str, float] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
-        found = re.fullmatch(rf"([^/=]+/[^/=]+)=({number})", part)
+        found = re.fullmatch(rf"([^/=*]+/[^/=*]+)=({number})", part)
         if not found:
             raise ValueError(f"'{part}' is not STORE/TILL={form}")
         if found[1] in numbers:

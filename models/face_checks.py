@@ -25,6 +25,8 @@ WHITE_GREY = 250
 
 SMALLEST_SHARPNESS = 0.015
 """Crops of split `valid` have 0.029 or more; blurred to a median of 0.019 they cost 0.5 years more, to 0.014 4.6."""
+LARGEST_SHARPNESS = 0.23
+"""Crops of split `valid` have 0.225 or less. More is noise, as of a camera that makes up for darkness with gain."""
 SMALLEST_DIRECTED_SHARPNESS = 0.017
 SMALLEST_SHARPNESS_RATIO = 0.33
 """Sharpness across by sharpness down: motion across leaves 0.2 to 0.35, sound faces have 0.4 to 1.4."""
@@ -98,6 +100,9 @@ def fault(traits: FaceTraits) -> tuple[PhotoStatus, str] | None:
     if traits.grey_range < SMALLEST_GREY_RANGE:
         words = f"the face has a contrast of {traits.grey_range:.0f} grey values"
         return PhotoStatus.FACE_LOW_CONTRAST, f"{words}, {SMALLEST_GREY_RANGE} are needed"
+    if traits.sharpness > LARGEST_SHARPNESS:
+        words = f"noise is {traits.sharpness:.2f} of the contrast of the face"
+        return PhotoStatus.FACE_LOW_CONTRAST, f"{words}, the limit is {LARGEST_SHARPNESS}"
     return _fault_of_detail(traits)
 
 

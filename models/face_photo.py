@@ -34,7 +34,7 @@ SMALLEST_FACE_SQUARE_PIXELS = 30
 
 LARGEST_CROP_SIDE_PIXELS = 256
 TIGHT_CROP_CUTS_BOX = 1.18
-"""Boxes in tight crops of split `valid` are shorter by so much, and a little, than those of the same faces in scenes."""
+"""Boxes in tight crops of split `valid` are shorter by about so much than those of the same faces in scenes."""
 
 LYING_FACE = "eyes, nose and mouth do not lie as in a face that is seen from the front, however the photo is turned"
 SMALLEST_SCORE_IN_CROP = 0.2

@@ -83,14 +83,27 @@ def turned(pixels: Pixels, degrees: float) -> Pixels:
 
 
 def _turns(pixels: Pixels, found: list[Face], finder: FaceFinder) -> Iterator[tuple[float, list[Face]]]:
-    """Yield turns that may make the first face stand: by its own roll, told better each time, and by quarters."""
-    degrees, faces = 0.0, found
+    """Yield turns that may make the first face stand: by quarters, and from each by the roll that the face then has."""
+    yield from _rolls(pixels, 0.0, found, finder)
+    for quarter in QUARTER_TURNS_DEGREES:
+        faces = finder.find(turned(pixels, quarter), SURE_SCORE, is_quick=True)
+        yield quarter, faces
+        yield from _rolls(pixels, quarter, faces, finder)
+
+
+def _rolls(
+    pixels: Pixels, start_degrees: float, faces: list[Face], finder: FaceFinder
+) -> Iterator[tuple[float, list[Face]]]:
+    """Yield turns by the first face's roll, which is told better the nearer to upright it is."""
+    degrees = start_degrees
     for _ in range(MOST_ROLLS):
         roll = roll_degrees(faces[0]) if faces else 0.0
-        if not abs(roll) > LARGEST_ROLL_DEGREES or abs(degrees + roll) > FURTHEST_ROLL_DEGREES:
+        is_small, is_far = (
+            abs(roll) <= LARGEST_ROLL_DEGREES,
+            abs(degrees + roll - start_degrees) > FURTHEST_ROLL_DEGREES,
+        )
+        if is_small or is_far:
             break
         degrees += roll
         faces = finder.find(turned(pixels, degrees), SURE_SCORE, is_quick=True)
         yield degrees, faces
-    for quarter in QUARTER_TURNS_DEGREES:
-        yield quarter, finder.find(turned(pixels, quarter), SURE_SCORE, is_quick=True)

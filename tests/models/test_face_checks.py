@@ -77,6 +77,14 @@ def reason(square: Pixels) -> tuple[str, str]:
     return str(found[0]), found[1]
 
 
+@pytest.mark.parametrize("spread", [50, 80])
+def test_a_face_in_noise_gives_no_age(finder: FaceFinder, spread):
+    noise = np.random.default_rng(1).normal(0, spread, drawn_face().shape)
+    noisy = (drawn_face() + noise).clip(0, 255).astype("uint8")
+    with pytest.raises(UnusableFaceError, match=r"noise is 0\.\d+ of the contrast of the face, the limit is 0\.23"):
+        read_face(photo_bytes(Image.fromarray(noisy), quality=90), finder, 112)
+
+
 @pytest.mark.parametrize("person", range(6))
 def test_sound_faces_have_no_fault(person):
     assert fault(face_traits(synthetic_face(person))) is None
