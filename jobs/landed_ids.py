@@ -24,8 +24,9 @@ MISSING_NUMBER = r"^ *(?:nan|NaN|[+-]?(?:inf|Infinity)|#N/A|#REF!|#NUM!|#VALUE!|
 """What programs write for a number that is not there, and spreadsheets for one that they cannot show."""
 CONTROL = r"[\x00-\x1f\x7f]"
 """Tabs and the like, which no page shows: two ids would look the same and not be joined. No join is by sku."""
-MARKS = (b".", b"+", b"#", b"nan", b"NaN", b"inf", b"Inf", b"\x7f")
-"""Every id that is changed or rejected here has one of them, or a control character."""
+MARKS = (b".", b"+", b"#", b"\x7f")
+WORD_MARKS = (b"nan", b"NaN", b"inf", b"Inf")
+"""Every id that is changed or rejected here has a mark or a control character. Words are slower to look for."""
 MOST_EXACT_DIGITS = str(2**53)
 
 
@@ -37,7 +38,9 @@ def may_hold_numbers(name: str, column: pa.Array) -> bool:
     if name not in ID_FIELDS or pa.types.is_null(column.type) or not column.buffers()[2]:
         return False
     content = column.buffers()[2].to_pybytes()
-    return any(mark in content for mark in MARKS) or bool((np.frombuffer(content, np.uint8) < ord(" ")).any())
+    if any(mark in content for mark in MARKS) or (np.frombuffer(content, np.uint8) < ord(" ")).any():
+        return True
+    return (b"n" in content or b"N" in content) and any(mark in content for mark in WORD_MARKS)
 
 
 def lost_ids(name: str, column: pa.Array) -> Iterator[tuple[int, str]]:
