@@ -8,6 +8,7 @@ from __future__ import annotations
 import codecs
 import gzip
 import io
+import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -38,6 +39,8 @@ SIGNATURES = {
     codecs.BOM_UTF16_BE: "UTF-16",
 }
 """How files begin that are no lines of UTF-8; the mark of UTF-16 is also how that of UTF-32 begins."""
+MARKUP = re.compile(rb"(?:\xef\xbb\xbf)?\s*<[!?A-Za-z]")
+"""An error page of a server, for example."""
 LONGEST_SIGNATURE = max(map(len, SIGNATURES))
 WAYS_OUT = {
     "gzip": "name it .csv.gz or .jsonl.gz",
@@ -108,6 +111,8 @@ def what_it_is(start: bytes) -> str | None:
     for signature, kind in SIGNATURES.items():
         if start.startswith(signature):
             return kind
+    if MARKUP.match(start):
+        return "HTML or XML"
     head = start[:200]
     if head and not head.strip(b"\0"):
         return "zeros only"
