@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-WINDOWS_PATH = re.compile(r"(?:file:/*)?([A-Za-z]):[\\/](.*)|\\\\.*", re.DOTALL)
+WINDOWS_PATH = re.compile(r"(?:file:/*)?([A-Za-z]):(.*)|\\\\.*", re.DOTALL)
 WITH_SCHEME = re.compile(r"(file|s3[an]?|gs|gcs):(.*)|([a-z][a-z0-9+.-]+)://.*", re.IGNORECASE | re.DOTALL)
 BUCKET_SCHEMES = {"s3": "s3", "s3a": "s3", "s3n": "s3", "gs": "gs", "gcs": "gs"}
 """How other programs name a kind of store, and how it is named here."""
@@ -17,8 +17,10 @@ def store_uri(address: str) -> str:
     """Return the URI of a folder or a bucket, without a slash at its end.
 
     A path is a folder of this machine, `~` is its user's home. Raises ValueError with the right form where an address
-    means something else than it says: a path of Windows, a host after file://, s3:/bucket.
+    is empty or means something else than it says: a path of Windows, a host after file://, s3:/bucket.
     """
+    if not address.strip():
+        raise ValueError("it is empty; write a folder, such as /data/landing, or s3://bucket/folder")
     if windows := WINDOWS_PATH.fullmatch(address):
         raise ValueError(_windows(windows))
     found = WITH_SCHEME.fullmatch(address)
@@ -76,4 +78,5 @@ def _windows(found: re.Match[str]) -> str:
     if not found[1]:
         return "it is a share of Windows; mount it, and write the folder as this machine names it, such as file:///mnt/share"
     path = found[2].replace("\\", "/").strip("/")
-    return f"it is a path of Windows; write the folder as this machine names it, such as file:///mnt/{found[1].lower()}/{path}"
+    form = f"file:///mnt/{found[1].lower()}/{path}".rstrip("/")
+    return f"it is a path of Windows; write the folder as this machine names it, such as {form}"

@@ -37,7 +37,7 @@ REJECTIONS = f"""
 SELECT rejection_kind, count(*) AS n, list(
     format('{{}}{{}}: {{}}{{}}', source_file,
         CASE WHEN line_in_file > 0 THEN format(' line {{}}', line_in_file) ELSE '' END,
-        rejection_reason, coalesce('; ' || substring(landed_line, 1, {EXAMPLE_CHARACTERS}), ''))
+        rejection_reason, coalesce('; ' || substring(nullif(landed_line, ''), 1, {EXAMPLE_CHARACTERS}), ''))
     ORDER BY source_file, line_in_file)[1:{EXAMPLES_SHOWN}]
 FROM rejected_transaction_lines GROUP BY ALL ORDER BY n DESC, rejection_kind
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -22,10 +23,11 @@ BLANK_LINE = r"\A\s*$"
 
 @dataclass(frozen=True)
 class _Columns:
-    """The columns of a CSV: the names of all, and those that are wanted."""
+    """The columns of a CSV: the names of all, those that are wanted, and the line that named them."""
 
     names: Sequence[str]
     wanted: Sequence[str]
+    header: bytes
 
 
 def read_csv(pages: Iterator[Page], fields: Sequence[str]) -> Iterator[Records]:
@@ -54,12 +56,15 @@ def _columns(header: bytes, fields: Sequence[str]) -> _Columns:
         raise UnreadableFileError("has JSON in its first line; name it .jsonl", header)
     names = header_names(header)
     wanted = wanted_columns(names, fields)
-    return _Columns([name if name in fields else f"column {place}" for place, name in enumerate(names)], wanted)
+    if not _flags(pa.array([header.rstrip(b"\r\n") + b"\n"], pa.binary()), SOUND_LINE)[0]:
+        raise UnreadableFileError("has a quote in its header that is not closed; deliver the header without quotes")
+    all_names = [name if name in fields else f"column {place}" for place, name in enumerate(names)]
+    return _Columns(all_names, wanted, header.strip().removeprefix(codecs.BOM_UTF8))
 
 
 def _records(page: Page, columns: _Columns) -> Records:
     """Parse a page as a whole where that gives a row for each line, else its sound lines."""
-    if _is_regular(page.content):
+    if columns.header not in page.content and _is_regular(page.content):
         try:
             table = _parsed(page.content, columns)
         except pa.ArrowInvalid:  # a line has more or fewer fields than the header
@@ -98,7 +103,7 @@ def _records_of_sound_lines(page: Page, columns: _Columns) -> Records:
     is_blank = _flags(lines, BLANK_LINE)
     is_sound = _flags(lines, SOUND_LINE) & np.asarray(pc.less_equal(pc.binary_length(lines), LONGEST_LINE_BYTES + 1))
     field_counts = _field_counts(lines)
-    is_record = ~is_blank & is_sound & (field_counts == len(columns.names))
+    is_record = ~is_blank & is_sound & (field_counts == len(columns.names)) & ~_are_headers(lines, columns)
     rejected = [(row, lines[row].as_py()) for row in np.flatnonzero(~is_blank & ~is_record)]
     problems = [
         Problem(int(numbers[row]), _what_is_wrong(line, is_sound[row], field_counts[row], columns), quoted_line(line))
@@ -122,11 +127,25 @@ def _field_counts(lines: pa.BinaryArray) -> np.ndarray:
     return np.asarray(pc.count_substring_regex(after_comma, f",{FIELD}"))
 
 
+def _are_headers(lines: pa.BinaryArray, columns: _Columns) -> np.ndarray:
+    """Say which lines are the header again, as where files are put together."""
+    has_header = np.asarray(pc.match_substring(lines, columns.header), bool)
+    for row in np.flatnonzero(has_header):
+        has_header[row] = _is_header(lines[row].as_py(), columns)
+    return has_header
+
+
+def _is_header(line: bytes, columns: _Columns) -> bool:
+    return line.strip().removeprefix(codecs.BOM_UTF8) == columns.header
+
+
 def _what_is_wrong(line: bytes, is_sound: bool, field_count: int, columns: _Columns) -> str:
     if len(line) > LONGEST_LINE_BYTES + 1:
         return f"is longer than {LONGEST_LINE_BYTES} bytes"
     if b"\r" in line.rstrip(b"\r\n"):
         return "has a carriage return within the line; a record is one line, ended by LF or CR LF"
+    if _is_header(line, columns):
+        return "is the header again; where files are put together, keep the first header only"
     hint = "; a blank after a comma makes a quote part of the text" if b', "' in line else ""
     if not is_sound:
         return f"has a quote that is not closed, or text after a closed one; double quotes within a quoted field{hint}"

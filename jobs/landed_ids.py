@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -19,20 +20,27 @@ WHOLE_NUMBER_IN_TEXT = r"(?<![\w.-])(0|[1-9][0-9]*)\.0*(?![\w.])"
 """The same among other words, in the regular expressions of Python and of Java."""
 SCIENTIFIC = r"^ *-?[0-9](?:[.,][0-9]+)?[eE]\+[0-9]{1,3} *$"
 """The sign tells it from ids such as 7e12, which no spreadsheet writes."""
-MISSING_NUMBER = r"^ *(?:nan|NaN|#N/A|#REF!|#NUM!|#VALUE!|#NAME\?) *$"
+MISSING_NUMBER = r"^ *(?:nan|NaN|[+-]?(?:inf|Infinity)|#N/A|#REF!|#NUM!|#VALUE!|#NAME\?) *$"
 """What programs write for a number that is not there, and spreadsheets for one that they cannot show."""
+CONTROL = r"[\x00-\x1f\x7f]"
+"""Tabs and the like, which no page shows: two ids would look the same and not be joined. No join is by sku."""
+MARKS = (b".", b"+", b"#", b"\x7f")
+WORD_MARKS = (b"nan", b"NaN", b"inf", b"Inf")
+"""Every id that is changed or rejected here has a mark or a control character. Words are slower to look for."""
 MOST_EXACT_DIGITS = str(2**53)
 
 
 def may_hold_numbers(name: str, column: pa.Array) -> bool:
-    """Say whether a column of ids has a letter of a number that was an id.
+    """Say whether a column of ids has a letter of a number that was an id, or of none that can be seen.
 
     It looks at the bytes of all rows at once, which is a hundred times faster than at each row.
     """
     if name not in ID_FIELDS or pa.types.is_null(column.type) or not column.buffers()[2]:
         return False
     content = column.buffers()[2].to_pybytes()
-    return b"." in content or b"+" in content or b"#" in content or b"nan" in content or b"NaN" in content
+    if any(mark in content for mark in MARKS) or (np.frombuffer(content, np.uint8) < ord(" ")).any():
+        return True
+    return (b"n" in content or b"N" in content) and any(mark in content for mark in WORD_MARKS)
 
 
 def lost_ids(name: str, column: pa.Array) -> Iterator[tuple[int, str]]:
@@ -41,11 +49,20 @@ def lost_ids(name: str, column: pa.Array) -> Iterator[tuple[int, str]]:
         yield row, f"{_shown(name, column, row)} is a rounded number; deliver ids as text, with all their digits"
     for row in _rows(pc.match_substring_regex(column, MISSING_NUMBER)):
         yield row, f"{_shown(name, column, row)} is a number that was missing, no id; deliver ids as text"
+    for row in _rows(pc.match_substring_regex(column, CONTROL)) if name != "sku" else ():
+        yield row, f"{name} has a tab or another control character; deliver ids without"
     whole = pc.match_substring_regex(column, WHOLE_NUMBER)
     for row in _rows(pc.and_(whole, pc.greater(pc.binary_length(column), len(MOST_EXACT_DIGITS)))):
         digits = _text(column, row).strip().lstrip("-").partition(".")[0]
         if (len(digits), digits) > (len(MOST_EXACT_DIGITS), MOST_EXACT_DIGITS):
             yield row, f"{_shown(name, column, row)} has more digits than a number keeps; deliver ids as text"
+
+
+def number_as_id(number: float) -> str:
+    """Write a whole number out; one that may be rounded keeps the form that `lost_ids` rejects."""
+    if number.is_integer() and abs(number) <= 2**53:
+        return str(int(number))
+    return str(number) if abs(number) <= 2**53 else f"{number:.15e}"
 
 
 def restored_ids(texts: pa.Array) -> pa.Array:

@@ -4,23 +4,39 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from jobs.errors import first_line
 from jobs.landed_header import ENDS_WITH_CR, is_header
+from jobs.landed_ids import ID_FIELDS, number_as_id
 from jobs.landed_lines import LONGEST_LINE_BYTES, Page, UnreadableFileError
 from jobs.landed_records import Problem, Records, quoted_line
 
 Record = Mapping[str, str | None]
+NO_RECORD = "has no line that is an object with one of the columns; deliver one object a line"
+
+
+class _Number(str):
+    """A number with a point or an exponent, as it is written."""
+
+
+class _AmbiguousObject(dict[str, object]):
+    """An object that has a key twice."""
+
+    twice: frozenset[str] = frozenset()
 
 
 def read_json_lines(pages: Iterator[Page], fields: Sequence[str]) -> Iterator[Records]:
-    """Yield the records of each page; UnreadableFileError where the first line shows a file of another kind."""
+    """Yield the records of each page; UnreadableFileError where a file is of another kind.
+
+    The first line shows it, or no line has a record: an array on one line, objects without line feeds, a page of HTML.
+    """
     schema = pa.schema([pa.field(name, pa.string()) for name in fields])
-    is_first = True
+    is_first, has_record = True, False
     for page in pages:
         lines = [line for line in enumerate(page.content.split(b"\n")[:-1], start=page.first_line) if line[1].strip()]
         if is_first and lines:
@@ -30,12 +46,15 @@ def read_json_lines(pages: Iterator[Page], fields: Sequence[str]) -> Iterator[Re
         records = {number: found for number, found in parsed.items() if not isinstance(found, Problem)}
         problems = [found for found in parsed.values() if isinstance(found, Problem)]
         columns = {name: [record[name] for record in records.values()] for name in fields}
+        has_record = has_record or any(map(any, columns.values()))
         yield Records(pa.table(columns, schema=schema), np.array(list(records), np.int64), problems)
+    if not (is_first or has_record):
+        raise UnreadableFileError(NO_RECORD)
 
 
 def _refuse_another_kind(line: bytes, fields: Sequence[str]) -> None:
     start = line.strip()
-    if start == b"[" or (start.startswith(b"[{") and not start.endswith(b"]")):
+    if start == b"[" or re.match(rb"\[\s*\{", start):
         raise UnreadableFileError("is a JSON array; deliver one object a line", line)
     if start == b"{":
         raise UnreadableFileError("has a first line '{', an object of several lines; deliver one object a line")
@@ -51,7 +70,9 @@ def _record(number: int, line: bytes, fields: Sequence[str]) -> Record | Problem
         if len(line) > LONGEST_LINE_BYTES:
             raise ValueError(f"is longer than {LONGEST_LINE_BYTES} bytes")
         record = _json_object(line)
-        texts = {name: _json_text(record.get(name)) for name in fields}
+        if twice := record.twice & set(fields) if isinstance(record, _AmbiguousObject) else None:
+            raise ValueError(f"has {min(twice)} twice; deliver it once")
+        texts = {name: _json_text(record.get(name), name in ID_FIELDS) for name in fields}
         "".join(text or "" for text in texts.values()).encode()
         return texts
     except (ValueError, RecursionError) as error:
@@ -60,11 +81,32 @@ def _record(number: int, line: bytes, fields: Sequence[str]) -> Record | Problem
 
 
 def _json_object(line: bytes) -> dict[str, object]:
-    record = json.loads(line.decode(), parse_float=str, parse_int=str, parse_constant=str)
+    record = _parsed(line, None)
     if not isinstance(record, dict):
         raise ValueError("is not a JSON object; deliver one object a line")
-    return record
+    # A line with as many names as keys has none twice; the other parser takes a sixth longer.
+    name_count = line.count(b'":') + line.count(b'" :')
+    return record if name_count == len(record) else _parsed(line, _object)
 
 
-def _json_text(value: object) -> str | None:
+def _parsed(line: bytes, as_object: Callable[[list[tuple[str, object]]], object] | None) -> Any:
+    return json.loads(
+        line.decode(), parse_float=_Number, parse_int=str, parse_constant=str, object_pairs_hook=as_object
+    )
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Return an object, and which keys it has twice: json takes the last value of a key without a word."""
+    record = dict(pairs)
+    if len(record) == len(pairs):
+        return record
+    ambiguous = _AmbiguousObject(record)
+    names = [name for name, _ in pairs]
+    ambiguous.twice = frozenset(name for name in record if names.count(name) > 1)
+    return ambiguous
+
+
+def _json_text(value: object, is_id: bool) -> str | None:
+    if is_id and isinstance(value, _Number) and "e" in value.lower() and "+" not in value:
+        return number_as_id(float(value))
     return value if value is None or isinstance(value, str) else json.dumps(value, default=str)

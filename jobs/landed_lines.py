@@ -8,6 +8,7 @@ from __future__ import annotations
 import codecs
 import gzip
 import io
+import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ MOST_UNFOLDED_PER_BYTE = 100
 LEAST_UNFOLDED_BYTES = 64 * 1024 * 1024
 """A file may unfold to the former times its size, or to the latter if that is more; receipts come to some 10 times."""
 GZIP = b"\x1f\x8b"
+CUT_OFF = "is cut off: its gzip has no end; deliver it again, whole"
 SIGNATURES = {
     GZIP: "gzip",
     b"PAR1": "Parquet",
@@ -37,6 +39,8 @@ SIGNATURES = {
     codecs.BOM_UTF16_BE: "UTF-16",
 }
 """How files begin that are no lines of UTF-8; the mark of UTF-16 is also how that of UTF-32 begins."""
+MARKUP = re.compile(rb"(?:\xef\xbb\xbf)?\s*<[!?A-Za-z]")
+"""An error page of a server, for example."""
 LONGEST_SIGNATURE = max(map(len, SIGNATURES))
 WAYS_OUT = {
     "gzip": "name it .csv.gz or .jsonl.gz",
@@ -107,6 +111,8 @@ def what_it_is(start: bytes) -> str | None:
     for signature, kind in SIGNATURES.items():
         if start.startswith(signature):
             return kind
+    if MARKUP.match(start):
+        return "HTML or XML"
     head = start[:200]
     if head and not head.strip(b"\0"):
         return "zeros only"
@@ -123,7 +129,11 @@ def _unzipped(stream: io.BufferedReader) -> Iterator[bytes]:
     """Yield what gzip unfolds, all members of it; zeros after the end are no data."""
     most_bytes = most_unfolded_bytes(stream)
     start = stream.peek(4)
-    if start and not start.startswith(GZIP):
+    if not start:
+        raise UnreadableFileError("is empty; deliver it again, whole")
+    if start == GZIP[:1]:
+        raise UnreadableFileError(CUT_OFF)
+    if not start.startswith(GZIP):
         kind = what_it_is(start) or "text"
         raise UnreadableFileError(f"is {kind}, no gzip, though its name ends in .gz; name it by what it is")
     unfolded_bytes = 0
@@ -140,7 +150,7 @@ def _members(stream: io.BufferedReader) -> Iterator[bytes]:
         while chunk := unzipped.read1(PAGE_BYTES):
             yield chunk
     except EOFError:
-        raise UnreadableFileError("is cut off: its gzip has no end; deliver it again, whole") from None
+        raise UnreadableFileError(CUT_OFF) from None
     except gzip.BadGzipFile as error:
         words = "has bytes after its end that are no gzip" if "Not a gzipped" in str(error) else f"is damaged: {error}"
         raise UnreadableFileError(f"{words}; deliver it again", ends_with_a_line=True) from None

@@ -44,17 +44,20 @@ def read_parquet(stream: io.BufferedReader, fields: Sequence[str]) -> Iterator[R
         texts = [_as_text(batch.column(name), is_id=name in ID_FIELDS) for name in wanted]
         yield Records(pa.table(texts, names=wanted), np.arange(first_row, first_row + batch.num_rows))
         first_row += batch.num_rows
+    if first_row - 1 != parquet.metadata.num_rows:
+        rows = f"{parquet.metadata.num_rows} rows, and {first_row - 1} are there"
+        raise UnreadableFileError(f"is damaged: its end tells of {rows}; deliver it again")
 
 
 def _refuse_another_kind(stream: io.BufferedReader) -> None:
     start = stream.read(200)
     if not start:
         raise UnreadableFileError("is empty; deliver it again, whole")
-    if not start.startswith(MAGIC):
+    if not start.startswith(MAGIC) and not MAGIC.startswith(start):
         kind = what_it_is(start) or "text"
         raise UnreadableFileError(f"is {kind}, no Parquet, though its name says so; name it by what it is")
-    stream.seek(-len(MAGIC), io.SEEK_END)
-    if stream.read() != MAGIC:
+    stream.seek(max(0, stream.seek(0, io.SEEK_END) - len(MAGIC)))
+    if stream.read() != MAGIC or len(start) <= len(MAGIC):
         raise UnreadableFileError("is cut off: its end, which says where its rows are, is missing; deliver it again")
     stream.seek(0)
 
@@ -72,14 +75,22 @@ def _as_text(column: pa.Array, is_id: bool) -> pa.Array:
         return column.cast(pa.binary())
     if is_id and pa.types.is_floating(kind):
         return _float_ids(column)
-    if is_id and pa.types.is_decimal(kind):
-        return pc.replace_substring_regex(pc.cast(column, pa.string()), r"\.0*$", "")
+    if pa.types.is_decimal(kind):
+        return pc.replace_substring_regex(_decimals(column), r"\.0*$", "") if is_id else _decimals(column)
     return pc.cast(_in_utc(column), pa.string())
 
 
 def _in_utc(column: pa.Array) -> pa.Array:
     has_other_zone = pa.types.is_timestamp(column.type) and column.type.tz not in (None, "UTC")
     return column.cast(pa.timestamp(column.type.unit, tz="UTC")) if has_other_zone else column
+
+
+def _decimals(column: pa.Array) -> pa.Array:
+    """Write decimals out; pyarrow writes a zero with many places as `0E-18`."""
+    texts = pc.cast(column, pa.string())
+    if not pc.any(pc.match_substring(texts, "E")).as_py():
+        return texts
+    return pa.array([None if value is None else f"{value:f}" for value in column.to_pylist()], pa.string())
 
 
 def _float_ids(column: pa.Array) -> pa.Array:

@@ -2,9 +2,9 @@
 
 A clock that is off by minutes gives photos to the wrong buyer or to none, and what is matched then looks normal: its
 offsets lie within the spans as ever. So a till is asked at which shift of its clock most of its receipts would have a
-photo. Each pair of a receipt and a photo within an hour or so, or within minutes of whole hours apart, holds for a
+photo. Each pair of a receipt and a photo within an hour or so, or within minutes of half hours apart, holds for a
 range of shifts; a receipt counts once however many photos it has. Where the clock is right no shift does clearly better
-than none. Whole hours are the mark of a till that writes local time.
+than none. Whole or half hours are the mark of a till that writes local time.
 """
 
 from __future__ import annotations
@@ -20,14 +20,16 @@ FARTHEST_SHIFT_SECONDS = 3900
 """A clock that missed the change to summer time is found too."""
 FARTHEST_SHIFT_HOURS = 14
 """No zone is further from UTC."""
-SECONDS_FROM_WHOLE_HOURS = 120
+ZONE_STEP_SECONDS = 1800
+"""Zones lie whole hours from UTC, or half hours as India and Iran do."""
+SECONDS_FROM_ZONE = 120
 """A clock in local time may be off by so much on top. More would pair every receipt with photos of all day."""
 LEAST_GAIN_RECEIPTS = 5
 LEAST_GAIN_STANDARD_ERRORS = 2.5
 """How many more receipts must have a photo at another shift than now: the best of many shifts is lucky, too."""
 
 _OR_NONE = "coalesce(format('{{:.0f}}', {}), 'none')"
-_FARTHEST_SECONDS = 3600 * FARTHEST_SHIFT_HOURS + SECONDS_FROM_WHOLE_HOURS
+_FARTHEST_SECONDS = 3600 * FARTHEST_SHIFT_HOURS + SECONDS_FROM_ZONE
 _SETTING = f"{PREFIX}TILL_CLOCK_SKEW_SECONDS"
 
 DISAGREEING_CLOCKS = f"""
@@ -52,11 +54,11 @@ photos AS (
 ),
 ranges AS (
     SELECT store_id, till_id, asked.transaction_id, opens - taken AS since, closes - taken AS until,
-        3600 * floor((until + {SECONDS_FROM_WHOLE_HOURS}) / 3600) AS whole_hours
+        {ZONE_STEP_SECONDS} * floor((until + {SECONDS_FROM_ZONE}) / {ZONE_STEP_SECONDS}) AS zone
     FROM asked JOIN photos USING (store_id, till_id)
     WHERE taken BETWEEN opens - {_FARTHEST_SECONDS} AND closes + {_FARTHEST_SECONDS}
         AND (taken BETWEEN opens - {FARTHEST_SHIFT_SECONDS} AND closes + {FARTHEST_SHIFT_SECONDS}
-            OR whole_hours >= since - {SECONDS_FROM_WHOLE_HOURS})
+            OR zone >= since - {SECONDS_FROM_ZONE})
 ),
 apart AS (
     SELECT store_id, till_id, until,
@@ -71,9 +73,9 @@ steps AS (
 ),
 fits AS (
     SELECT store_id, till_id, shift AS since, lead(shift) OVER by_shift AS until, sum(step) OVER by_shift AS fitting,
-        3600 * floor(until / 3600) AS whole_hours,
-        -- whole hours that fit as well as their neighbours are what a person would set
-        CASE WHEN whole_hours >= since THEN whole_hours ELSE (since + until) / 2 END AS middle
+        {ZONE_STEP_SECONDS} * floor(until / {ZONE_STEP_SECONDS}) AS zone,
+        -- whole or half hours that fit as well as their neighbours are what a person would set
+        CASE WHEN zone >= since THEN zone ELSE (since + until) / 2 END AS middle
     FROM steps WINDOW by_shift AS (PARTITION BY store_id, till_id ORDER BY shift)
 ),
 best AS (
@@ -87,7 +89,7 @@ judged AS (
             AND best - now >= {LEAST_GAIN_STANDARD_ERRORS}
                 * sqrt(now * (1 - now / asked) + best * (1 - best / asked)), false) AS is_better_elsewhere,
         with_photo = 0 AND coalesce(now, 0) = 0 AS fits_nowhere,
-        shift % 3600 = 0 AS is_whole_hours,
+        shift % {ZONE_STEP_SECONDS} = 0 AS is_zone,
         format('{_SETTING}={{}}/{{}}={{:.0f}}', store_id, till_id, skew + shift) AS setting
     FROM tills JOIN (SELECT store_id, till_id, count(*) AS photos FROM photos GROUP BY ALL) USING (store_id, till_id)
     LEFT JOIN best USING (store_id, till_id)
@@ -98,7 +100,7 @@ SELECT CASE WHEN is_better_elsewhere THEN format(
         '{{}}try {{}}',
         store_id, till_id, now, asked, best, skew + shift, skew, {_OR_NONE.format("offset_seconds")},
         (SELECT {_OR_NONE.format("median(photo_offset_seconds)")} FROM transaction_ages),
-        CASE WHEN is_whole_hours THEN format('{{:.0f}} hours: is closed_at local time, not UTC? Else ', shift / 3600)
+        CASE WHEN is_zone THEN format('{{:g}} hours: is closed_at local time, not UTC? Else ', shift / 3600)
             ELSE '' END, setting)
     ELSE format('till {{}}/{{}}: none of its {{}} photos fits one of its {{}} receipts; ', store_id, till_id, photos,
             receipts) || coalesce(format('at most {{}} receipts would have one, with {{}}', best, setting),

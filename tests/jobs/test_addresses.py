@@ -49,6 +49,10 @@ def test_a_path_without_a_slash_lies_in_the_folder_of_the_command(
     [
         ("C:\\data\\in", "it is a path of Windows; write the folder as this machine names it, such as file:///mnt/c/data"),
         ("d:/in", "such as file:///mnt/d/in"),
+        ("d:", "such as file:///mnt/d"),
+        ("d:in", "such as file:///mnt/d/in"),
+        ("", "it is empty; write a folder, such as /data/landing, or s3://bucket/folder"),
+        ("  ", "it is empty; write a folder"),
         ("file:///C:/data/in", "such as file:///mnt/c/data/in"),
         ("file://C:\\in", "such as file:///mnt/c/in"),
         ("\\\\server\\share", "it is a share of Windows; mount it"),

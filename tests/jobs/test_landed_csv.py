@@ -149,3 +149,24 @@ def test_files_as_they_arrived_are_kept_or_rejected_line_by_line(name: str, kept
 def test_columns_that_nobody_asked_for_may_hold_anything(landing: ObjectStore) -> None:
     content = f'{",".join(RECEIPT_FIELDS[:2])},note,note\nt1,1,"a, b",\nt2,1,\xff,x\n'.encode("latin-1")
     assert [line["transaction_id"] for line in lines_of(landing, "a.csv", content)] == ["t1", "t2"]
+
+
+@pytest.mark.parametrize("again", ["sku,quantity\n", "\ufeffsku,quantity\r\n", " sku,quantity\n"])
+def test_a_header_that_comes_again_is_told_as_one(landing: ObjectStore, again: str) -> None:
+    lines = lines_of(landing, "a.csv", f"sku,quantity\n1,1\n{again}2,1\n".encode())
+    assert {line["line_in_file"]: (line["sku"], line["parse_problem"]) for line in lines} == {
+        2: ("1", None),
+        3: (None, "is the header again; where files are put together, keep the first header only"),
+        4: ("2", None),
+    }
+
+
+def test_a_header_within_a_line_is_not_the_header_again(landing: ObjectStore) -> None:
+    lines = lines_of(landing, "a.csv", b"sku\nsku of sku\n")
+    assert [(line["sku"], line["parse_problem"]) for line in lines] == [("sku of sku", None)]
+
+
+def test_a_stray_quote_in_the_header_costs_the_file(landing: ObjectStore) -> None:
+    (line,) = lines_of(landing, "a.csv", b'sku,"quantity,net_amount\n1,1,1\n')
+    assert line["line_in_file"] == 0
+    assert "has a quote in its header that is not closed" in line["parse_problem"]

@@ -22,6 +22,7 @@ from tests.rows import BUSINESS_DATE
 
 FORMATS = ("csv", "jsonl", "parquet")
 KEY = {KEY_VARIABLE: "k" * 40}
+SOUND_JSON = '{"transaction_id": 42, "store_id": 42, "till_id": 42}\n'
 ROUNDED = "is a rounded number; deliver ids as text, with all their digits"
 
 
@@ -92,6 +93,7 @@ def test_an_id_is_what_it_was_before_it_went_through_a_number(
         ("9007199254740993.0", "has more digits than a number keeps; deliver ids as text"),
         ("20261120123456789012.0", "has more digits than a number keeps; deliver ids as text"),
         ("nan", "is a number that was missing, no id; deliver ids as text"),
+        ("inf", "is a number that was missing, no id; deliver ids as text"),
         ("#N/A", "is a number that was missing, no id; deliver ids as text"),
     ],
 )
@@ -116,12 +118,43 @@ def test_json_numbers_are_ids_too(landing: ObjectStore) -> None:
 
 
 @pytest.mark.parametrize(
+    ("number", "read"),
+    [
+        ("4.2e1", "42"),
+        ("2.0261120000123E13", "20261120000123"),
+        ("1e5", "100000"),
+        ("-1.0e0", "-1"),
+        ("4.25e0", "4.25"),
+        ('"4.2E1"', "4.2E1"),
+        ("1e20", None),
+        ("1e400", None),
+        ("-Infinity", None),
+    ],
+)
+def test_json_numbers_with_an_exponent_are_written_out_where_they_are_exact(
+    landing: ObjectStore, number: str, read: str | None
+) -> None:
+    (line,) = lines_of(landing, "a.jsonl", b'{"sku": "x", "store_id": %s}\n' % number.encode())
+    assert line["store_id"] == read
+    assert (line["parse_problem"] is None) == (read is not None)
+
+
+@pytest.mark.parametrize("blank", ["\t", "\n", "\0", "\x7f"])
+def test_an_id_with_a_control_character_is_rejected_as_no_page_would_show_it(landing: ObjectStore, blank: str) -> None:
+    content = "".join(json.dumps({"sku": blank, "cashier_id": name}) + "\n" for name in ("c1", f"c1{blank}"))
+    sound, rejected = lines_of(landing, "a.jsonl", content.encode())
+    assert (sound["cashier_id"], sound["sku"]) == ("c1", blank)
+    assert rejected["parse_problem"] == "cashier_id has a tab or another control character; deliver ids without"
+
+
+@pytest.mark.parametrize(
     ("column", "read"),
     [
         (pa.array([42.0, None, 20_261_112_345_678.0, 2.0**53]), ["42", None, "20261112345678", "9007199254740992"]),
         (pa.array([42.0, 16_777_216.0], pa.float32()), ["42", "16777216"]),
         (pa.array(np.array([42.0, 2048.0], np.float16)), ["42", "2048"]),
         (pa.array([42.5, -1.0]), ["42.5", "-1"]),
+        (pa.array([Decimal(0), Decimal(42)], pa.decimal128(38, 18)), ["0", "42"]),
         (pa.array([Decimal("42.00"), Decimal("90071992547409930123.00")]), ["42", "90071992547409930123"]),
         (pa.array([42.0, 7.0]).dictionary_encode(), ["42", "7"]),
         (pa.array([42, 2**62]), ["42", str(2**62)]),
@@ -196,11 +229,11 @@ def test_an_erased_receipt_stays_erased_in_all_forms_of_its_id(spark: SparkSessi
         transaction_ids=frozenset({key_hash(BUSINESS_DATE, "transaction_id", "42")}),
     )
     broken = [f"{HEADER}42.0,42.0,42.0\n", f'{HEADER}42.0,42.0,42.0,"c\n', f"{HEADER}42.0,2.0E+11,42.0,c\n"]
-    for number, content in enumerate([*broken, '{"transaction_id": 42.0, "store_id"\n']):
+    for number, content in enumerate([*broken, f'{{"transaction_id": 42.0, "store_id"\n{SOUND_JSON}']):
         ending = "jsonl" if content.startswith("{") else "csv"
         landing.write(f"{transactions_folder(BUSINESS_DATE)}/broken-{number}.{ending}", content.encode())
     landed = landed_transaction_lines(spark, landing.uri, BUSINESS_DATE)
-    assert landed.count() == 8
+    assert landed.count() == 9
     assert without_erased_landed_lines(landed, erased).count() == 0
     unparsed = [row.unparsed_line for row in landed.collect() if row.parse_problem and "E+11" not in row.unparsed_line]
     assert [erased.has_landed_line(text) for text in unparsed] == [True] * 3

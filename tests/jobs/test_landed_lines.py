@@ -132,6 +132,9 @@ def test_utf_16_is_named(landing: ObjectStore, key: str, content: str, encoding:
             b"\x28\xb5\x2f\xfd" + b"x" * 100,
             "is compressed with zstd; deliver it as CSV, JSON lines or Parquet",
         ),
+        ("a.csv", b"<html>\n<title>502</title>", "is HTML or XML; deliver it as CSV, JSON lines or Parquet"),
+        ("a.jsonl", b"\n <?xml version='1.0'?>\n<receipts/>", "is HTML or XML; deliver it as CSV"),
+        ("a.csv.gz", b"<!DOCTYPE html>", "is HTML or XML, no gzip, though its name ends in .gz"),
         ("a.csv", b"PAR1" + b"x" * 100, "is Parquet; name it .parquet"),
         ("a.csv", b"\0" * 5000, "is zeros only; deliver it as CSV, JSON lines or Parquet"),
         ("a.csv", AS_JSON.encode(), "has JSON in its first line; name it .jsonl"),
@@ -146,6 +149,7 @@ def test_utf_16_is_named(landing: ObjectStore, key: str, content: str, encoding:
             b"[" + AS_JSON.encode() + b"," + AS_JSON.encode() + b"]",
             "is a JSON array; deliver one object a line",
         ),
+        ("a.json", b"[" + AS_JSON.strip().encode() + b"]", "is a JSON array; deliver one object a line"),
         ("a.json", b'{\n  "sku": 1\n}', "has a first line '{', an object of several lines; deliver one object"),
     ],
 )
@@ -156,3 +160,49 @@ def test_a_file_of_another_dialect_is_one_row_that_names_it(
     assert (line["line_in_file"], line["transaction_id"]) == (0, None)
     assert line["parse_problem"].startswith(f"file '{key}' ")
     assert words in line["parse_problem"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        AS_JSON.strip() * 3,
+        f'{{"lines": [{AS_JSON.strip()}]}}',
+        "502 Bad Gateway\n\n",
+        '{"sku": "%s"}' % ("x" * 1_100_000),
+    ],
+    ids=["objects without line feeds", "an object around them", "an error in words", "a line that is too long"],
+)
+def test_a_json_file_without_a_record_counts_as_a_file_and_its_lines_are_told_too(
+    landing: ObjectStore, content: str
+) -> None:
+    *lines, of_the_file = sorted(
+        lines_of(landing, "a.json", content.encode()), key=lambda line: line["line_in_file"] == 0
+    )
+    assert [line["line_in_file"] for line in lines] == [1]
+    assert (of_the_file["line_in_file"], of_the_file["unparsed_line"]) == (0, "")
+    assert of_the_file["parse_problem"] == (
+        "file 'a.json' has no line that is an object with one of the columns; deliver one object a line"
+    )
+
+
+def test_a_json_key_that_comes_twice_is_no_value(landing: ObjectStore) -> None:
+    content = b'{"sku": "1", "sku": "1"}\n{"sku": "2", "other": 1, "other": 2, "more": {"sku": 1, "sku": 2}}\n'
+    lines = lines_of(landing, "a.jsonl", content)
+    assert {line["line_in_file"]: (line["sku"], line["parse_problem"]) for line in lines} == {
+        1: (None, "has sku twice; deliver it once"),
+        2: ("2", None),
+    }
+
+
+@pytest.mark.parametrize(
+    ("key", "size_bytes"), [("a.jsonl.gz", 1), ("a.csv.gz", 1), ("a.parquet", 2), ("a.parquet", 4)]
+)
+def test_a_file_of_a_few_bytes_is_cut_off(landing: ObjectStore, key: str, size_bytes: int) -> None:
+    whole = b"PAR1" if key == "a.parquet" else MEMBER
+    (line,) = lines_of(landing, key, whole[:size_bytes])
+    assert line["parse_problem"].startswith(f"file '{key}' is cut off: ")
+
+
+def test_a_gzip_without_a_byte_is_no_gzip(landing: ObjectStore) -> None:
+    (line,) = lines_of(landing, "a.jsonl.gz", b"")
+    assert line["parse_problem"] == "file 'a.jsonl.gz' is empty; deliver it again, whole"
