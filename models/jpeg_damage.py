@@ -68,9 +68,8 @@ def decode_with_warnings(
     if has_known_layout:
         return _whole_pixels(plain, lenient)
     pixels = _whole_pixels(plain, any_layout)
-    _refuse_unread_data(
-        with_whole_mcus(plain), any_layout
-    )  # Pillow passes on no warning, so damage has to be looked for
+    # Pillow passes on no warning, so damage has to be looked for.
+    _refuse_unread_data(with_whole_mcus(plain), any_layout)
     return pixels
 
 
