@@ -16,6 +16,9 @@ from PIL import Image
 from models.photo_preprocessing import Pixels
 from models.photo_statuses import PhotoStatus
 
+CHECKED_SIDE_PIXELS = 112
+"""Side of the square that is measured, whatever the network takes: the bounds below hold for this one alone."""
+
 SMALLEST_BRIGHT_GREY = 40
 """Of light × 0.3 this refuses 7 %, of × 0.12 all; sound faces have 90 or more."""
 SMALLEST_GREY_RANGE = 30

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from models.face_checks import face_traits, fault
+from models.face_checks import CHECKED_SIDE_PIXELS, face_traits, fault
 from models.face_crop import Square, cut_square, face_square, is_tight_crop, middle_square
 from models.face_finding import SMALLEST_SCORE, Face, FaceFinder
 from models.photo_preprocessing import (
@@ -117,9 +117,11 @@ def cut_face(photo: DecodedPhoto, finder: FaceFinder, image_size: int) -> FacePh
     if side_pixels < SMALLEST_FACE_SQUARE_PIXELS:
         reason = f"the square around the face has {side_pixels} pixels a side, {SMALLEST_FACE_SQUARE_PIXELS} are needed"
         raise UnusableFaceError(PhotoStatus.FACE_TOO_SMALL, reason, len(faces), side_pixels)
-    whole = _at_least(photo, math.ceil(image_size / square.side))
-    pixels = cut_square(searched if whole is photo.pixels else turned(whole, degrees), square, image_size)
-    if found := fault(face_traits(pixels, _aspect(faces[0], searched))):
+    whole = _at_least(photo, math.ceil(max(image_size, CHECKED_SIDE_PIXELS) / square.side))
+    upright = searched if whole is photo.pixels else turned(whole, degrees)
+    pixels = cut_square(upright, square, image_size)
+    checked = pixels if image_size == CHECKED_SIDE_PIXELS else cut_square(upright, square, CHECKED_SIDE_PIXELS)
+    if found := fault(face_traits(checked, _aspect(faces[0], searched))):
         raise UnusableFaceError(*found, len(faces), side_pixels)
     if not stands(faces[0]):
         raise UnusableFaceError(PhotoStatus.FACE_DISTORTED, LYING_FACE, len(faces), side_pixels)

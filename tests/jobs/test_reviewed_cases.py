@@ -122,6 +122,7 @@ def test_files_of_a_day_are_read_like_receipts(landing: ObjectStore) -> None:
         (f"{FOLDER}/a.csv", 2, "counted"),
         (f"{FOLDER}/a.csv", 3, "rejected"),
         (f"{FOLDER}/b.jsonl", 1, "rejected"),
+        (f"{FOLDER}/b.jsonl", 0, "rejected"),
     ]
     assert rows[1]["outcome_reason"] == "has 2 fields, the header has 4"
     assert "someone" not in str(rows[0])

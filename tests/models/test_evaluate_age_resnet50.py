@@ -25,20 +25,21 @@ FACTS = TrainingFacts("random weights", "grey squares, nobody's", 1, [1.0], {"he
 
 
 class EverythingIsAFace(FaceFinder):
-    """Finds one face wherever it looks, as large as the photo."""
+    """Finds one face that stands wherever it looks, as large as the photo."""
 
     def __init__(self) -> None:
         super().__init__(Path("no network"), None)
 
     def find(self, pixels, smallest_score=0.5):
         height, width = pixels.shape[:2]
-        return [Face(0, 0, width, height, score=1.0)]
+        points = ((0.3, 0.3), (0.7, 0.3), (0.5, 0.5), (0.35, 0.7), (0.65, 0.7))
+        return [Face(0, 0, width, height, 1.0, tuple((width * x, height * y) for x, y in points))]
 
 
 def grey_photo(grey: int) -> bytes:
-    """Return a photo that is mostly of one grey, with specks, since a blank one is too blurred."""
+    """Return a photo that is mostly of one grey, with bright squares, since a blank one has no contrast."""
     pixels = np.full((64, 64, 3), grey, dtype="uint8")
-    pixels[::3, ::2] = 200
+    pixels.reshape(4, 16, 4, 16, 3)[:, :10, :, :10] = 200
     return photo_bytes(Image.fromarray(pixels), "PNG")
 
 

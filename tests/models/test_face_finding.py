@@ -153,7 +153,8 @@ def test_the_window_for_a_closer_look_holds_the_middle_of_the_face_and_begins_in
 
 @given(st.lists(st.tuples(*[st.integers(0, 60)] * 2, *[st.integers(5, 60)] * 2, st.floats(0.1, 1)), max_size=12))
 def test_of_boxes_that_overlap_the_best_is_kept_as_when_taken_one_by_one(drawn):
-    boxes = np.array([(x, y, x + w, y + h, score) for x, y, w, h, score in drawn]).reshape(-1, 5)
+    points = (0.0,) * 10
+    boxes = np.array([(x, y, x + w, y + h, score, *points) for x, y, w, h, score in drawn]).reshape(-1, 15)
     kept: list[np.ndarray] = []
     for box in boxes[np.argsort(-boxes[:, 4])]:
         if all(intersection_over_union(box, other) <= LARGEST_OVERLAP for other in kept):

@@ -53,7 +53,7 @@ def test_a_face_that_is_turned_is_put_upright_and_estimated_as_it_would_be(finde
     assert leaning == pytest.approx(0, abs=0 if degrees % 90 == 0 else 20)
     as_it_is, turned_back = committed_estimator("openvino").estimate([whole, lying])
     assert turned_back.estimate_status == "estimated"
-    assert turned_back.estimated_age_years == pytest.approx(as_it_is.estimated_age_years, abs=6)
+    assert turned_back.estimated_age_years == pytest.approx(as_it_is.estimated_age_years, abs=9)
 
 
 def test_a_photo_that_lies_by_its_exif_data_and_by_its_camera_too_is_put_upright(finder: FaceFinder):

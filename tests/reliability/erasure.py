@@ -39,7 +39,7 @@ REQUESTS = (
     Request(photo_key=photo_key("11")),
 )
 KILLED_AT = (
-    (erase, "_delete_photos"),
+    (erase, "delete_photos"),
     (erase, "_stage_without"),
     (Warehouse, "write_pipeline_run"),
     (erase, "_build_windows"),

@@ -72,6 +72,10 @@ t1,0042,03,{SECRETS["cashier id"]},2026-11-20T09:30:00Z,1,sale,s1,BEER,1,2.50,EU
 t2,0042,03,{SECRETS["cashier id"]},2026-11-20T09:40:00Z,1,sale,s2,MILK,many,1.50,EUR,false,
 t3;{SECRETS["cashier id"]};does;not;fit
 """
+LANDED_LINES += "".join(  # so many sound lines that the broken ones do not stop the night
+    f"t1,0042,03,{SECRETS['cashier id']},2026-11-20T09:30:00Z,{number},sale,s1,BEER,1,2.50,EUR,true,not_asked\n"
+    for number in range(2, 40)
+)
 SPARK_DEFAULTS = """\
 spark.master local[2]
 spark.eventLog.enabled true
