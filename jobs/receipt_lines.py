@@ -199,7 +199,7 @@ def _problem_kinds(landed_lines: pa.RecordBatch) -> pa.Array:
 
 
 def _joined(sentences: list[pa.Array], rows: int) -> pa.Array:
-    """Join what is said of each line, null of a line of which nothing is said."""
+    """Join the sentences about each line; null where there is none."""
     # The empty text in front is needed: pyarrow leaves out rows in which all texts are null.
     joined = pc.binary_join_element_wise(pa.repeat("", rows), *sentences, SEPARATOR, null_handling="skip")
     return _where(pc.not_equal(joined, ""), pc.utf8_slice_codeunits(joined, len(SEPARATOR)))
