@@ -27,11 +27,10 @@ from rich.text import Text
 from jobs import tables
 from jobs.addresses import pasteable
 from jobs.cashier_pseudonyms import KEY_MEANING, KEY_VARIABLE, cashier_pseudonyms
-from jobs.errors import FailedCheckError, InputError, PublishingLockError
+from jobs.errors import FailedCheckError, InputError, PublishingLockError, end_process
 from jobs.object_store import ObjectStore
-from jobs.process_end import end_process
-from jobs.run import STEPS
 from jobs.settings import PREFIX, Settings, read_settings
+from jobs.steps.order import STEPS
 from models.cli import app as model_commands
 
 if TYPE_CHECKING:
@@ -66,7 +65,7 @@ def night(business_date: BusinessDate, landing_uri: LandingUri = None, warehouse
     Example: checkout-ages night --business-date 2026-11-20 --landing-uri .demo/landing --warehouse-uri .demo/warehouse
     """
     from jobs.landing import missing_markers
-    from jobs.night import run_night
+    from jobs.steps.order import run_night
     from jobs.warehouse import Warehouse
 
     day = business_date.date()
@@ -121,8 +120,8 @@ def cashier_window(
     Example: checkout-ages cashier-window --business-date 2026-11-20 --landing-uri .demo/landing --warehouse-uri
     .demo/warehouse
     """
+    from jobs.steps.order import run_windows
     from jobs.warehouse import Warehouse
-    from jobs.window import run_windows
 
     run_id = f"window-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     with _explained():
@@ -507,7 +506,7 @@ def main() -> None:
 def _spark(name: str) -> Iterator[tuple[SparkSession, Status]]:
     """Start Spark, with a line on the terminal that says what runs, and stop it when all went well."""
     from jobs.local_spark import local_spark_environment
-    from jobs.run import spark_session
+    from jobs.spark import spark_session
 
     os.environ |= local_spark_environment(os.environ) | dict(os.environ)
     _show_log()

@@ -23,10 +23,9 @@ from rich.table import Table as RichTable
 
 from jobs import tables
 from jobs.catalogue import CATALOGUE
-from jobs.errors import InputError
+from jobs.errors import InputError, end_process
 from jobs.local_spark import local_spark_environment
 from jobs.object_store import ObjectStore
-from jobs.process_end import end_process
 from jobs.report.keys import page_key
 from jobs.sample_day import write_sample_day
 from jobs.sample_faces import synthetic_face_photos

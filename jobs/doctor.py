@@ -27,7 +27,7 @@ from jobs.errors import InputError, one_line
 from jobs.local_spark import java_home, java_version, local_spark_environment
 from jobs.object_store import ObjectStore
 from jobs.settings import Settings
-from jobs.worker_errors import told_by_workers
+from jobs.spark import reraising_worker_errors
 
 LEAST_FREE_BYTES = 2 * 1024**3
 """For Spark's scratch, the database of check_night and, on this machine, a day's tables."""
@@ -142,7 +142,7 @@ def _airflow(settings: Settings) -> str:
 
 
 def _spark(settings: Settings) -> str:
-    from jobs.run import spark_session
+    from jobs.spark import spark_session
 
     os.environ |= local_spark_environment(os.environ) | dict(os.environ)
     started = time.monotonic()
@@ -153,11 +153,11 @@ def _spark(settings: Settings) -> str:
 
 
 def _workers(settings: Settings) -> str:
-    from jobs.run import spark_session
+    from jobs.spark import spark_session
 
     context = spark_session("doctor").sparkContext
     slots = context.defaultParallelism
-    with told_by_workers():
+    with reraising_worker_errors():
         told = context.parallelize(range(slots), slots).map(lambda _: worker_words(settings)).collect()
     return "; ".join(sorted(set(told)))
 

@@ -18,7 +18,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
-from importlib import import_module
 from typing import Any
 
 import pyarrow as pa
@@ -38,15 +37,13 @@ from jobs.erased import (
 from jobs.erasure_search import Search, search
 from jobs.errors import FailedCheckError, InputError
 from jobs.landing import photos_folder
-from jobs.night import StepDone
 from jobs.object_store import ObjectStore
 from jobs.person_to_erase import Person
 from jobs.photo_keys import key_fields
-from jobs.run import TABLE_STEPS
 from jobs.settings import Settings
+from jobs.steps.order import TABLE_STEPS, StepDone, module_of, run_windows
 from jobs.tables import Table
 from jobs.warehouse import Warehouse
-from jobs.window import run_windows
 
 TAKEN_FROM_PUBLISHED = (
     tables.CHECKOUT_PHOTOS,
@@ -99,7 +96,7 @@ def erase(
     }
     own.store.write(_key(day, run_id, "proof"), json.dumps(proof, indent=2).encode())
     with _timed("restate_reports", step_done):  # after the proof: pages hold sums, and keep no proof back
-        import_module("jobs.restate_reports").run(own, day, settings)
+        module_of("restate_reports").run(own, day, settings)
     return proof
 
 
@@ -166,13 +163,13 @@ def _publish_without(
         _stage_without(own, erased, live_run.get("erased_line_count") or 0, step_done)
         for step in BUILT_STEPS:
             with _timed(step, step_done):
-                import_module(f"jobs.{step}").run(own, day, settings)
+                module_of(step).run(own, day, settings)
         with _timed("check_night", step_done):
             check_night.run(own, day, settings, is_built_again=True)
     with _timed("publish_night", step_done):
         last_run = own.published_run(day)
         if last_run and last_run["run_id"] in (tombstone["live_run_id"], own.run_id):
-            import_module("jobs.publish_night").run(own, day, settings)
+            module_of("publish_night").run(own, day, settings)
         else:
             own.drop_staging(day)
 

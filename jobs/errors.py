@@ -1,8 +1,17 @@
-"""errors: what a person can mend, each told in one line."""
+"""errors: what a person can fix, each told in one line, exit codes, and how a process ends with one."""
 
 from __future__ import annotations
 
+import logging
+import os
 import re
+import sys
+from typing import NoReturn
+
+NOT_LANDED_YET, UNCHANGED = 75, 99
+"""Exit codes of a step by which Airflow knows a day that has not landed yet, and one published as it had been."""
+OUTPUT_LOST = 120
+"""Python's own exit code where the last of what was printed could not be written."""
 
 UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
 """Characters that end a line, steer a terminal or turn the direction of writing."""
@@ -54,3 +63,18 @@ class FailedCheckError(Exception):
 
 class PublishingLockError(Exception):
     """Another process publishes the same day; a later try may find the lock free. The message names it and its age."""
+
+
+def end_process(exit_code: int) -> NoReturn:
+    """Write out what is printed and logged, and end without tearing Python down; nothing may be left to do.
+
+    While Python is torn down, a thread of Arrow that still holds one of Python's objects aborts the process about once
+    in a hundred times (apache/arrow#34314), and Airflow takes a day that is published for a task that failed.
+    """
+    logging.shutdown()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        exit_code = exit_code or OUTPUT_LOST
+    os._exit(exit_code)

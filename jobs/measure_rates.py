@@ -20,12 +20,11 @@ from pyspark.sql import SparkSession
 
 from jobs import tables
 from jobs.landing import SUCCESS, photos_folder, transactions_folder
-from jobs.night import run_night
 from jobs.night_plan import DEFAULT_RATES, MILLION, Rates
 from jobs.object_store import ObjectStore
-from jobs.run import STEPS
 from jobs.sample_faces import synthetic_face_photos
 from jobs.settings import Settings, read_settings
+from jobs.steps.order import STEPS, run_night
 from jobs.warehouse import Warehouse
 
 BUSINESS_DATE = date(2026, 11, 20)

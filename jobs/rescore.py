@@ -9,19 +9,17 @@ from __future__ import annotations
 
 import time
 from datetime import date, timedelta
-from importlib import import_module
 
 import pyarrow as pa
 
 from jobs import check_night, model_comparison, tables
 from jobs.errors import InputError
-from jobs.night import StepDone
 from jobs.object_store import ObjectStore
 from jobs.retain import refuse_if_photos_were_deleted
-from jobs.run import TABLE_STEPS
 from jobs.settings import Settings
+from jobs.spark import reraising_worker_errors
+from jobs.steps.order import TABLE_STEPS, StepDone, module_of
 from jobs.warehouse import Warehouse
-from jobs.worker_errors import told_by_workers
 
 STEPS = (*TABLE_STEPS, "check_night", "publish_night")
 TAKEN_FROM_LIVE = {
@@ -58,13 +56,13 @@ def rescore_day(live: Warehouse, business_date: date, settings: Settings, step_d
             refuse_if_photos_were_deleted(live, business_date, landing)
         if step == "publish_night" and _live_run_id(live, business_date) != live_run_id:
             raise InputError(f"{business_date} was published anew while it was rescored; rescore it again")
-        with told_by_workers():
+        with reraising_worker_errors():
             if step in TAKEN_FROM_LIVE:
                 _take_from_live(live, rescored, TAKEN_FROM_LIVE[step], business_date)
             elif step == "check_night":
                 check_night.run(rescored, business_date, settings, is_built_again=True)
             else:
-                import_module(f"jobs.{step}").run(rescored, business_date, settings)
+                module_of(step).run(rescored, business_date, settings)
         step_done(step, time.monotonic() - started)
     return model_comparison.run(live, rescored, business_date)
 

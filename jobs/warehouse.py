@@ -28,10 +28,10 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jobs.cluster import refuse_folder_of_this_machine
 from jobs.errors import InputError
 from jobs.object_store import ObjectStore
 from jobs.publishing_lock import PublishingLock
+from jobs.spark import refuse_folder_of_this_machine
 from jobs.table_files import content_digest, write_table_file
 from jobs.tables import PIPELINE_RUNS, RETENTION_RUNS, WINDOW_RUNS, Table
 

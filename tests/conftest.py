@@ -44,7 +44,7 @@ def log() -> None:
 
 @pytest.fixture(scope="session")
 def spark() -> Iterator[SparkSession]:
-    from jobs.run import spark_session
+    from jobs.spark import spark_session
 
     os.environ |= local_spark_environment(os.environ)
     session = spark_session("tests")

@@ -10,7 +10,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.photo_matching import matched_photos
-from jobs.run import spark_session
+from jobs.spark import spark_session
 from tests.benchmarks.bucket_join import matched_by_buckets
 from tests.benchmarks.job import Job, Ready
 from tests.benchmarks.spark_stage import local_spark

@@ -21,8 +21,8 @@ from rich.console import Console
 
 from jobs.local_spark import java_home
 from jobs.object_store import ObjectStore
-from jobs.run import STEPS
 from jobs.settings import Settings
+from jobs.steps.order import STEPS
 from jobs.warehouse import Warehouse
 from tests.benchmarks.large_day import GENERATED_TABLES, stage_large_day
 from tests.benchmarks.memory import sampled_memory

@@ -15,8 +15,8 @@ from pyspark.sql import SparkSession
 from jobs.local_spark import local_spark_environment
 from jobs.object_store import ObjectStore
 from jobs.photo_age_estimates import photo_age_estimates, spread
-from jobs.run import spark_session
 from jobs.settings import read_settings
+from jobs.spark import spark_session
 from tests.benchmarks.job import Job, Ready
 
 

@@ -9,8 +9,8 @@ from airflow.sdk.exceptions import AirflowFailException
 from airflow.sdk.execution_time.context import OutletEventAccessors
 from job_tasks import PUBLISHED_DAY, export_object_store_credentials
 
-from jobs.run import RESTATE_REPORTS, WINDOW_STEPS
 from jobs.settings import Settings
+from jobs.steps.order import RESTATE_REPORTS, WINDOW_STEPS
 
 DAG_FILE = "cashier_alcohol_window.py"
 NO_DATE = {"business_date": None}

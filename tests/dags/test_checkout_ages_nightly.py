@@ -15,8 +15,9 @@ from airflow.sdk.execution_time.context import OutletEventAccessors
 from airflow.serialization.serialized_objects import DagSerialization
 from job_tasks import export_object_store_credentials
 
-from jobs.run import ANNOUNCE, REPORT, STEPS, UNCHANGED
+from jobs.errors import UNCHANGED
 from jobs.settings import Settings
+from jobs.steps.order import ANNOUNCE, REPORT, STEPS
 from jobs.tables import NIGHT_TABLES
 
 DAG_FILE = "checkout_ages_nightly.py"

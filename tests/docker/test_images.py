@@ -16,12 +16,12 @@ INFERENCE_ALONE = ("tensorflow", "keras", "openvino", "simplejpeg", "PIL")
 IMPORT_THE_DRIVER = f"""
 import sys
 sys.modules.update(dict.fromkeys({INFERENCE_ALONE}))  # importing one of them raises ImportError
-from importlib import import_module
-from jobs import cli, run
+from jobs import cli
 from jobs.age_inference import check_model, shift_calibration
 from jobs.settings import read_settings
-for step in (*run.STEPS, run.ANNOUNCE, *run.WINDOW_STEPS):
-    import_module(f"jobs.{{step}}")
+from jobs.steps.order import EVERY_STEP, REPORT, RESTATE_REPORTS, module_of
+for step in set(EVERY_STEP) - {{REPORT, RESTATE_REPORTS}}:
+    module_of(step)
 settings = read_settings({{}}, landing_uri="file:///landing", warehouse_uri="file:///warehouse")
 check_model(settings)
 shift_calibration(settings.model_version)

@@ -14,10 +14,10 @@ import pytest
 from pyspark.sql import SparkSession
 
 from jobs.landing import SUCCESS, photos_folder, transactions_folder
-from jobs.night import run_night
 from jobs.object_store import ObjectStore
 from jobs.sample_faces import synthetic_face_photos
 from jobs.settings import read_settings
+from jobs.steps.order import run_night
 from jobs.warehouse import Warehouse
 from tests.rows import BUSINESS_DATE, at
 from tests.s3_server import S3_ENVIRONMENT

@@ -15,7 +15,6 @@ from pyspark.sql import SparkSession
 
 from jobs import nightly_report, tables
 from jobs.errors import FailedCheckError, InputError, NotLandedError
-from jobs.night import run_night
 from jobs.night_rules import Rule
 from jobs.object_store import ObjectStore
 from jobs.readme import README
@@ -23,8 +22,8 @@ from jobs.report.keys import page_key
 from jobs.sample_day import write_sample_day
 from jobs.sample_faces import synthetic_face_photos
 from jobs.settings import Settings, read_settings
+from jobs.steps.order import run_night, run_windows
 from jobs.warehouse import Warehouse
-from jobs.window import run_windows
 from tests.duckdb_s3 import connect_over_s3
 from tests.report_numbers import QUERIES, found, said
 from tests.rows import BUSINESS_DATE, at

@@ -23,14 +23,13 @@ from jobs import nightly_report, tables
 from jobs.cli import app
 from jobs.erased import key_hash
 from jobs.landing import SUCCESS, photos_folder, transactions_folder
-from jobs.night import run_night
 from jobs.object_store import ObjectStore
 from jobs.person_to_erase import Person, Request, find_person
 from jobs.report.keys import INDEX, page_key
 from jobs.sample_faces import synthetic_face_photos
 from jobs.settings import Settings, read_settings
+from jobs.steps.order import run_night, run_windows
 from jobs.warehouse import Warehouse
-from jobs.window import run_windows
 from tests.jobs.test_person_to_erase import publish
 from tests.rows import BUSINESS_DATE
 

@@ -10,7 +10,7 @@ from jobs.errors import InputError
 from jobs.local_spark import local_spark_environment
 
 START = """
-from jobs.run import spark_session
+from jobs.spark import spark_session
 session = spark_session("quiet")
 print(session.range(3).count())
 session.stop()

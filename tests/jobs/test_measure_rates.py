@@ -5,7 +5,7 @@ from pyspark.sql import SparkSession
 
 from jobs.measure_rates import measured_rates
 from jobs.night_plan import DEFAULT_RATES, Day, night_plan
-from jobs.run import STEPS
+from jobs.steps.order import STEPS
 
 
 @pytest.mark.slow

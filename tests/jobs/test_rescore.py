@@ -17,12 +17,12 @@ from jobs.catalogue import CATALOGUE
 from jobs.cli import app
 from jobs.errors import InputError
 from jobs.landing import SUCCESS, photos_folder, transactions_folder
-from jobs.night import run_night
 from jobs.object_store import ObjectStore
 from jobs.readme import README
 from jobs.rescore import rescore_day
 from jobs.sample_faces import synthetic_face_photos
 from jobs.settings import Settings, read_settings
+from jobs.steps.order import run_night
 from jobs.tables import ALL_TABLES
 from jobs.warehouse import Warehouse
 from tests.rows import BUSINESS_DATE

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from jobs import tables
-from jobs.run import STEPS, WINDOW_STEPS
+from jobs.steps.order import STEPS, WINDOW_STEPS
 
 
 @pytest.mark.parametrize("table", tables.EVERY_TABLE, ids=lambda table: table.name)

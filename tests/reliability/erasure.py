@@ -13,7 +13,6 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import date, timedelta
-from importlib import import_module
 from pathlib import Path
 from unittest.mock import patch
 
@@ -23,13 +22,12 @@ from pyspark.sql import SparkSession
 from jobs import erase, tables
 from jobs.erasure_search import search
 from jobs.landing import photos_folder
-from jobs.night import run_night
 from jobs.object_store import ObjectStore
 from jobs.person_to_erase import Person, Request, find_person
 from jobs.retain import delete_photos, expired_days, photos_of
 from jobs.settings import Settings, read_settings
+from jobs.steps.order import module_of, run_night, run_windows
 from jobs.warehouse import Warehouse
-from jobs.window import run_windows
 from tests.jobs.test_erase import OUTCOMES, land_day, photo_key
 from tests.rows import BUSINESS_DATE
 
@@ -63,7 +61,7 @@ def measure(folder: Path, quick: bool = False) -> dict[str, int | float]:
     Quick: one person is erased with fewer kills, and of the night that is run again only what reads the landing.
     """
     from jobs.local_spark import local_spark_environment
-    from jobs.run import spark_session
+    from jobs.spark import spark_session
 
     with patch.dict(os.environ, local_spark_environment(os.environ)):
         spark = spark_session("reliability of erasure")
@@ -83,7 +81,7 @@ def measure(folder: Path, quick: bool = False) -> dict[str, int | float]:
     land_day(landing)
     if quick:
         for step in READ_FROM_LANDING:
-            import_module(f"jobs.{step}").run(_warehouse(settings, "again", spark), BUSINESS_DATE, settings)
+            module_of(step).run(_warehouse(settings, "again", spark), BUSINESS_DATE, settings)
     else:
         run_night(_warehouse(settings, "again", spark), BUSINESS_DATE, settings, _no_report)
     found = [person for _, person in people if _is_found(settings, person)]

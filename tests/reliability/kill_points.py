@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 
 from jobs.errors import InputError
 from jobs.object_store import ObjectStore
-from jobs.run import TABLE_STEPS
+from jobs.steps.order import TABLE_STEPS
 from tests.reliability import spark_kill_points
 from tests.reliability.doomed_steps import DIES, DROPS, SERVER, STOPS, Started, Step, start
 from tests.reliability.kill_switch import Point, arm, fired

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 import sys
-from importlib import import_module
 
 from jobs.object_store import ObjectStore
-from jobs.run import spark_session
 from jobs.settings import read_settings
+from jobs.spark import spark_session
+from jobs.steps.order import module_of
 from jobs.warehouse import Warehouse
 from tests.rows import BUSINESS_DATE
 
@@ -24,7 +24,7 @@ def main() -> None:
             settings = read_settings(environment)
             warehouse = Warehouse(ObjectStore(settings.warehouse_uri), run_id, session)
             try:
-                import_module(f"jobs.{step}").run(warehouse, BUSINESS_DATE, settings)
+                module_of(step).run(warehouse, BUSINESS_DATE, settings)
                 wrong = None
             except Exception as error:  # whatever comes of a killed worker
                 wrong = f"{type(error).__name__}: {str(error)[:300]}"

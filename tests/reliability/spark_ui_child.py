@@ -18,8 +18,9 @@ from urllib.request import urlopen
 
 from pyspark.sql import SparkSession
 
-from jobs.run import SECRET_NAMES, run_step
 from jobs.settings import read_settings
+from jobs.spark import SECRET_NAMES
+from jobs.steps.order import run_step
 
 PAGES = ("jobs", "stages", "storage", "environment", "executors", "executors/threadDump?executorId=driver", "SQL")
 PARTS = ("environment", "allexecutors", "jobs", "stages", "sql?details=true&planDescription=true")

@@ -14,8 +14,8 @@ from jobs.cashier_pseudonyms import CashierPseudonyms
 from jobs.errors import FailedCheckError, InputError, PublishingLockError
 from jobs.object_store import ObjectStore
 from jobs.settings import Settings
+from jobs.steps.order import WINDOW_STEPS, run_window_step, run_windows
 from jobs.warehouse import Warehouse
-from jobs.window import STEPS, run_window_step, run_windows
 from tests.jobs.test_cashier_alcohol_audit import day_of, sales
 from tests.jobs.test_cashier_alcohol_days import sale
 from tests.rows import BUSINESS_DATE, rows_of
@@ -121,7 +121,7 @@ def test_a_broken_rule_publishes_no_window_of_the_run(settings: Settings) -> Non
     warehouse = warehouse_of(settings, "window-1")
     publish_day(settings, EVE, "night-1", sales("c1", 3, 1))
     publish_day(settings, BUSINESS_DATE, "night-2", sales("c1", 3, 1))
-    for step in STEPS[:-2]:
+    for step in WINDOW_STEPS[:-2]:
         run_window_step(warehouse, step, [EVE, BUSINESS_DATE], settings)
     publish_day(settings, BUSINESS_DATE, "night-3", sales("c1", 4, 1), sales("c2", 1, 1))
     with pytest.raises(FailedCheckError) as failure:
@@ -139,7 +139,7 @@ def test_a_run_that_dies_while_publishing_is_mended_by_running_it_again(
 ) -> None:
     publish_day(settings, BUSINESS_DATE, "night-1", sales("c1", 3, 1))
     warehouse = warehouse_of(settings, "window-1")
-    for step in STEPS[:-1]:
+    for step in WINDOW_STEPS[:-1]:
         run_window_step(warehouse, step, [BUSINESS_DATE], settings)
     for method in ("write_pipeline_run", "drop_staging"):
         with monkeypatch.context() as patch:

@@ -1,0 +1,114 @@
+"""spark: a Spark session, what must hold where its executors run on other machines, and what its workers report.
+
+Executors on other machines share no disk with this one, and must have the same code of this project.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jobs import errors
+from jobs.errors import InputError
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+SECRET_NAMES = "(?i)secret|password|token|access[._]?key|pseudonym_key"
+"""Properties whose values Spark hides in its UI, event log and messages; ours are no properties unless put there."""
+
+ENOUGH_EXECUTORS = "0.8"
+"""The share of a cluster's executors that a step waits for, half a minute at most, before it counts the cores."""
+
+MOST_BROADCAST = "10MB"
+"""Broadcast a join side only when its measured size is below this. Spark cannot estimate how many rows our Python
+readers return, so broadcasts are never planned ahead."""
+
+PACKAGES = ("jobs", "models")
+INSTALLED = Path(__file__).resolve().parents[1]
+
+TOLD = re.compile(r"^(?:jobs\.errors\.)(\w+Error): (.+)$", re.MULTILINE)
+"""The last line of a worker's traceback. The sentence is one line, however odd the key in it."""
+
+
+def spark_session(name: str) -> SparkSession:
+    """Start Spark, on the master that spark-submit or the environment names, else on all cores of this machine."""
+    from pyspark.sql import SparkSession
+
+    session = (
+        SparkSession.builder.appName(f"checkout-ages {name}")
+        .config("spark.sql.session.timeZone", "UTC")
+        .config("spark.redaction.regex", SECRET_NAMES)
+        .config("spark.ui.enabled", "false")
+        .config("spark.ui.showConsoleProgress", "false")
+        .config("spark.sql.autoBroadcastJoinThreshold", "-1")
+        .config("spark.sql.adaptive.autoBroadcastJoinThreshold", MOST_BROADCAST)
+        .config("spark.scheduler.minRegisteredResourcesRatio", ENOUGH_EXECUTORS)
+        .getOrCreate()
+    )
+    session.sparkContext.setLogLevel("ERROR")
+    if not session.sparkContext.getConf().contains("spark.sql.shuffle.partitions"):
+        session.conf.set("spark.sql.shuffle.partitions", max(4, 2 * session.sparkContext.defaultParallelism))
+    return session
+
+
+def refuse_folder_of_this_machine(session: SparkSession, uri: str) -> None:
+    """Refuse to read or write a folder where tasks run on machines that do not have it.
+
+    Raises InputError naming the folder and the master; otherwise executors would find their own, empty folder there.
+    """
+    master = session.sparkContext.master or ""
+    if uri.startswith("file:") and not master.startswith("local"):
+        raise InputError(
+            f"'{uri}' is a folder of this machine, and the executors of '{master}' run on others: use object storage "
+            "for landing and warehouse, as in s3://bucket/folder, or the master local[*]"
+        )
+
+
+@lru_cache
+def code_digest(folder: Path = INSTALLED) -> str:
+    """Return the sha256 of all Python files of this project as they lie below a folder.
+
+    The weights need none: the code names them by sha256.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(file for package in PACKAGES for file in (folder / package).rglob("*.py")):
+        digest.update(f"{path.relative_to(folder).as_posix()}\0".encode() + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def refuse_other_code(digest_of_driver: str) -> None:
+    """Refuse to work for a driver whose code is another than that of this process.
+
+    Raises InputError naming the machine; otherwise a night would be made half by one version, half by another.
+    """
+    if code_digest() != digest_of_driver:
+        raise InputError(
+            f"machine '{platform.node()}' has other code of this project (sha256 {code_digest()[:8]}…) than Spark's "
+            f"driver ({digest_of_driver[:8]}…): install the same version there, or send it by spark.archives"
+        )
+
+
+@contextmanager
+def reraising_worker_errors() -> Iterator[None]:
+    """Raise an InputError of a worker as that error; what else fails in Spark passes as it is."""
+    try:
+        yield
+    except Exception as failure:
+        told = TOLD.findall(str(failure)) if _is_of_spark(failure) else []
+        if not told:
+            raise
+        name, sentence = told[-1]
+        raise getattr(errors, name)(sentence.strip()) from None
+
+
+def _is_of_spark(failure: Exception) -> bool:
+    spark = sys.modules.get("pyspark.errors")
+    return spark is not None and isinstance(failure, spark.PySparkException)

@@ -1,0 +1,120 @@
+"""order: the steps of a night and of a window, in the order in which they run, and how a step is run.
+
+A step is the module of its name: it builds the table of that name, or waits, checks, publishes, reports. Where a night
+has one business date, a run of the second DAG has one or several windows; each of its steps does all that are planned.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from datetime import date
+from importlib import import_module
+from types import ModuleType
+
+from jobs.errors import InputError
+from jobs.object_store import ObjectStore
+from jobs.report.keys import page_url
+from jobs.settings import Settings
+from jobs.spark import reraising_worker_errors, spark_session
+from jobs.tables import NIGHT_TABLES, WINDOW_RUNS, WINDOW_TABLES
+from jobs.warehouse import Warehouse
+
+TABLE_STEPS = tuple(table.name for table in NIGHT_TABLES)
+STEPS = ("wait_for_business_date", *TABLE_STEPS, "check_night", "publish_night")
+REPORT, RESTATE_REPORTS = "nightly_report", "restate_reports"
+"""Steps that write report pages. If they fail, the published tables stay valid."""
+ANNOUNCE = "announce_published_day"
+"""A step for Airflow alone: whether the published day is news to the DAGs that wait for one."""
+PLAN_WINDOWS = "plan_windows"
+WINDOW_STEPS = (PLAN_WINDOWS, *(table.name for table in WINDOW_TABLES), "check_window", "publish_window")
+EVERY_STEP = (*STEPS, REPORT, ANNOUNCE, *WINDOW_STEPS, RESTATE_REPORTS)
+
+StepDone = Callable[[str, float], None]
+"""Called after each step with its name and how many seconds it took."""
+
+
+def module_of(step: str) -> ModuleType:
+    """Return the module of a step, whose `run` does it."""
+    return import_module(f"jobs.{step}")
+
+
+def run_step(step: str, business_dates: Sequence[date], run_id: str, settings: Settings) -> None:
+    """Run one step for the business dates in a process of its own, with Spark where it builds a table of a night."""
+    store = ObjectStore(settings.warehouse_uri)
+    store.check_reachable()
+    if step in WINDOW_STEPS:
+        warehouse = Warehouse(store, run_id)
+        last_dates = run_window_step(warehouse, step, business_dates, settings)
+        if step == WINDOW_STEPS[-1]:
+            print(json.dumps([window_announcement(warehouse, day, settings) for day in last_dates]))
+        return
+    for business_date in business_dates:
+        session = spark_session(f"{step} {business_date}") if step in TABLE_STEPS else None
+        with reraising_worker_errors():
+            module_of(step).run(Warehouse(store, run_id, session, _try_number()), business_date, settings)
+
+
+def run_night(warehouse: Warehouse, business_date: date, settings: Settings, step_done: StepDone) -> None:
+    """Build, check and publish one day in one Spark application, without Airflow.
+
+    Raises InputError for what a person can fix and FailedCheckError when a check fails; then nothing is published.
+    """
+    warehouse.store.check_reachable()
+    for step in STEPS:
+        started = time.monotonic()
+        with reraising_worker_errors():
+            module_of(step).run(warehouse, business_date, settings)
+        step_done(step, time.monotonic() - started)
+
+
+def run_windows(
+    warehouse: Warehouse, business_dates: Sequence[date], settings: Settings, step_done: StepDone
+) -> list[date]:
+    """Build, check and publish all windows that the published days change; return their last dates.
+
+    Raises InputError for what a person can fix and FailedCheckError when a check fails; then nothing is published.
+    """
+    warehouse.store.check_reachable()
+    dates: list[date] = []
+    for step in WINDOW_STEPS:
+        started = time.monotonic()
+        dates = run_window_step(warehouse, step, business_dates, settings)
+        step_done(step, time.monotonic() - started)
+    return dates
+
+
+def run_window_step(warehouse: Warehouse, step: str, business_dates: Sequence[date], settings: Settings) -> list[date]:
+    """Plan the windows that the published days change, or do another step for each; return their last dates.
+
+    Raises InputError when none is planned, unless the run has published them all.
+    """
+    dates = list(business_dates) if step == PLAN_WINDOWS else _planned(warehouse, business_dates)
+    for business_date in dates:
+        module_of(step).run(warehouse, business_date, settings)
+    return dates
+
+
+def window_announcement(warehouse: Warehouse, last_date: date, settings: Settings) -> dict[str, object]:
+    """Return what an event of a published window tells."""
+    return {
+        "business_date": last_date.isoformat(),
+        "run_id": warehouse.run_id,
+        "row_counts": {table.name: warehouse.published_row_count(table, last_date) for table in WINDOW_TABLES},
+        "report": page_url(last_date, settings),
+    }
+
+
+def _planned(warehouse: Warehouse, business_dates: Sequence[date]) -> list[date]:
+    planned = warehouse.planned_windows()
+    if not planned and not all(warehouse.is_published(day, WINDOW_RUNS) for day in business_dates):
+        raise InputError(f"run '{warehouse.run_id}' has planned no window; run {PLAN_WINDOWS} first")
+    return planned
+
+
+def _try_number() -> int | None:
+    """Return the try of the task that runs this step, as Airflow tells it to the process; None without Airflow."""
+    told = os.environ.get("AIRFLOW_CTX_TRY_NUMBER", "")
+    return int(told) if told.isdecimal() else None
