@@ -93,5 +93,5 @@ clean: ## remove .venv, .demo and caches
 	    || { echo "uv could not, so pip does it: this takes several minutes" >&2; \
 	         $(PIP) $(QUIET) --require-hashes -r requirements.lock; }
 	@$(PIP) --quiet --no-build-isolation --editable .
-	@.venv/bin/python -m jobs.local_spark || echo "No class archive: Spark works as well, but starts slowly" >&2
+	@.venv/bin/python -m jobs.operations.class_archive || echo "No class archive: Spark works as well, but starts slowly" >&2
 	@touch $@

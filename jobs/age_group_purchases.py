@@ -20,7 +20,6 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from jobs import tables
 from jobs.age_cells import AgeCells, age_cell, age_cells
 from jobs.age_groups import UNKNOWN, age_group_names
-from jobs.age_inference import shift_calibration
 from jobs.age_mix_estimation import (
     CellSums,
     Estimates,
@@ -31,6 +30,7 @@ from jobs.age_mix_estimation import (
 )
 from jobs.age_mix_rows import circle_of
 from jobs.settings import Settings
+from jobs.shift_calibration import shift_calibration
 from jobs.small_cells import with_small_groups_folded
 from jobs.warehouse import Warehouse
 

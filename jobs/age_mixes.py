@@ -18,10 +18,10 @@ from pyspark.sql.pandas.types import from_arrow_schema
 
 from jobs import tables
 from jobs.age_cells import AgeCells, age_cell, age_cells
-from jobs.age_inference import shift_calibration
 from jobs.age_mix_estimation import CircleMix, Floats, ShiftCalibration, cell_likelihoods, circle_mix, seeded
 from jobs.age_mix_rows import columns_of
 from jobs.settings import Settings
+from jobs.shift_calibration import shift_calibration
 from jobs.warehouse import Warehouse
 
 KEY = list(tables.TRANSACTION_KEY)

@@ -14,8 +14,8 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from jobs import tables
+from jobs.age_columns import correct_for_buyers
 from jobs.age_groups import probability_under
-from jobs.age_inference import correct_for_buyers
 from jobs.settings import Settings
 from jobs.warehouse import Warehouse
 

@@ -16,13 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs.errors import InputError
+from jobs.settings import KEY_VARIABLE, pseudonym_key
 
-KEY_VARIABLE = "CHECKOUT_AGES_CASHIER_PSEUDONYM_KEY"
-KEY_MEANING = (
-    "secret of 32 characters or more; where it is set, every cashier_id is a pseudonym keyed by it, for which all "
-    "machines that run Spark tasks need it too"
-)
-SHORTEST_KEY = 32
 PSEUDONYM = "^(p[a-z2-7]{8})-[a-z2-7]{26}$"
 """The generation of the key, which changes with it, and 128 bits of HMAC-SHA256, both in base32."""
 
@@ -61,12 +56,7 @@ def cashier_pseudonyms(environment: Mapping[str, str]) -> CashierPseudonyms | No
 
     Raises InputError when the key is too short to keep ids from being guessed.
     """
-    key = environment.get(KEY_VARIABLE, "").strip()
-    if KEY_VARIABLE in environment and len(key) < SHORTEST_KEY:
-        raise InputError(
-            f"{KEY_VARIABLE} has {len(key)} characters, too few to keep ids from being guessed: "
-            f"set {SHORTEST_KEY} or more, such as those of `openssl rand -base64 32`, or unset it"
-        )
+    key = pseudonym_key(environment)
     return CashierPseudonyms(key.encode()) if key else None
 
 

@@ -1,7 +1,7 @@
 """local_spark: what Spark needs on one machine: a Java, this Python, and a start in a third of the time.
 
-`python -m jobs.local_spark` writes the class archive that the quick start maps into memory; without it all works as
-well, only slower. Spark starts twelve times in a night, so this is most of what a small day takes.
+`python -m jobs.operations.class_archive` writes the class archive that the quick start maps into memory; without it all
+works as well, only slower. Spark starts twelve times in a night, so this is most of what a small day takes.
 """
 
 from __future__ import annotations
@@ -12,19 +12,14 @@ import shlex
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
-from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
 from jobs.errors import InputError
-from jobs.landing import SUCCESS, photos_folder, transactions_folder
-from jobs.object_store import ObjectStore
 
 JAVA_FOLDER = Path(sys.prefix) / "java"
 OLDEST_JAVA = 17
-RUN_PY = Path(__file__).parent / "run.py"
 SMALL_DAY_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 """Compile quickly rather than well: right for applications that live for seconds, wrong for large days."""
 
@@ -53,7 +48,7 @@ def local_spark_environment(environment: Mapping[str, str]) -> dict[str, str]:
         "PYSPARK_PYTHON": sys.executable,
         "SPARK_LOCAL_IP": "127.0.0.1",
         "SPARK_LAUNCHER_OPTS": SMALL_DAY_OPTIONS,
-        "SPARK_SUBMIT_OPTS": f"{SMALL_DAY_OPTIONS} {_log_option()} {_archive_options(*_archives(home))}",
+        "SPARK_SUBMIT_OPTS": f"{SMALL_DAY_OPTIONS} {log_option()} {_archive_options(*archives(home))}",
     }
 
 
@@ -66,29 +61,6 @@ def java_home(environment: Mapping[str, str]) -> Path:
         if int(java_version(home).split(".")[0]) >= OLDEST_JAVA:
             return home
     return _packaged_home()
-
-
-def write_class_archive() -> None:
-    """Run one Spark application on a day without photos and keep the classes that it loaded, parsed and verified."""
-    environment = os.environ | local_spark_environment(os.environ)
-    java = Path(environment["JAVA_HOME"]) / "bin" / "java"
-    base, classes = _archives(java.parents[1])
-    if classes.exists():
-        return
-    JAVA_FOLDER.mkdir(exist_ok=True)
-    _run([str(java), "-Xshare:dump", f"-XX:SharedArchiveFile={base}", "-XX:+UseSerialGC"], environment)
-    archiving = shlex.join([f"-XX:SharedArchiveFile={base}", f"-XX:ArchiveClassesAtExit={classes}", "-Xlog:disable"])
-    environment["SPARK_SUBMIT_OPTS"] = f"{SMALL_DAY_OPTIONS} {_log_option()} {archiving}"
-    with tempfile.TemporaryDirectory() as folder:
-        landing = ObjectStore(Path(folder, "landing").as_uri())
-        business_date = date(2026, 1, 1)
-        for marked in (photos_folder, transactions_folder):
-            landing.write(f"{marked(business_date)}/{SUCCESS}", b"")
-        environment["CHECKOUT_AGES_LANDING_URI"] = landing.uri
-        environment["CHECKOUT_AGES_WAREHOUSE_URI"] = Path(folder, "warehouse").as_uri()
-        arguments = ["--business-date", business_date.isoformat(), "--run-id", "class-archive"]
-        submit = Path(sys.prefix, "bin", "spark-submit")
-        _run([str(submit), "--master", "local[1]", str(RUN_PY), "transaction_lines", *arguments], environment)
 
 
 def _installed_homes(environment: Mapping[str, str]) -> Iterator[Path]:
@@ -148,11 +120,12 @@ def _refuse_another_spark(environment: Mapping[str, str]) -> None:
         )
 
 
-def _log_option() -> str:
+def log_option() -> str:
+    """Return the option by which a JVM finds the settings of Spark's log."""
     return shlex.quote(f"-Dlog4j2.configurationFile={LOG_SETTINGS.as_uri()}")
 
 
-def _archives(home: Path) -> tuple[Path, Path]:
+def archives(home: Path) -> tuple[Path, Path]:
     """Return the files of the JRE's own classes and of Spark's; an archive serves one Java and one Spark only."""
     name = f"java-{java_version(home)}-spark-{version('pyspark')}"
     return JAVA_FOLDER / f"{name}-base.jsa", JAVA_FOLDER / f"{name}.jsa"
@@ -160,13 +133,3 @@ def _archives(home: Path) -> tuple[Path, Path]:
 
 def _archive_options(base: Path, classes: Path) -> str:
     return f"{shlex.quote(f'-XX:SharedArchiveFile={base}:{classes}')} -Xlog:disable" if classes.exists() else ""
-
-
-def _run(command: list[str], environment: Mapping[str, str]) -> None:
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
-
-
-if __name__ == "__main__":
-    write_class_archive()

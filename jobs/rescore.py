@@ -13,9 +13,9 @@ from datetime import date, timedelta
 import pyarrow as pa
 
 from jobs import check_night, model_comparison, tables
+from jobs.deleted_photos import refuse_if_photos_were_deleted
 from jobs.errors import InputError
 from jobs.object_store import ObjectStore
-from jobs.retain import refuse_if_photos_were_deleted
 from jobs.settings import Settings
 from jobs.spark import reraising_worker_errors
 from jobs.steps.order import TABLE_STEPS, StepDone, module_of

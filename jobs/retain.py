@@ -16,8 +16,8 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from jobs import tables
+from jobs.deleted_photos import deletion_mark, photos_of
 from jobs.errors import InputError
-from jobs.landing import SUCCESS, photos_folder
 from jobs.object_store import ObjectStore, StoredObject
 from jobs.settings import Settings
 from jobs.warehouse import Warehouse
@@ -29,15 +29,15 @@ THREADS = 16
 
 
 @dataclass(frozen=True)
-class Gone:
+class DeletedPhotos:
     """How many photos of a day were deleted, and their size."""
 
     photo_count: int = 0
     size_bytes: int = 0
 
-    def with_deleted(self, photos: Sequence[tuple[str, int]]) -> Gone:
+    def with_deleted(self, photos: Sequence[tuple[str, int]]) -> DeletedPhotos:
         """Count (key, size) of photos in."""
-        return Gone(self.photo_count + len(photos), self.size_bytes + sum(size for _, size in photos))
+        return DeletedPhotos(self.photo_count + len(photos), self.size_bytes + sum(size for _, size in photos))
 
 
 def expired_days(landing: ObjectStore, as_of: date, settings: Settings) -> list[date]:
@@ -54,13 +54,7 @@ def expired_days(landing: ObjectStore, as_of: date, settings: Settings) -> list[
     return sorted(day for day in days if day and day < first_kept)
 
 
-def photos_of(landing: ObjectStore, business_date: date) -> list[StoredObject]:
-    """List whatever lies in a day's folder of photos, but for its completion mark."""
-    folder = photos_folder(business_date)
-    return [entry for entry in landing.list(folder) if entry.key != f"{folder}/{SUCCESS}"]
-
-
-def delete_photos(warehouse: Warehouse, landing: ObjectStore, business_date: date, settings: Settings) -> Gone:
+def delete_photos(warehouse: Warehouse, landing: ObjectStore, business_date: date, settings: Settings) -> DeletedPhotos:
     """Delete a day's photos and record it; return what this call deleted."""
     with warehouse.lock(business_date, settings.lock_stale_seconds, tables.RETENTION_RUNS) as lock:
         photos = photos_of(landing, business_date)
@@ -75,25 +69,7 @@ def delete_photos(warehouse: Warehouse, landing: ObjectStore, business_date: dat
         if photos:
             _record(warehouse, business_date, gone, settings)
             _warn_if_never_published(warehouse, business_date)
-    return Gone(gone.photo_count - before.photo_count, gone.size_bytes - before.size_bytes)
-
-
-def refuse_if_photos_were_deleted(warehouse: Warehouse, business_date: date, landing: ObjectStore) -> None:
-    """Raise InputError when a run of a day would publish fewer photos than are published, since `retain` deleted some.
-
-    A day that was never published may run without them: there is nothing better to keep.
-    """
-    records = warehouse.runs(business_date, tables.RETENTION_RUNS)
-    is_deleting = warehouse.store.exists(_mark(business_date))
-    published = warehouse.published_run(business_date) if records or is_deleting else None
-    if published is None or len(photos_of(landing, business_date)) >= published["landed_photo_count"]:
-        return
-    when = f"on {max(record['deleted_at'] for record in records):%Y-%m-%d}" if records else "just now"
-    raise InputError(
-        f"photos of business date {business_date} were deleted {when}, past their days, and a run would publish a day "
-        f"without age estimates over the one that is out; leave its tables as they are, or put its photos back under "
-        f"'{landing.location(photos_folder(business_date))}' first"
-    )
+    return DeletedPhotos(gone.photo_count - before.photo_count, gone.size_bytes - before.size_bytes)
 
 
 def _business_date(landing: ObjectStore, folder: str) -> date | None:
@@ -107,23 +83,23 @@ def _business_date(landing: ObjectStore, folder: str) -> date | None:
 def _settle(warehouse: Warehouse, business_date: date, keys_there: set[str], settings: Settings) -> None:
     """Record what a run that was killed had deleted: of the batch that it was at, what is there no longer."""
     try:
-        mark = json.loads(warehouse.store.read(_mark(business_date)))
+        mark = json.loads(warehouse.store.read(deletion_mark(business_date)))
     except FileNotFoundError:
         return
     deleted = [(key, size) for key, size in mark["batch"] if key not in keys_there]
-    gone = Gone(mark["photo_count"], mark["size_bytes"]).with_deleted(deleted)
+    gone = DeletedPhotos(mark["photo_count"], mark["size_bytes"]).with_deleted(deleted)
     _record(Warehouse(warehouse.store, mark["run_id"]), business_date, gone, settings)
 
 
-def _recorded(warehouse: Warehouse, business_date: date) -> Gone:
+def _recorded(warehouse: Warehouse, business_date: date) -> DeletedPhotos:
     """Return what the run of this name has recorded before: it counts on from there."""
     own: list[dict[str, Any]] = [
         run for run in warehouse.runs(business_date, tables.RETENTION_RUNS) if run["run_id"] == warehouse.run_id
     ]
-    return Gone(own[0]["deleted_photo_count"], own[0]["deleted_bytes"]) if own else Gone()
+    return DeletedPhotos(own[0]["deleted_photo_count"], own[0]["deleted_bytes"]) if own else DeletedPhotos()
 
 
-def _record(warehouse: Warehouse, business_date: date, gone: Gone, settings: Settings) -> None:
+def _record(warehouse: Warehouse, business_date: date, gone: DeletedPhotos, settings: Settings) -> None:
     row = {
         "run_id": warehouse.run_id,
         "deleted_at": datetime.now(UTC),
@@ -132,17 +108,19 @@ def _record(warehouse: Warehouse, business_date: date, gone: Gone, settings: Set
         "photo_retention_days": settings.photo_retention_days,
     }
     warehouse.write_pipeline_run(business_date, row, tables.RETENTION_RUNS)
-    warehouse.store.delete([_mark(business_date)])
+    warehouse.store.delete([deletion_mark(business_date)])
 
 
-def _write_mark(warehouse: Warehouse, business_date: date, gone: Gone, batch: Sequence[tuple[str, int]]) -> None:
+def _write_mark(
+    warehouse: Warehouse, business_date: date, gone: DeletedPhotos, batch: Sequence[tuple[str, int]]
+) -> None:
     mark = {
         "run_id": warehouse.run_id,
         "photo_count": gone.photo_count,
         "size_bytes": gone.size_bytes,
         "batch": batch,
     }
-    warehouse.store.write(_mark(business_date), json.dumps(mark).encode())
+    warehouse.store.write(deletion_mark(business_date), json.dumps(mark).encode())
 
 
 def _batches(photos: Sequence[StoredObject]) -> Iterator[list[tuple[str, int]]]:
@@ -153,7 +131,3 @@ def _batches(photos: Sequence[StoredObject]) -> Iterator[list[tuple[str, int]]]:
 def _warn_if_never_published(warehouse: Warehouse, business_date: date) -> None:
     if warehouse.published_run(business_date) is None:
         log.warning("warn: %s was never published; a night of it will have no photos", business_date)
-
-
-def _mark(business_date: date) -> str:
-    return f"_retention/business_date={business_date.isoformat()}.json"

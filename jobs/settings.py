@@ -6,16 +6,22 @@ import difflib
 import re
 from collections.abc import Mapping
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Literal
+from urllib.parse import quote, unquote
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
-from jobs.addresses import store_uri
-from jobs.cashier_pseudonyms import KEY_MEANING, KEY_VARIABLE, cashier_pseudonyms
 from jobs.errors import InputError
 
 PREFIX = "CHECKOUT_AGES_"
+KEY_VARIABLE = f"{PREFIX}CASHIER_PSEUDONYM_KEY"
+KEY_MEANING = (
+    "secret of 32 characters or more; where it is set, every cashier_id is a pseudonym keyed by it, for which all "
+    "machines that run Spark tasks need it too"
+)
+SHORTEST_KEY = 32
 SECRET_VARIABLES = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", KEY_VARIABLE)
 CREDENTIALS_WITHIN = re.compile(r"(?!file:)(?:[a-z0-9+.-]{2,}:/|s3[an]?:|gc?s:).*[:@?#]", re.IGNORECASE | re.DOTALL)
 """What a URI of a bucket and a folder never has: a password, a signature."""
@@ -23,6 +29,11 @@ CREDENTIALS_WITHIN = re.compile(r"(?!file:)(?:[a-z0-9+.-]{2,}:/|s3[an]?:|gc?s:).
 SKEW, STRETCH = r"[+-]?[0-9]{1,5}(?:\.[0-9]{1,6})?", r"[0-9]{1,2}(?:\.[0-9]{1,6})?"
 """How numbers of settings by till are written."""
 LARGEST_STRETCH = 4.0
+
+WINDOWS_PATH = re.compile(r"(?:file:/*)?([A-Za-z]):(.*)|\\\\.*", re.DOTALL)
+WITH_SCHEME = re.compile(r"(file|s3[an]?|gs|gcs):(.*)|([a-z][a-z0-9+.-]+)://.*", re.IGNORECASE | re.DOTALL)
+BUCKET_SCHEMES = {"s3": "s3", "s3a": "s3", "s3n": "s3", "gs": "gs", "gcs": "gs"}
+"""How other programs name a kind of store, and how it is named here."""
 
 
 class Settings(BaseModel):
@@ -289,7 +300,7 @@ def read_settings(environment: Mapping[str, str], **flags: object) -> Settings:
     Raises InputError naming the variable, its value unless that may be secret, and the way out. The key of cashiers'
     pseudonyms is checked and left where it is.
     """
-    cashier_pseudonyms(environment)
+    pseudonym_key(environment)
     own = (name for name in environment if name.startswith(PREFIX) and name != KEY_VARIABLE)
     given = {name[len(PREFIX) :].lower(): environment[name] for name in own}
     for name in given:
@@ -301,6 +312,39 @@ def read_settings(environment: Mapping[str, str], **flags: object) -> Settings:
         return Settings.model_validate(given | given_flags)
     except ValidationError as error:
         raise InputError(_without_secrets(_explain(error), environment)) from None
+
+
+def pseudonym_key(environment: Mapping[str, str]) -> str | None:
+    """Return the key of cashiers' pseudonyms, None where the environment has none.
+
+    Raises InputError when the key is too short to keep ids from being guessed.
+    """
+    key = environment.get(KEY_VARIABLE, "").strip()
+    if KEY_VARIABLE in environment and len(key) < SHORTEST_KEY:
+        raise InputError(
+            f"{KEY_VARIABLE} has {len(key)} characters, too few to keep ids from being guessed: "
+            f"set {SHORTEST_KEY} or more, such as those of `openssl rand -base64 32`, or unset it"
+        )
+    return key or None
+
+
+def store_uri(address: str) -> str:
+    """Return the URI of a folder or a bucket, without a slash at its end.
+
+    A path is a folder of this machine, `~` is its user's home. Raises ValueError with the right form where an address
+    is empty or means something else than it says: a path of Windows, a host after file://, s3:/bucket.
+    """
+    if not address.strip():
+        raise ValueError("it is empty; write a folder, such as /data/landing, or s3://bucket/folder")
+    if windows := WINDOWS_PATH.fullmatch(address):
+        raise ValueError(_windows(windows))
+    found = WITH_SCHEME.fullmatch(address)
+    if found is None:
+        return _folder(address)
+    if found[3]:
+        return address.rstrip("/")
+    scheme, rest = found[1].lower(), found[2]
+    return _file(rest) if scheme == "file" else _bucket(scheme, rest)
 
 
 def as_markdown() -> str:
@@ -371,3 +415,48 @@ def _explain(error: ValidationError) -> str:
     if first["type"] == "missing":
         return f"no {name.replace('_', ' ')}: set {variable} or pass {flag}"
     return f"setting {variable} = '{first['input']}' is not usable: {first['msg'].removeprefix('Value error, ')}"
+
+
+def _folder(path: str) -> str:
+    """Return the URI of a folder of this machine, percent-encoded, so that a shell takes it as one word."""
+    try:
+        return Path(path).expanduser().absolute().as_uri()
+    except RuntimeError:
+        raise ValueError(f"there is no home of user '{path.split('/')[0]}'; write the whole path") from None
+
+
+def _file(path: str) -> str:
+    host, slash, below = path.removeprefix("//").partition("/")
+    if path.startswith("//") and host not in ("", "localhost"):
+        right = _folder(host + slash + below) if host.startswith(("~", ".")) else _whole_path(host + slash + below)
+        raise ValueError(f"'{host}' is where a host is named; write {right}, with three slashes, or the path alone")
+    if path.startswith("//"):
+        return _whole_path(below)
+    if path.startswith("/"):
+        return _whole_path(path)
+    if path.startswith("~"):
+        return _folder(unquote(path))
+    raise ValueError(f"a URI names the whole path; write {_folder(unquote(path))}, or the path alone")
+
+
+def _whole_path(path: str) -> str:
+    """Return the URI of a path of a URI, in which letters that a shell or a URI takes otherwise become percents."""
+    return f"file:///{quote(path.strip('/'), safe='/%:@=+,~')}"
+
+
+def _bucket(scheme: str, rest: str) -> str:
+    right_scheme = BUCKET_SCHEMES[scheme]
+    name = rest.strip("/")
+    if not name or rest.startswith("///"):
+        raise ValueError(f"it names no bucket; write {right_scheme}://bucket/folder")
+    if scheme != right_scheme or not rest.startswith("//"):
+        raise ValueError(f"write {right_scheme}://{name}")
+    return f"{scheme}://{rest[2:].rstrip('/')}"
+
+
+def _windows(found: re.Match[str]) -> str:
+    if not found[1]:
+        return "it is a share of Windows; mount it, and write the folder as this machine names it, such as file:///mnt/share"
+    path = found[2].replace("\\", "/").strip("/")
+    form = f"file:///mnt/{found[1].lower()}/{path}".rstrip("/")
+    return f"it is a path of Windows; write the folder as this machine names it, such as {form}"

@@ -8,8 +8,8 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from jobs import tables
+from jobs.age_columns import summarise_age
 from jobs.age_groups import age_group
-from jobs.age_inference import summarise_age
 from jobs.photo_matching import MICROSECONDS, camera_microseconds, matched_photos
 from jobs.receipt_comparison import LONGEST_SPAN_SECONDS
 from jobs.settings import Settings

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import date
 
+from jobs.deleted_photos import refuse_if_photos_were_deleted
 from jobs.errors import NotLandedError
 from jobs.landing import missing_markers
 from jobs.object_store import ObjectStore
-from jobs.retain import refuse_if_photos_were_deleted
 from jobs.settings import Settings
 from jobs.warehouse import Warehouse
 

@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from jobs.age_inference import shift_calibration
 from jobs.age_mix_estimation import (
     EVEN_MIX,
     MIX_KNOTS_YEARS,
@@ -26,6 +25,7 @@ from jobs.age_mix_estimation import (
     likelihoods,
     seeded,
 )
+from jobs.shift_calibration import shift_calibration
 from models.weights import MODEL_VERSIONS
 from tests.simulated_buyers import (
     BOUNDS,

@@ -10,10 +10,10 @@ import pytest
 from pyspark.sql import DataFrame, Row, SparkSession
 
 from jobs import tables
-from jobs.age_inference import shift_calibration
 from jobs.age_mixes import age_mixes
 from jobs.alcohol_sale_audit import alcohol_sale_audit
 from jobs.settings import Settings, read_settings
+from jobs.shift_calibration import shift_calibration
 from jobs.tables import Table
 from tests.rows import BUSINESS_DATE, certain_of, line, rows_of
 

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.cashier_pseudonyms import (
-    KEY_VARIABLE,
     PSEUDONYM,
     CashierPseudonyms,
     cashier_pseudonyms,
@@ -20,6 +19,7 @@ from jobs.errors import InputError
 from jobs.landed_files import read_landed_lines
 from jobs.landing import line_reader
 from jobs.object_store import ObjectStore
+from jobs.settings import KEY_VARIABLE
 from tests.rows import BUSINESS_DATE
 
 KEY, OTHER_KEY = "first-key-" * 4, "second-key" * 4

@@ -4,11 +4,15 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from jobs.cashier_pseudonyms import KEY_VARIABLE
 from jobs.cli import app
 from jobs.object_store import ObjectStore
+from jobs.settings import KEY_VARIABLE
 
-COMMANDS = [command.name or command.callback.__name__ for command in app.registered_commands]
+COMMANDS = [
+    command.name or command.callback.__name__
+    for commands in (app, *(group.typer_instance for group in app.registered_groups))
+    for command in commands.registered_commands
+]
 runner = CliRunner()
 
 

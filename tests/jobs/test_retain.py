@@ -13,7 +13,7 @@ from jobs.errors import InputError
 from jobs.landing import SUCCESS, photos_folder, transactions_folder
 from jobs.object_store import ObjectStore
 from jobs.rescore import rescore_day
-from jobs.retain import Gone, delete_photos, expired_days
+from jobs.retain import DeletedPhotos, delete_photos, expired_days
 from jobs.settings import Settings
 from jobs.warehouse import Warehouse
 
@@ -210,7 +210,7 @@ def test_a_night_is_refused_while_photos_are_being_deleted(
 
 
 def test_what_is_gone_adds_up() -> None:
-    assert Gone(2, 20).with_deleted([("a", 1), ("b", 2)]) == Gone(4, 23)
+    assert DeletedPhotos(2, 20).with_deleted([("a", 1), ("b", 2)]) == DeletedPhotos(4, 23)
 
 
 def _die(*arguments: object) -> None:

@@ -20,11 +20,12 @@ import duckdb
 from pyspark.sql import SparkSession
 
 from jobs import erase, tables
+from jobs.deleted_photos import photos_of
 from jobs.erasure_search import search
 from jobs.landing import photos_folder
 from jobs.object_store import ObjectStore
 from jobs.person_to_erase import Person, Request, find_person
-from jobs.retain import delete_photos, expired_days, photos_of
+from jobs.retain import delete_photos, expired_days
 from jobs.settings import Settings, read_settings
 from jobs.steps.order import module_of, run_night, run_windows
 from jobs.warehouse import Warehouse

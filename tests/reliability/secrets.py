@@ -26,10 +26,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from jobs.cashier_pseudonyms import KEY_VARIABLE
 from jobs.demo import REPOSITORY, airflow_environment
 from jobs.local_spark import local_spark_environment
 from jobs.readme import README
+from jobs.settings import KEY_VARIABLE
 from tests.reliability.secret_search import Search, Seen, files_of, forms_of, watched
 from tests.s3_server import Identity, free_port, running_s3_server
 

@@ -1,0 +1,137 @@
+"""commands: `checkout-ages` for data about people: retain, erase, pseudonym."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from jobs.cashier_pseudonyms import cashier_pseudonyms
+from jobs.errors import InputError
+from jobs.object_store import ObjectStore
+from jobs.settings import KEY_VARIABLE, read_settings
+from jobs.terminal import (
+    LandingUri,
+    WarehouseUri,
+    console,
+    errors_as_exit_codes,
+    pasteable,
+    print_step,
+    running_spark,
+    say,
+    show_log,
+)
+
+app = typer.Typer()
+
+
+@app.command()
+def retain(
+    as_of: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="the date to count back from; else today")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would go, and delete nothing")] = False,
+    landing_uri: LandingUri = None,
+    warehouse_uri: WarehouseUri = None,
+) -> None:
+    """Delete landed photos that are past their days (CHECKOUT_AGES_PHOTO_RETENTION_DAYS), with a record.
+
+    Example: checkout-ages retain --dry-run
+    """
+    from jobs.deleted_photos import photos_of
+    from jobs.retain import delete_photos, expired_days
+    from jobs.warehouse import Warehouse
+
+    with errors_as_exit_codes():
+        settings = read_settings(os.environ, landing_uri=landing_uri, warehouse_uri=warehouse_uri)
+        show_log()
+        landing, store = ObjectStore(settings.landing_uri), ObjectStore(settings.warehouse_uri)
+        store.check_reachable()
+        day_zero = as_of.date() if as_of else datetime.now(settings.time_zone).date()
+        for day in expired_days(landing, day_zero, settings):
+            if dry_run:
+                console.print(f"{day}: {len(photos_of(landing, day))} photos would go")
+            else:
+                gone = delete_photos(Warehouse(store, f"retain-{day_zero}"), landing, day, settings)
+                console.print(f"{day}: {gone.photo_count} photos deleted, {gone.size_bytes} bytes")
+
+
+@app.command(context_settings={"auto_envvar_prefix": "ERASE"})
+def erase(
+    transaction_id: Annotated[str | None, typer.Option(help="receipt of the person")] = None,
+    photo_key: Annotated[str | None, typer.Option(help="photo of the person, as in checkout_photos")] = None,
+    business_date: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="day of the receipt; else all published days are tried"),
+    ] = None,
+    store_id: Annotated[str | None, typer.Option(help="store of the receipt, where its id is there twice")] = None,
+    till_id: Annotated[str | None, typer.Option(help="till of the receipt, likewise")] = None,
+    with_transaction: Annotated[
+        bool, typer.Option("--with-transaction", help="of a photo: the transaction that it belongs to as well")
+    ] = False,
+    reason: Annotated[str | None, typer.Option(help="kept in tombstone and proof; name nobody in it")] = None,
+    proof: Annotated[Path | None, typer.Option(help="write the proof here too")] = None,
+    landing_uri: LandingUri = None,
+    warehouse_uri: WarehouseUri = None,
+) -> None:
+    """Remove a person from all tables and the landed photos, for good, and prove it.
+
+    An option may be given as a variable as well, such as ERASE_TRANSACTION_ID, so that it is in no list of processes.
+
+    Example: checkout-ages erase --business-date 2026-11-20 --store-id 0042 --till-id 03 --transaction-id 4711
+    """
+    from jobs import erase as erasure
+    from jobs.person_to_erase import Request, find_person
+    from jobs.warehouse import Warehouse
+
+    request = Request(
+        transaction_id=transaction_id,
+        photo_key=photo_key,
+        business_date=business_date.date() if business_date else None,
+        store_id=store_id,
+        till_id=till_id,
+        with_transaction=with_transaction,
+    )
+    with errors_as_exit_codes():
+        settings = read_settings(os.environ, landing_uri=landing_uri, warehouse_uri=warehouse_uri)
+        landing, store = ObjectStore(settings.landing_uri), ObjectStore(settings.warehouse_uri)
+        landing.check_reachable()
+        store.check_reachable()
+        person = find_person(Warehouse(store, "erase"), landing, request)
+        with running_spark(f"erase from {person.business_date}") as (session, status):
+            status.update("erasing")
+            proved = erasure.erase(Warehouse(store, "erase", session), landing, person, reason, settings, print_step)
+    if proof:
+        proof.parent.mkdir(parents=True, exist_ok=True)
+        proof.write_text(json.dumps(proved, indent=2))
+    say(
+        f"erased from {person.business_date}: {proved['deleted_photo_count']} landed photos deleted; of "
+        f"{sum(proved['rows_found_before'].values())} rows found before in "
+        f"{len(proved['rows_found_before'])} files none is left in {proved['searched_file_count']}; "
+        f"proof: {pasteable(erasure.proof_location(store, proved))}"
+    )
+    if request.photo_key and not person.erased.transactions:
+        say("the transaction of the photo, if any, keeps its lines; --with-transaction erases it too")
+
+
+@app.command()
+def pseudonym(
+    cashier_ids: Annotated[
+        list[str], typer.Argument(help="ids as on the receipts; - reads them from stdin, one a line")
+    ],
+) -> None:
+    """Print cashiers' pseudonyms under the key of the environment, each before its id: who is who, for compliance.
+
+    Example: checkout-ages pseudonym - < staff_ids.txt | grep '^p7k2qm3xa-mfrggzdfmztwq2lknnwg23tpoa'
+    """
+    with errors_as_exit_codes():
+        pseudonyms = cashier_pseudonyms(os.environ)
+        if pseudonyms is None:
+            raise InputError(f"no key: set {KEY_VARIABLE} to the key under which the pseudonyms were made")
+    for cashier_id in sys.stdin.read().splitlines() if cashier_ids == ["-"] else cashier_ids:
+        print(f"{pseudonyms.of(cashier_id.strip())}\t{cashier_id}")
