@@ -17,26 +17,25 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from jobs import tables
 from jobs.age_groups import age_group_names
 from jobs.age_mix_estimation import CircleMix, Estimates, Floats, affinity, group_sums
 from jobs.age_mix_rows import circle_of
+from jobs.schemas.buyers import AGE_GROUP_AFFINITY, AGE_MIXES
+from jobs.schemas.table import MODEL_VERSION, RUN_ID
 from jobs.settings import Settings
 from jobs.small_cells import rounded
 from jobs.warehouse import Warehouse
 
 AFFINITY_TYPE = from_arrow_schema(
-    pa.schema(
-        [field for field in tables.AGE_GROUP_AFFINITY.columns if field not in (tables.MODEL_VERSION, tables.RUN_ID)]
-    )
+    pa.schema([field for field in AGE_GROUP_AFFINITY.columns if field not in (MODEL_VERSION, RUN_ID)])
 )
 INDEX = ["affinity_index", "affinity_index_low", "affinity_index_high"]
 
 
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
-    affinities = age_group_affinity(warehouse.read(tables.AGE_MIXES, business_date), settings)
+    affinities = age_group_affinity(warehouse.read(AGE_MIXES, business_date), settings)
     affinities = affinities.withColumn("model_version", F.lit(settings.model_version))
-    warehouse.stage(tables.AGE_GROUP_AFFINITY, business_date, affinities)
+    warehouse.stage(AGE_GROUP_AFFINITY, business_date, affinities)
 
 
 def age_group_affinity(age_mixes: DataFrame, settings: Settings) -> DataFrame:

@@ -17,7 +17,6 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from jobs import tables
 from jobs.age_cells import AgeCells, age_cell, age_cells
 from jobs.age_groups import UNKNOWN, age_group_names
 from jobs.age_mix_estimation import (
@@ -29,34 +28,37 @@ from jobs.age_mix_estimation import (
     estimate_groups,
 )
 from jobs.age_mix_rows import circle_of
+from jobs.schemas.buyers import AGE_GROUP_PURCHASES, AGE_MIXES, TRANSACTION_AGES
+from jobs.schemas.landed import TRANSACTION_LINES
+from jobs.schemas.table import TRANSACTION_KEY
 from jobs.settings import Settings
 from jobs.shift_calibration import shift_calibration
 from jobs.small_cells import with_small_groups_folded
 from jobs.warehouse import Warehouse
 
-TRANSACTION = list(tables.TRANSACTION_KEY)
-KEY = list(tables.AGE_GROUP_PURCHASES.key)
+TRANSACTION = list(TRANSACTION_KEY)
+KEY = list(AGE_GROUP_PURCHASES.key)
 ROW = ["store_id", "product_category", "currency"]
 PLAIN = ["transaction_count", "line_count", "quantity", "net_amount"]
 COUNTED = ["transaction_count", "quantity", "net_amount"]
 CELL_SUMS = ["transaction_count", "quantity", "squared_quantity", "net_amount", "squared_net_amount"]
 ESTIMATED = [f"estimated_{name}" for name in COUNTED]
 INTERVALS = [f"{name}_{end}" for name in ESTIMATED for end in ("low", "high")]
-PURCHASES_TYPE = from_arrow_schema(tables.AGE_GROUP_PURCHASES.schema)
+PURCHASES_TYPE = from_arrow_schema(AGE_GROUP_PURCHASES.schema)
 ESTIMATES_TYPE = from_arrow_schema(
-    pa.schema([field for field in tables.AGE_GROUP_PURCHASES.columns if field.name in {*KEY, *ESTIMATED, *INTERVALS}])
+    pa.schema([field for field in AGE_GROUP_PURCHASES.columns if field.name in {*KEY, *ESTIMATED, *INTERVALS}])
 )
 
 
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
-    transaction_lines = warehouse.read(tables.TRANSACTION_LINES, business_date)
-    transaction_ages = warehouse.read(tables.TRANSACTION_AGES, business_date)
-    age_mixes = warehouse.read(tables.AGE_MIXES, business_date)
+    transaction_lines = warehouse.read(TRANSACTION_LINES, business_date)
+    transaction_ages = warehouse.read(TRANSACTION_AGES, business_date)
+    age_mixes = warehouse.read(AGE_MIXES, business_date)
     cells, calibration = age_cells(transaction_ages), shift_calibration(settings.model_version)
     sums = cell_sums(transaction_lines, transaction_ages).persist()
     purchases = age_group_purchases(sums, age_mixes, cells, calibration, settings)
     purchases = purchases.withColumn("model_version", F.lit(settings.model_version))
-    warehouse.stage(tables.AGE_GROUP_PURCHASES, business_date, purchases)
+    warehouse.stage(AGE_GROUP_PURCHASES, business_date, purchases)
     sums.unpersist()
 
 

@@ -16,27 +16,29 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from jobs import tables
 from jobs.age_cells import AgeCells, age_cell, age_cells
 from jobs.age_mix_estimation import CircleMix, Floats, ShiftCalibration, cell_likelihoods, circle_mix, seeded
 from jobs.age_mix_rows import columns_of
+from jobs.schemas.buyers import AGE_MIXES, TRANSACTION_AGES
+from jobs.schemas.landed import TRANSACTION_LINES
+from jobs.schemas.table import MODEL_VERSION, RUN_ID, TRANSACTION_KEY
 from jobs.settings import Settings
 from jobs.shift_calibration import shift_calibration
 from jobs.warehouse import Warehouse
 
-KEY = list(tables.TRANSACTION_KEY)
-CIRCLE = list(tables.AGE_MIXES.key)
+KEY = list(TRANSACTION_KEY)
+CIRCLE = list(AGE_MIXES.key)
 ALL, ALCOHOL, PRODUCT_CATEGORY = "all", "alcohol", "product_category"
-MIX_COLUMNS = [field for field in tables.AGE_MIXES.columns if field not in (tables.MODEL_VERSION, tables.RUN_ID)]
+MIX_COLUMNS = [field for field in AGE_MIXES.columns if field not in (MODEL_VERSION, RUN_ID)]
 
 
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
-    transaction_lines = warehouse.read(tables.TRANSACTION_LINES, business_date)
-    transaction_ages = warehouse.read(tables.TRANSACTION_AGES, business_date)
+    transaction_lines = warehouse.read(TRANSACTION_LINES, business_date)
+    transaction_ages = warehouse.read(TRANSACTION_AGES, business_date)
     calibration = shift_calibration(settings.model_version)
     mixes = age_mixes(transaction_lines, transaction_ages, calibration, business_date)
     mixes = mixes.withColumn("model_version", F.lit(settings.model_version))
-    warehouse.stage(tables.AGE_MIXES, business_date, mixes)
+    warehouse.stage(AGE_MIXES, business_date, mixes)
 
 
 def age_mixes(

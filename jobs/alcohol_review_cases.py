@@ -11,21 +11,23 @@ from datetime import date
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from jobs import tables
+from jobs.schemas.alcohol import ALCOHOL_REVIEW_CASES, ALCOHOL_SALE_AUDIT
+from jobs.schemas.buyers import TRANSACTION_AGES
+from jobs.schemas.table import TRANSACTION_KEY
 from jobs.settings import Settings
 from jobs.warehouse import Warehouse
 
-KEY = list(tables.TRANSACTION_KEY)
+KEY = list(TRANSACTION_KEY)
 UNCHECKED_STATUSES = ("possibly_under_age_unchecked", "challenge_age_unchecked", "check_not_logged")
 DIGITS_RANKED = 6
 """Probabilities that differ by less, as by the order of a sum, tie: then the case_id decides, alike in each run."""
 
 
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
-    alcohol_sale_audit = warehouse.read(tables.ALCOHOL_SALE_AUDIT, business_date)
-    transaction_ages = warehouse.read(tables.TRANSACTION_AGES, business_date)
+    alcohol_sale_audit = warehouse.read(ALCOHOL_SALE_AUDIT, business_date)
+    transaction_ages = warehouse.read(TRANSACTION_AGES, business_date)
     cases = alcohol_review_cases(alcohol_sale_audit, transaction_ages, settings)
-    warehouse.stage(tables.ALCOHOL_REVIEW_CASES, business_date, cases)
+    warehouse.stage(ALCOHOL_REVIEW_CASES, business_date, cases)
 
 
 def alcohol_review_cases(alcohol_sale_audit: DataFrame, transaction_ages: DataFrame, settings: Settings) -> DataFrame:

@@ -13,22 +13,25 @@ from datetime import date
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from jobs import tables
 from jobs.age_columns import correct_for_buyers
 from jobs.age_groups import probability_under
+from jobs.schemas.alcohol import ALCOHOL_SALE_AUDIT
+from jobs.schemas.buyers import AGE_MIXES, TRANSACTION_AGES
+from jobs.schemas.landed import TRANSACTION_LINES
+from jobs.schemas.table import TRANSACTION_KEY
 from jobs.settings import Settings
 from jobs.warehouse import Warehouse
 
-KEY = list(tables.TRANSACTION_KEY)
+KEY = list(TRANSACTION_KEY)
 CASE_ID_DIGITS = 16
 
 
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
-    transaction_lines = warehouse.read(tables.TRANSACTION_LINES, business_date)
-    transaction_ages = warehouse.read(tables.TRANSACTION_AGES, business_date)
-    age_mixes = warehouse.read(tables.AGE_MIXES, business_date)
+    transaction_lines = warehouse.read(TRANSACTION_LINES, business_date)
+    transaction_ages = warehouse.read(TRANSACTION_AGES, business_date)
+    age_mixes = warehouse.read(AGE_MIXES, business_date)
     audit = alcohol_sale_audit(transaction_lines, transaction_ages, age_mixes, business_date, settings)
-    warehouse.stage(tables.ALCOHOL_SALE_AUDIT, business_date, audit)
+    warehouse.stage(ALCOHOL_SALE_AUDIT, business_date, audit)
 
 
 def alcohol_sale_audit(

@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 from datetime import date
 
-from jobs import tables
 from jobs.errors import InputError, UnchangedDayError
 from jobs.publish_night import change_in_words
 from jobs.report.keys import page_url
+from jobs.schemas.dictionary import PUBLISHED_TABLES
 from jobs.settings import Settings
 from jobs.warehouse import Warehouse
 
@@ -31,7 +31,7 @@ def announcement(
     warehouse: Warehouse, business_date: date, changed_tables: list[str] | None, settings: Settings
 ) -> dict[str, object]:
     """Return what an event of the day tells; with `changed_tables` None, of a day published first, all are new."""
-    row_counts = {table.name: warehouse.published_row_count(table, business_date) for table in tables.PUBLISHED_TABLES}
+    row_counts = {table.name: warehouse.published_row_count(table, business_date) for table in PUBLISHED_TABLES}
     return {
         "business_date": business_date.isoformat(),
         "run_id": warehouse.run_id,

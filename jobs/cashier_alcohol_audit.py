@@ -29,14 +29,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from scipy import stats
 
-from jobs import tables
+from jobs.schemas.alcohol import CASHIER_ALCOHOL_AUDIT, CASHIER_ALCOHOL_DAYS
 from jobs.settings import Settings
 from jobs.warehouse import Warehouse
 
 Floats = NDArray[np.float64]
 
-KEY = list(tables.CASHIER_ALCOHOL_AUDIT.key)
-COLUMNS = tables.CASHIER_ALCOHOL_DAYS.column_names
+KEY = list(CASHIER_ALCOHOL_AUDIT.key)
+COLUMNS = CASHIER_ALCOHOL_DAYS.column_names
 INTERVAL = 0.90
 HOURS_ALIKE = 2
 """From the start of the day on, so many hours are compared together: a finer split leaves too few cases in each."""
@@ -92,11 +92,11 @@ FROM spread GROUP BY ALL
 
 
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
-    days = warehouse.read_published_days(tables.CASHIER_ALCOHOL_DAYS, settings.window(business_date), COLUMNS)
+    days = warehouse.read_published_days(CASHIER_ALCOHOL_DAYS, settings.window(business_date), COLUMNS)
     audit = cashier_alcohol_audit(days, settings).assign(window_first_date=settings.window(business_date)[0])
-    schema = pa.schema([field for field in tables.CASHIER_ALCOHOL_AUDIT.schema if field.name != "run_id"])
+    schema = pa.schema([field for field in CASHIER_ALCOHOL_AUDIT.schema if field.name != "run_id"])
     rows = pa.Table.from_pandas(audit, schema, preserve_index=False)
-    warehouse.stage_arrow(tables.CASHIER_ALCOHOL_AUDIT, business_date, rows)
+    warehouse.stage_arrow(CASHIER_ALCOHOL_AUDIT, business_date, rows)
 
 
 def cashier_alcohol_audit(days: Mapping[date, pa.Table], settings: Settings) -> pd.DataFrame:

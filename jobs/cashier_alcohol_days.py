@@ -13,21 +13,21 @@ from datetime import date
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from jobs import tables
+from jobs.schemas.alcohol import ALCOHOL_SALE_AUDIT, CASHIER_ALCOHOL_DAYS
 from jobs.settings import Settings
 from jobs.warehouse import Warehouse
 
-KEY = list(tables.CASHIER_ALCOHOL_DAYS.key)
+KEY = list(CASHIER_ALCOHOL_DAYS.key)
 STRATUM = ["till_id", "hour", "probability_band"]
 PROBABILITY_BANDS_PERCENT = (0, 5, 15, 30, 50, 70, 85)
 """Lower ends of the bands of P(under the challenge age) in which buyers are taken to look alike."""
 
 
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
-    alcohol_sale_audit = warehouse.read(tables.ALCOHOL_SALE_AUDIT, business_date)
+    alcohol_sale_audit = warehouse.read(ALCOHOL_SALE_AUDIT, business_date)
     cashier_days = cashier_alcohol_days(alcohol_sale_audit, settings.store_time_zone)
     cashier_days = cashier_days.withColumn("model_version", F.lit(settings.model_version))
-    warehouse.stage(tables.CASHIER_ALCOHOL_DAYS, business_date, cashier_days)
+    warehouse.stage(CASHIER_ALCOHOL_DAYS, business_date, cashier_days)
 
 
 def cashier_alcohol_days(alcohol_sale_audit: DataFrame, store_time_zone: str) -> DataFrame:

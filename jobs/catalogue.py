@@ -1,6 +1,6 @@
 """catalogue: `{warehouse}/catalog.duckdb`, by which an analyst reads the tables by name, with what they mean.
 
-A view per table of `tables.py` over its published Parquet files, with a comment on each view and column. It holds no
+A view per table of `jobs.schemas` over its published Parquet files, with a comment on each view and column. It holds no
 rows and no credentials, and names the files by absolute URI, since DuckDB resolves a relative path against the folder
 in which its reader works. A table that has no file yet is a view without rows. It is replaced in one step, and only
 when it would differ: when a table has its first file, gains a column or another meaning, or the warehouse has moved.
@@ -16,11 +16,12 @@ from tempfile import TemporaryDirectory
 
 import duckdb
 
-from jobs import tables
 from jobs.errors import InputError, first_line
 from jobs.object_store import ObjectStore
+from jobs.schemas.dictionary import TABLES
+from jobs.schemas.runs import MODEL_COMPARISON
+from jobs.schemas.table import BUSINESS_DATE, Table, meaning
 from jobs.store_database import connect, quoted, readable_glob
-from jobs.tables import BUSINESS_DATE, Table
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +76,7 @@ def _definitions(store: ObjectStore) -> list[str]:
     with duckdb.connect() as connection:
         return [
             statement
-            for table in tables.EVERY_TABLE
+            for table in TABLES
             for statement in (_view(store, table, _types(connection, table)), *_comments(table))
         ]
 
@@ -93,7 +94,7 @@ def _view(store: ObjectStore, table: Table, types: dict[str, str]) -> str:
 def _files_of(store: ObjectStore, table: Table) -> str | None:
     """Return the pattern of a table's published files, None while there is none."""
     folders = {table.name: [table.name]}
-    if table is tables.MODEL_COMPARISON:
+    if table is MODEL_COMPARISON:
         versions, _ = store.list_folder(RESCORED_FOLDER)
         folders[f"{RESCORED_FOLDER}/*/{table.name}"] = [f"{version}/{table.name}" for version in versions]
     for pattern, places in folders.items():
@@ -117,4 +118,4 @@ def _comments(table: Table) -> Iterator[str]:
     key = ", ".join((BUSINESS_DATE.name, *table.key))
     yield f"COMMENT ON VIEW {table.name} IS {quoted(f'{table.grain}; key: {key}')}"
     for field in (BUSINESS_DATE, *table.columns):
-        yield f'COMMENT ON COLUMN {table.name}."{field.name}" IS {quoted(tables.meaning(field))}'
+        yield f'COMMENT ON COLUMN {table.name}."{field.name}" IS {quoted(meaning(field))}'

@@ -17,7 +17,6 @@ from typing import Any, Literal
 import duckdb
 import pyarrow as pa
 
-from jobs import tables
 from jobs.business_day import BusinessDay, business_day
 from jobs.check_rule import Rule
 from jobs.errors import FailedCheckError, first_line, one_line
@@ -26,6 +25,9 @@ from jobs.landing import receipt_files
 from jobs.night_database import neighbour_receipts, night_database
 from jobs.night_rules import RULES, checked_columns
 from jobs.object_store import ObjectStore
+from jobs.schemas.dictionary import NIGHT_TABLES
+from jobs.schemas.landed import REJECTED_TRANSACTION_LINES, TRANSACTION_LINES
+from jobs.schemas.runs import CHECK_RESULTS, PIPELINE_RUNS
 from jobs.settings import Settings
 from jobs.warehouse import Warehouse
 
@@ -64,11 +66,11 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings, *, is_bui
     """
     warehouse.withdraw_check(business_date)
     _refuse_receipts_of_two_deliveries(warehouse, business_date)
-    columns = {table: checked_columns(table) for table in tables.NIGHT_TABLES}
+    columns = {table: checked_columns(table) for table in NIGHT_TABLES}
     others = _compared_with(warehouse, business_day(business_date, settings), settings, is_built_again)
     with night_database(warehouse, business_date, columns, others) as connection:
         results = check_results(connection, business_date, settings, RULES, is_built_again=is_built_again)
-    warehouse.stage_arrow(tables.CHECK_RESULTS, business_date, as_rows(results))
+    warehouse.stage_arrow(CHECK_RESULTS, business_date, as_rows(results))
     warnings = [
         sentence
         for result in results
@@ -79,7 +81,7 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings, *, is_bui
         log.warning("warn: %s", warning)
     failures = [sentence for result in results if result.stops_the_night for sentence in result.sentences]
     if failures:
-        where = warehouse.staged_location(tables.CHECK_RESULTS, business_date)
+        where = warehouse.staged_location(CHECK_RESULTS, business_date)
         raise FailedCheckError(
             f"nothing is published for {business_date}: {'; '.join(failures)}; results of all rules: '{where}'"
         )
@@ -87,7 +89,7 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings, *, is_bui
 
 
 def _refuse_receipts_of_two_deliveries(warehouse: Warehouse, business_date: date) -> None:
-    of_lines = (tables.TRANSACTION_LINES, tables.REJECTED_TRANSACTION_LINES)
+    of_lines = (TRANSACTION_LINES, REJECTED_TRANSACTION_LINES)
     if len({warehouse.staged(table, business_date).receipts_digest for table in of_lines}) > 1:
         raise FailedCheckError(
             f"nothing is published for {business_date}: the stores delivered other receipt files after "
@@ -103,7 +105,7 @@ def _compared_with(
     delivered = receipt_files(ObjectStore(settings.landing_uri), day.business_date)
     return {
         "trailing_runs": warehouse.trailing_runs(day.business_date, settings.trailing_window_days),
-        "run_before": pa.Table.from_pylist([run_before] if run_before else [], tables.PIPELINE_RUNS.schema),
+        "run_before": pa.Table.from_pylist([run_before] if run_before else [], PIPELINE_RUNS.schema),
         "neighbour_receipts": neighbour_receipts(warehouse, day),
         "receipt_files": file_rows(entry.key for entry in delivered),
     }
@@ -138,7 +140,7 @@ def check_results(
 
 def as_rows(results: list[RuleResult]) -> pa.Table:
     """Return the results as rows of check_results, without a run_id."""
-    schema = pa.schema([field for field in tables.CHECK_RESULTS.schema if field.name != "run_id"])
+    schema = pa.schema([field for field in CHECK_RESULTS.schema if field.name != "run_id"])
     return pa.Table.from_pylist([asdict(result) for result in results], schema)
 
 

@@ -12,9 +12,10 @@ from datetime import date
 import duckdb
 import pyarrow as pa
 
-from jobs import tables
 from jobs.cashier_pseudonyms import PSEUDONYM
 from jobs.errors import FailedCheckError
+from jobs.schemas.alcohol import CASHIER_ALCOHOL_DAYS
+from jobs.schemas.dictionary import WINDOW_TABLES
 from jobs.settings import Settings
 from jobs.warehouse import Warehouse
 
@@ -26,7 +27,7 @@ FAIL_RULES = {
     "a key is there once": " UNION ALL ".join(
         f"""SELECT format('{table.name}: {{}} keys are there more than once', count(*))
         FROM (SELECT {", ".join(table.key)} FROM {table.name} GROUP BY ALL HAVING count(*) > 1) HAVING count(*) > 0"""
-        for table in tables.WINDOW_TABLES
+        for table in WINDOW_TABLES
     ),
     "each cashier of the window's days has one row with all sales": """
         SELECT format('store {} cashier {}: {} sales in the days, {} in the audit', store_id, cashier_id,
@@ -86,10 +87,10 @@ WARN_RULES = {
 
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
     dates = settings.window(business_date)
-    days = warehouse.read_published_days(tables.CASHIER_ALCOHOL_DAYS, dates, DAY_COLUMNS)
+    days = warehouse.read_published_days(CASHIER_ALCOHOL_DAYS, dates, DAY_COLUMNS)
     with duckdb.connect() as connection:
         connection.register("days", pa.concat_tables(days.values()))
-        for table in tables.WINDOW_TABLES:
+        for table in WINDOW_TABLES:
             connection.register(table.name, warehouse.read_arrow(table, business_date, table.column_names))
         failures = _broken(connection, FAIL_RULES, {})
         warnings = _broken(connection, WARN_RULES, {"published": len(days), "wanted": len(dates)})

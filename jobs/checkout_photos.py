@@ -10,13 +10,13 @@ from pyspark.sql import DataFrame
 from pyspark.sql.pandas.types import from_arrow_schema
 from pyspark.sql.types import StructType
 
-from jobs import tables
 from jobs.business_day import BusinessDay, business_day
 from jobs.deleted_photos import refuse_if_photos_were_deleted
 from jobs.erased import read_erased, without_erased_photos
 from jobs.landing import landed_photos, photos_folder
 from jobs.object_store import ObjectStore
 from jobs.photo_keys import PLACED_FIELDS, placed_photos
+from jobs.schemas.landed import CHECKOUT_PHOTOS
 from jobs.settings import Settings
 from jobs.warehouse import Warehouse
 
@@ -28,7 +28,7 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
     placed = checkout_photos(photos, template, business_day(business_date, settings))
     erased = read_erased(warehouse.store, business_date)
     kept_photos = without_erased_photos(placed, erased)
-    warehouse.stage(tables.CHECKOUT_PHOTOS, business_date, kept_photos, erasure_count=erased.erasure_count)
+    warehouse.stage(CHECKOUT_PHOTOS, business_date, kept_photos, erasure_count=erased.erasure_count)
 
 
 def checkout_photos(photos: DataFrame, template: str, day: BusinessDay) -> DataFrame:

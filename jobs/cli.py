@@ -10,11 +10,11 @@ from typing import Annotated, Literal
 
 import typer
 
-from jobs import tables
 from jobs.errors import InputError, end_process
 from jobs.object_store import ObjectStore
 from jobs.operations.commands import app as operations_commands
 from jobs.privacy.commands import app as privacy_commands
+from jobs.schemas import dictionary
 from jobs.settings import read_settings
 from jobs.terminal import (
     BusinessDate,
@@ -158,7 +158,7 @@ def data_dictionary(
 
     Example: checkout-ages tables --format json
     """
-    print(tables.as_json() if file_format == "json" else tables.as_markdown())
+    print(dictionary.as_json() if file_format == "json" else dictionary.as_markdown())
 
 
 def main() -> None:

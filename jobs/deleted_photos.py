@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import date
 
-from jobs import tables
 from jobs.errors import InputError
 from jobs.landing import SUCCESS, photos_folder
 from jobs.object_store import ObjectStore, StoredObject
+from jobs.schemas.runs import RETENTION_RUNS
 from jobs.warehouse import Warehouse
 
 
@@ -22,7 +22,7 @@ def refuse_if_photos_were_deleted(warehouse: Warehouse, business_date: date, lan
 
     A day that was never published may run without them: there is nothing better to keep.
     """
-    records = warehouse.runs(business_date, tables.RETENTION_RUNS)
+    records = warehouse.runs(business_date, RETENTION_RUNS)
     is_deleting = warehouse.store.exists(deletion_mark(business_date))
     published = warehouse.published_run(business_date) if records or is_deleting else None
     if published is None or len(photos_of(landing, business_date)) >= published["landed_photo_count"]:

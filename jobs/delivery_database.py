@@ -20,8 +20,8 @@ from jobs.photo_keys import PLACED_FIELDS
 from jobs.photo_matching import holding_receipts
 from jobs.receipt_comparison import LONGEST_SPAN_SECONDS, compared_lines
 from jobs.receipt_lines import JUDGED_LINE_SCHEMA
+from jobs.schemas.table import TEXT
 from jobs.settings import Settings
-from jobs.tables import TEXT
 
 
 def _without_zones(schema: pa.Schema) -> pa.Schema:

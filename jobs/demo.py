@@ -21,7 +21,6 @@ import duckdb
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from jobs import tables
 from jobs.catalogue import CATALOGUE
 from jobs.errors import InputError, end_process
 from jobs.local_spark import local_spark_environment
@@ -29,6 +28,8 @@ from jobs.object_store import ObjectStore
 from jobs.report.keys import page_key
 from jobs.sample_day import write_sample_day
 from jobs.sample_faces import synthetic_face_photos
+from jobs.schemas.dictionary import TABLES_OF_A_RUN, WINDOW_TABLES
+from jobs.schemas.runs import WINDOW_RUNS
 from jobs.settings import Settings
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -188,7 +189,7 @@ def run_dag(environment: Mapping[str, str], dag_id: str, business_date: date) ->
 def show_tables() -> None:
     """Print the tables of the night, where they lie, and how to read them."""
     listing = RichTable("table", "rows", "one row per", title="What the night published")
-    for table in (*tables.ALL_TABLES, *tables.WINDOW_TABLES, tables.WINDOW_RUNS):
+    for table in (*TABLES_OF_A_RUN, *WINDOW_TABLES, WINDOW_RUNS):
         _, ((row_count,),) = ask(f"SELECT count(*) FROM {table.name} WHERE business_date = '{BUSINESS_DATE}'")
         listing.add_row(table.name, str(row_count), table.grain.removeprefix("one row per "))
     console.print(listing)

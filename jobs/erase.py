@@ -23,7 +23,7 @@ from typing import Any
 import pyarrow as pa
 from pyspark.sql import DataFrame
 
-from jobs import check_night, tables
+from jobs import check_night
 from jobs.erased import (
     FOLDER,
     HASHES,
@@ -40,18 +40,20 @@ from jobs.landing import photos_folder
 from jobs.object_store import ObjectStore
 from jobs.person_to_erase import Person
 from jobs.photo_keys import key_fields
+from jobs.schemas.alcohol import CASHIER_ALCOHOL_AUDIT, REVIEWED_CASES
+from jobs.schemas.landed import CHECKOUT_PHOTOS, PHOTO_AGE_ESTIMATES, REJECTED_TRANSACTION_LINES, TRANSACTION_LINES
+from jobs.schemas.table import Table
 from jobs.settings import Settings
 from jobs.steps.order import TABLE_STEPS, StepDone, module_of, run_windows
-from jobs.tables import Table
 from jobs.warehouse import Warehouse
 
 TAKEN_FROM_PUBLISHED = (
-    tables.CHECKOUT_PHOTOS,
-    tables.PHOTO_AGE_ESTIMATES,
-    tables.TRANSACTION_LINES,
-    tables.REJECTED_TRANSACTION_LINES,
+    CHECKOUT_PHOTOS,
+    PHOTO_AGE_ESTIMATES,
+    TRANSACTION_LINES,
+    REJECTED_TRANSACTION_LINES,
 )
-LINE_TABLES = (tables.TRANSACTION_LINES, tables.REJECTED_TRANSACTION_LINES)
+LINE_TABLES = (TRANSACTION_LINES, REJECTED_TRANSACTION_LINES)
 BUILT_STEPS = TABLE_STEPS[len(TAKEN_FROM_PUBLISHED) :]
 READ_BYTES = 1 << 20
 
@@ -198,17 +200,17 @@ def _stage_without(own: Warehouse, erased: Erased, erased_before: int, step_done
                 day,
                 kept,
                 erasure_count=erased.erasure_count,
-                erased_line_count=left_out + (erased_before if table is tables.TRANSACTION_LINES else 0),
+                erased_line_count=left_out + (erased_before if table is TRANSACTION_LINES else 0),
             )
 
 
 def _without(own: Warehouse, table: Table, rows: DataFrame, erased: Erased) -> DataFrame:
-    if table is tables.CHECKOUT_PHOTOS:
+    if table is CHECKOUT_PHOTOS:
         return without_erased_photos(rows, erased)
-    if table is tables.PHOTO_AGE_ESTIMATES:
-        kept_photos = own.read(tables.CHECKOUT_PHOTOS, erased.business_date).select("photo_key")
+    if table is PHOTO_AGE_ESTIMATES:
+        kept_photos = own.read(CHECKOUT_PHOTOS, erased.business_date).select("photo_key")
         return rows.join(kept_photos, "photo_key", how="left_semi")
-    if table is tables.TRANSACTION_LINES:
+    if table is TRANSACTION_LINES:
         return without_erased_lines(rows, erased)
     return without_erased_rejected_lines(rows, erased)
 
@@ -216,8 +218,8 @@ def _without(own: Warehouse, table: Table, rows: DataFrame, erased: Erased) -> D
 def _build_windows(own: Warehouse, day: date, settings: Settings, step_done: StepDone) -> list[date]:
     """Build the windows anew that are out and hold the day."""
     with_day = {day + timedelta(days=number) for number in range(settings.window_days)}
-    own.drop_staging_of_others(with_day, tables.REVIEWED_CASES)
-    if with_day.isdisjoint(own.published_dates(tables.CASHIER_ALCOHOL_AUDIT)):
+    own.drop_staging_of_others(with_day, REVIEWED_CASES)
+    if with_day.isdisjoint(own.published_dates(CASHIER_ALCOHOL_AUDIT)):
         return []
     return run_windows(Warehouse(own.store, f"{own.run_id}-window"), [day], settings, step_done)
 

@@ -21,16 +21,17 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from jobs import tables
 from jobs.errors import InputError
 from jobs.landed_ids import WHOLE_NUMBER_IN_TEXT
 from jobs.object_store import ObjectStore
-from jobs.tables import Table
+from jobs.schemas.alcohol import REVIEWED_CASES
+from jobs.schemas.landed import CHECKOUT_PHOTOS, REJECTED_TRANSACTION_LINES, TRANSACTION_LINES
+from jobs.schemas.table import TRANSACTION_KEY, Table
 from jobs.warehouse import Warehouse
 
 FOLDER = "_erased"
-KEY = tables.TRANSACTION_KEY
-FILTERED_TABLES = (tables.CHECKOUT_PHOTOS, tables.TRANSACTION_LINES, tables.REJECTED_TRANSACTION_LINES)
+KEY = TRANSACTION_KEY
+FILTERED_TABLES = (CHECKOUT_PHOTOS, TRANSACTION_LINES, REJECTED_TRANSACTION_LINES)
 """What a night reads from the landing; its other tables are made from these."""
 HASHES = ("transactions", "transaction_ids", "photos", "cases")
 BETWEEN_WORDS = r"(?:[\s,;|\"'{}\[\]()=]:*)+"
@@ -171,7 +172,7 @@ def refuse_if_begun_before_an_erasure(warehouse: Warehouse, business_date: date)
 def refuse_window_begun_before_an_erasure(warehouse: Warehouse, business_date: date, days: Iterable[date]) -> None:
     """Raise InputError when a window's staged outcomes were read before someone was erased from one of its days."""
     count = sum(erased.erasure_count for erased in erased_of_days(warehouse.store, days).values())
-    _refuse_unless_respected(warehouse, business_date, [tables.REVIEWED_CASES], count, "the run")
+    _refuse_unless_respected(warehouse, business_date, [REVIEWED_CASES], count, "the run")
 
 
 def erased_of_days(store: ObjectStore, days: Iterable[date]) -> dict[date, Erased]:

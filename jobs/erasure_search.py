@@ -16,11 +16,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from jobs import tables
 from jobs.erased import KEY, Erased
+from jobs.schemas.landed import TRANSACTION_LINES
 from jobs.warehouse import Warehouse
 
-RECEIPT_FIELDS = frozenset(tables.TRANSACTION_LINES.column_names)
+RECEIPT_FIELDS = frozenset(TRANSACTION_LINES.column_names)
 """Columns that hold a field of a receipt line, so neither a photo key nor a case; they are most of a warehouse."""
 CASE = "case_id"
 """Windows, which end on other days, hold cases of the day."""

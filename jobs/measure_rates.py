@@ -18,11 +18,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyspark.sql import SparkSession
 
-from jobs import tables
 from jobs.landing import SUCCESS, photos_folder, transactions_folder
 from jobs.night_plan import DEFAULT_RATES, MILLION, Rates
 from jobs.object_store import ObjectStore
 from jobs.sample_faces import synthetic_face_photos
+from jobs.schemas.dictionary import PUBLISHED_TABLES
 from jobs.settings import Settings, read_settings
 from jobs.steps.order import STEPS, run_night
 from jobs.warehouse import Warehouse
@@ -100,7 +100,7 @@ def _night(session: SparkSession, settings: Settings, run_id: str, step_done: St
 def _published_bytes(warehouse_uri: str) -> int:
     """Bytes of all tables' files."""
     store = ObjectStore(warehouse_uri)
-    return sum(entry.size_bytes for table in tables.PUBLISHED_TABLES for entry in store.list(table.name))
+    return sum(entry.size_bytes for table in PUBLISHED_TABLES for entry in store.list(table.name))
 
 
 def _land(landing: ObjectStore, first: int, end: int) -> None:

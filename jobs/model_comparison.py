@@ -13,14 +13,17 @@ from datetime import date
 import duckdb
 import pyarrow as pa
 
-from jobs import tables
 from jobs.errors import InputError
+from jobs.schemas.alcohol import ALCOHOL_SALE_AUDIT
+from jobs.schemas.buyers import TRANSACTION_AGES
+from jobs.schemas.landed import PHOTO_AGE_ESTIMATES
+from jobs.schemas.runs import MODEL_COMPARISON
 from jobs.warehouse import Warehouse
 
 MEASURES = {
-    "age_group": tables.TRANSACTION_AGES,
-    "audit_status": tables.ALCOHOL_SALE_AUDIT,
-    "estimate_status": tables.PHOTO_AGE_ESTIMATES,
+    "age_group": TRANSACTION_AGES,
+    "audit_status": ALCOHOL_SALE_AUDIT,
+    "estimate_status": PHOTO_AGE_ESTIMATES,
 }
 """Each measure is a column; its table's rows are counted by it."""
 
@@ -67,7 +70,7 @@ class PublishedDay:
 
 def run(live: Warehouse, rescored: Warehouse, business_date: date) -> pa.Table:
     comparison = model_comparison(_published_day(live, business_date), _published_day(rescored, business_date))
-    rescored.publish_arrow(tables.MODEL_COMPARISON, business_date, comparison)
+    rescored.publish_arrow(MODEL_COMPARISON, business_date, comparison)
     return comparison
 
 
@@ -83,7 +86,7 @@ def model_comparison(live: PublishedDay, rescored: PublishedDay) -> pa.Table:
     comparison = _with_shares(counts)
     for name, text in origin.items():
         comparison = comparison.append_column(name, pa.repeat(pa.scalar(text, pa.string()), comparison.num_rows))
-    return comparison.select(tables.MODEL_COMPARISON.column_names)
+    return comparison.select(MODEL_COMPARISON.column_names)
 
 
 def summed_over_days(comparisons: list[pa.Table]) -> pa.Table:

@@ -18,7 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs.business_day import BusinessDay
-from jobs.tables import TRANSACTION_AGES, TRANSACTION_KEY, Table
+from jobs.schemas.buyers import TRANSACTION_AGES
+from jobs.schemas.table import TRANSACTION_KEY, Table
 from jobs.warehouse import Warehouse
 
 MEMORY_LIMIT = "1GB"

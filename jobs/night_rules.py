@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from jobs import tables
 from jobs.check_rule import Rule
 from jobs.delivery_rules import DELIVERY_RULES, RULES_NEXT_TO_PUBLISHED
+from jobs.schemas.alcohol import ALCOHOL_REVIEW_CASES, ALCOHOL_SALE_AUDIT
+from jobs.schemas.buyers import AGE_GROUP_AFFINITY, AGE_GROUP_PURCHASES, TRANSACTION_AGES
+from jobs.schemas.dictionary import NIGHT_TABLES
+from jobs.schemas.landed import (
+    CHECKOUT_PHOTOS,
+    PHOTO_AGE_ESTIMATES,
+    PHOTO_COVERAGE,
+    REJECTED_TRANSACTION_LINES,
+    TRANSACTION_LINES,
+)
+from jobs.schemas.table import Table
 from jobs.settings import PREFIX
-from jobs.tables import Table
 from models.photo_statuses import UNFIT_FACE_STATUSES, PhotoStatus
 
 FEWEST_TRAILING_DAYS = 7
@@ -14,22 +23,22 @@ FEWEST_PHOTOS_OF_A_TILL = 20
 """Fewer photos say little about a camera."""
 
 COLUMNS_CHECKED = {
-    tables.CHECKOUT_PHOTOS: ["store_id", "till_id", "transaction_id", "taken_at", "key_problem", "is_other_date"],
-    tables.PHOTO_AGE_ESTIMATES: ["estimate_status", "estimate_reason"],
-    tables.TRANSACTION_LINES: ["closed_at", "line_type", "is_alcohol", "quantity", "net_amount"],
-    tables.REJECTED_TRANSACTION_LINES: ["rejection_reason", "rejection_kind", "is_other_date", "is_repeat"],
-    tables.TRANSACTION_AGES: [
+    CHECKOUT_PHOTOS: ["store_id", "till_id", "transaction_id", "taken_at", "key_problem", "is_other_date"],
+    PHOTO_AGE_ESTIMATES: ["estimate_status", "estimate_reason"],
+    TRANSACTION_LINES: ["closed_at", "line_type", "is_alcohol", "quantity", "net_amount"],
+    REJECTED_TRANSACTION_LINES: ["rejection_reason", "rejection_kind", "is_other_date", "is_repeat"],
+    TRANSACTION_AGES: [
         *("opened_at", "closed_at", "till_clock_skew_seconds", "photo_offset_seconds"),
         *("estimate_status", "photo_keys", "photo_count", "estimated_age_years", "under_18_probability"),
     ],
-    tables.AGE_GROUP_PURCHASES: [
+    AGE_GROUP_PURCHASES: [
         *("transaction_count", "line_count", "quantity", "net_amount"),
         *("estimated_transaction_count", "estimated_quantity", "estimated_net_amount"),
     ],
-    tables.AGE_GROUP_AFFINITY: ["affinity_index", "affinity_reason"],
-    tables.ALCOHOL_SALE_AUDIT: ["closed_at", "audit_status", "audit_reason", "case_id"],
-    tables.ALCOHOL_REVIEW_CASES: ["closed_at", "review_rank"],
-    tables.PHOTO_COVERAGE: [
+    AGE_GROUP_AFFINITY: ["affinity_index", "affinity_reason"],
+    ALCOHOL_SALE_AUDIT: ["closed_at", "audit_status", "audit_reason", "case_id"],
+    ALCOHOL_REVIEW_CASES: ["closed_at", "review_rank"],
+    PHOTO_COVERAGE: [
         *("transaction_count", "with_usable_face_count", "reasons"),
         *("photo_count", "usable_photo_count", "matched_photo_count", "unmatched_photo_count"),
         "unusable_photo_reasons",
@@ -119,12 +128,12 @@ RULES = (
     Rule(
         "a key is there once",
         "fail",
-        " UNION ALL ".join(_repeated_keys(table) for table in tables.NIGHT_TABLES),
+        " UNION ALL ".join(_repeated_keys(table) for table in NIGHT_TABLES),
     ),
     Rule(
         "every row has its key",
         "fail",
-        " UNION ALL ".join(_missing_keys(table) for table in tables.NIGHT_TABLES),
+        " UNION ALL ".join(_missing_keys(table) for table in NIGHT_TABLES),
     ),
     Rule(
         "no row is of another date",

@@ -14,12 +14,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 
-from jobs import tables
 from jobs.object_store import ObjectStore
 from jobs.report.day_tables import day_tables, with_all_columns
 from jobs.report.keys import FOLDER, INDEX, page_key, page_url
 from jobs.report.page import ReportedDay, day_figures, day_page, index_page
 from jobs.report.words import words_in
+from jobs.schemas.runs import PIPELINE_RUNS
 from jobs.settings import Settings
 from jobs.warehouse import Warehouse
 
@@ -81,5 +81,5 @@ def _days(store: ObjectStore) -> Iterator[date]:
 
 def _seen(store: ObjectStore) -> list[tuple[str, str]]:
     """What the index is made from: the pages there are and the runs that are published."""
-    runs = [(entry.key, entry.etag) for entry in store.list(tables.PIPELINE_RUNS.name)]
+    runs = [(entry.key, entry.etag) for entry in store.list(PIPELINE_RUNS.name)]
     return sorted([*runs, *((day.isoformat(), "") for day in reported_days(store))])

@@ -14,11 +14,11 @@ from pyspark.accumulators import Accumulator
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from jobs import tables
 from jobs.age_inference import check_model, photo_age_estimator
 from jobs.deleted_photos import refuse_if_photos_were_deleted
 from jobs.object_store import ObjectStore
 from jobs.progress import reported_progress
+from jobs.schemas.landed import CHECKOUT_PHOTOS, PHOTO_AGE_ESTIMATES
 from jobs.settings import Settings
 from jobs.warehouse import Warehouse
 from models.photo_statuses import LASTING_STATUSES, PHOTO_CHECKS_VERSION
@@ -31,17 +31,17 @@ FEWEST_PHOTOS_PER_TASK = 64
 
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
     check_model(settings)
-    photos = warehouse.read(tables.CHECKOUT_PHOTOS, business_date)
-    published = warehouse.read_published(tables.PHOTO_AGE_ESTIMATES, business_date)
+    photos = warehouse.read(CHECKOUT_PHOTOS, business_date)
+    published = warehouse.read_published(PHOTO_AGE_ESTIMATES, business_date)
     known = taken_over(photos, published, settings) if published and settings.reuse_estimates else None
     new = photos.join(known, "photo_key", how="left_anti") if known else photos
     new_count = new.count()
     photos_done = warehouse.spark.sparkContext.accumulator(0)
     with reported_progress(photos_done, new_count):
         estimates = photo_age_estimates(spread(new, new_count), settings, warehouse.run_id, photos_done)
-        warehouse.stage(tables.PHOTO_AGE_ESTIMATES, business_date, estimates.unionByName(known) if known else estimates)
+        warehouse.stage(PHOTO_AGE_ESTIMATES, business_date, estimates.unionByName(known) if known else estimates)
     refuse_if_photos_were_deleted(warehouse, business_date, ObjectStore(settings.landing_uri))
-    photo_count = warehouse.staged(tables.PHOTO_AGE_ESTIMATES, business_date).row_count
+    photo_count = warehouse.staged(PHOTO_AGE_ESTIMATES, business_date).row_count
     log.info("%s photos looked at, %s taken over from earlier runs of the day", new_count, photo_count - new_count)
 
 

@@ -11,12 +11,13 @@ from datetime import date
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from jobs import tables
 from jobs.age_groups import UNKNOWN
+from jobs.schemas.buyers import TRANSACTION_AGES
+from jobs.schemas.landed import CHECKOUT_PHOTOS, PHOTO_AGE_ESTIMATES, PHOTO_COVERAGE
 from jobs.settings import Settings
 from jobs.warehouse import Warehouse
 
-KEY = list(tables.PHOTO_COVERAGE.key)
+KEY = list(PHOTO_COVERAGE.key)
 UNKNOWN_HOUR = -1
 COUNTS = ("transaction_count", "with_photo_count", "with_usable_face_count", "photo_count", "usable_photo_count")
 MATCH_COUNTS = ("matched_photo_count", "unmatched_photo_count")
@@ -24,11 +25,11 @@ REASONS = ("reasons", "unusable_photo_reasons")
 
 
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
-    checkout_photos = warehouse.read(tables.CHECKOUT_PHOTOS, business_date)
-    photo_age_estimates = warehouse.read(tables.PHOTO_AGE_ESTIMATES, business_date)
-    transaction_ages = warehouse.read(tables.TRANSACTION_AGES, business_date)
+    checkout_photos = warehouse.read(CHECKOUT_PHOTOS, business_date)
+    photo_age_estimates = warehouse.read(PHOTO_AGE_ESTIMATES, business_date)
+    transaction_ages = warehouse.read(TRANSACTION_AGES, business_date)
     coverage = photo_coverage(checkout_photos, photo_age_estimates, transaction_ages, settings)
-    warehouse.stage(tables.PHOTO_COVERAGE, business_date, coverage)
+    warehouse.stage(PHOTO_COVERAGE, business_date, coverage)
 
 
 def photo_coverage(

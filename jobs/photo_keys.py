@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs.business_day import BusinessDay
-from jobs.tables import CHECKOUT_PHOTOS, INSTANT, TEXT
+from jobs.schemas.landed import CHECKOUT_PHOTOS
+from jobs.schemas.table import INSTANT, TEXT
 
 ID = r"([^/\p{Cc}\p{Cf}\p{Zl}\p{Zp}]{1,200})"
 """Printable; a line break or a turn of the writing's direction in an id would deceive who reads it."""

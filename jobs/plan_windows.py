@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 from datetime import date, timedelta
 
-from jobs import tables
 from jobs.errors import InputError
+from jobs.schemas.alcohol import CASHIER_ALCOHOL_AUDIT, CASHIER_ALCOHOL_DAYS
 from jobs.settings import Settings
 from jobs.warehouse import Warehouse
 
@@ -28,10 +28,10 @@ def changed_windows(warehouse: Warehouse, business_date: date, settings: Setting
 
     Raises InputError when the day is not published.
     """
-    if not warehouse.has_published(tables.CASHIER_ALCOHOL_DAYS, business_date):
+    if not warehouse.has_published(CASHIER_ALCOHOL_DAYS, business_date):
         raise InputError(
             f"business date {business_date} has no cashier_alcohol_days in '{warehouse.store.uri}'; run its night first"
         )
     later_dates = [business_date + timedelta(days=number) for number in range(1, settings.window_days)]
-    windows_out = [day for day in later_dates if warehouse.has_published(tables.CASHIER_ALCOHOL_AUDIT, day)]
+    windows_out = [day for day in later_dates if warehouse.has_published(CASHIER_ALCOHOL_AUDIT, day)]
     return [business_date, *windows_out]

@@ -15,12 +15,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from jobs import catalogue, tables
+from jobs import catalogue
 from jobs.erased import read_erased, refuse_if_begun_before_an_erasure
 from jobs.errors import InputError
 from jobs.landing import receipts_digest
 from jobs.object_store import ObjectStore
 from jobs.publishing_lock import PublishingLock
+from jobs.schemas.buyers import TRANSACTION_AGES
+from jobs.schemas.dictionary import NIGHT_TABLES, PUBLISHED_TABLES
+from jobs.schemas.landed import CHECKOUT_PHOTOS, PHOTO_AGE_ESTIMATES, REJECTED_TRANSACTION_LINES, TRANSACTION_LINES
+from jobs.schemas.table import AMOUNT_SUM
 from jobs.settings import Settings
 from jobs.warehouse import StagedTable, Warehouse
 from models.photo_statuses import SEARCHED_STATUSES
@@ -68,7 +72,7 @@ def _publish(
 ) -> None:
     refuse_if_begun_before_an_erasure(warehouse, business_date)
     pipeline_run = _pipeline_run(warehouse, business_date, settings, warnings)
-    for table in tables.PUBLISHED_TABLES:
+    for table in PUBLISHED_TABLES:
         lock.renew()
         warehouse.promote(table, business_date)
     lock.renew()
@@ -88,13 +92,13 @@ def _pipeline_run(
     warehouse: Warehouse, business_date: date, settings: Settings, warnings: list[str]
 ) -> dict[str, object]:
     columns = ["estimate_status", "content_sha256", "inferred_run_id"]
-    photos = warehouse.read_arrow(tables.PHOTO_AGE_ESTIMATES, business_date, columns)
+    photos = warehouse.read_arrow(PHOTO_AGE_ESTIMATES, business_date, columns)
     age_columns = ["estimate_status", "photo_count", "estimated_age_years", "under_18_probability"]
-    transactions = warehouse.read_arrow(tables.TRANSACTION_AGES, business_date, age_columns)
-    amounts = warehouse.read_arrow(tables.TRANSACTION_LINES, business_date, ["net_amount"])["net_amount"]
-    photo_tags = warehouse.read_arrow(tables.CHECKOUT_PHOTOS, business_date, ["photo_key", "etag"])
-    lines = warehouse.staged(tables.TRANSACTION_LINES, business_date)
-    rejected_lines = warehouse.read_arrow(tables.REJECTED_TRANSACTION_LINES, business_date, ["line_in_file"])
+    transactions = warehouse.read_arrow(TRANSACTION_AGES, business_date, age_columns)
+    amounts = warehouse.read_arrow(TRANSACTION_LINES, business_date, ["net_amount"])["net_amount"]
+    photo_tags = warehouse.read_arrow(CHECKOUT_PHOTOS, business_date, ["photo_key", "etag"])
+    lines = warehouse.staged(TRANSACTION_LINES, business_date)
+    rejected_lines = warehouse.read_arrow(REJECTED_TRANSACTION_LINES, business_date, ["line_in_file"])
     return {
         "run_id": warehouse.run_id,
         "published_at": datetime.now(UTC),
@@ -102,12 +106,12 @@ def _pipeline_run(
         "inference_engine": settings.inference_engine,
         "landed_photo_count": photos.num_rows,
         "estimated_photo_count": _estimated_count(photos),
-        **_inference_counts(photos, warehouse.run_id, warehouse.staged(tables.PHOTO_AGE_ESTIMATES, business_date)),
+        **_inference_counts(photos, warehouse.run_id, warehouse.staged(PHOTO_AGE_ESTIMATES, business_date)),
         "accepted_line_count": len(amounts),
         "rejected_line_count": pc.sum(pc.greater(rejected_lines["line_in_file"], 0)).as_py() or 0,
         "erased_line_count": sum(
             warehouse.staged(table, business_date).erased_line_count
-            for table in (tables.TRANSACTION_LINES, tables.REJECTED_TRANSACTION_LINES)
+            for table in (TRANSACTION_LINES, REJECTED_TRANSACTION_LINES)
         ),
         "erased_photo_count": len(read_erased(warehouse.store, business_date).photos),
         "transaction_count": transactions.num_rows,
@@ -115,17 +119,17 @@ def _pipeline_run(
         "photographed_transaction_count": pc.sum(pc.greater(transactions["photo_count"], 0)).as_py() or 0,
         "mean_estimated_age_years": pc.mean(transactions["estimated_age_years"]).as_py(),
         "mean_under_18_probability": pc.mean(transactions["under_18_probability"]).as_py(),
-        "net_amount": pc.sum(amounts.cast(tables.AMOUNT_SUM)).as_py() or 0,
+        "net_amount": pc.sum(amounts.cast(AMOUNT_SUM)).as_py() or 0,
         "input_digest": input_digest(photo_tags, lines.receipts_digest or _landed_digest(business_date, settings)),
         **_what_changed(warehouse, business_date),
         "warnings": warnings,
-        "table_seconds": {table.name: warehouse.staged(table, business_date).seconds for table in tables.NIGHT_TABLES},
+        "table_seconds": {table.name: warehouse.staged(table, business_date).seconds for table in NIGHT_TABLES},
         "table_tries": _table_tries(warehouse, business_date),
     }
 
 
 def _table_tries(warehouse: Warehouse, business_date: date) -> dict[str, int]:
-    staged = {table.name: warehouse.staged(table, business_date) for table in tables.NIGHT_TABLES}
+    staged = {table.name: warehouse.staged(table, business_date) for table in NIGHT_TABLES}
     return {name: table.try_number for name, table in staged.items() if table.try_number is not None}
 
 
@@ -136,7 +140,7 @@ def _landed_digest(business_date: date, settings: Settings) -> str:
 
 def _what_changed(warehouse: Warehouse, business_date: date) -> dict[str, object]:
     """Compare the staged rows with those that the run before published; a run of an older version has no digests."""
-    digests = {table.name: warehouse.staged(table, business_date).content_digest for table in tables.NIGHT_TABLES}
+    digests = {table.name: warehouse.staged(table, business_date).content_digest for table in NIGHT_TABLES}
     before = warehouse.run_before(business_date)
     digests_before = dict((before or {}).get("table_digests") or {})
     changed = [name for name, digest in digests.items() if digests_before.get(name) != digest]

@@ -7,20 +7,22 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 
-from jobs import catalogue, tables
+from jobs import catalogue
 from jobs.erased import refuse_window_begun_before_an_erasure
 from jobs.errors import InputError
 from jobs.publishing_lock import PublishingLock
+from jobs.schemas.dictionary import WINDOW_TABLES
+from jobs.schemas.runs import WINDOW_RUNS
 from jobs.settings import Settings
 from jobs.warehouse import Warehouse
 
 
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
-    with warehouse.lock(business_date, settings.lock_stale_seconds, tables.WINDOW_RUNS) as lock:
+    with warehouse.lock(business_date, settings.lock_stale_seconds, WINDOW_RUNS) as lock:
         warnings = warehouse.check_warnings(business_date)
         if warnings is not None:
             _publish(warehouse, business_date, settings, warnings, lock)
-        elif not warehouse.is_published(business_date, tables.WINDOW_RUNS):
+        elif not warehouse.is_published(business_date, WINDOW_RUNS):
             raise InputError(
                 f"run '{warehouse.run_id}' of the window that ends on {business_date} has not passed check_window; "
                 "run check_window first"
@@ -34,7 +36,7 @@ def _publish(
     warehouse: Warehouse, business_date: date, settings: Settings, warnings: list[str], lock: PublishingLock
 ) -> None:
     refuse_window_begun_before_an_erasure(warehouse, business_date, settings.window(business_date))
-    for table in tables.WINDOW_TABLES:
+    for table in WINDOW_TABLES:
         lock.renew()
         warehouse.promote(table, business_date)
     window_run = {
@@ -44,4 +46,4 @@ def _publish(
         "warnings": warnings,
     }
     lock.renew()
-    warehouse.write_pipeline_run(business_date, window_run, tables.WINDOW_RUNS)
+    warehouse.write_pipeline_run(business_date, window_run, WINDOW_RUNS)

@@ -21,10 +21,10 @@ from rich.table import Column
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from jobs import tables
 from jobs.catalogue import CATALOGUE, RESCORED_FOLDER
 from jobs.errors import InputError, one_line
 from jobs.object_store import ObjectStore
+from jobs.schemas.dictionary import TABLES
 from jobs.store_database import connect, quoted, readable_glob, readable_path
 
 COPY_OPTIONS = {"csv": "FORMAT csv, HEADER", "json": "FORMAT json, ARRAY true", "parquet": "FORMAT parquet"}
@@ -129,7 +129,7 @@ def _refuse_a_copy(connection: duckdb.DuckDBPyConnection, store: ObjectStore) ->
 
 def _confine(connection: duckdb.DuckDBPyConnection, store: ObjectStore) -> None:
     """Leave the connection the folders of the published tables; a rescored warehouse's lie below its own folder."""
-    names = [*(table.name for table in tables.EVERY_TABLE), RESCORED_FOLDER]
+    names = [*(table.name for table in TABLES), RESCORED_FOLDER]
     folders = {name_of(store, f"{name}/") for name in names for name_of in (readable_path, readable_glob)}
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute(f"SET allowed_directories = [{', '.join(quoted(folder) for folder in sorted(folders))}]")

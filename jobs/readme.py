@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from jobs import settings, tables
+from jobs import settings
+from jobs.schemas import dictionary
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 
 
 def rendered(readme: str) -> str:
     """Return the text with the settings and the data dictionary as they are now between their marks."""
-    return _with_part(_with_part(readme, "settings", settings.as_markdown()), "tables", tables.as_markdown())
+    return _with_part(_with_part(readme, "settings", settings.as_markdown()), "tables", dictionary.as_markdown())
 
 
 def _with_part(readme: str, part: str, content: str) -> str:

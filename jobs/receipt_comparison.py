@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from jobs.tables import TRANSACTION_KEY, TRANSACTION_LINES
+from jobs.schemas.landed import TRANSACTION_LINES
+from jobs.schemas.table import TRANSACTION_KEY
 
 LONGEST_SPAN_SECONDS = 7200
 """Lines of one receipt whose closed_at lie further apart are of several receipts. Matching looks back no further."""

@@ -16,7 +16,8 @@ import pyarrow.compute as pc
 
 from jobs.business_day import BusinessDay
 from jobs.landed_files import RECEIPT_FIELDS
-from jobs.tables import AMOUNT, INSTANT, QUANTITY, TEXT, TRANSACTION_LINES
+from jobs.schemas.landed import TRANSACTION_LINES
+from jobs.schemas.table import AMOUNT, INSTANT, QUANTITY, TEXT
 
 LINE_TYPES = ("sale", "return", "void")
 GIVEN_BACK = ("return", "void")

@@ -7,12 +7,12 @@ from datetime import date
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs import tables
 from jobs.business_day import business_day
 from jobs.erased import read_erased
 from jobs.judged_lines import judged_transaction_lines
 from jobs.landing import unchanged_receipts
 from jobs.object_store import ObjectStore
+from jobs.schemas.landed import REJECTED_TRANSACTION_LINES
 from jobs.settings import Settings
 from jobs.warehouse import Warehouse
 
@@ -23,7 +23,7 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
     judged_lines = judged_transaction_lines(warehouse.spark, settings.landing_uri, day, erased)
     with unchanged_receipts(ObjectStore(settings.landing_uri), business_date) as receipts_digest:
         warehouse.stage(
-            tables.REJECTED_TRANSACTION_LINES,
+            REJECTED_TRANSACTION_LINES,
             business_date,
             rejected_transaction_lines(judged_lines),
             erasure_count=erased.erasure_count,

@@ -12,19 +12,19 @@ from datetime import date, timedelta
 
 import pyarrow as pa
 
-from jobs import check_night, model_comparison, tables
+from jobs import check_night, model_comparison
 from jobs.deleted_photos import refuse_if_photos_were_deleted
 from jobs.errors import InputError
 from jobs.object_store import ObjectStore
+from jobs.schemas.landed import CHECKOUT_PHOTOS, REJECTED_TRANSACTION_LINES, TRANSACTION_LINES
+from jobs.schemas.table import Table
 from jobs.settings import Settings
 from jobs.spark import reraising_worker_errors
 from jobs.steps.order import TABLE_STEPS, StepDone, module_of
 from jobs.warehouse import Warehouse
 
 STEPS = (*TABLE_STEPS, "check_night", "publish_night")
-TAKEN_FROM_LIVE = {
-    table.name: table for table in (tables.CHECKOUT_PHOTOS, tables.TRANSACTION_LINES, tables.REJECTED_TRANSACTION_LINES)
-}
+TAKEN_FROM_LIVE = {table.name: table for table in (CHECKOUT_PHOTOS, TRANSACTION_LINES, REJECTED_TRANSACTION_LINES)}
 
 
 def published_days(live: Warehouse, first: date, last: date) -> tuple[list[date], list[date]]:
@@ -52,7 +52,7 @@ def rescore_day(live: Warehouse, business_date: date, settings: Settings, step_d
     live_run_id = _live_run_id(live, business_date)
     for step in STEPS:
         started = time.monotonic()
-        if step in (tables.CHECKOUT_PHOTOS.name, "publish_night"):
+        if step in (CHECKOUT_PHOTOS.name, "publish_night"):
             refuse_if_photos_were_deleted(live, business_date, landing)
         if step == "publish_night" and _live_run_id(live, business_date) != live_run_id:
             raise InputError(f"{business_date} was published anew while it was rescored; rescore it again")
@@ -72,7 +72,7 @@ def _live_run_id(live: Warehouse, business_date: date) -> str | None:
     return run["run_id"] if run else None
 
 
-def _take_from_live(live: Warehouse, rescored: Warehouse, table: tables.Table, business_date: date) -> None:
+def _take_from_live(live: Warehouse, rescored: Warehouse, table: Table, business_date: date) -> None:
     rows = live.read_published(table, business_date)
     if rows is None:
         raise InputError(f"table '{table.name}' of {business_date} is not published in '{live.store.uri}'")

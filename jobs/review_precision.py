@@ -15,7 +15,8 @@ import duckdb
 import pyarrow as pa
 from scipy import stats
 
-from jobs import tables
+from jobs.schemas.alcohol import ALCOHOL_REVIEW_CASES, REVIEW_PRECISION, REVIEWED_CASES
+from jobs.schemas.table import WINDOW_RUN_ID
 from jobs.settings import Settings
 from jobs.warehouse import Warehouse
 
@@ -46,11 +47,9 @@ FROM cases GROUP BY GROUPING SETS ((model_version), (model_version, tenth))
 
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
     days = settings.window(business_date)
-    review_cases = warehouse.read_published_days(tables.ALCOHOL_REVIEW_CASES, days, CASE_COLUMNS)
-    reviewed_cases = warehouse.read_arrow(tables.REVIEWED_CASES, business_date, OUTCOME_COLUMNS)
-    warehouse.stage_arrow(
-        tables.REVIEW_PRECISION, business_date, review_precision(review_cases, reviewed_cases, days[0])
-    )
+    review_cases = warehouse.read_published_days(ALCOHOL_REVIEW_CASES, days, CASE_COLUMNS)
+    reviewed_cases = warehouse.read_arrow(REVIEWED_CASES, business_date, OUTCOME_COLUMNS)
+    warehouse.stage_arrow(REVIEW_PRECISION, business_date, review_precision(review_cases, reviewed_cases, days[0]))
 
 
 def review_precision(
@@ -60,7 +59,7 @@ def review_precision(
 
     `review_cases` holds the published lists by business date, `reviewed_cases` the outcomes landed for them.
     """
-    schema = pa.schema([field for field in tables.REVIEW_PRECISION.columns if field != tables.WINDOW_RUN_ID])
+    schema = pa.schema([field for field in REVIEW_PRECISION.columns if field != WINDOW_RUN_ID])
     if not review_cases:
         return schema.empty_table()
     listed = pa.concat_tables(

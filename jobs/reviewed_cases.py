@@ -15,18 +15,19 @@ from typing import Any
 
 import pyarrow as pa
 
-from jobs import tables
 from jobs.erased import erased_of_days, without_erased_outcomes
 from jobs.landed_files import OUTCOME_FIELDS
 from jobs.landing import landed_outcomes
 from jobs.object_store import ObjectStore
+from jobs.schemas.alcohol import ALCOHOL_REVIEW_CASES, REVIEWED_CASES
+from jobs.schemas.table import WINDOW_RUN_ID
 from jobs.settings import Settings
 from jobs.warehouse import Warehouse
 
 OUTCOMES = ("under_age", "of_age", "cannot_tell", "wrong_photo")
 CASE_COLUMNS = ["case_id", "closed_at", "review_rank", "under_legal_age_probability", "model_version", "run_id"]
 INSTANT_TEXT = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d.*"
-SCHEMA = pa.schema([field for field in tables.REVIEWED_CASES.columns if field != tables.WINDOW_RUN_ID])
+SCHEMA = pa.schema([field for field in REVIEWED_CASES.columns if field != WINDOW_RUN_ID])
 
 Row = dict[str, Any]
 
@@ -37,10 +38,10 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
     erased = erased_of_days(warehouse.store, days)
     landed = {day: landed_outcomes(landing, day) for day in days}
     kept = landed | {day: without_erased_outcomes(landed[day], erased_of_day) for day, erased_of_day in erased.items()}
-    review_cases = warehouse.read_published_days(tables.ALCOHOL_REVIEW_CASES, days, CASE_COLUMNS)
+    review_cases = warehouse.read_published_days(ALCOHOL_REVIEW_CASES, days, CASE_COLUMNS)
     erasure_count = sum(erased_of_day.erasure_count for erased_of_day in erased.values())
     outcomes = reviewed_cases(kept, review_cases)
-    warehouse.stage_arrow(tables.REVIEWED_CASES, business_date, outcomes, erasure_count=erasure_count)
+    warehouse.stage_arrow(REVIEWED_CASES, business_date, outcomes, erasure_count=erasure_count)
 
 
 def reviewed_cases(landed: Mapping[date, pa.Table], review_cases: Mapping[date, pa.Table]) -> pa.Table:

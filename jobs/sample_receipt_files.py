@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jobs.landed_files import RECEIPT_FIELDS
-from jobs.tables import TRANSACTION_LINES
+from jobs.schemas.landed import TRANSACTION_LINES
 
 PARQUET_FILE = "part-0.parquet"
 CSV_FILE = "part-1.csv.gz"

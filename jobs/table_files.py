@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from jobs import tables
 from jobs.object_store import ObjectStore
+from jobs.schemas.table import Table
 
 ROW_GROUP_ROWS = 65_536
 LAYOUTS = 4_093
@@ -30,7 +30,7 @@ def with_all_columns(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
-def write_table_file(store: ObjectStore, key: str, table: tables.Table, batches: Iterable[pa.RecordBatch]) -> None:
+def write_table_file(store: ObjectStore, key: str, table: Table, batches: Iterable[pa.RecordBatch]) -> None:
     """Write batches sorted by the table's key as one Parquet object with the table's schema and column meanings.
 
     Raises ValueError naming the first key that is null or there twice; then nothing is written.
@@ -82,7 +82,7 @@ def _row_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
         yield pa.Table.from_batches(waiting)
 
 
-def check_key(table: tables.Table, rows: pa.Table, last_key: list[object] | None) -> list[object] | None:
+def check_key(table: Table, rows: pa.Table, last_key: list[object] | None) -> list[object] | None:
     """Check that the key is never null and that sorted rows differ from the one before; return the last key.
 
     `last_key` is the key of the row before the first, None at the start.

@@ -7,24 +7,26 @@ from datetime import date
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from jobs import tables
 from jobs.age_columns import summarise_age
 from jobs.age_groups import age_group
 from jobs.photo_matching import MICROSECONDS, camera_microseconds, matched_photos
 from jobs.receipt_comparison import LONGEST_SPAN_SECONDS
+from jobs.schemas.buyers import TRANSACTION_AGES
+from jobs.schemas.landed import CHECKOUT_PHOTOS, PHOTO_AGE_ESTIMATES, TRANSACTION_LINES
+from jobs.schemas.table import TRANSACTION_KEY
 from jobs.settings import Settings
 from jobs.warehouse import Warehouse
 
 YEARS_OF_AGE = 101
-KEY = list(tables.TRANSACTION_KEY)
+KEY = list(TRANSACTION_KEY)
 
 
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
-    transaction_lines = warehouse.read(tables.TRANSACTION_LINES, business_date)
-    checkout_photos = warehouse.read(tables.CHECKOUT_PHOTOS, business_date)
-    photo_age_estimates = warehouse.read(tables.PHOTO_AGE_ESTIMATES, business_date)
+    transaction_lines = warehouse.read(TRANSACTION_LINES, business_date)
+    checkout_photos = warehouse.read(CHECKOUT_PHOTOS, business_date)
+    photo_age_estimates = warehouse.read(PHOTO_AGE_ESTIMATES, business_date)
     ages = transaction_ages(transaction_lines, checkout_photos, photo_age_estimates, settings)
-    warehouse.stage(tables.TRANSACTION_AGES, business_date, ages)
+    warehouse.stage(TRANSACTION_AGES, business_date, ages)
 
 
 def transaction_ages(

@@ -7,12 +7,12 @@ from datetime import date
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs import tables
 from jobs.business_day import business_day
 from jobs.erased import erased_line_count, read_erased
 from jobs.judged_lines import judged_transaction_lines
 from jobs.landing import landed_transaction_lines, unchanged_receipts
 from jobs.object_store import ObjectStore
+from jobs.schemas.landed import TRANSACTION_LINES
 from jobs.settings import Settings
 from jobs.warehouse import Warehouse
 
@@ -24,7 +24,7 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
     landed_lines = landed_transaction_lines(warehouse.spark, settings.landing_uri, business_date)
     with unchanged_receipts(ObjectStore(settings.landing_uri), business_date) as receipts_digest:
         warehouse.stage(
-            tables.TRANSACTION_LINES,
+            TRANSACTION_LINES,
             business_date,
             transaction_lines(judged_lines),
             erasure_count=erased.erasure_count,

@@ -31,9 +31,10 @@ import pyarrow.parquet as pq
 from jobs.errors import InputError
 from jobs.object_store import ObjectStore
 from jobs.publishing_lock import PublishingLock
+from jobs.schemas.runs import PIPELINE_RUNS, RETENTION_RUNS, WINDOW_RUNS
+from jobs.schemas.table import Table
 from jobs.spark import refuse_folder_of_this_machine
 from jobs.table_files import content_digest, write_table_file
-from jobs.tables import PIPELINE_RUNS, RETENTION_RUNS, WINDOW_RUNS, Table
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

@@ -13,10 +13,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from jobs import tables
 from jobs.night_rules import RULES
 from jobs.object_store import ObjectStore
-from jobs.tables import Table
+from jobs.schemas.alcohol import ALCOHOL_REVIEW_CASES, ALCOHOL_SALE_AUDIT, CASHIER_ALCOHOL_AUDIT
+from jobs.schemas.buyers import AGE_GROUP_AFFINITY, AGE_GROUP_PURCHASES, AGE_MIXES, TRANSACTION_AGES
+from jobs.schemas.landed import PHOTO_AGE_ESTIMATES, PHOTO_COVERAGE, REJECTED_TRANSACTION_LINES
+from jobs.schemas.runs import CHECK_RESULTS
+from jobs.schemas.table import Table
 from jobs.warehouse import Warehouse
 from tests.rows import BUSINESS_DATE
 
@@ -68,7 +71,7 @@ def publish_days(warehouse_uri: str, business_date: date = BUSINESS_DATE, hostil
     for table, rows in day_rows().items():
         renamed = ({name: hostile_name if value == HOSTILE else value for name, value in row.items()} for row in rows)
         publish(warehouse, table, business_date, renamed)
-    publish(warehouse, tables.CASHIER_ALCOHOL_AUDIT, business_date, cashier_rows(business_date))
+    publish(warehouse, CASHIER_ALCOHOL_AUDIT, business_date, cashier_rows(business_date))
     for number in range(29):
         if number not in LACKING:
             publish_run(warehouse, business_date - timedelta(days=number), number)
@@ -119,20 +122,20 @@ def day_rows() -> dict[Table, list[dict[str, Any]]]:
         {"age_group": "unknown", "estimate_status": "no_photo", "transaction_id": RECEIPT, "photo_keys": [PHOTO]}
     ]
     return {
-        tables.PHOTO_AGE_ESTIMATES: [{"photo_key": f"{PHOTO}{n}", "estimate_status": "estimated"} for n in range(5)],
-        tables.REJECTED_TRANSACTION_LINES: [
+        PHOTO_AGE_ESTIMATES: [{"photo_key": f"{PHOTO}{n}", "estimate_status": "estimated"} for n in range(5)],
+        REJECTED_TRANSACTION_LINES: [
             {"rejection_kind": "cashier_id is wrong", "source_file": "a", "line_in_file": 1},
             {"rejection_kind": "is the same as an earlier line", "source_file": "a", "line_in_file": 2},
             {"rejection_kind": "is the same as an earlier line", "source_file": "a", "line_in_file": 3},
         ],
-        tables.TRANSACTION_AGES: estimated + unknown * WITHOUT_ESTIMATE,
-        tables.AGE_MIXES: _mixes(),
-        tables.AGE_GROUP_PURCHASES: list(_purchases()),
-        tables.AGE_GROUP_AFFINITY: list(_affinities()),
-        tables.ALCOHOL_SALE_AUDIT: list(_alcohol_sales()),
-        tables.ALCOHOL_REVIEW_CASES: [{"case_id": f"case{n}", "photo_keys": [PHOTO]} for n in range(12)],
-        tables.PHOTO_COVERAGE: list(_coverage()),
-        tables.CHECK_RESULTS: [
+        TRANSACTION_AGES: estimated + unknown * WITHOUT_ESTIMATE,
+        AGE_MIXES: _mixes(),
+        AGE_GROUP_PURCHASES: list(_purchases()),
+        AGE_GROUP_AFFINITY: list(_affinities()),
+        ALCOHOL_SALE_AUDIT: list(_alcohol_sales()),
+        ALCOHOL_REVIEW_CASES: [{"case_id": f"case{n}", "photo_keys": [PHOTO]} for n in range(12)],
+        PHOTO_COVERAGE: list(_coverage()),
+        CHECK_RESULTS: [
             {"rule": rule.name, "severity": rule.severity, "is_broken": rule.name == BROKEN_RULE,
              "findings": [], "measured_value": 0.9, "limit_value": 0.5}
             for rule in RULES

@@ -10,7 +10,7 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from jobs.tables import Table
+from jobs.schemas.table import Table
 
 BUSINESS_DATE = date(2026, 11, 20)
 

@@ -6,10 +6,13 @@ import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 
-from jobs import tables
 from jobs.catalogue import write_catalogue
 from jobs.object_store import ObjectStore
-from jobs.tables import Table
+from jobs.schemas.alcohol import ALCOHOL_SALE_AUDIT, CASHIER_ALCOHOL_AUDIT
+from jobs.schemas.buyers import AGE_GROUP_AFFINITY, AGE_GROUP_PURCHASES, AGE_MIXES
+from jobs.schemas.landed import PHOTO_AGE_ESTIMATES, PHOTO_COVERAGE, REJECTED_TRANSACTION_LINES
+from jobs.schemas.runs import PIPELINE_RUNS
+from jobs.schemas.table import Table
 from jobs.warehouse import Warehouse
 from tests.rows import BUSINESS_DATE, at, certain_of
 from tests.worked_questions import READERS, Row, answer_of, assert_other_engines_agree, close_to, worked_questions
@@ -63,15 +66,15 @@ def night(run_id: str, published_at: str, transactions: int, model_version: str,
 
 
 PUBLISHED: dict[Table, list[dict[str, Any]]] = {
-    tables.AGE_GROUP_PURCHASES: [spending("18-24", 7.5, 5.0, 9.0), spending("25-34", 12.25, 9.0, 15.0)],
-    tables.AGE_GROUP_AFFINITY: [
+    AGE_GROUP_PURCHASES: [spending("18-24", 7.5, 5.0, 9.0), spending("25-34", 12.25, 9.0, 15.0)],
+    AGE_GROUP_AFFINITY: [
         affinity("BEER", 2.0, 1.2, 2.8),
         affinity("MILK", 1.1, 0.8, 1.4),
         affinity("CRISPS", 3.0, 1.5, 4.5),
         affinity("WINE", None, None, None),
         affinity("TEA", 9.0, 8.0, 10.0) | {"age_group": "65+"},
     ],
-    tables.ALCOHOL_SALE_AUDIT: [
+    ALCOHOL_SALE_AUDIT: [
         sale("t1", "0042", 0.75),
         sale("t2", "0042", 0.01, audit_status="clearly_adult"),
         sale("t3", "0042", 0.9, id_check="shown", audit_status="id_shown"),
@@ -82,31 +85,31 @@ PUBLISHED: dict[Table, list[dict[str, Any]]] = {
         sale("t8", "0042", None, estimate_status="no_photo", audit_status="sale_refused"),
         sale("t1", "0043", 0.5),
     ],
-    tables.CASHIER_ALCOHOL_AUDIT: [
+    CASHIER_ALCOHOL_AUDIT: [
         {"store_id": "0042", "cashier_id": cashier_id, "review_priority": priority, "review_reason": "figures"}
         for cashier_id, priority in (("c1", None), ("c2", 2), ("c3", 1))
     ],
-    tables.PHOTO_COVERAGE: [
+    PHOTO_COVERAGE: [
         coverage("03", 9, 4, 2, 1),
         coverage("04", 9, 4, 4, 4),
         coverage("03", 21, 2, 0, 0),
         coverage("unknown", -1, 0, 0, 0),
     ],
-    tables.AGE_MIXES: [mix("all", 40), mix("alcohol", 50)],
-    tables.PHOTO_AGE_ESTIMATES: [
+    AGE_MIXES: [mix("all", 40), mix("alcohol", 50)],
+    PHOTO_AGE_ESTIMATES: [
         {"photo_key": key, "estimate_status": status}
         for key, status in (("a", "estimated"), ("b", "no_face"), ("c", "too_small"), ("d", "no_face"))
     ],
-    tables.REJECTED_TRANSACTION_LINES: [{"source_file": "f", "line_in_file": 1, "rejection_reason": "no till_id"}],
-    tables.PIPELINE_RUNS: [
+    REJECTED_TRANSACTION_LINES: [{"source_file": "f", "line_in_file": 1, "rejection_reason": "no till_id"}],
+    PIPELINE_RUNS: [
         night("run-1", "20:00:00", 8, "age_resnet50-1", ["the day has photos"]),
         night("run-2", "21:00:00", 16, "age_resnet50-3", []),
     ],
 }
 DAY_BEFORE_PUBLISHED = {
-    tables.AGE_MIXES: [mix("all", 24)],
-    tables.PIPELINE_RUNS: [night("run-0", "03:00:00", 4, "age_resnet50-1", [])],
-    tables.REJECTED_TRANSACTION_LINES: [{"source_file": "f", "line_in_file": 1, "rejection_reason": "of another day"}],
+    AGE_MIXES: [mix("all", 24)],
+    PIPELINE_RUNS: [night("run-0", "03:00:00", 4, "age_resnet50-1", [])],
+    REJECTED_TRANSACTION_LINES: [{"source_file": "f", "line_in_file": 1, "rejection_reason": "of another day"}],
 }
 
 

@@ -17,8 +17,8 @@ from rich.table import Column
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from jobs import tables
 from jobs.object_store import ObjectStore
+from jobs.schemas.runs import MODEL_COMPARISON
 from jobs.settings import KEY_MEANING, KEY_VARIABLE, PREFIX, Settings, read_settings
 from jobs.terminal import (
     BusinessDate,
@@ -115,7 +115,7 @@ def rescore(
                 comparisons.append(rescore_day(live, day, settings, step_printer(status)))
         catalogue.refresh(store)
     _print_comparison(comparisons)
-    where = live.rescored(model_version).location(tables.MODEL_COMPARISON)
+    where = live.rescored(model_version).location(MODEL_COMPARISON)
     say(f"published as run {run_id}; the comparison by day: {pasteable(where)}")
 
 

@@ -12,30 +12,33 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from jobs import tables
 from jobs.errors import InputError, StoreError
+from jobs.schemas.alcohol import ALCOHOL_REVIEW_CASES, ALCOHOL_SALE_AUDIT, CASHIER_ALCOHOL_AUDIT
+from jobs.schemas.buyers import AGE_GROUP_AFFINITY, AGE_GROUP_PURCHASES, AGE_MIXES, TRANSACTION_AGES
+from jobs.schemas.landed import PHOTO_AGE_ESTIMATES, PHOTO_COVERAGE, REJECTED_TRANSACTION_LINES
+from jobs.schemas.runs import CHECK_RESULTS, PIPELINE_RUNS
+from jobs.schemas.table import Table
 from jobs.settings import Settings
-from jobs.tables import Table
 from jobs.warehouse import Warehouse
 
 THREADS = 8
 
 COLUMNS: dict[Table, Sequence[str]] = {
-    tables.PHOTO_AGE_ESTIMATES: ["estimate_status", "run_id"],
-    tables.REJECTED_TRANSACTION_LINES: ["rejection_kind", "run_id"],
-    tables.TRANSACTION_AGES: ["estimate_status", "age_group", "run_id"],
-    tables.AGE_MIXES: [
+    PHOTO_AGE_ESTIMATES: ["estimate_status", "run_id"],
+    REJECTED_TRANSACTION_LINES: ["rejection_kind", "run_id"],
+    TRANSACTION_AGES: ["estimate_status", "age_group", "run_id"],
+    AGE_MIXES: [
         *("circle", "product_category", "transaction_count", "estimated_age_shares", "resampled_age_shares", "run_id")
     ],
-    tables.AGE_GROUP_PURCHASES: tables.AGE_GROUP_PURCHASES.column_names,
-    tables.AGE_GROUP_AFFINITY: tables.AGE_GROUP_AFFINITY.column_names,
-    tables.ALCOHOL_SALE_AUDIT: [
+    AGE_GROUP_PURCHASES: AGE_GROUP_PURCHASES.column_names,
+    AGE_GROUP_AFFINITY: AGE_GROUP_AFFINITY.column_names,
+    ALCOHOL_SALE_AUDIT: [
         *("id_check", "estimate_status", "under_legal_age_probability", "under_challenge_age_probability"),
         *("legal_purchase_age_years", "challenge_age_years", "audit_status", "run_id"),
     ],
-    tables.ALCOHOL_REVIEW_CASES: ["case_id", "run_id"],
-    tables.PHOTO_COVERAGE: tables.PHOTO_COVERAGE.column_names,
-    tables.CHECK_RESULTS: tables.CHECK_RESULTS.column_names,
+    ALCOHOL_REVIEW_CASES: ["case_id", "run_id"],
+    PHOTO_COVERAGE: PHOTO_COVERAGE.column_names,
+    CHECK_RESULTS: CHECK_RESULTS.column_names,
 }
 """The columns that the page speaks of; never a photo, a receipt or a cashier."""
 
@@ -79,21 +82,21 @@ def day_tables(warehouse: Warehouse, business_date: date, settings: Settings) ->
             f"business date {business_date} is not published in '{warehouse.store.uri}'; run its night first"
         )
     run = with_all_columns(max(runs, key=lambda each: each["published_at"]))
-    window = warehouse.read_published_arrow(tables.CASHIER_ALCOHOL_AUDIT, business_date, list(WINDOW_COLUMNS))
+    window = warehouse.read_published_arrow(CASHIER_ALCOHOL_AUDIT, business_date, list(WINDOW_COLUMNS))
     with duckdb.connect() as connection:
         for table, names in COLUMNS.items():
             rows = _published(warehouse, table, business_date, names)
             _refuse_another_run(table, rows, run["run_id"], business_date)
             connection.register(table.name, rows)
-        of_window = _with_columns(window, tables.CASHIER_ALCOHOL_AUDIT, WINDOW_COLUMNS)
-        connection.register(tables.CASHIER_ALCOHOL_AUDIT.name, of_window)
+        of_window = _with_columns(window, CASHIER_ALCOHOL_AUDIT, WINDOW_COLUMNS)
+        connection.register(CASHIER_ALCOHOL_AUDIT.name, of_window)
         before = _runs_before(warehouse, business_date, settings.trailing_window_days)
         yield DayTables(business_date, run, len(runs), before, window is not None, connection)
 
 
 def with_all_columns(run: Mapping[str, Any]) -> dict[str, Any]:
     """Return a row of pipeline_runs in which columns that it was written without are null."""
-    return dict.fromkeys(tables.PIPELINE_RUNS.column_names) | dict(run)
+    return dict.fromkeys(PIPELINE_RUNS.column_names) | dict(run)
 
 
 def _published(warehouse: Warehouse, table: Table, business_date: date, names: Sequence[str]) -> pa.Table:

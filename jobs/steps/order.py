@@ -17,9 +17,10 @@ from types import ModuleType
 from jobs.errors import InputError
 from jobs.object_store import ObjectStore
 from jobs.report.keys import page_url
+from jobs.schemas.dictionary import NIGHT_TABLES, WINDOW_TABLES
+from jobs.schemas.runs import WINDOW_RUNS
 from jobs.settings import Settings
 from jobs.spark import reraising_worker_errors, spark_session
-from jobs.tables import NIGHT_TABLES, WINDOW_RUNS, WINDOW_TABLES
 from jobs.warehouse import Warehouse
 
 TABLE_STEPS = tuple(table.name for table in NIGHT_TABLES)

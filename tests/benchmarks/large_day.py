@@ -15,16 +15,17 @@ import pyarrow as pa
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from jobs import tables
 from jobs.landing import photos_folder
+from jobs.schemas.landed import CHECKOUT_PHOTOS, PHOTO_AGE_ESTIMATES, REJECTED_TRANSACTION_LINES, TRANSACTION_LINES
+from jobs.schemas.table import AMOUNT, INSTANT, QUANTITY, Table
 from jobs.warehouse import Warehouse
 from models.photo_statuses import PHOTO_CHECKS_VERSION
 
 GENERATED_TABLES = (
-    tables.CHECKOUT_PHOTOS,
-    tables.PHOTO_AGE_ESTIMATES,
-    tables.TRANSACTION_LINES,
-    tables.REJECTED_TRANSACTION_LINES,
+    CHECKOUT_PHOTOS,
+    PHOTO_AGE_ESTIMATES,
+    TRANSACTION_LINES,
+    REJECTED_TRANSACTION_LINES,
 )
 TILLS = 10
 TRANSACTIONS_PER_TILL = 200
@@ -69,12 +70,12 @@ def stage_large_day(warehouse: Warehouse, business_date: date, line_count: int, 
 
     midnight = datetime(business_date.year, business_date.month, business_date.day)
     photos = (photos_of(day, midnight) for day, _ in store_days())
-    warehouse.stage_batches(tables.CHECKOUT_PHOTOS, business_date, photos)
+    warehouse.stage_batches(CHECKOUT_PHOTOS, business_date, photos)
     estimates = (_estimates(day, midnight, model_version, random) for day, random in store_days())
-    warehouse.stage_batches(tables.PHOTO_AGE_ESTIMATES, business_date, estimates)
+    warehouse.stage_batches(PHOTO_AGE_ESTIMATES, business_date, estimates)
     lines = (lines_of(day, midnight, random) for day, random in store_days())
-    warehouse.stage_batches(tables.TRANSACTION_LINES, business_date, lines)
-    warehouse.stage_batches(tables.REJECTED_TRANSACTION_LINES, business_date, ())
+    warehouse.stage_batches(TRANSACTION_LINES, business_date, lines)
+    warehouse.stage_batches(REJECTED_TRANSACTION_LINES, business_date, ())
 
 
 def store_day(store_id: str, random: Generator, lines_per_transaction: int = LINES_PER_TRANSACTION) -> StoreDay:
@@ -107,7 +108,7 @@ def photos_of(day: StoreDay, midnight: datetime) -> pa.RecordBatch:
         "till_id": _till_ids(day.till[owner]),
         "taken_at": taken_at,
     }
-    return _batch(tables.CHECKOUT_PHOTOS, columns)
+    return _batch(CHECKOUT_PHOTOS, columns)
 
 
 def _estimates(day: StoreDay, midnight: datetime, model_version: str, random: Generator) -> pa.RecordBatch:
@@ -136,7 +137,7 @@ def _estimates(day: StoreDay, midnight: datetime, model_version: str, random: Ge
         "photo_stretch": pa.repeat(1.0, count),
         "inferred_run_id": pa.repeat("generated", count),
     }
-    return _batch(tables.PHOTO_AGE_ESTIMATES, columns)
+    return _batch(PHOTO_AGE_ESTIMATES, columns)
 
 
 def lines_of(day: StoreDay, midnight: datetime, random: Generator) -> pa.RecordBatch:
@@ -158,13 +159,13 @@ def lines_of(day: StoreDay, midnight: datetime, random: Generator) -> pa.RecordB
         "line_type": pa.repeat("sale", count),
         "sku": _text(random.integers(0, 20_000, count), "s{:05}"),
         "product_category": _text(category, "category-{:02}"),
-        "quantity": pa.array(random.integers(1, 4, count) / 1).cast(tables.QUANTITY),
-        "net_amount": pa.array(random.integers(1, 4000, count) / 100).cast(tables.AMOUNT),
+        "quantity": pa.array(random.integers(1, 4, count) / 1).cast(QUANTITY),
+        "net_amount": pa.array(random.integers(1, 4000, count) / 100).cast(AMOUNT),
         "currency": pa.repeat("RUB", count),
         "is_alcohol": pa.array(is_alcohol),
         "id_check": ID_CHECKS.take(pa.array(id_check, mask=~is_alcohol)),
     }
-    return _batch(tables.TRANSACTION_LINES, columns)
+    return _batch(TRANSACTION_LINES, columns)
 
 
 def _owners(day: StoreDay) -> NDArray[np.int64]:
@@ -188,7 +189,7 @@ def _photo_keys(day: StoreDay, owner: NDArray[np.int64], taken_at: pa.Array, bus
 
 def _instants(midnight: datetime, seconds: NDArray[np.int64]) -> pa.Array:
     since_epoch = int((midnight - datetime(1970, 1, 1)) / timedelta(seconds=1))
-    return pa.array((since_epoch + seconds) * 1_000_000).cast(tables.INSTANT)
+    return pa.array((since_epoch + seconds) * 1_000_000).cast(INSTANT)
 
 
 def _till_ids(tills: NDArray[np.int64]) -> pa.Array:
@@ -225,7 +226,7 @@ def _lists(rows: NDArray[np.float32], is_there: NDArray[np.bool_]) -> pa.Array:
     return pa.ListArray.from_arrays(starts, pa.array(rows[is_there].ravel()))
 
 
-def _batch(table: tables.Table, columns: dict[str, pa.Array]) -> pa.RecordBatch:
+def _batch(table: Table, columns: dict[str, pa.Array]) -> pa.RecordBatch:
     """Put columns into the table's order; those that are not given are null."""
     count = len(next(iter(columns.values())))
     fields = [field for field in table.schema if field.name != "run_id"]

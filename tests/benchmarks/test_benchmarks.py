@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from jobs import tables
 from jobs.local_spark import local_spark_environment
 from jobs.object_store import ObjectStore
+from jobs.schemas.landed import CHECKOUT_PHOTOS, PHOTO_AGE_ESTIMATES, TRANSACTION_LINES
 from jobs.warehouse import Warehouse
 from tests.benchmarks.contenders import CONTENDERS, chosen
 from tests.benchmarks.figures import RATIOS, Spread, quarters, ratios, spread
@@ -138,7 +138,7 @@ def test_a_generated_day_is_staged_as_its_tables_declare(tmp_path: Path) -> None
     stage_large_day(warehouse, BUSINESS_DATE, 20_000, "age_resnet50-3")
     lines, photos, estimates = (
         warehouse.read_arrow(table, BUSINESS_DATE, table.column_names)
-        for table in (tables.TRANSACTION_LINES, tables.CHECKOUT_PHOTOS, tables.PHOTO_AGE_ESTIMATES)
+        for table in (TRANSACTION_LINES, CHECKOUT_PHOTOS, PHOTO_AGE_ESTIMATES)
     )
     assert lines.num_rows == pytest.approx(20_000, rel=0.05)
     assert photos.num_rows == pytest.approx(2_000, rel=0.1)

@@ -16,9 +16,9 @@ from airflow.serialization.serialized_objects import DagSerialization
 from job_tasks import export_object_store_credentials
 
 from jobs.errors import UNCHANGED
+from jobs.schemas.dictionary import NIGHT_TABLES
 from jobs.settings import Settings
 from jobs.steps.order import ANNOUNCE, REPORT, STEPS
-from jobs.tables import NIGHT_TABLES
 
 DAG_FILE = "checkout_ages_nightly.py"
 NO_DATE = {"business_date": None}

@@ -9,15 +9,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from jobs import tables
 from jobs.object_store import ObjectStore
+from jobs.schemas.buyers import AGE_GROUP_PURCHASES
+from jobs.schemas.dictionary import TABLES_OF_A_RUN
+from jobs.schemas.landed import PHOTO_AGE_ESTIMATES, TRANSACTION_LINES
+from jobs.schemas.runs import PIPELINE_RUNS
 
 
 def complaints(bucket_uri: str, business_date: str, run_count: int = 1) -> list[str]:
     """Return what is wrong with the tables of a day that so many runs published, nothing when all is right."""
     landing, warehouse = ObjectStore(f"{bucket_uri}/landing"), ObjectStore(f"{bucket_uri}/warehouse")
-    files = {table.name: _parquet(warehouse, table.name, business_date) for table in tables.ALL_TABLES}
-    expected = dict.fromkeys(files, 1) | {tables.PIPELINE_RUNS.name: run_count}
+    files = {table.name: _parquet(warehouse, table.name, business_date) for table in TABLES_OF_A_RUN}
+    expected = dict.fromkeys(files, 1) | {PIPELINE_RUNS.name: run_count}
     found = [
         f"{name} has {len(parts)} files, not {expected[name]}"
         for name, parts in files.items()
@@ -27,7 +30,7 @@ def complaints(bucket_uri: str, business_date: str, run_count: int = 1) -> list[
         return found
     read = {name: pq.read_table(io.BytesIO(warehouse.read(parts[0]))) for name, parts in files.items()}
     purchases, lines, estimates = (
-        read[table.name] for table in (tables.AGE_GROUP_PURCHASES, tables.TRANSACTION_LINES, tables.PHOTO_AGE_ESTIMATES)
+        read[table.name] for table in (AGE_GROUP_PURCHASES, TRANSACTION_LINES, PHOTO_AGE_ESTIMATES)
     )
     photos = [o for o in landing.list(f"photos/business_date={business_date}/") if not o.key.endswith("_SUCCESS")]
     if _sum(purchases, "net_amount") != _sum(lines, "net_amount"):

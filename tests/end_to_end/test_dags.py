@@ -11,11 +11,13 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from jobs import tables
 from jobs.landing import photos_folder
 from jobs.object_store import ObjectStore
 from jobs.sample_day import write_sample_day
 from jobs.sample_faces import synthetic_face_photos
+from jobs.schemas.buyers import AGE_GROUP_PURCHASES
+from jobs.schemas.dictionary import NIGHT_TABLES, PUBLISHED_TABLES, TABLES_OF_A_RUN, WINDOW_TABLES
+from jobs.schemas.landed import PHOTO_AGE_ESTIMATES, TRANSACTION_LINES
 from tests.airflow_runs import asset_events, complaints, new_airflow, run_dag
 from tests.s3_server import S3_ENVIRONMENT
 
@@ -47,12 +49,12 @@ def warehouse(folder: Path, airflow: dict[str, str]) -> Path:
 
 def test_a_night_publishes_one_file_of_each_table_for_its_date_and_leaves_no_staging(warehouse: Path) -> None:
     published = {path.parent.relative_to(warehouse).as_posix() for path in warehouse.rglob("*.parquet")}
-    assert published == {f"{table.name}/business_date={BUSINESS_DATE}" for table in tables.ALL_TABLES}
+    assert published == {f"{table.name}/business_date={BUSINESS_DATE}" for table in TABLES_OF_A_RUN}
 
 
 def test_the_run_is_on_record_with_the_first_try_of_each_table(warehouse: Path) -> None:
     tries = duckdb.sql(f"SELECT unnest(map_entries(table_tries)) FROM '{warehouse}/pipeline_runs/*/*.parquet'")
-    assert tries.fetchall() == [({"key": table.name, "value": 1},) for table in tables.NIGHT_TABLES]
+    assert tries.fetchall() == [({"key": table.name, "value": 1},) for table in NIGHT_TABLES]
 
 
 def test_events_tell_who_waits_for_the_day_or_a_table_its_rows_and_where_the_report_lies(
@@ -60,7 +62,7 @@ def test_events_tell_who_waits_for_the_day_or_a_table_its_rows_and_where_the_rep
 ) -> None:
     told = asset_events(airflow)
     day = told.pop("checkout_ages_published_day")
-    assert set(told) == {f"checkout_ages_{table.name}" for table in tables.PUBLISHED_TABLES}
+    assert set(told) == {f"checkout_ages_{table.name}" for table in PUBLISHED_TABLES}
     lines = duckdb.sql(
         f"SELECT any_value(run_id), count(*) FROM '{warehouse}/transaction_lines/*/*.parquet'"
     ).fetchone()
@@ -79,7 +81,7 @@ def test_the_task_of_the_report_links_to_the_page(folder: Path, warehouse: Path)
 def test_groups_add_up_to_the_log_and_each_photo_is_a_row(folder: Path, warehouse: Path) -> None:
     purchases, lines, estimates = (
         f"'{warehouse}/{table.name}/business_date={BUSINESS_DATE}/*.parquet'"
-        for table in (tables.AGE_GROUP_PURCHASES, tables.TRANSACTION_LINES, tables.PHOTO_AGE_ESTIMATES)
+        for table in (AGE_GROUP_PURCHASES, TRANSACTION_LINES, PHOTO_AGE_ESTIMATES)
     )
     summed = duckdb.sql(f"SELECT sum(line_count), sum(quantity), sum(net_amount) FROM {purchases}").fetchone()
     logged = duckdb.sql(f"SELECT count(*), sum(quantity), sum(net_amount) FROM {lines}").fetchone()
@@ -119,7 +121,7 @@ def test_the_second_dag_publishes_the_window_of_the_day_and_tells_who_waits_for_
     window = run_dag(airflow, "cashier_alcohol_window", business_date=str(BUSINESS_DATE))
     assert window.returncode == 0, complaints(window)
     day = f"business_date={BUSINESS_DATE}"
-    assert all((warehouse / table.name / day / "part-0.parquet").exists() for table in tables.WINDOW_TABLES)
+    assert all((warehouse / table.name / day / "part-0.parquet").exists() for table in WINDOW_TABLES)
     assert not list(warehouse.glob("_staging/**/*.parquet"))
     audit = f"'{warehouse}/cashier_alcohol_audit/*/*.parquet'"
     row_count, run_id = duckdb.sql(f"SELECT count(*), any_value(run_id) FROM {audit}").fetchone() or (0, "")

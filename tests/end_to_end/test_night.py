@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser
 from pyspark.sql import SparkSession
 
-from jobs import nightly_report, tables
+from jobs import nightly_report
 from jobs.errors import FailedCheckError, InputError, NotLandedError
 from jobs.night_rules import Rule
 from jobs.object_store import ObjectStore
@@ -21,6 +21,12 @@ from jobs.readme import README
 from jobs.report.keys import page_key
 from jobs.sample_day import write_sample_day
 from jobs.sample_faces import synthetic_face_photos
+from jobs.schemas.alcohol import ALCOHOL_REVIEW_CASES, CASHIER_ALCOHOL_AUDIT, REVIEW_PRECISION
+from jobs.schemas.buyers import AGE_GROUP_PURCHASES
+from jobs.schemas.dictionary import NIGHT_TABLES
+from jobs.schemas.landed import PHOTO_AGE_ESTIMATES, REJECTED_TRANSACTION_LINES, TRANSACTION_LINES
+from jobs.schemas.runs import PIPELINE_RUNS
+from jobs.schemas.table import Table
 from jobs.settings import Settings, read_settings
 from jobs.steps.order import run_night, run_windows
 from jobs.warehouse import Warehouse
@@ -93,9 +99,7 @@ def connection() -> Iterator[duckdb.DuckDBPyConnection]:
         yield opened
 
 
-def table_rows(
-    connection: duckdb.DuckDBPyConnection, warehouse_uri: str, table: tables.Table
-) -> list[tuple[object, ...]]:
+def table_rows(connection: duckdb.DuckDBPyConnection, warehouse_uri: str, table: Table) -> list[tuple[object, ...]]:
     """All rows of a published table, without what differs between runs by nature."""
     by_nature = ("run_id", "inferred_run_id", "landed_at", "etag")
     columns = ", ".join(f'"{name}"' for name in table.column_names if name not in by_nature)
@@ -103,16 +107,14 @@ def table_rows(
     return connection.sql(f"SELECT {columns} FROM read_parquet('{files}') ORDER BY ALL").fetchall()
 
 
-def local_table(settings: Settings, table: tables.Table) -> str:
+def local_table(settings: Settings, table: Table) -> str:
     return f"'{settings.warehouse_uri.removeprefix('file://')}/{table.name}/*/*.parquet'"
 
 
 def test_sums_over_age_groups_equal_the_accepted_lines_to_the_cent(
     local_night: Settings, connection: duckdb.DuckDBPyConnection
 ) -> None:
-    lines, purchases = (
-        local_table(local_night, table) for table in (tables.TRANSACTION_LINES, tables.AGE_GROUP_PURCHASES)
-    )
+    lines, purchases = (local_table(local_night, table) for table in (TRANSACTION_LINES, AGE_GROUP_PURCHASES))
     logged = connection.sql(f"SELECT count(*), sum(quantity), sum(net_amount) FROM {lines}").fetchone()
     summed = connection.sql(f"SELECT sum(line_count), sum(quantity), sum(net_amount) FROM {purchases}").fetchone()
     assert logged == summed
@@ -125,7 +127,7 @@ def test_every_photo_landed_is_a_row_and_every_unusable_one_has_a_reason(
 ) -> None:
     folder = Path(local_night.landing_uri.removeprefix("file://"), "photos")
     landed = sum(path.is_file() and path.name != "_SUCCESS" for path in folder.rglob("*"))
-    estimates = local_table(local_night, tables.PHOTO_AGE_ESTIMATES)
+    estimates = local_table(local_night, PHOTO_AGE_ESTIMATES)
     counts = connection.sql(f"""
         SELECT count(*), count(*) FILTER (estimate_status <> 'estimated'), count(estimate_reason) FROM {estimates}
     """).fetchone()
@@ -138,8 +140,7 @@ def test_every_receipt_line_landed_is_accepted_or_rejected(
     local_night: Settings, connection: duckdb.DuckDBPyConnection
 ) -> None:
     accepted, rejected, run = (
-        local_table(local_night, table)
-        for table in (tables.TRANSACTION_LINES, tables.REJECTED_TRANSACTION_LINES, tables.PIPELINE_RUNS)
+        local_table(local_night, table) for table in (TRANSACTION_LINES, REJECTED_TRANSACTION_LINES, PIPELINE_RUNS)
     )
     counts = connection.sql(f"SELECT (SELECT count(*) FROM {accepted}), (SELECT count(*) FROM {rejected})").fetchone()
     recorded = connection.sql(f"SELECT accepted_line_count, rejected_line_count FROM {run}").fetchone()
@@ -185,11 +186,11 @@ def test_a_day_run_twice_equals_a_day_run_once_and_infers_nothing_again(
     local_night: Settings, spark: SparkSession, connection: duckdb.DuckDBPyConnection
 ) -> None:
     warehouse = Warehouse(ObjectStore(local_night.warehouse_uri), "reader")
-    once = {table: table_rows(connection, local_night.warehouse_uri, table) for table in tables.NIGHT_TABLES}
+    once = {table: table_rows(connection, local_night.warehouse_uri, table) for table in NIGHT_TABLES}
     first = warehouse.published_run(BUSINESS_DATE)
     run_whole_night(spark, local_night, "second")
     second = warehouse.published_run(BUSINESS_DATE)
-    assert once == {table: table_rows(connection, local_night.warehouse_uri, table) for table in tables.NIGHT_TABLES}
+    assert once == {table: table_rows(connection, local_night.warehouse_uri, table) for table in NIGHT_TABLES}
     assert first is not None
     assert second is not None
     assert 0 < first["inferred_photo_count"] <= first["landed_photo_count"]
@@ -202,7 +203,7 @@ def test_a_day_run_twice_equals_a_day_run_once_and_infers_nothing_again(
 def test_what_reviewers_find_in_the_listed_cases_becomes_the_precision_of_the_list(
     local_night: Settings, connection: duckdb.DuckDBPyConnection
 ) -> None:
-    listed = table_rows(connection, local_night.warehouse_uri, tables.ALCOHOL_REVIEW_CASES)
+    listed = table_rows(connection, local_night.warehouse_uri, ALCOHOL_REVIEW_CASES)
     cases = f"{local_night.warehouse_uri}/alcohol_review_cases/business_date={BUSINESS_DATE}/part-0.parquet"
     form = connection.sql(f"""
         SELECT case_id, '2026-11-23T09:30:00Z' AS reviewed_at,
@@ -214,7 +215,7 @@ def test_what_reviewers_find_in_the_listed_cases_becomes_the_precision_of_the_li
     warehouse = Warehouse(ObjectStore(local_night.warehouse_uri), "window")
     run_windows(warehouse, [BUSINESS_DATE], local_night, no_report)
     columns = ["probability_band", "listed_case_count", "judged_case_count", "under_age_case_count"]
-    precision = warehouse.read_published_arrow(tables.REVIEW_PRECISION, BUSINESS_DATE, columns)
+    precision = warehouse.read_published_arrow(REVIEW_PRECISION, BUSINESS_DATE, columns)
     assert precision is not None
     assert ("all", len(listed), len(listed), 1) in [tuple(row.values()) for row in precision.to_pylist()]
 
@@ -224,7 +225,7 @@ def test_photos_and_lines_that_come_late_restate_the_day_and_its_window(
     local_night: Settings, spark: SparkSession, connection: duckdb.DuckDBPyConnection, tmp_path: Path
 ) -> None:
     settings = with_own_warehouse(local_night, tmp_path)
-    window_before = table_rows(connection, settings.warehouse_uri, tables.CASHIER_ALCOHOL_AUDIT)
+    window_before = table_rows(connection, settings.warehouse_uri, CASHIER_ALCOHOL_AUDIT)
     reader = Warehouse(ObjectStore(settings.warehouse_uri), "reader")
     before = reader.published_run(BUSINESS_DATE)
     run_whole_night(spark, settings, "late")
@@ -235,7 +236,7 @@ def test_photos_and_lines_that_come_late_restate_the_day_and_its_window(
     assert {"checkout_photos", "transaction_lines", "alcohol_sale_audit"} <= set(run["changed_tables"])
     assert "rejected_transaction_lines" not in run["changed_tables"]
     run_windows(Warehouse(ObjectStore(settings.warehouse_uri), "late-window"), [BUSINESS_DATE], settings, no_report)
-    window = table_rows(connection, settings.warehouse_uri, tables.CASHIER_ALCOHOL_AUDIT)
+    window = table_rows(connection, settings.warehouse_uri, CASHIER_ALCOHOL_AUDIT)
     assert len(window) == len(window_before) + 1
 
 
@@ -254,8 +255,8 @@ def test_an_empty_day_publishes_empty_tables(
 ) -> None:
     land_empty_day(landing)
     run_whole_night(spark, settings, "empty")
-    assert all(table_rows(connection, settings.warehouse_uri, table) == [] for table in tables.NIGHT_TABLES)
-    (warnings,) = connection.sql(f"SELECT warnings FROM {local_table(settings, tables.PIPELINE_RUNS)}").fetchone() or ()
+    assert all(table_rows(connection, settings.warehouse_uri, table) == [] for table in NIGHT_TABLES)
+    (warnings,) = connection.sql(f"SELECT warnings FROM {local_table(settings, PIPELINE_RUNS)}").fetchone() or ()
     assert warnings == ["the day has photos: none landed", "the day has receipts: no valid line"]
 
 
@@ -282,7 +283,7 @@ def test_a_night_on_s3_gives_the_tables_of_the_local_night(
     land_sample_day(settings)
     run_whole_night(spark, settings, "on-s3")
     with connect_over_s3() as over_s3, duckdb.connect() as local:
-        for table in tables.NIGHT_TABLES:
+        for table in NIGHT_TABLES:
             assert table_rows(over_s3, settings.warehouse_uri, table) == table_rows(
                 local, local_night.warehouse_uri, table
             )
@@ -301,7 +302,7 @@ def test_other_age_groups_restate_a_day_and_infer_nothing(
     restated = Warehouse(ObjectStore(settings.warehouse_uri), "reader").published_run(BUSINESS_DATE)
     assert restated is not None
     assert restated["inferred_photo_count"] == 0
-    purchases, purchases_before = (local_table(each, tables.AGE_GROUP_PURCHASES) for each in (settings, local_night))
+    purchases, purchases_before = (local_table(each, AGE_GROUP_PURCHASES) for each in (settings, local_night))
     groups = connection.sql(f"SELECT DISTINCT age_group FROM {purchases} ORDER BY 1").fetchall()
     assert groups == [("0-29",), ("30+",), ("unknown",)]
     sums = "SELECT sum(net_amount), round(sum(estimated_net_amount), 4)"

@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 from pyspark.sql import Row, SparkSession
 
-from jobs import tables
 from jobs.age_group_affinity import age_group_affinity
 from jobs.age_mix_estimation import CircleMix
 from jobs.age_mix_rows import columns_of
+from jobs.schemas.buyers import AGE_MIXES
 from jobs.settings import Settings
 from tests.ages import BOUNDS
 from tests.rows import rows_of
@@ -32,7 +32,7 @@ def mix(circle: str, product_category: str, transaction_count: int, *group_share
 
 
 def affinities_of(spark: SparkSession, settings: Settings, *mixes: dict[str, Any]) -> dict[tuple[str, str], Row]:
-    affinities = age_group_affinity(rows_of(spark, tables.AGE_MIXES, *mixes), settings).collect()
+    affinities = age_group_affinity(rows_of(spark, AGE_MIXES, *mixes), settings).collect()
     return {(row.product_category, row.age_group): row for row in affinities}
 
 

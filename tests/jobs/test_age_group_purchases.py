@@ -10,28 +10,29 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pyspark.sql import DataFrame, Row, SparkSession
 
-from jobs import tables
 from jobs.age_cells import age_cells
 from jobs.age_group_purchases import age_group_purchases, cell_sums
 from jobs.age_groups import age_group_names
 from jobs.age_mix_estimation import corrected, group_sums
 from jobs.age_mixes import age_mixes
+from jobs.schemas.buyers import AGE_GROUP_PURCHASES, TRANSACTION_AGES
+from jobs.schemas.landed import TRANSACTION_LINES
 from jobs.settings import Settings
 from tests.ages import BOUNDS, CALIBRATION, buyer
 from tests.rows import BUSINESS_DATE, line, rows_of
 
-KEY = tables.AGE_GROUP_PURCHASES.key
+KEY = AGE_GROUP_PURCHASES.key
 Rows = list[dict[str, Any]]
 
 
 def mixes_of(spark: SparkSession, lines: Rows, buyers: Rows) -> DataFrame:
-    transaction_lines = rows_of(spark, tables.TRANSACTION_LINES, *lines)
-    return age_mixes(transaction_lines, rows_of(spark, tables.TRANSACTION_AGES, *buyers), CALIBRATION, BUSINESS_DATE)
+    transaction_lines = rows_of(spark, TRANSACTION_LINES, *lines)
+    return age_mixes(transaction_lines, rows_of(spark, TRANSACTION_AGES, *buyers), CALIBRATION, BUSINESS_DATE)
 
 
 def purchases_of(spark: SparkSession, settings: Settings, lines: Rows, buyers: Rows) -> list[Row]:
-    transaction_ages = rows_of(spark, tables.TRANSACTION_AGES, *buyers)
-    sums = cell_sums(rows_of(spark, tables.TRANSACTION_LINES, *lines), transaction_ages)
+    transaction_ages = rows_of(spark, TRANSACTION_AGES, *buyers)
+    sums = cell_sums(rows_of(spark, TRANSACTION_LINES, *lines), transaction_ages)
     mixes = mixes_of(spark, lines, buyers)
     purchases = age_group_purchases(sums, mixes, age_cells(transaction_ages), CALIBRATION, settings)
     return purchases.orderBy(*KEY).collect()

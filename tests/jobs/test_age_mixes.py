@@ -7,9 +7,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pyspark.sql import Row, SparkSession
 
-from jobs import tables
 from jobs.age_mix_estimation import Floats, fit_mix, likelihoods
 from jobs.age_mixes import age_mixes
+from jobs.schemas.buyers import TRANSACTION_AGES
+from jobs.schemas.landed import TRANSACTION_LINES
 from tests.ages import CALIBRATION, YEARS, buyer
 from tests.rows import BUSINESS_DATE, line, rows_of
 
@@ -17,8 +18,8 @@ from tests.rows import BUSINESS_DATE, line, rows_of
 def mixes_of(
     spark: SparkSession, lines: list[dict[str, Any]], buyers: list[dict[str, Any]], partition_count: int = 1
 ) -> dict[tuple[str, str], Row]:
-    ages = rows_of(spark, tables.TRANSACTION_AGES, *buyers).repartition(partition_count)
-    mixes = age_mixes(rows_of(spark, tables.TRANSACTION_LINES, *lines), ages, CALIBRATION, BUSINESS_DATE)
+    ages = rows_of(spark, TRANSACTION_AGES, *buyers).repartition(partition_count)
+    mixes = age_mixes(rows_of(spark, TRANSACTION_LINES, *lines), ages, CALIBRATION, BUSINESS_DATE)
     return {(row.circle, row.product_category): row for row in mixes.collect()}
 
 

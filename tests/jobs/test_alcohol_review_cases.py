@@ -2,8 +2,10 @@ from typing import Any
 
 from pyspark.sql import Row, SparkSession
 
-from jobs import tables
 from jobs.alcohol_review_cases import alcohol_review_cases
+from jobs.schemas.alcohol import ALCOHOL_REVIEW_CASES, ALCOHOL_SALE_AUDIT
+from jobs.schemas.buyers import TRANSACTION_AGES
+from jobs.schemas.table import TRANSACTION_KEY
 from jobs.settings import Settings
 from tests.rows import at, rows_of
 
@@ -29,11 +31,10 @@ def sale(case_id: str, probability: float, **given: Any) -> dict[str, Any]:
 
 def cases_of(spark: SparkSession, settings: Settings, *sales: dict[str, Any]) -> list[Row]:
     photos = [
-        {name: each[name] for name in tables.TRANSACTION_KEY} | {"photo_keys": [f"{each['case_id']}.jpg"]}
-        for each in sales
+        {name: each[name] for name in TRANSACTION_KEY} | {"photo_keys": [f"{each['case_id']}.jpg"]} for each in sales
     ]
     cases = alcohol_review_cases(
-        rows_of(spark, tables.ALCOHOL_SALE_AUDIT, *sales), rows_of(spark, tables.TRANSACTION_AGES, *photos), settings
+        rows_of(spark, ALCOHOL_SALE_AUDIT, *sales), rows_of(spark, TRANSACTION_AGES, *photos), settings
     )
     return cases.orderBy("review_rank").collect()
 
@@ -52,7 +53,7 @@ def test_the_likeliest_under_age_come_first_with_their_photos(spark: SparkSessio
 
 
 def test_a_case_names_neither_cashier_nor_till_nor_receipt(spark: SparkSession, settings: Settings) -> None:
-    assert not {"cashier_id", "till_id", "transaction_id"} & set(tables.ALCOHOL_REVIEW_CASES.column_names)
+    assert not {"cashier_id", "till_id", "transaction_id"} & set(ALCOHOL_REVIEW_CASES.column_names)
     (case,) = cases_of(spark, settings, sale("a", 0.6))
     assert (case.store_id, case.closed_at.isoformat()) == ("0042", "2026-11-20T18:31:00")
 

@@ -9,12 +9,13 @@ import pyarrow as pa
 import pytest
 from pyspark.sql import DataFrame, Row, SparkSession
 
-from jobs import tables
 from jobs.age_mixes import age_mixes
 from jobs.alcohol_sale_audit import alcohol_sale_audit
+from jobs.schemas.buyers import AGE_MIXES, TRANSACTION_AGES
+from jobs.schemas.landed import TRANSACTION_LINES
+from jobs.schemas.table import Table
 from jobs.settings import Settings, read_settings
 from jobs.shift_calibration import shift_calibration
-from jobs.tables import Table
 from tests.rows import BUSINESS_DATE, certain_of, line, rows_of
 
 EVEN = [1 / 101] * 101
@@ -39,9 +40,9 @@ def buyer(age: int | None) -> dict[str, Any]:
 
 def audit_of(spark: SparkSession, settings: Settings, age: int | None, *lines: dict[str, Any]) -> list[Row]:
     return alcohol_sale_audit(
-        rows_of(spark, tables.TRANSACTION_LINES, *lines),
-        rows_of(spark, tables.TRANSACTION_AGES, buyer(age)),
-        rows_of(spark, tables.AGE_MIXES, mix_of_alcohol_buyers(EVEN)),
+        rows_of(spark, TRANSACTION_LINES, *lines),
+        rows_of(spark, TRANSACTION_AGES, buyer(age)),
+        rows_of(spark, AGE_MIXES, mix_of_alcohol_buyers(EVEN)),
         BUSINESS_DATE,
         settings,
     ).collect()
@@ -120,11 +121,11 @@ def test_buyers_with_and_without_an_estimate_are_audited_side_by_side(spark: Spa
     audit = alcohol_sale_audit(
         rows_of(
             spark,
-            tables.TRANSACTION_LINES,
+            TRANSACTION_LINES,
             *(line(transaction_id=each["transaction_id"], is_alcohol=True, id_check="not_asked") for each in buyers),
         ),
-        rows_of(spark, tables.TRANSACTION_AGES, *buyers),
-        rows_of(spark, tables.AGE_MIXES, mix_of_alcohol_buyers(EVEN)),
+        rows_of(spark, TRANSACTION_AGES, *buyers),
+        rows_of(spark, AGE_MIXES, mix_of_alcohol_buyers(EVEN)),
         BUSINESS_DATE,
         settings,
     )
@@ -143,9 +144,9 @@ def test_the_case_id_is_a_hash_of_the_date_and_the_transaction(spark: SparkSessi
 
 
 def test_estimates_without_a_mix_of_their_ages_are_an_error(spark: SparkSession, settings: Settings) -> None:
-    lines = rows_of(spark, tables.TRANSACTION_LINES, line(is_alcohol=True))
-    ages = rows_of(spark, tables.TRANSACTION_AGES, buyer(30))
-    audit = alcohol_sale_audit(lines, ages, rows_of(spark, tables.AGE_MIXES), BUSINESS_DATE, settings)
+    lines = rows_of(spark, TRANSACTION_LINES, line(is_alcohol=True))
+    ages = rows_of(spark, TRANSACTION_AGES, buyer(30))
+    audit = alcohol_sale_audit(lines, ages, rows_of(spark, AGE_MIXES), BUSINESS_DATE, settings)
     with pytest.raises(Exception, match="age_mixes has no mix"):
         audit.collect()
 
@@ -185,7 +186,7 @@ def audited_buyers(spark: SparkSession) -> pd.DataFrame:
     """One audited sale per photographed buyer, with the true age."""
     settings = read_settings({}, landing_uri="l", warehouse_uri="w")
     buyers = photographed_buyers(settings, 1, ages_of_shoppers())
-    mixes = rows_of(spark, tables.AGE_MIXES, mix_of_alcohol_buyers(ages_of_shoppers().tolist()))
+    mixes = rows_of(spark, AGE_MIXES, mix_of_alcohol_buyers(ages_of_shoppers().tolist()))
     audit = alcohol_sale_audit(*landed_and_aged(spark, buyers), mixes, BUSINESS_DATE, settings)
     wanted = ["transaction_id", "audit_status", "under_legal_age_probability", "under_challenge_age_probability"]
     return buyers.merge(audit.select(*wanted).toPandas(), on="transaction_id", validate="one_to_one")
@@ -194,8 +195,8 @@ def audited_buyers(spark: SparkSession) -> pd.DataFrame:
 def landed_and_aged(spark: SparkSession, buyers: pd.DataFrame) -> tuple[DataFrame, DataFrame]:
     """The alcohol lines of buyers and the rows of transaction_ages."""
     return (
-        constant_rows(spark, tables.TRANSACTION_LINES, line(is_alcohol=True), buyers[["transaction_id", "id_check"]]),
-        constant_rows(spark, tables.TRANSACTION_AGES, buyer(40), buyers[["transaction_id", "age_distribution"]]),
+        constant_rows(spark, TRANSACTION_LINES, line(is_alcohol=True), buyers[["transaction_id", "id_check"]]),
+        constant_rows(spark, TRANSACTION_AGES, buyer(40), buyers[["transaction_id", "age_distribution"]]),
     )
 
 

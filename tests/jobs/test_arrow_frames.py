@@ -10,12 +10,12 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from jobs import tables
 from jobs.arrow_frames import arrow_frame, parquet_frame, write_parquet
 from jobs.object_store import ObjectStore
+from jobs.schemas.landed import TRANSACTION_LINES
 from tests.rows import arrow_rows, line
 
-LINES = tables.TRANSACTION_LINES
+LINES = TRANSACTION_LINES
 WORDS = pa.schema([("word", pa.string()), ("task", pa.int64())])
 
 

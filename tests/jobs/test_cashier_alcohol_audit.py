@@ -9,8 +9,8 @@ import pyarrow as pa
 import pytest
 from scipy import stats
 
-from jobs import tables
 from jobs.cashier_alcohol_audit import between_cashiers_variance, cashier_alcohol_audit, interval_of_expected_count
+from jobs.schemas.alcohol import ALCOHOL_SALE_AUDIT, CASHIER_ALCOHOL_DAYS
 from jobs.settings import Settings
 from tests.benchmarks.cashier_fairness import Chain, fairness, power
 from tests.cashier_days_query import cashier_days_by_query
@@ -40,10 +40,10 @@ def sales(
 def day_of(*rows: list[dict[str, Any]], run_id: str = "night-1") -> pa.Table:
     """Rows of cashier_alcohol_days for these sales."""
     flat = [row for sales_of_one in rows for row in sales_of_one]
-    days = cashier_days_by_query(pa.Table.from_pylist(flat, tables.ALCOHOL_SALE_AUDIT.schema), "UTC")
+    days = cashier_days_by_query(pa.Table.from_pylist(flat, ALCOHOL_SALE_AUDIT.schema), "UTC")
     for name, text in (("model_version", "age_resnet50-3"), ("run_id", run_id)):
         days = days.append_column(name, pa.repeat(pa.scalar(text), days.num_rows))
-    return days.select(tables.CASHIER_ALCOHOL_DAYS.column_names).cast(tables.CASHIER_ALCOHOL_DAYS.schema)
+    return days.select(CASHIER_ALCOHOL_DAYS.column_names).cast(CASHIER_ALCOHOL_DAYS.schema)
 
 
 def audit_of(settings: Settings, *rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -7,12 +7,12 @@ import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 
-from jobs import tables
 from jobs.cashier_alcohol_days import cashier_alcohol_days
+from jobs.schemas.alcohol import ALCOHOL_SALE_AUDIT, CASHIER_ALCOHOL_DAYS
 from tests.cashier_days_query import cashier_days_by_query
 from tests.rows import at, rows_of
 
-SUMS = [name for name in tables.CASHIER_ALCOHOL_DAYS.column_names if name not in ("model_version", "run_id")]
+SUMS = [name for name in CASHIER_ALCOHOL_DAYS.column_names if name not in ("model_version", "run_id")]
 
 
 def sale(**given: Any) -> dict[str, Any]:
@@ -44,7 +44,7 @@ NOT_LOGGED = {"id_check": None, "audit_status": "check_not_logged"}
 
 
 def cashier_days(spark: SparkSession, *sales: dict[str, Any]) -> list[dict[str, Any]]:
-    days = cashier_alcohol_days(rows_of(spark, tables.ALCOHOL_SALE_AUDIT, *sales), "Europe/Moscow")
+    days = cashier_alcohol_days(rows_of(spark, ALCOHOL_SALE_AUDIT, *sales), "Europe/Moscow")
     return [row.asDict(recursive=True) for row in days.select(*SUMS).orderBy("store_id", "cashier_id").collect()]
 
 
@@ -138,7 +138,7 @@ def test_thousands_of_random_sales_give_what_plain_sql_gives(spark: SparkSession
         | kinds[random.integers(len(kinds))]
         for number, young in enumerate(random.beta(0.4, 1, 3000))
     ]
-    expected = cashier_days_by_query(pa.Table.from_pylist(sales, tables.ALCOHOL_SALE_AUDIT.schema), "Europe/Moscow")
+    expected = cashier_days_by_query(pa.Table.from_pylist(sales, ALCOHOL_SALE_AUDIT.schema), "Europe/Moscow")
     found = cashier_days(spark, *sales)
     assert len(found) == 15
     for day, expected_day in zip(found, expected.to_pylist(), strict=True):

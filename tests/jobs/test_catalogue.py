@@ -9,11 +9,16 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from jobs import publish_night, tables
+from jobs import publish_night
 from jobs.catalogue import CATALOGUE, write_catalogue
 from jobs.object_store import ObjectStore
+from jobs.schemas.buyers import AGE_GROUP_PURCHASES
+from jobs.schemas.dictionary import TABLES
+from jobs.schemas.landed import PHOTO_COVERAGE
+from jobs.schemas.runs import MODEL_COMPARISON
+from jobs.schemas.table import BUSINESS_DATE as BUSINESS_DATE_COLUMN
+from jobs.schemas.table import Table, meaning
 from jobs.settings import Settings
-from jobs.tables import Table
 from jobs.warehouse import Warehouse
 from tests.duckdb_s3 import connect_over_s3
 from tests.jobs.test_publish_night import staged_run
@@ -35,8 +40,8 @@ def covered(store_id: str, transaction_count: int) -> dict[str, Any]:
 def store(tmp_path: Path) -> ObjectStore:
     """Two days of photo_coverage, in a folder whose name holds what DuckDB takes for a pattern."""
     store = ObjectStore((tmp_path / "ware house [1]").as_uri())
-    publish(store, tables.PHOTO_COVERAGE, DAY_BEFORE, covered("0042", 3))
-    publish(store, tables.PHOTO_COVERAGE, BUSINESS_DATE, covered("0042", 4))
+    publish(store, PHOTO_COVERAGE, DAY_BEFORE, covered("0042", 3))
+    publish(store, PHOTO_COVERAGE, BUSINESS_DATE, covered("0042", 4))
     return store
 
 
@@ -69,7 +74,7 @@ def test_a_table_without_a_file_is_a_view_without_rows_and_fills_with_the_first_
     write_catalogue(store)
     with opened(store, tmp_path) as connection:
         assert connection.sql("SELECT store_id, currency FROM age_group_purchases").fetchall() == []
-    publish(store, tables.AGE_GROUP_PURCHASES, BUSINESS_DATE, {"store_id": "0042"})
+    publish(store, AGE_GROUP_PURCHASES, BUSINESS_DATE, {"store_id": "0042"})
     assert write_catalogue(store)
     with opened(store, tmp_path) as connection:
         assert connection.sql("SELECT store_id, currency FROM age_group_purchases").fetchall() == [("0042", None)]
@@ -83,12 +88,12 @@ def test_every_table_and_column_is_there_in_order_and_says_what_it_means(store: 
             SELECT table_name, column_name, comment FROM duckdb_columns()
             WHERE schema_name = 'main' AND NOT internal ORDER BY table_name, column_index""").fetchall()
     assert {name: comment.partition(";")[0] for name, comment in views} == {
-        table.name: table.grain.partition(";")[0] for table in tables.EVERY_TABLE
+        table.name: table.grain.partition(";")[0] for table in TABLES
     }
     assert columns == [
-        (table.name, field.name, tables.meaning(field))
-        for table in sorted(tables.EVERY_TABLE, key=lambda table: table.name)
-        for field in (tables.BUSINESS_DATE, *table.columns)
+        (table.name, field.name, meaning(field))
+        for table in sorted(TABLES, key=lambda table: table.name)
+        for field in (BUSINESS_DATE_COLUMN, *table.columns)
     ]
 
 
@@ -107,7 +112,7 @@ def test_a_day_that_was_written_before_a_table_had_a_column_shows_it_as_null(
 
 def test_a_comparison_with_another_model_is_found_below_rescored(store: ObjectStore, tmp_path: Path) -> None:
     rescored = Warehouse(store, "run-1").rescored("age_resnet50-1").store
-    publish(rescored, tables.MODEL_COMPARISON, BUSINESS_DATE, {"measure": "age_group", "value": "18-24"})
+    publish(rescored, MODEL_COMPARISON, BUSINESS_DATE, {"measure": "age_group", "value": "18-24"})
     write_catalogue(store)
     with opened(store, tmp_path) as connection:
         assert connection.sql("SELECT measure, value FROM model_comparison").fetchall() == [("age_group", "18-24")]
@@ -145,7 +150,7 @@ def test_a_catalogue_that_cannot_be_written_is_told_and_undoes_no_published_nigh
 @pytest.mark.slow
 def test_on_s3_it_is_attached_where_it_lies_and_holds_no_credentials(s3_bucket: str) -> None:
     store = ObjectStore(f"{s3_bucket}/catalogued")
-    publish(store, tables.PHOTO_COVERAGE, BUSINESS_DATE, covered("0042", 4))
+    publish(store, PHOTO_COVERAGE, BUSINESS_DATE, covered("0042", 4))
     write_catalogue(store)
     with connect_over_s3() as connection:
         connection.sql(f"ATTACH '{store.location(CATALOGUE)}' AS warehouse (READ_ONLY)")

@@ -9,15 +9,26 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from jobs import check_night, tables
+from jobs import check_night
 from jobs.business_day import business_day
 from jobs.check_night import RuleResult, check_results, file_rows
 from jobs.errors import FailedCheckError
 from jobs.night_database import NEIGHBOUR_COLUMNS, neighbour_receipts, schema_columns
 from jobs.night_rules import RULES, checked_columns
 from jobs.object_store import ObjectStore
+from jobs.schemas.alcohol import ALCOHOL_REVIEW_CASES, ALCOHOL_SALE_AUDIT
+from jobs.schemas.buyers import AGE_GROUP_AFFINITY, AGE_GROUP_PURCHASES, TRANSACTION_AGES
+from jobs.schemas.dictionary import NIGHT_TABLES
+from jobs.schemas.landed import (
+    CHECKOUT_PHOTOS,
+    PHOTO_AGE_ESTIMATES,
+    PHOTO_COVERAGE,
+    REJECTED_TRANSACTION_LINES,
+    TRANSACTION_LINES,
+)
+from jobs.schemas.runs import CHECK_RESULTS, PIPELINE_RUNS
+from jobs.schemas.table import Table
 from jobs.settings import Settings
-from jobs.tables import Table
 from jobs.warehouse import Warehouse
 from tests.rows import BUSINESS_DATE, at, line
 
@@ -44,25 +55,25 @@ ESTIMATED = BUYER | {
     "under_18_probability": 0.01,
 }
 SOUND_NIGHT: dict[Table, list[dict[str, Any]]] = {
-    tables.CHECKOUT_PHOTOS: [{"photo_key": "a"}, {"photo_key": "b"}],
-    tables.PHOTO_AGE_ESTIMATES: [
+    CHECKOUT_PHOTOS: [{"photo_key": "a"}, {"photo_key": "b"}],
+    PHOTO_AGE_ESTIMATES: [
         {"photo_key": "a", "estimate_status": "estimated"},
         {"photo_key": "b", "estimate_status": "empty", "estimate_reason": "the photo has 0 bytes"},
     ],
-    tables.TRANSACTION_LINES: [line(is_alcohol=True, quantity="1.375"), line(line_number=2)],
-    tables.REJECTED_TRANSACTION_LINES: [],
-    tables.TRANSACTION_AGES: [ESTIMATED],
-    tables.AGE_GROUP_PURCHASES: [PURCHASES],
-    tables.AGE_GROUP_AFFINITY: [
+    TRANSACTION_LINES: [line(is_alcohol=True, quantity="1.375"), line(line_number=2)],
+    REJECTED_TRANSACTION_LINES: [],
+    TRANSACTION_AGES: [ESTIMATED],
+    AGE_GROUP_PURCHASES: [PURCHASES],
+    AGE_GROUP_AFFINITY: [
         AFFINITY | {"affinity_index": 1.5},
         AFFINITY | {"age_group": "65+", "affinity_reason": "fewer than 30 transactions"},
     ],
-    tables.ALCOHOL_SALE_AUDIT: [UNCHECKED_SALE],
-    tables.ALCOHOL_REVIEW_CASES: [{"case_id": "c1", "review_rank": 1}],
-    tables.PHOTO_COVERAGE: [COVERAGE],
+    ALCOHOL_SALE_AUDIT: [UNCHECKED_SALE],
+    ALCOHOL_REVIEW_CASES: [{"case_id": "c1", "review_rank": 1}],
+    PHOTO_COVERAGE: [COVERAGE],
 }
 
-NOTHING_AUDITED: dict[Table, list[dict[str, Any]]] = {tables.ALCOHOL_SALE_AUDIT: [], tables.ALCOHOL_REVIEW_CASES: []}
+NOTHING_AUDITED: dict[Table, list[dict[str, Any]]] = {ALCOHOL_SALE_AUDIT: [], ALCOHOL_REVIEW_CASES: []}
 USUAL_DAY = {
     "model_version": "age_resnet50-3",
     "transaction_count": 1,
@@ -86,17 +97,17 @@ def results(
 ) -> dict[str, RuleResult]:
     """What each rule says of the sound night with other rows in some tables, after other days."""
     neighbours = pa.schema(
-        [*(tables.TRANSACTION_AGES.schema.field(name) for name in NEIGHBOUR_COLUMNS), ("business_date", pa.date32())]
+        [*(TRANSACTION_AGES.schema.field(name) for name in NEIGHBOUR_COLUMNS), ("business_date", pa.date32())]
     )
     with duckdb.connect() as connection:
-        connection.register("schema_columns", schema_columns({table: table.schema for table in tables.NIGHT_TABLES}))
-        connection.register("trailing_runs", pa.Table.from_pylist(trailing_runs, tables.PIPELINE_RUNS.schema))
+        connection.register("schema_columns", schema_columns({table: table.schema for table in NIGHT_TABLES}))
+        connection.register("trailing_runs", pa.Table.from_pylist(trailing_runs, PIPELINE_RUNS.schema))
         connection.register(
-            "run_before", pa.Table.from_pylist([run_before] if run_before else [], tables.PIPELINE_RUNS.schema)
+            "run_before", pa.Table.from_pylist([run_before] if run_before else [], PIPELINE_RUNS.schema)
         )
         connection.register("neighbour_receipts", pa.Table.from_pylist(neighbour_receipts, neighbours))
         connection.register("receipt_files", file_rows(receipt_files))
-        for table in tables.NIGHT_TABLES:
+        for table in NIGHT_TABLES:
             rows = (SOUND_NIGHT | changed).get(table, [])
             columns = pa.Table.from_pylist(rows, table.schema).select(checked_columns(table))
             connection.register(table.name, columns)
@@ -135,7 +146,7 @@ def test_a_till_whose_camera_spoils_faces_is_named_with_the_fault(settings: Sett
         camera("04", 40, no_face=40),
         camera("05", 30, face_distorted=28, face_too_blurred=2),
     ]
-    rule = results(settings, {tables.PHOTO_COVERAGE: coverage})["each till's camera shows faces well"]
+    rule = results(settings, {PHOTO_COVERAGE: coverage})["each till's camera shows faces well"]
     assert (rule.severity, rule.is_broken) == ("warn", True)
     assert rule.findings == [
         "till 0042/03: of 20 photos 6 face_too_dark, 1 face_low_contrast; look at the camera and the light",
@@ -143,7 +154,7 @@ def test_a_till_whose_camera_spoils_faces_is_named_with_the_fault(settings: Sett
         "CHECKOUT_AGES_PHOTO_STRETCH",
     ]
     insisted = settings.model_copy(update={"max_unfit_photo_share_warning": 1.0})
-    assert not results(insisted, {tables.PHOTO_COVERAGE: coverage})["each till's camera shows faces well"].is_broken
+    assert not results(insisted, {PHOTO_COVERAGE: coverage})["each till's camera shows faces well"].is_broken
 
 
 def rejected(line_in_file: int, source_file: str = "a.csv", **given: Any) -> dict[str, Any]:
@@ -157,11 +168,11 @@ OTHER_RULES = {
 }
 SCHEMA_RULE = "every table has the columns that it declares"
 BROKEN_NIGHTS = {
-    "a key is there once": {tables.TRANSACTION_LINES: [line(), line()]},
-    "every row has its key": {tables.CHECKOUT_PHOTOS: [{"photo_key": None}, {"photo_key": "a"}]},
-    "no row is of another date": {tables.TRANSACTION_LINES: [line(closed_at=at("23:00:00"))]},
+    "a key is there once": {TRANSACTION_LINES: [line(), line()]},
+    "every row has its key": {CHECKOUT_PHOTOS: [{"photo_key": None}, {"photo_key": "a"}]},
+    "no row is of another date": {TRANSACTION_LINES: [line(closed_at=at("23:00:00"))]},
     "what landed is of the business date": {
-        tables.REJECTED_TRANSACTION_LINES: [
+        REJECTED_TRANSACTION_LINES: [
             {
                 "source_file": "a.csv",
                 "line_in_file": 7,
@@ -171,7 +182,7 @@ BROKEN_NIGHTS = {
         ]
     },
     "the store hands out the photos that it listed": {
-        tables.PHOTO_AGE_ESTIMATES: [
+        PHOTO_AGE_ESTIMATES: [
             {
                 "photo_key": "a",
                 "estimate_status": "unreadable_object",
@@ -180,59 +191,59 @@ BROKEN_NIGHTS = {
             {"photo_key": "b", "estimate_status": "replaced", "estimate_reason": "photo 'b' is another"},
         ]
     },
-    "ten photos in, ten rows out": {tables.PHOTO_AGE_ESTIMATES: SOUND_NIGHT[tables.PHOTO_AGE_ESTIMATES][:1]},
+    "ten photos in, ten rows out": {PHOTO_AGE_ESTIMATES: SOUND_NIGHT[PHOTO_AGE_ESTIMATES][:1]},
     "a photo without an estimate has a reason": {
-        tables.PHOTO_AGE_ESTIMATES: [
+        PHOTO_AGE_ESTIMATES: [
             {"photo_key": "a", "estimate_status": "estimated"},
             {"photo_key": "b", "estimate_status": "empty"},
         ]
     },
-    "a rejected line has a reason": {tables.REJECTED_TRANSACTION_LINES: [{"source_file": "a.csv", "line_in_file": 7}]},
-    "each transaction of the log has one row of ages": {tables.TRANSACTION_AGES: []},
-    "receipt files can be read to their end": {tables.REJECTED_TRANSACTION_LINES: [rejected(0)]},
-    "most receipt lines keep the contract": {tables.REJECTED_TRANSACTION_LINES: [rejected(7)]},
+    "a rejected line has a reason": {REJECTED_TRANSACTION_LINES: [{"source_file": "a.csv", "line_in_file": 7}]},
+    "each transaction of the log has one row of ages": {TRANSACTION_AGES: []},
+    "receipt files can be read to their end": {REJECTED_TRANSACTION_LINES: [rejected(0)]},
+    "most receipt lines keep the contract": {REJECTED_TRANSACTION_LINES: [rejected(7)]},
     "not all that the stores delivered is refused": {
-        tables.REJECTED_TRANSACTION_LINES: [rejected(7, is_repeat=True)],
-        tables.TRANSACTION_LINES: [],
+        REJECTED_TRANSACTION_LINES: [rejected(7, is_repeat=True)],
+        TRANSACTION_LINES: [],
     },
-    "a photo belongs to one transaction at most": {tables.TRANSACTION_AGES: [ESTIMATED | {"photo_keys": ["a", "a"]}]},
-    "age_group_purchases adds up to the log": {tables.AGE_GROUP_PURCHASES: [PURCHASES | {"net_amount": 4}]},
+    "a photo belongs to one transaction at most": {TRANSACTION_AGES: [ESTIMATED | {"photo_keys": ["a", "a"]}]},
+    "age_group_purchases adds up to the log": {AGE_GROUP_PURCHASES: [PURCHASES | {"net_amount": 4}]},
     "estimates of age_group_purchases add up to its counts": {
-        tables.AGE_GROUP_PURCHASES: [PURCHASES | {"estimated_quantity": 1.99}]
+        AGE_GROUP_PURCHASES: [PURCHASES | {"estimated_quantity": 1.99}]
     },
-    "an affinity has an index or a reason": {tables.AGE_GROUP_AFFINITY: [AFFINITY]},
-    "each alcohol sale of the log is audited once, with a status and a reason": {tables.ALCOHOL_SALE_AUDIT: []},
+    "an affinity has an index or a reason": {AGE_GROUP_AFFINITY: [AFFINITY]},
+    "each alcohol sale of the log is audited once, with a status and a reason": {ALCOHOL_SALE_AUDIT: []},
     "each review case is an unchecked sale of the audit": {
-        tables.ALCOHOL_SALE_AUDIT: [UNCHECKED_SALE | {"audit_status": "id_shown"}]
+        ALCOHOL_SALE_AUDIT: [UNCHECKED_SALE | {"audit_status": "id_shown"}]
     },
     "review cases have the ranks 1 to n": {
-        tables.ALCOHOL_REVIEW_CASES: [{"case_id": "c1", "review_rank": 1}, {"case_id": "c1", "review_rank": 3}]
+        ALCOHOL_REVIEW_CASES: [{"case_id": "c1", "review_rank": 1}, {"case_id": "c1", "review_rank": 3}]
     },
-    "photo_coverage adds up to the photos and the transactions": {tables.PHOTO_COVERAGE: []},
+    "photo_coverage adds up to the photos and the transactions": {PHOTO_COVERAGE: []},
     "photo_coverage has a reason for each transaction and photo that does not count": {
-        tables.PHOTO_COVERAGE: [COVERAGE | {"unusable_photo_reasons": []}]
+        PHOTO_COVERAGE: [COVERAGE | {"unusable_photo_reasons": []}]
     },
 }
 WORRYING_NIGHTS = {
     "each till's clock agrees with its camera's": {
-        tables.CHECKOUT_PHOTOS: [
+        CHECKOUT_PHOTOS: [
             {"photo_key": f"p{hour}", "store_id": "0042", "till_id": "03", "taken_at": at(f"{hour}:05:{hour}")}
             for hour in HOURS
         ],
-        tables.PHOTO_AGE_ESTIMATES: [{"photo_key": f"p{hour}", "estimate_status": "estimated"} for hour in HOURS],
-        tables.TRANSACTION_LINES: [line(transaction_id=f"t{hour}") for hour in HOURS],
-        tables.TRANSACTION_AGES: [
+        PHOTO_AGE_ESTIMATES: [{"photo_key": f"p{hour}", "estimate_status": "estimated"} for hour in HOURS],
+        TRANSACTION_LINES: [line(transaction_id=f"t{hour}") for hour in HOURS],
+        TRANSACTION_AGES: [
             BUYER
             | {"transaction_id": f"t{hour}", "opened_at": at(f"{hour}:00:00"), "closed_at": at(f"{hour}:01:00")}
             | {"till_clock_skew_seconds": 0.0, "estimate_status": "estimated", "photo_keys": []}
             for hour in HOURS
         ],
-        tables.AGE_GROUP_PURCHASES: [
+        AGE_GROUP_PURCHASES: [
             PURCHASES
             | {"transaction_count": 10, "line_count": 10, "quantity": 10, "net_amount": 25}
             | {"estimated_transaction_count": 10.0, "estimated_quantity": 10.0, "estimated_net_amount": 25.0}
         ],
-        tables.PHOTO_COVERAGE: [
+        PHOTO_COVERAGE: [
             COVERAGE
             | {"transaction_count": 10, "with_usable_face_count": 10, "photo_count": 10, "usable_photo_count": 10}
             | {"matched_photo_count": 0, "unmatched_photo_count": 10, "unusable_photo_reasons": []}
@@ -240,63 +251,63 @@ WORRYING_NIGHTS = {
         **NOTHING_AUDITED,
     },
     "most transactions have an age estimate": {
-        tables.TRANSACTION_AGES: [BUYER | {"estimate_status": "no_photo", "photo_keys": []}],
-        tables.PHOTO_COVERAGE: [
+        TRANSACTION_AGES: [BUYER | {"estimate_status": "no_photo", "photo_keys": []}],
+        PHOTO_COVERAGE: [
             COVERAGE
             | {"with_usable_face_count": 0, "reasons": [("no_photo", 1)]}
             | {"matched_photo_count": 0, "unmatched_photo_count": 2}
         ],
     },
     "the day has photos": {
-        tables.CHECKOUT_PHOTOS: [],
-        tables.PHOTO_AGE_ESTIMATES: [],
-        tables.TRANSACTION_AGES: [BUYER | {"estimate_status": "estimated", "photo_keys": []}],
-        tables.PHOTO_COVERAGE: [
+        CHECKOUT_PHOTOS: [],
+        PHOTO_AGE_ESTIMATES: [],
+        TRANSACTION_AGES: [BUYER | {"estimate_status": "estimated", "photo_keys": []}],
+        PHOTO_COVERAGE: [
             COVERAGE | {name: 0 for name in COVERAGE if "photo_count" in name} | {"unusable_photo_reasons": []}
         ],
     },
     "each till's camera shows faces well": {
-        tables.CHECKOUT_PHOTOS: [{"photo_key": key} for key in "abcdefghijklmnopqrst"],
-        tables.PHOTO_AGE_ESTIMATES: [
+        CHECKOUT_PHOTOS: [{"photo_key": key} for key in "abcdefghijklmnopqrst"],
+        PHOTO_AGE_ESTIMATES: [
             {"photo_key": "a", "estimate_status": "estimated"},
             *(
                 {"photo_key": key, "estimate_status": "face_too_dark", "estimate_reason": "the face is dark"}
                 for key in "bcdefghijklmnopqrst"
             ),
         ],
-        tables.PHOTO_COVERAGE: [
+        PHOTO_COVERAGE: [
             COVERAGE
             | {"photo_count": 20, "matched_photo_count": 1, "unmatched_photo_count": 19}
             | {"unusable_photo_reasons": [("face_too_dark", 19)]}
         ],
     },
     "the day has receipts": {
-        tables.TRANSACTION_LINES: [],
-        tables.TRANSACTION_AGES: [],
-        tables.AGE_GROUP_PURCHASES: [],
-        tables.ALCOHOL_SALE_AUDIT: [],
-        tables.ALCOHOL_REVIEW_CASES: [],
-        tables.PHOTO_COVERAGE: [
+        TRANSACTION_LINES: [],
+        TRANSACTION_AGES: [],
+        AGE_GROUP_PURCHASES: [],
+        ALCOHOL_SALE_AUDIT: [],
+        ALCOHOL_REVIEW_CASES: [],
+        PHOTO_COVERAGE: [
             COVERAGE
             | {"transaction_count": 0, "with_usable_face_count": 0}
             | {"matched_photo_count": 0, "unmatched_photo_count": 2}
         ],
     },
-    "every receipt file is read whole": {tables.REJECTED_TRANSACTION_LINES: [rejected(0, "a.xlsx")]},
+    "every receipt file is read whole": {REJECTED_TRANSACTION_LINES: [rejected(0, "a.xlsx")]},
     "returns and voids have minus signs": {
-        tables.TRANSACTION_LINES: [
+        TRANSACTION_LINES: [
             line(is_alcohol=True, quantity="1.375"),
             line(line_number=2, line_type="void", quantity="-1", net_amount="2.50"),
         ],
-        tables.AGE_GROUP_PURCHASES: [PURCHASES | {"quantity": Decimal("0.375"), "estimated_quantity": 0.375}],
+        AGE_GROUP_PURCHASES: [PURCHASES | {"quantity": Decimal("0.375"), "estimated_quantity": 0.375}],
     },
     "photos and receipts name the same stores and tills": {
-        tables.CHECKOUT_PHOTOS: [
+        CHECKOUT_PHOTOS: [
             {"photo_key": key, "store_id": "42", "till_id": "03", "taken_at": at("18:30:00")} for key in "ab"
         ],
     },
     "receipt lines keep the contract": {
-        tables.REJECTED_TRANSACTION_LINES: [
+        REJECTED_TRANSACTION_LINES: [
             {"source_file": "a.csv", "line_in_file": 7, "rejection_reason": "sku is missing", "is_repeat": True}
         ]
     },
@@ -354,7 +365,7 @@ def test_a_day_unlike_the_days_before_is_published_with_a_warning(settings: Sett
     usual, transaction_ages, words = UNUSUAL_DAYS[rule]
     matched = sum(len(row["photo_keys"]) for row in transaction_ages)
     coverage = COVERAGE | {"matched_photo_count": matched, "unmatched_photo_count": 2 - matched}
-    changed = {tables.TRANSACTION_AGES: transaction_ages, tables.PHOTO_COVERAGE: [coverage]}
+    changed = {TRANSACTION_AGES: transaction_ages, PHOTO_COVERAGE: [coverage]}
     found = results(settings, changed, [USUAL_DAY | usual] * 7)
     assert broken(found, "fail") == []
     assert (found[rule].is_broken, found[rule].findings) == (True, [words])
@@ -390,8 +401,8 @@ def test_a_few_receipts_of_another_date_are_rejected_and_fail_nothing(settings: 
         settings,
         BROKEN_NIGHTS["what landed is of the business date"]
         | {
-            tables.TRANSACTION_LINES: lines,
-            tables.AGE_GROUP_PURCHASES: [
+            TRANSACTION_LINES: lines,
+            AGE_GROUP_PURCHASES: [
                 PURCHASES
                 | {"line_count": 9, "quantity": 9, "net_amount": Decimal("22.50")}
                 | {"estimated_quantity": 9.0, "estimated_net_amount": 22.5}
@@ -406,9 +417,9 @@ def test_a_few_receipts_of_another_date_are_rejected_and_fail_nothing(settings: 
 def test_exact_repeats_and_lines_of_another_date_do_not_count_as_rejected(settings: Settings) -> None:
     rule = "most receipt lines keep the contract"
     again, other = rejected(7, is_repeat=True), rejected(8, is_other_date=True)
-    none = results(settings, {tables.REJECTED_TRANSACTION_LINES: [again, other]})[rule]
+    none = results(settings, {REJECTED_TRANSACTION_LINES: [again, other]})[rule]
     assert (none.is_broken, none.measured_value) == (False, 0.0)
-    one = results(settings, {tables.REJECTED_TRANSACTION_LINES: [again, other, rejected(9), rejected(0)]})[rule]
+    one = results(settings, {REJECTED_TRANSACTION_LINES: [again, other, rejected(9), rejected(0)]})[rule]
     assert (one.is_broken, one.measured_value) == (True, pytest.approx(1 / 5))
     assert one.findings == [
         "20 % of 5 lines are rejected, more than CHECKOUT_AGES_MAX_REJECTED_LINE_SHARE allows: sku is missing (3)"
@@ -420,7 +431,7 @@ def test_a_file_that_cannot_be_read_is_judged_among_files_and_one_with_another_e
 ) -> None:
     rule = "receipt files can be read to their end"
     files = [*(f"{number}.csv" for number in range(49)), "a.xlsx"]
-    changed = {tables.REJECTED_TRANSACTION_LINES: [rejected(0, "7.csv"), rejected(0, "a.xlsx")]}
+    changed = {REJECTED_TRANSACTION_LINES: [rejected(0, "7.csv"), rejected(0, "a.xlsx")]}
     result = results(settings, changed, receipt_files=files)[rule]
     assert (result.is_broken, result.measured_value) == (True, pytest.approx(1 / 49))
     assert result.findings == [
@@ -468,7 +479,7 @@ def test_a_day_is_replaced_by_one_of_half_its_receipts_but_not_of_fewer(
     settings: Settings, tonight: int, words: str | None
 ) -> None:
     rule = "a day that is out is not replaced by a much smaller one"
-    ages = {tables.TRANSACTION_AGES: [ESTIMATED | {"transaction_id": f"t{number}"} for number in range(tonight)]}
+    ages = {TRANSACTION_AGES: [ESTIMATED | {"transaction_id": f"t{number}"} for number in range(tonight)]}
     result = results(settings, ages, run_before=RUN_BEFORE)[rule]
     way_out = "; have the day delivered whole, or set CHECKOUT_AGES_MIN_REPUBLISHED_SHARE=0 to publish it all the same"
     assert result.findings == ([words + way_out] if words else [])
@@ -486,7 +497,7 @@ def test_a_small_day_may_be_replaced_by_a_smaller_one(settings: Settings) -> Non
 def test_a_receipt_that_is_out_as_of_the_next_day_too_is_warned_of(settings: Settings) -> None:
     rule = "a receipt is of one business date"
     twice = BUYER | {"closed_at": at("21:30:00")}
-    ages = {tables.TRANSACTION_AGES: [ESTIMATED | twice]}
+    ages = {TRANSACTION_AGES: [ESTIMATED | twice]}
     next_day = {"business_date": BUSINESS_DATE + timedelta(days=1)}
     result = results(settings, ages, neighbour_receipts=[twice | next_day])[rule]
     assert result.findings == [
@@ -527,12 +538,12 @@ def test_a_store_or_till_with_photos_but_no_receipts_is_named_with_its_likely_ot
     settings: Settings, photos: list[tuple[str, str]], receipts: list[tuple[str, str]], findings: list[str]
 ) -> None:
     lines = [line(store_id=store, till_id=till) for store, till in receipts]
-    changed = {tables.CHECKOUT_PHOTOS: photos_at(*photos), tables.TRANSACTION_LINES: lines}
+    changed = {CHECKOUT_PHOTOS: photos_at(*photos), TRANSACTION_LINES: lines}
     assert results(settings, changed)["photos and receipts name the same stores and tills"].findings == findings
 
 
 def test_a_chain_of_stores_without_receipts_is_told_in_a_few_sentences(settings: Settings) -> None:
-    changed = {tables.CHECKOUT_PHOTOS: photos_at(*((f"s{number:02}", "1") for number in range(15)))}
+    changed = {CHECKOUT_PHOTOS: photos_at(*((f"s{number:02}", "1") for number in range(15)))}
     findings = results(settings, changed)["photos and receipts name the same stores and tills"].findings
     assert len(findings) == 11
     assert findings[-1] == "and 5 more"
@@ -540,11 +551,11 @@ def test_a_chain_of_stores_without_receipts_is_told_in_a_few_sentences(settings:
 
 def test_a_single_photo_that_the_store_does_not_hand_out_is_a_row_and_stops_no_night(settings: Settings) -> None:
     rule = "the store hands out the photos that it listed"
-    one, other = BROKEN_NIGHTS[rule][tables.PHOTO_AGE_ESTIMATES]
-    assert results(settings, {tables.PHOTO_AGE_ESTIMATES: [one]})[rule].is_broken is False
-    assert results(settings, {tables.PHOTO_AGE_ESTIMATES: [one, other]})[rule].is_broken is True
+    one, other = BROKEN_NIGHTS[rule][PHOTO_AGE_ESTIMATES]
+    assert results(settings, {PHOTO_AGE_ESTIMATES: [one]})[rule].is_broken is False
+    assert results(settings, {PHOTO_AGE_ESTIMATES: [one, other]})[rule].is_broken is True
     missing = [{"photo_key": key, "estimate_status": "missing", "estimate_reason": "it is not there"} for key in "ab"]
-    assert results(settings, {tables.PHOTO_AGE_ESTIMATES: missing})[rule].measured_value == 0
+    assert results(settings, {PHOTO_AGE_ESTIMATES: missing})[rule].measured_value == 0
 
 
 def test_the_share_of_another_date_is_that_of_receipts_or_photos_whichever_is_larger(settings: Settings) -> None:
@@ -552,8 +563,8 @@ def test_the_share_of_another_date_is_that_of_receipts_or_photos_whichever_is_la
     photos = [{"photo_key": str(number)} for number in range(99)]
     strange_photo = {"photo_key": "b", "key_problem": "in whatever words", "is_other_date": True}
     landed = {
-        tables.TRANSACTION_LINES: [line(line_number=number) for number in range(1, 20)],
-        tables.CHECKOUT_PHOTOS: [*photos, strange_photo],
+        TRANSACTION_LINES: [line(line_number=number) for number in range(1, 20)],
+        CHECKOUT_PHOTOS: [*photos, strange_photo],
     }
     assert results(settings, landed)[rule].measured_value == pytest.approx(0.01)
     assert results(settings, BROKEN_NIGHTS[rule] | landed)[rule].measured_value == pytest.approx(0.05)
@@ -568,7 +579,7 @@ def test_a_rule_of_a_figure_tells_the_figure_and_its_limit_also_while_it_holds(s
 def staged_night(settings: Settings, changed: dict[Table, list[dict[str, Any]]]) -> Warehouse:
     """The sound night with other rows in some tables, staged."""
     warehouse = Warehouse(ObjectStore(settings.warehouse_uri), "run-1")
-    for table in tables.NIGHT_TABLES:
+    for table in NIGHT_TABLES:
         schema = pa.schema([field for field in table.schema if field.name != "run_id"])
         warehouse.stage_arrow(
             table, BUSINESS_DATE, pa.Table.from_pylist((SOUND_NIGHT | changed).get(table, []), schema)
@@ -577,7 +588,7 @@ def staged_night(settings: Settings, changed: dict[Table, list[dict[str, Any]]])
 
 
 def staged_results(warehouse: Warehouse) -> dict[str, dict[str, Any]]:
-    rows = warehouse.read_arrow(tables.CHECK_RESULTS, BUSINESS_DATE, tables.CHECK_RESULTS.column_names)
+    rows = warehouse.read_arrow(CHECK_RESULTS, BUSINESS_DATE, CHECK_RESULTS.column_names)
     return {row["rule"]: row for row in rows.to_pylist()}
 
 
@@ -602,7 +613,7 @@ def test_a_sound_night_is_marked_as_checked_and_has_a_row_for_each_rule(settings
 def test_a_failed_night_leaves_its_results_in_staging_and_says_where(settings: Settings) -> None:
     warehouse = staged_night(settings, NOTHING_AUDITED)
     warehouse.mark_checked(BUSINESS_DATE, [])
-    results_file = warehouse.staged_location(tables.CHECK_RESULTS, BUSINESS_DATE)
+    results_file = warehouse.staged_location(CHECK_RESULTS, BUSINESS_DATE)
     with pytest.raises(FailedCheckError, match=f"1 in the log, 0 with status .*results of all rules: '{results_file}'"):
         check_night.run(warehouse, BUSINESS_DATE, settings)
     rule = "each alcohol sale of the log is audited once, with a status and a reason"
@@ -612,7 +623,7 @@ def test_a_failed_night_leaves_its_results_in_staging_and_says_where(settings: S
 
 def test_a_file_with_other_columns_than_its_table_declares_fails_the_night(settings: Settings) -> None:
     warehouse = staged_night(settings, {})
-    purchases = Path(warehouse.staged_location(tables.AGE_GROUP_PURCHASES, BUSINESS_DATE).removeprefix("file://"))
+    purchases = Path(warehouse.staged_location(AGE_GROUP_PURCHASES, BUSINESS_DATE).removeprefix("file://"))
     rows = pq.read_table(purchases)
     counts_as_text = rows["line_count"].cast(pa.string())
     other_columns = rows.drop_columns(["line_count", "net_amount"]).append_column("line_count", counts_as_text)
@@ -631,9 +642,9 @@ def test_a_file_with_other_columns_than_its_table_declares_fails_the_night(setti
 def publish_receipts(settings: Settings, business_date: date, *receipts: dict[str, Any]) -> None:
     """Publish transaction_ages of another day."""
     other = Warehouse(ObjectStore(settings.warehouse_uri), "other")
-    ages = pa.Table.from_pylist([ESTIMATED | receipt for receipt in receipts], tables.TRANSACTION_AGES.schema)
-    other.stage_arrow(tables.TRANSACTION_AGES, business_date, ages.drop_columns("run_id"))
-    other.promote(tables.TRANSACTION_AGES, business_date)
+    ages = pa.Table.from_pylist([ESTIMATED | receipt for receipt in receipts], TRANSACTION_AGES.schema)
+    other.stage_arrow(TRANSACTION_AGES, business_date, ages.drop_columns("run_id"))
+    other.promote(TRANSACTION_AGES, business_date)
 
 
 def test_neighbour_days_are_asked_for_receipts_near_the_midnights_only(settings: Settings) -> None:

@@ -19,7 +19,7 @@ from click.testing import Result
 from pyspark.sql import SparkSession
 from typer.testing import CliRunner
 
-from jobs import nightly_report, tables
+from jobs import nightly_report
 from jobs.cli import app
 from jobs.erased import key_hash
 from jobs.landing import SUCCESS, photos_folder, transactions_folder
@@ -27,6 +27,10 @@ from jobs.object_store import ObjectStore
 from jobs.person_to_erase import Person, Request, find_person
 from jobs.report.keys import INDEX, page_key
 from jobs.sample_faces import synthetic_face_photos
+from jobs.schemas.buyers import TRANSACTION_AGES
+from jobs.schemas.dictionary import PUBLISHED_TABLES, TABLES_OF_A_RUN
+from jobs.schemas.landed import CHECKOUT_PHOTOS
+from jobs.schemas.table import TRANSACTION_KEY
 from jobs.settings import Settings, read_settings
 from jobs.steps.order import run_night, run_windows
 from jobs.warehouse import Warehouse
@@ -174,7 +178,7 @@ def test_the_rows_of_the_person_go_and_those_of_others_stay(erased_day: ErasedDa
 
 
 def test_every_table_of_the_day_is_of_the_run_that_left_the_person_out(erased_day: ErasedDay) -> None:
-    for table in tables.PUBLISHED_TABLES:
+    for table in PUBLISHED_TABLES:
         assert {
             run for (run,) in rows(erased_day.after, f"SELECT run_id FROM 'warehouse/{table.name}/*/*.parquet'")
         } == {erased_day.proof["run_id"]}
@@ -261,7 +265,7 @@ def test_the_proof_says_what_was_there_what_is_published_and_that_nothing_is_fou
     assert erased_day.proof["reason"] == "asked by letter"
     files = erased_day.proof["published_files"]
     assert isinstance(files, dict)
-    assert {key.split("/")[0] for key in files} >= {table.name for table in tables.ALL_TABLES}
+    assert {key.split("/")[0] for key in files} >= {table.name for table in TABLES_OF_A_RUN}
 
 
 def test_the_tombstone_holds_hashes_and_no_key(erased_day: ErasedDay) -> None:
@@ -293,8 +297,8 @@ def test_erasing_again_finds_the_tombstone_and_proves_it_anew(erased_day: Erased
 
 
 def test_a_day_that_another_run_has_half_published_is_not_touched(settings: Settings) -> None:
-    publish(settings, tables.TRANSACTION_AGES, BUSINESS_DATE, dict(zip(tables.TRANSACTION_KEY, KEY, strict=True)))
-    publish(settings, tables.CHECKOUT_PHOTOS, BUSINESS_DATE, {"photo_key": photo_key("10"), "run_id": "died"})
+    publish(settings, TRANSACTION_AGES, BUSINESS_DATE, dict(zip(TRANSACTION_KEY, KEY, strict=True)))
+    publish(settings, CHECKOUT_PHOTOS, BUSINESS_DATE, {"photo_key": photo_key("10"), "run_id": "died"})
     warehouse = warehouse_of(settings, "live")
     warehouse.write_pipeline_run(BUSINESS_DATE, {"run_id": "live", "published_at": datetime.now(UTC)})
     refused = erase_by_command(settings, "--transaction-id", "t2")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
 from jobs import erased as module
-from jobs import publish_night, tables
+from jobs import publish_night
 from jobs.erased import (
     Erased,
     erased_line_count,
@@ -26,6 +26,8 @@ from jobs.errors import InputError
 from jobs.landed_files import LANDED_LINE_SCHEMA, OUTCOME_FIELDS, landed_schema
 from jobs.object_store import ObjectStore
 from jobs.person_to_erase import Person
+from jobs.schemas.alcohol import REVIEWED_CASES
+from jobs.schemas.landed import CHECKOUT_PHOTOS, REJECTED_TRANSACTION_LINES, TRANSACTION_LINES
 from jobs.settings import Settings
 from jobs.warehouse import Warehouse
 from tests.jobs.test_publish_night import staged_run
@@ -77,15 +79,13 @@ def test_the_rejected_row_of_a_landed_line_is_judged_alike(
 ) -> None:
     fields = {name: value for name, value in of.items() if name != "source_file" and value.strip()}
     text = of.get("unparsed_line") or json.dumps({name: value.strip() for name, value in fields.items()})
-    rejected = rows_of(
-        spark, tables.REJECTED_TRANSACTION_LINES, {"source_file": "a", "line_in_file": 1, "landed_line": text}
-    )
+    rejected = rows_of(spark, REJECTED_TRANSACTION_LINES, {"source_file": "a", "line_in_file": 1, "landed_line": text})
     assert without_erased_rejected_lines(rejected, ERASED).count() == (0 if is_erased else 1)
     assert ERASED.has_landed_line(text) is is_erased
 
 
 def test_lines_of_the_person_are_left_out_and_those_of_the_same_id_at_another_till_stay(spark: SparkSession) -> None:
-    lines = rows_of(spark, tables.TRANSACTION_LINES, line(), line(till_id="04"), line(transaction_id="t2"))
+    lines = rows_of(spark, TRANSACTION_LINES, line(), line(till_id="04"), line(transaction_id="t2"))
     kept = without_erased_lines(lines, ERASED).collect()
     assert {(row.till_id, row.transaction_id) for row in kept} == {("04", "t1"), ("03", "t2")}
 
@@ -100,7 +100,7 @@ def test_photos_of_the_person_are_left_out_by_key_and_by_the_transaction_that_th
         {"photo_key": "photos/d.jpg", "store_id": "0042", "till_id": "03"},
         {"photo_key": "photos/unreadable"},
     ]
-    kept = without_erased_photos(rows_of(spark, tables.CHECKOUT_PHOTOS, *photos), ERASED).collect()
+    kept = without_erased_photos(rows_of(spark, CHECKOUT_PHOTOS, *photos), ERASED).collect()
     assert [row.photo_key for row in kept] == ["photos/c.jpg", "photos/d.jpg", "photos/unreadable"]
 
 
@@ -118,7 +118,7 @@ def test_a_day_without_tombstones_is_not_touched(spark: SparkSession) -> None:
 
 def test_an_id_of_odd_characters_hashes_alike_in_spark(spark: SparkSession) -> None:
     erased = Person(BUSINESS_DATE, ("0042", "03", ODD_ID), frozenset()).erased
-    lines = rows_of(spark, tables.TRANSACTION_LINES, line(transaction_id=ODD_ID), line())
+    lines = rows_of(spark, TRANSACTION_LINES, line(transaction_id=ODD_ID), line())
     assert [row.transaction_id for row in without_erased_lines(lines, erased).collect()] == ["t1"]
 
 
@@ -163,13 +163,13 @@ def test_a_night_that_read_its_input_before_an_erasure_is_not_published(settings
     write_tombstone(settings)
     with pytest.raises(InputError, match="run 'run-1' of 2026-11-20 read its input before someone was erased from it"):
         publish_night.run(warehouse, BUSINESS_DATE, settings)
-    assert not warehouse.has_published(tables.TRANSACTION_LINES, BUSINESS_DATE)
+    assert not warehouse.has_published(TRANSACTION_LINES, BUSINESS_DATE)
 
 
 def test_a_window_that_read_outcomes_before_an_erasure_is_not_published(settings: Settings) -> None:
     warehouse = Warehouse(ObjectStore(settings.warehouse_uri), "window-1")
-    nothing = tables.REVIEWED_CASES.schema.empty_table().drop_columns(["run_id"])
-    warehouse.stage_arrow(tables.REVIEWED_CASES, BUSINESS_DATE, nothing)
+    nothing = REVIEWED_CASES.schema.empty_table().drop_columns(["run_id"])
+    warehouse.stage_arrow(REVIEWED_CASES, BUSINESS_DATE, nothing)
     module.refuse_window_begun_before_an_erasure(warehouse, BUSINESS_DATE, [BUSINESS_DATE])
     write_tombstone(settings)
     with pytest.raises(InputError, match="run 'window-1' of 2026-11-20 read its input before"):

@@ -3,10 +3,20 @@ from typing import Any
 
 import pytest
 
-from jobs import tables
 from jobs.erasure_search import search
 from jobs.object_store import ObjectStore
 from jobs.person_to_erase import Person
+from jobs.schemas.alcohol import ALCOHOL_REVIEW_CASES, REVIEWED_CASES
+from jobs.schemas.buyers import TRANSACTION_AGES
+from jobs.schemas.landed import (
+    CHECKOUT_PHOTOS,
+    PHOTO_AGE_ESTIMATES,
+    PHOTO_COVERAGE,
+    REJECTED_TRANSACTION_LINES,
+    TRANSACTION_LINES,
+)
+from jobs.schemas.runs import CHECK_RESULTS
+from jobs.schemas.table import Table
 from jobs.settings import Settings
 from jobs.warehouse import Warehouse
 from tests.jobs.test_person_to_erase import publish
@@ -18,18 +28,18 @@ PERSON = Person(BUSINESS_DATE, ("0042", "03", "t1"), frozenset([PHOTO]))
 OTHER = {"photo_key": "photos/b.jpg", "store_id": "0042", "till_id": "03", "transaction_id": "t2"}
 LATER = BUSINESS_DATE + timedelta(days=3)
 
-PLANTED: dict[str, tuple[tables.Table, dict[str, Any]]] = {
-    "a receipt line": (tables.TRANSACTION_LINES, KEY),
-    "a transaction": (tables.TRANSACTION_AGES, KEY),
-    "a photo in a list": (tables.TRANSACTION_AGES, OTHER | {"photo_keys": ["x", PHOTO]}),
-    "a photo": (tables.CHECKOUT_PHOTOS, {"photo_key": PHOTO}),
-    "a photo whose key names the receipt": (tables.CHECKOUT_PHOTOS, KEY | {"photo_key": "photos/c.jpg"}),
-    "an estimate": (tables.PHOTO_AGE_ESTIMATES, {"photo_key": PHOTO}),
-    "a rejected line": (tables.REJECTED_TRANSACTION_LINES, {"landed_line": '{"transaction_id":"t1","till_id":"03"}'}),
-    "a torn line": (tables.REJECTED_TRANSACTION_LINES, {"landed_line": "0042,03,t1,torn"}),
-    "a case": (tables.ALCOHOL_REVIEW_CASES, {"case_id": PERSON.case_id}),
-    "a finding": (tables.CHECK_RESULTS, {"rule": "r", "findings": [f"such as: photo key '{PHOTO}' is odd"]}),
-    "a reason in a map": (tables.PHOTO_COVERAGE, {"reasons": [(PHOTO, 1)]}),
+PLANTED: dict[str, tuple[Table, dict[str, Any]]] = {
+    "a receipt line": (TRANSACTION_LINES, KEY),
+    "a transaction": (TRANSACTION_AGES, KEY),
+    "a photo in a list": (TRANSACTION_AGES, OTHER | {"photo_keys": ["x", PHOTO]}),
+    "a photo": (CHECKOUT_PHOTOS, {"photo_key": PHOTO}),
+    "a photo whose key names the receipt": (CHECKOUT_PHOTOS, KEY | {"photo_key": "photos/c.jpg"}),
+    "an estimate": (PHOTO_AGE_ESTIMATES, {"photo_key": PHOTO}),
+    "a rejected line": (REJECTED_TRANSACTION_LINES, {"landed_line": '{"transaction_id":"t1","till_id":"03"}'}),
+    "a torn line": (REJECTED_TRANSACTION_LINES, {"landed_line": "0042,03,t1,torn"}),
+    "a case": (ALCOHOL_REVIEW_CASES, {"case_id": PERSON.case_id}),
+    "a finding": (CHECK_RESULTS, {"rule": "r", "findings": [f"such as: photo key '{PHOTO}' is odd"]}),
+    "a reason in a map": (PHOTO_COVERAGE, {"reasons": [(PHOTO, 1)]}),
 }
 
 
@@ -39,14 +49,14 @@ def searched(settings: Settings, person: Person = PERSON) -> dict[str, int]:
 
 
 @pytest.mark.parametrize(("table", "row"), PLANTED.values(), ids=PLANTED.keys())
-def test_what_is_planted_is_found_among_others(settings: Settings, table: tables.Table, row: dict[str, Any]) -> None:
+def test_what_is_planted_is_found_among_others(settings: Settings, table: Table, row: dict[str, Any]) -> None:
     publish(settings, table, BUSINESS_DATE, OTHER, row, OTHER)
     assert searched(settings) == {f"{table.name}/business_date={BUSINESS_DATE}/part-0.parquet": 1}
 
 
 @pytest.mark.parametrize("folder", ["_staging/run", "_rescored/age_resnet50-1"])
 def test_what_is_staged_or_rescored_is_searched_too(settings: Settings, folder: str) -> None:
-    publish(settings, tables.CHECKOUT_PHOTOS, BUSINESS_DATE, KEY | {"photo_key": PHOTO})
+    publish(settings, CHECKOUT_PHOTOS, BUSINESS_DATE, KEY | {"photo_key": PHOTO})
     store = ObjectStore(settings.warehouse_uri)
     published = f"checkout_photos/business_date={BUSINESS_DATE}/part-0.parquet"
     store.copy(published, f"{folder}/{published}")
@@ -54,7 +64,7 @@ def test_what_is_staged_or_rescored_is_searched_too(settings: Settings, folder: 
 
 
 def test_the_case_is_found_in_the_windows_of_later_days_though_only_a_hash_of_it_is_known(settings: Settings) -> None:
-    publish(settings, tables.REVIEWED_CASES, LATER, {"case_id": PERSON.case_id})
+    publish(settings, REVIEWED_CASES, LATER, {"case_id": PERSON.case_id})
     of_tombstone = {name: sorted(getattr(PERSON.erased, name)) for name in ("transactions", "photos", "cases")}
     unknown = Person(BUSINESS_DATE, None, frozenset(), of_tombstone | {"transaction_ids": []})
     assert unknown.texts == []
@@ -62,15 +72,15 @@ def test_the_case_is_found_in_the_windows_of_later_days_though_only_a_hash_of_it
 
 
 def test_the_same_receipt_number_of_another_day_or_till_is_someone_else(settings: Settings) -> None:
-    publish(settings, tables.TRANSACTION_LINES, LATER, KEY)
-    publish(settings, tables.TRANSACTION_LINES, BUSINESS_DATE, KEY | {"till_id": "04"})
-    publish(settings, tables.REJECTED_TRANSACTION_LINES, BUSINESS_DATE, {"landed_line": "t11,0042,03"})
+    publish(settings, TRANSACTION_LINES, LATER, KEY)
+    publish(settings, TRANSACTION_LINES, BUSINESS_DATE, KEY | {"till_id": "04"})
+    publish(settings, REJECTED_TRANSACTION_LINES, BUSINESS_DATE, {"landed_line": "t11,0042,03"})
     assert searched(settings) == {}
 
 
 def test_it_counts_what_it_looked_at(settings: Settings) -> None:
-    publish(settings, tables.TRANSACTION_LINES, LATER, KEY, KEY)
-    publish(settings, tables.CHECK_RESULTS, BUSINESS_DATE, {"rule": "r"})
+    publish(settings, TRANSACTION_LINES, LATER, KEY, KEY)
+    publish(settings, CHECK_RESULTS, BUSINESS_DATE, {"rule": "r"})
     store = ObjectStore(settings.warehouse_uri)
     found = search(Warehouse(store, "erase"), PERSON.erased, PERSON.texts)
     assert (found.file_count, found.row_count) == (2, 3)

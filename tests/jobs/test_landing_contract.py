@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from jobs import landed_files, rejected_transaction_lines, tables, transaction_lines
+from jobs import landed_files, rejected_transaction_lines, transaction_lines
 from jobs.landing import transactions_folder
 from jobs.object_store import ObjectStore
+from jobs.schemas.landed import REJECTED_TRANSACTION_LINES, TRANSACTION_LINES
 from jobs.settings import Settings
 from jobs.warehouse import Warehouse
 from tests.rows import BUSINESS_DATE
@@ -32,8 +33,8 @@ def test_each_example_of_the_landing_page_is_kept_whole(
     landing.write(f"{folder}/receipts.parquet", Path("receipts.parquet").read_bytes())
     transaction_lines.run(warehouse, BUSINESS_DATE, settings)
     rejected_transaction_lines.run(warehouse, BUSINESS_DATE, settings)
-    kept = warehouse.read(tables.TRANSACTION_LINES, BUSINESS_DATE).orderBy("transaction_id", "line_number").collect()
-    assert warehouse.read(tables.REJECTED_TRANSACTION_LINES, BUSINESS_DATE).collect() == []
+    kept = warehouse.read(TRANSACTION_LINES, BUSINESS_DATE).orderBy("transaction_id", "line_number").collect()
+    assert warehouse.read(REJECTED_TRANSACTION_LINES, BUSINESS_DATE).collect() == []
     assert [(row.transaction_id, row.line_type, row.net_amount) for row in kept] == [
         ("4711", "sale", Decimal("49.90")),
         ("4711", "sale", Decimal("159.80")),

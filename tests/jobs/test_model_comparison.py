@@ -1,13 +1,14 @@
 import pyarrow as pa
 import pytest
 
-from jobs import tables
 from jobs.model_comparison import PublishedDay, lost_photo_count, model_comparison, summed_over_days
+from jobs.schemas.runs import MODEL_COMPARISON
+from jobs.schemas.table import TRANSACTION_KEY
 
 
 def transactions(measure: str, *rows: tuple[str, str, float | None]) -> pa.Table:
     """Rows of (transaction_id, value, estimated_age_years)."""
-    names = [*tables.TRANSACTION_KEY, measure, "estimated_age_years"]
+    names = [*TRANSACTION_KEY, measure, "estimated_age_years"]
     return pa.Table.from_pylist(
         [dict(zip(names, ("0042", "03", *row), strict=True)) for row in rows], schema=schema(names)
     )
@@ -92,7 +93,7 @@ def test_each_row_names_both_runs_and_both_models() -> None:
 
 
 def test_a_comparison_has_the_columns_and_types_of_its_table() -> None:
-    assert model_comparison(LIVE, RESCORED).cast(tables.MODEL_COMPARISON.schema).num_rows == 7
+    assert model_comparison(LIVE, RESCORED).cast(MODEL_COMPARISON.schema).num_rows == 7
 
 
 def test_a_model_compared_with_itself_shifts_nothing() -> None:

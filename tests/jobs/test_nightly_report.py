@@ -11,11 +11,14 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from jobs import nightly_report, restate_reports, tables
+from jobs import nightly_report, restate_reports
 from jobs.cli import app
 from jobs.errors import InputError, StoreError
 from jobs.object_store import ObjectStore
 from jobs.report.keys import INDEX, page_key
+from jobs.schemas.alcohol import ALCOHOL_REVIEW_CASES, CASHIER_ALCOHOL_AUDIT
+from jobs.schemas.dictionary import PUBLISHED_TABLES
+from jobs.schemas.runs import PIPELINE_RUNS
 from jobs.settings import Settings
 from jobs.warehouse import Warehouse
 from tests.published_days import publish, publish_days, publish_run
@@ -68,7 +71,7 @@ def test_an_older_day_run_later_takes_its_place_in_the_index_and_on_the_pages_th
 
 def test_a_day_published_anew_changes_its_row_of_the_index(warehouse: Warehouse, settings: Settings) -> None:
     nightly_report.run(warehouse, BUSINESS_DATE, settings)
-    for table in tables.PUBLISHED_TABLES:
+    for table in PUBLISHED_TABLES:
         publish(Warehouse(warehouse.store, "again"), table, BUSINESS_DATE, [])
     publish_run(
         Warehouse(warehouse.store, "again"),
@@ -94,7 +97,7 @@ def test_a_window_published_after_the_page_comes_to_stand_on_it(warehouse: Wareh
     warehouse.store.delete([f"cashier_alcohol_audit/business_date={BUSINESS_DATE}/part-0.parquet"])
     nightly_report.run(warehouse, BUSINESS_DATE, settings)
     assert "No window of days that ends on this day is published yet" in page(warehouse, page_key(BUSINESS_DATE))
-    publish(warehouse, tables.CASHIER_ALCOHOL_AUDIT, BUSINESS_DATE, [{"asked_count": 3.0, "not_asked_count": 1.0}])
+    publish(warehouse, CASHIER_ALCOHOL_AUDIT, BUSINESS_DATE, [{"asked_count": 3.0, "not_asked_count": 1.0}])
     restate_reports.run(warehouse, BUSINESS_DATE, settings)
     assert "Nobody can be judged yet" in page(warehouse, page_key(BUSINESS_DATE))
 
@@ -110,7 +113,7 @@ def test_a_day_that_is_not_published_is_refused_and_nothing_is_written(
 def test_a_day_that_is_being_published_has_no_page_of_two_runs(warehouse: Warehouse, settings: Settings) -> None:
     nightly_report.run(warehouse, BUSINESS_DATE, settings)
     before = page(warehouse, page_key(BUSINESS_DATE))
-    publish(Warehouse(warehouse.store, "half"), tables.ALCOHOL_REVIEW_CASES, BUSINESS_DATE, [{"case_id": "x"}])
+    publish(Warehouse(warehouse.store, "half"), ALCOHOL_REVIEW_CASES, BUSINESS_DATE, [{"case_id": "x"}])
     with pytest.raises(StoreError, match=r"'alcohol_review_cases' of 2026-11-20 is of run 'half', the day of run 'nig"):
         nightly_report.run(warehouse, BUSINESS_DATE, settings)
     assert page(warehouse, page_key(BUSINESS_DATE)) == before
@@ -140,7 +143,7 @@ def test_under_a_minimum_cell_count_ages_of_few_buyers_are_not_shown(warehouse: 
 def test_a_day_that_an_older_version_published_has_a_page(warehouse: Warehouse, settings: Settings) -> None:
     (run,) = warehouse.runs(BUSINESS_DATE)
     newer = ["erased_line_count", "taken_over_photo_count", "photographed_transaction_count"]
-    row, rows = pa.Table.from_pylist([run], tables.PIPELINE_RUNS.schema).drop_columns(newer), pa.BufferOutputStream()
+    row, rows = pa.Table.from_pylist([run], PIPELINE_RUNS.schema).drop_columns(newer), pa.BufferOutputStream()
     pq.write_table(row, rows)
     warehouse.store.write(f"pipeline_runs/business_date={BUSINESS_DATE}/night-1.parquet", rows.getvalue().to_pybytes())
     nightly_report.run(warehouse, BUSINESS_DATE, settings)

@@ -4,10 +4,12 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from jobs import tables
 from jobs.errors import InputError
 from jobs.object_store import ObjectStore
 from jobs.person_to_erase import Person, Request, find_person
+from jobs.schemas.buyers import TRANSACTION_AGES
+from jobs.schemas.landed import CHECKOUT_PHOTOS, REJECTED_TRANSACTION_LINES
+from jobs.schemas.table import Table
 from jobs.settings import Settings
 from jobs.warehouse import Warehouse
 from tests.rows import BUSINESS_DATE
@@ -18,7 +20,7 @@ NAMED_PHOTO = f"photos/business_date={BUSINESS_DATE}/t1.jpg"
 KEY = {"store_id": "0042", "till_id": "03", "transaction_id": "t1"}
 
 
-def publish(settings: Settings, table: tables.Table, day: date, *rows: dict[str, Any]) -> None:
+def publish(settings: Settings, table: Table, day: date, *rows: dict[str, Any]) -> None:
     columns = {name: [row.get(name) for row in rows] for name in table.column_names}
     store = ObjectStore(settings.warehouse_uri)
     Warehouse(store, "night").publish_arrow(table, day, pa.table(columns, schema=table.schema))
@@ -27,11 +29,11 @@ def publish(settings: Settings, table: tables.Table, day: date, *rows: dict[str,
 @pytest.fixture
 def published(settings: Settings) -> Settings:
     """Transaction t1 on two days, on the later one at two tills; photos of the one at till 03."""
-    publish(settings, tables.TRANSACTION_AGES, EVE, KEY)
-    publish(settings, tables.TRANSACTION_AGES, BUSINESS_DATE, KEY | {"photo_keys": [PHOTO]}, KEY | {"till_id": "04"})
-    publish(settings, tables.CHECKOUT_PHOTOS, BUSINESS_DATE, {"photo_key": PHOTO}, KEY | {"photo_key": NAMED_PHOTO})
+    publish(settings, TRANSACTION_AGES, EVE, KEY)
+    publish(settings, TRANSACTION_AGES, BUSINESS_DATE, KEY | {"photo_keys": [PHOTO]}, KEY | {"till_id": "04"})
+    publish(settings, CHECKOUT_PHOTOS, BUSINESS_DATE, {"photo_key": PHOTO}, KEY | {"photo_key": NAMED_PHOTO})
     torn = {"source_file": "a", "line_in_file": 1, "landed_line": "t9,0042,03,and,so,on"}
-    publish(settings, tables.REJECTED_TRANSACTION_LINES, BUSINESS_DATE, torn)
+    publish(settings, REJECTED_TRANSACTION_LINES, BUSINESS_DATE, torn)
     return settings
 
 

@@ -13,13 +13,14 @@ from PIL import Image
 from pyspark.sql import Row, SparkSession
 from pyspark.sql import functions as F
 
-from jobs import age_inference, tables
+from jobs import age_inference
 from jobs.age_inference import _load_estimator, task_stage
 from jobs.errors import InputError
 from jobs.inference_stage import PHOTOS_AHEAD
 from jobs.object_store import ObjectStore
 from jobs.photo_age_estimates import _task_count, photo_age_estimates, run, spread, taken_over
 from jobs.sample_faces import synthetic_face_photos
+from jobs.schemas.landed import CHECKOUT_PHOTOS, PHOTO_AGE_ESTIMATES
 from jobs.settings import Settings
 from jobs.warehouse import Warehouse
 from models.age_estimator import AgeEstimator
@@ -44,7 +45,7 @@ def shelf_jpeg() -> bytes:
 
 
 def estimated(spark: SparkSession, settings: Settings, *photos: dict[str, object]) -> list[Row]:
-    rows = rows_of(spark, tables.CHECKOUT_PHOTOS, *photos)
+    rows = rows_of(spark, CHECKOUT_PHOTOS, *photos)
     return photo_age_estimates(rows, settings, "test-run", spark.sparkContext.accumulator(0)).collect()
 
 
@@ -115,7 +116,7 @@ def test_more_photos_than_are_held_ahead_come_out_in_their_order(
     contents = {f"p{number:03d}": faces[number % 3] for number in range(2 * PHOTOS_AHEAD + 7)}
     photos = landed(landing, **contents)
     done = spark.sparkContext.accumulator(0)
-    rows = photo_age_estimates(rows_of(spark, tables.CHECKOUT_PHOTOS, *photos), settings, "r", done).collect()
+    rows = photo_age_estimates(rows_of(spark, CHECKOUT_PHOTOS, *photos), settings, "r", done).collect()
     assert len(rows) == done.value == len(contents)
     by_key = {row.photo_key: row for row in rows}
     for number, key in enumerate(sorted(by_key)):
@@ -240,7 +241,7 @@ def test_a_run_again_infers_only_what_is_new_or_was_replaced(
 def test_what_another_model_or_engine_said_and_what_may_pass_is_not_taken_over(
     spark: SparkSession, settings: Settings
 ) -> None:
-    photos = rows_of(spark, tables.CHECKOUT_PHOTOS, *({"photo_key": key, "etag": "1"} for key in "abcdefghijklmn"))
+    photos = rows_of(spark, CHECKOUT_PHOTOS, *({"photo_key": key, "etag": "1"} for key in "abcdefghijklmn"))
     estimate = {
         "etag": "1",
         "estimate_status": "estimated",
@@ -266,7 +267,7 @@ def test_what_another_model_or_engine_said_and_what_may_pass_is_not_taken_over(
         estimate | {"photo_key": "e", "inference_engine": "tensorflow"},
         estimate | {"photo_key": "gone"},
     ]
-    known = taken_over(photos, rows_of(spark, tables.PHOTO_AGE_ESTIMATES, *published), settings)
+    known = taken_over(photos, rows_of(spark, PHOTO_AGE_ESTIMATES, *published), settings)
     assert sorted(row.photo_key for row in known.collect()) == ["a", "m", "n"]
 
 
@@ -274,14 +275,14 @@ def test_an_estimate_is_made_again_once_its_till_has_another_stretch(spark: Spar
     till = {"store_id": "0042", "etag": "1"}
     photos = rows_of(
         spark,
-        tables.CHECKOUT_PHOTOS,
+        CHECKOUT_PHOTOS,
         till | {"photo_key": "a", "till_id": "03"},
         till | {"photo_key": "b", "till_id": "04"},
         {"photo_key": "c", "etag": "1"},
     )
     published = rows_of(
         spark,
-        tables.PHOTO_AGE_ESTIMATES,
+        PHOTO_AGE_ESTIMATES,
         *(
             {
                 "photo_key": key,
@@ -336,10 +337,10 @@ def test_frames_of_a_till_are_stretched_as_its_setting_says(
 def night(spark: SparkSession, settings: Settings, run_id: str, photos: list[dict[str, object]]) -> list[Row]:
     """Stage and publish the estimates of a day as a run does; return the rows without their run."""
     warehouse = Warehouse(ObjectStore(settings.warehouse_uri), run_id, spark)
-    warehouse.stage(tables.CHECKOUT_PHOTOS, BUSINESS_DATE, rows_of(spark, tables.CHECKOUT_PHOTOS, *photos))
+    warehouse.stage(CHECKOUT_PHOTOS, BUSINESS_DATE, rows_of(spark, CHECKOUT_PHOTOS, *photos))
     run(warehouse, BUSINESS_DATE, settings)
-    warehouse.promote(tables.PHOTO_AGE_ESTIMATES, BUSINESS_DATE)
-    published = warehouse.read_published(tables.PHOTO_AGE_ESTIMATES, BUSINESS_DATE)
+    warehouse.promote(PHOTO_AGE_ESTIMATES, BUSINESS_DATE)
+    published = warehouse.read_published(PHOTO_AGE_ESTIMATES, BUSINESS_DATE)
     assert published is not None
     return published.drop("run_id").collect()
 
@@ -348,7 +349,7 @@ def test_tasks_get_equal_numbers_of_photos_and_photos_of_one_size_meet_in_one(sp
     sizes = [1000 + number for number in range(1001)] + [77] * 23
     photos = rows_of(
         spark,
-        tables.CHECKOUT_PHOTOS,
+        CHECKOUT_PHOTOS,
         *({"photo_key": str(number), "size_bytes": size} for number, size in enumerate(sizes)),
     )
     tasks = spread(photos, len(sizes)).select("size_bytes", F.spark_partition_id().alias("task")).toPandas()

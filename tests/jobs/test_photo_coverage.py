@@ -6,8 +6,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pyspark.sql import Row, SparkSession
 
-from jobs import tables
 from jobs.photo_coverage import photo_coverage
+from jobs.schemas.buyers import TRANSACTION_AGES
+from jobs.schemas.landed import CHECKOUT_PHOTOS, PHOTO_AGE_ESTIMATES, PHOTO_COVERAGE
 from jobs.settings import Settings
 from tests.rows import at, rows_of
 
@@ -32,12 +33,12 @@ def coverage_of(
     spark: SparkSession, settings: Settings, photos: list[dict[str, Any]], transactions: list[dict[str, Any]]
 ) -> list[Row]:
     coverage = photo_coverage(
-        rows_of(spark, tables.CHECKOUT_PHOTOS, *photos),
-        rows_of(spark, tables.PHOTO_AGE_ESTIMATES, *photos),
-        rows_of(spark, tables.TRANSACTION_AGES, *transactions),
+        rows_of(spark, CHECKOUT_PHOTOS, *photos),
+        rows_of(spark, PHOTO_AGE_ESTIMATES, *photos),
+        rows_of(spark, TRANSACTION_AGES, *transactions),
         settings,
     )
-    return coverage.orderBy(*tables.PHOTO_COVERAGE.key).drop("model_version").collect()
+    return coverage.orderBy(*PHOTO_COVERAGE.key).drop("model_version").collect()
 
 
 def test_transactions_and_photos_are_counted_by_till_and_hour_with_the_reasons_of_the_rest(

@@ -16,14 +16,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
-from jobs import tables
 from jobs.landing import photos_folder
 from jobs.photo_matching import TillEvent, holding_receipts
 from jobs.sample_baskets import completejourney_baskets
 from jobs.sample_photos import sample_photos
 from jobs.sample_receipts import sample_receipts
+from jobs.schemas.landed import CHECKOUT_PHOTOS, PHOTO_AGE_ESTIMATES, TRANSACTION_LINES
+from jobs.schemas.table import Table
 from jobs.settings import read_settings
-from jobs.tables import Table
 from jobs.transaction_ages import transaction_ages
 from models.model_manifest import read_manifest
 from models.weights import MODEL_VERSIONS
@@ -34,7 +34,7 @@ RANDOM_DAYS = 2400
 REAL_DATES = (date(2026, 3, 14), date(2026, 11, 20), date(2026, 12, 23))
 SPAN_SECONDS, BURST_SECONDS = 45, 3
 YOUNG_ADULT_CORRECTION = read_manifest(MODEL_VERSIONS[-1]).young_adult_correction
-TABLES = (tables.TRANSACTION_LINES, tables.CHECKOUT_PHOTOS, tables.PHOTO_AGE_ESTIMATES)
+TABLES = (TRANSACTION_LINES, CHECKOUT_PHOTOS, PHOTO_AGE_ESTIMATES)
 
 SPANS = f"""
 CREATE TABLE spans AS

@@ -8,11 +8,16 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from jobs import announce_published_day, publish_night, tables
+from jobs import announce_published_day, publish_night
 from jobs.check_night import RuleResult, as_rows
 from jobs.errors import InputError, PublishingLockError, UnchangedDayError
 from jobs.object_store import ObjectStore
 from jobs.publish_night import input_digest
+from jobs.schemas.buyers import TRANSACTION_AGES
+from jobs.schemas.dictionary import NIGHT_TABLES, PUBLISHED_TABLES
+from jobs.schemas.landed import TRANSACTION_LINES
+from jobs.schemas.runs import CHECK_RESULTS
+from jobs.schemas.table import Table
 from jobs.settings import Settings
 from jobs.warehouse import Warehouse
 from tests.rows import BUSINESS_DATE, arrow_rows, line
@@ -22,11 +27,11 @@ def staged_run(settings: Settings, run_id: str, line_count: int, try_number: int
     """A checked run with some receipt lines and nothing else."""
     warehouse = Warehouse(ObjectStore(settings.warehouse_uri), run_id, try_number=try_number)
     lines = [line(line_number=number) for number in range(1, line_count + 1)]
-    for table in tables.NIGHT_TABLES:
-        rows = lines if table is tables.TRANSACTION_LINES else []
+    for table in NIGHT_TABLES:
+        rows = lines if table is TRANSACTION_LINES else []
         warehouse.stage_arrow(table, BUSINESS_DATE, arrow_rows(table, *rows))
     results = [RuleResult("the day has photos", "warn", True, ["none landed"])]
-    warehouse.stage_arrow(tables.CHECK_RESULTS, BUSINESS_DATE, as_rows(results))
+    warehouse.stage_arrow(CHECK_RESULTS, BUSINESS_DATE, as_rows(results))
     warehouse.mark_checked(BUSINESS_DATE, ["the day has photos: none landed"])
     return warehouse
 
@@ -99,7 +104,7 @@ def test_the_announcement_tells_run_rows_changes_and_where_the_report_lies(
         publish_night.run(staged_run(settings, run_id, line_count), BUSINESS_DATE, settings)
         announce_published_day.run(Warehouse(ObjectStore(settings.warehouse_uri), run_id), BUSINESS_DATE, settings)
     first, second = (json.loads(line) for line in capsys.readouterr().out.splitlines())
-    assert set(first["changed_tables"]) == {table.name for table in tables.PUBLISHED_TABLES}
+    assert set(first["changed_tables"]) == {table.name for table in PUBLISHED_TABLES}
     assert second["changed_tables"] == ["transaction_lines"]
     assert (second["business_date"], second["run_id"]) == ("2026-11-20", "run-2")
     assert (second["row_counts"]["transaction_lines"], second["row_counts"]["photo_coverage"]) == (2, 0)
@@ -142,7 +147,7 @@ def test_a_publisher_that_lost_its_lock_stops_before_the_next_table(
     zombie, other = (staged_run(settings, run_id, count) for run_id, count in (("zombie", 2), ("run-2", 1)))
     promote = Warehouse.promote
 
-    def promote_and_sleep(warehouse: Warehouse, table: tables.Table, business_date: date) -> None:
+    def promote_and_sleep(warehouse: Warehouse, table: Table, business_date: date) -> None:
         promote(warehouse, table, business_date)
         if warehouse is zombie:
             publish_night.run(other, BUSINESS_DATE, settings.model_copy(update={"lock_stale_seconds": 0}))
@@ -178,7 +183,7 @@ def test_the_run_tells_what_later_nights_are_compared_with(settings: Settings) -
         estimated | {"transaction_id": "t3", "estimate_status": "no_usable_photo"},
         estimated | {"transaction_id": "t4", "estimate_status": "no_photo", "photo_count": 0},
     )
-    warehouse.stage_arrow(tables.TRANSACTION_AGES, BUSINESS_DATE, arrow_rows(tables.TRANSACTION_AGES, *transactions))
+    warehouse.stage_arrow(TRANSACTION_AGES, BUSINESS_DATE, arrow_rows(TRANSACTION_AGES, *transactions))
     warehouse.mark_checked(BUSINESS_DATE, [])
     publish_night.run(warehouse, BUSINESS_DATE, settings)
     figures = (
@@ -197,7 +202,7 @@ def test_publishing_a_published_run_again_changes_nothing(settings: Settings) ->
 
 def test_a_table_that_is_staged_again_after_the_check_is_not_published_unchecked(settings: Settings) -> None:
     warehouse = staged_run(settings, "run-1", 3)
-    warehouse.stage_arrow(tables.TRANSACTION_LINES, BUSINESS_DATE, arrow_rows(tables.TRANSACTION_LINES, line()))
+    warehouse.stage_arrow(TRANSACTION_LINES, BUSINESS_DATE, arrow_rows(TRANSACTION_LINES, line()))
     with pytest.raises(InputError, match="run 'run-1' of 2026-11-20 has not passed check_night"):
         publish_night.run(warehouse, BUSINESS_DATE, settings)
 

@@ -11,12 +11,12 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from jobs import tables
 from jobs.catalogue import CATALOGUE, write_catalogue
 from jobs.cli import app
 from jobs.errors import InputError
 from jobs.object_store import ObjectStore
 from jobs.query import print_answer, query
+from jobs.schemas.landed import PHOTO_COVERAGE
 from tests.jobs.test_catalogue import covered, publish
 from tests.rows import BUSINESS_DATE
 from tests.s3_server import S3_ENVIRONMENT
@@ -28,7 +28,7 @@ ONE_ROW = "SELECT store_id, transaction_count, 12.50::DECIMAL(28, 2) AS amount, 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> ObjectStore:
     store = ObjectStore((tmp_path_factory.mktemp("query") / "warehouse").as_uri())
-    publish(store, tables.PHOTO_COVERAGE, BUSINESS_DATE, covered("[red]0042\x1b[2J", 4))
+    publish(store, PHOTO_COVERAGE, BUSINESS_DATE, covered("[red]0042\x1b[2J", 4))
     store.write("_staging/run-1/unpublished.txt", b"not out yet")
     write_catalogue(store)
     return store
@@ -49,7 +49,7 @@ def test_a_name_of_a_column_is_not_broken_however_narrow_the_terminal_is(
 
 def test_a_catalogue_that_was_copied_with_its_warehouse_says_what_to_run(tmp_path: Path) -> None:
     original = ObjectStore((tmp_path / "it's the first").as_uri())
-    publish(original, tables.PHOTO_COVERAGE, BUSINESS_DATE, covered("0042", 4))
+    publish(original, PHOTO_COVERAGE, BUSINESS_DATE, covered("0042", 4))
     write_catalogue(original)
     shutil.copytree(tmp_path / "it's the first", tmp_path / "copy")
     copy = ObjectStore((tmp_path / "copy").as_uri())
@@ -168,7 +168,7 @@ def test_parquet_goes_to_a_file_with_its_types(store: ObjectStore, tmp_path: Pat
 @pytest.mark.slow
 def test_a_query_on_s3_reads_with_the_credentials_of_the_environment(s3_bucket: str) -> None:
     store = ObjectStore(f"{s3_bucket}/queried")
-    publish(store, tables.PHOTO_COVERAGE, BUSINESS_DATE, covered("0042", 4))
+    publish(store, PHOTO_COVERAGE, BUSINESS_DATE, covered("0042", 4))
     store.write("_staging/unpublished.txt", b"not out yet")
     write_catalogue(store)
     assert query(store, "SELECT store_id FROM photo_coverage").to_pylist() == [{"store_id": "0042"}]

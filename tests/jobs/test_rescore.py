@@ -21,9 +21,9 @@ from jobs.object_store import ObjectStore
 from jobs.readme import README
 from jobs.rescore import rescore_day
 from jobs.sample_faces import synthetic_face_photos
+from jobs.schemas.dictionary import TABLES_OF_A_RUN
 from jobs.settings import Settings, read_settings
 from jobs.steps.order import run_night
-from jobs.tables import ALL_TABLES
 from jobs.warehouse import Warehouse
 from tests.rows import BUSINESS_DATE
 
@@ -137,7 +137,7 @@ def test_a_published_day_is_built_again_with_the_other_model_from_the_live_photo
 
 def test_live_tables_keep_their_bytes(rescored_day: RescoredDay) -> None:
     assert rescored_day.live_before == rescored_day.live_after
-    assert sum(path.suffix == ".parquet" for path in rescored_day.live_before) == len(ALL_TABLES)
+    assert sum(path.suffix == ".parquet" for path in rescored_day.live_before) == len(TABLES_OF_A_RUN)
 
 
 def test_a_photo_that_has_gone_is_no_shift_of_the_model(rescored_day: RescoredDay) -> None:

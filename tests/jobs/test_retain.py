@@ -7,13 +7,14 @@ import pytest
 from pyspark.sql import SparkSession
 from typer.testing import CliRunner
 
-from jobs import checkout_photos, retain, tables, wait_for_business_date
+from jobs import checkout_photos, retain, wait_for_business_date
 from jobs.cli import app
 from jobs.errors import InputError
 from jobs.landing import SUCCESS, photos_folder, transactions_folder
 from jobs.object_store import ObjectStore
 from jobs.rescore import rescore_day
 from jobs.retain import DeletedPhotos, delete_photos, expired_days
+from jobs.schemas.runs import RETENTION_RUNS
 from jobs.settings import Settings
 from jobs.warehouse import Warehouse
 
@@ -44,7 +45,7 @@ def retain_by_command(settings: Settings, *arguments: str) -> str:
 
 
 def records(settings: Settings, day: date) -> list[tuple[str, int, int]]:
-    runs = warehouse_of(settings).runs(day, tables.RETENTION_RUNS)
+    runs = warehouse_of(settings).runs(day, RETENTION_RUNS)
     return sorted((run["run_id"], run["deleted_photo_count"], run["deleted_bytes"]) for run in runs)
 
 

@@ -8,7 +8,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from jobs import tables
 from jobs.check_window import FAIL_RULES, WARN_RULES
 from jobs.review_precision import (
     CASE_COLUMNS,
@@ -17,6 +16,7 @@ from jobs.review_precision import (
     precision_interval,
     review_precision,
 )
+from jobs.schemas.alcohol import ALCOHOL_REVIEW_CASES, REVIEW_PRECISION, REVIEWED_CASES
 from tests.rows import BUSINESS_DATE
 
 FIRST_DATE = date(2026, 10, 24)
@@ -29,7 +29,7 @@ def listed(*probabilities: float, **given: Any) -> dict[date, pa.Table]:
         | given
         for number, probability in enumerate(probabilities)
     ]
-    return {BUSINESS_DATE: pa.Table.from_pylist(rows, tables.ALCOHOL_REVIEW_CASES.schema).select(CASE_COLUMNS)}
+    return {BUSINESS_DATE: pa.Table.from_pylist(rows, ALCOHOL_REVIEW_CASES.schema).select(CASE_COLUMNS)}
 
 
 def found(*outcomes: str | None, status: str = "counted") -> pa.Table:
@@ -44,7 +44,7 @@ def found(*outcomes: str | None, status: str = "counted") -> pa.Table:
         for number, outcome in enumerate(outcomes)
         if outcome
     ]
-    return pa.Table.from_pylist(rows, tables.REVIEWED_CASES.schema).select(OUTCOME_COLUMNS)
+    return pa.Table.from_pylist(rows, REVIEWED_CASES.schema).select(OUTCOME_COLUMNS)
 
 
 def bands(cases: dict[date, pa.Table], outcomes: pa.Table) -> dict[str, dict[str, Any]]:
@@ -167,8 +167,8 @@ BROKEN_WINDOWS = {
 def sentences(rule: str, window: tuple[list[dict[str, Any]], list[dict[str, Any]]]) -> list[str]:
     """What a rule of check_window says of the rows of reviewed_cases and of review_precision."""
     with duckdb.connect() as connection:
-        connection.register("reviewed_cases", pa.Table.from_pylist(window[0], tables.REVIEWED_CASES.schema))
-        connection.register("review_precision", pa.Table.from_pylist(window[1], tables.REVIEW_PRECISION.schema))
+        connection.register("reviewed_cases", pa.Table.from_pylist(window[0], REVIEWED_CASES.schema))
+        connection.register("review_precision", pa.Table.from_pylist(window[1], REVIEW_PRECISION.schema))
         return [sentence for (sentence,) in connection.execute((FAIL_RULES | WARN_RULES)[rule]).fetchall()]
 
 

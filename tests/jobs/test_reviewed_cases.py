@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 import jobs.review_precision
 import jobs.reviewed_cases
-from jobs import tables
 from jobs.landed_files import OUTCOME_FIELDS, landed_schema
 from jobs.landing import landed_outcomes
 from jobs.object_store import ObjectStore
 from jobs.reviewed_cases import CASE_COLUMNS, OUTCOMES, reviewed_cases
+from jobs.schemas.alcohol import ALCOHOL_REVIEW_CASES, REVIEW_PRECISION, REVIEWED_CASES
+from jobs.schemas.table import Table
 from jobs.settings import Settings
-from jobs.tables import Table
 from jobs.warehouse import Warehouse
 from tests.rows import BUSINESS_DATE, at
 
@@ -37,7 +37,7 @@ def case(case_id: str, **given: Any) -> dict[str, Any]:
 
 
 def list_of(*cases: dict[str, Any]) -> dict[date, pa.Table]:
-    return {BUSINESS_DATE: pa.Table.from_pylist(list(cases), tables.ALCOHOL_REVIEW_CASES.schema).select(CASE_COLUMNS)}
+    return {BUSINESS_DATE: pa.Table.from_pylist(list(cases), ALCOHOL_REVIEW_CASES.schema).select(CASE_COLUMNS)}
 
 
 def outcome(line: int, case_id: str | None, reviewed_at: str | None, found: str | None) -> dict[str, Any]:
@@ -154,8 +154,8 @@ def window_of_two_lists(settings: Settings, landing: ObjectStore) -> Warehouse:
     warehouse = Warehouse(ObjectStore(settings.warehouse_uri), "window")
     day_before = BUSINESS_DATE - timedelta(days=1)
     for day, cases in ((day_before, [case("c1"), case("c2")]), (BUSINESS_DATE, [case("c3", run_id="other-night")])):
-        lists = pa.Table.from_pylist(cases, tables.ALCOHOL_REVIEW_CASES.schema)
-        warehouse.publish_arrow(tables.ALCOHOL_REVIEW_CASES, day, lists)
+        lists = pa.Table.from_pylist(cases, ALCOHOL_REVIEW_CASES.schema)
+        warehouse.publish_arrow(ALCOHOL_REVIEW_CASES, day, lists)
     landing.write(
         f"reviewed_cases/business_date={day_before}/a.csv", f"{HEADER}\nc1,{LATER},under_age\nc2,{LATER},no\n".encode()
     )
@@ -174,13 +174,13 @@ def test_outcomes_of_all_days_of_a_window_become_its_precision(
     for _ in ("once", "and again"):
         jobs.reviewed_cases.run(window_of_two_lists, BUSINESS_DATE, settings)
         jobs.review_precision.run(window_of_two_lists, BUSINESS_DATE, settings)
-    assert staged(window_of_two_lists, tables.REVIEWED_CASES, "case_id", "outcome_status", "run_id") == [
+    assert staged(window_of_two_lists, REVIEWED_CASES, "case_id", "outcome_status", "run_id") == [
         ("c1", "counted", "window"),
         ("c2", "rejected", "window"),
         ("c3", "counted", "window"),
     ]
     columns = ("probability_band", "listed_case_count", "judged_case_count", "precision", "run_ids")
-    assert staged(window_of_two_lists, tables.REVIEW_PRECISION, *columns) == [
+    assert staged(window_of_two_lists, REVIEW_PRECISION, *columns) == [
         ("0.6-0.7", 3, 2, 0.5, ["night", "other-night"]),
         ("all", 3, 2, 0.5, ["night", "other-night"]),
     ]
@@ -190,7 +190,7 @@ def test_a_window_without_lists_and_outcomes_has_no_rows(settings: Settings) -> 
     warehouse = Warehouse(ObjectStore(settings.warehouse_uri), "window")
     jobs.reviewed_cases.run(warehouse, BUSINESS_DATE, settings)
     jobs.review_precision.run(warehouse, BUSINESS_DATE, settings)
-    assert staged(warehouse, tables.REVIEW_PRECISION, "probability_band") == []
+    assert staged(warehouse, REVIEW_PRECISION, "probability_band") == []
 
 
 HOSTILE_TEXTS = (

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobs import tables
 from jobs.object_store import ObjectStore
+from jobs.schemas.landed import PHOTO_AGE_ESTIMATES, REJECTED_TRANSACTION_LINES, TRANSACTION_LINES
 from jobs.table_files import ROW_GROUP_ROWS, content_digest, write_table_file
 from tests.rows import arrow_rows
 
@@ -29,11 +29,11 @@ ROWS = st.lists(
 def write_run(folder: Path, run_id: str, batch_rows: int = 10_000) -> Path:
     """Write a table of numbered rows, in batches as Spark hands them over."""
     numbered = {"source_file": pa.repeat("a.csv", ROW_COUNT), "line_in_file": pa.array(range(ROW_COUNT))}
-    empty = arrow_rows(tables.REJECTED_TRANSACTION_LINES)
+    empty = arrow_rows(REJECTED_TRANSACTION_LINES)
     columns = [numbered.get(field.name, pa.nulls(ROW_COUNT, field.type)) for field in empty.schema]
     rows = pa.Table.from_arrays(columns, schema=empty.schema).append_column("run_id", pa.repeat(run_id, ROW_COUNT))
     batches = rows.to_batches(max_chunksize=batch_rows)
-    write_table_file(ObjectStore(folder.as_uri()), run_id, tables.REJECTED_TRANSACTION_LINES, batches)
+    write_table_file(ObjectStore(folder.as_uri()), run_id, REJECTED_TRANSACTION_LINES, batches)
     return folder / run_id
 
 
@@ -55,8 +55,8 @@ def test_row_groups_of_a_run_hang_on_its_name_alone(tmp_path: Path) -> None:
 
 
 def test_a_table_without_rows_is_a_file_without_row_groups(tmp_path: Path) -> None:
-    rows = tables.TRANSACTION_LINES.schema.empty_table()
-    write_table_file(ObjectStore(tmp_path.as_uri()), "empty", tables.TRANSACTION_LINES, rows.to_batches())
+    rows = TRANSACTION_LINES.schema.empty_table()
+    write_table_file(ObjectStore(tmp_path.as_uri()), "empty", TRANSACTION_LINES, rows.to_batches())
     assert pq.read_table(tmp_path / "empty").num_rows == 0
 
 
@@ -104,7 +104,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> ObjectStore:
 
 def digest(store: ObjectStore, rows: list[tuple[str, float | None]], run_id: str, batch_rows: int = 100) -> str:
     """Write photos with their ages as a table file, and return what it digests to."""
-    table = tables.PHOTO_AGE_ESTIMATES
+    table = PHOTO_AGE_ESTIMATES
     records = [
         {"photo_key": key, "estimated_age_years": years, "run_id": run_id}
         for key, years in sorted(rows, key=lambda r: r[0])

@@ -14,13 +14,14 @@ import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 
-from jobs import tables
 from jobs.landing import photos_folder
 from jobs.sample_baskets import synthetic_baskets
 from jobs.sample_photos import sample_photos
 from jobs.sample_receipts import sample_receipts
+from jobs.schemas.buyers import TRANSACTION_AGES
+from jobs.schemas.landed import CHECKOUT_PHOTOS, PHOTO_AGE_ESTIMATES, TRANSACTION_LINES
+from jobs.schemas.table import Table
 from jobs.settings import Settings
-from jobs.tables import Table
 from jobs.till_clocks import DISAGREEING_CLOCKS
 from jobs.transaction_ages import transaction_ages
 from tests.rows import BUSINESS_DATE, at, certain_of
@@ -44,9 +45,9 @@ def landed_day(ahead_seconds: float) -> dict[Table, pa.Table]:
         transactions.loc[is_shifted, moment] += pd.Timedelta(seconds=ahead_seconds)
     estimates = [{"photo_key": key, "age_distribution": certain_of(30)} for key in photos["photo_key"]]
     return {
-        tables.TRANSACTION_LINES: as_table(tables.TRANSACTION_LINES, transactions.to_dict("records")),
-        tables.CHECKOUT_PHOTOS: as_table(tables.CHECKOUT_PHOTOS, photos.to_dict("records")),
-        tables.PHOTO_AGE_ESTIMATES: as_table(tables.PHOTO_AGE_ESTIMATES, estimates),
+        TRANSACTION_LINES: as_table(TRANSACTION_LINES, transactions.to_dict("records")),
+        CHECKOUT_PHOTOS: as_table(CHECKOUT_PHOTOS, photos.to_dict("records")),
+        PHOTO_AGE_ESTIMATES: as_table(PHOTO_AGE_ESTIMATES, estimates),
     }
 
 
@@ -57,7 +58,7 @@ def as_table(table: Table, rows: list[dict[str, Any]]) -> pa.Table:
 def warnings_of(spark: SparkSession, settings: Settings, day: dict[Table, pa.Table]) -> list[str]:
     rows = [spark.createDataFrame(day[table]) for table in day]
     connection = duckdb.connect()
-    connection.register("checkout_photos", day[tables.CHECKOUT_PHOTOS])
+    connection.register("checkout_photos", day[CHECKOUT_PHOTOS])
     connection.register("transaction_ages", transaction_ages(*rows, settings).toArrow())
     limit = {"till_clock_drift_warning_seconds": settings.till_clock_drift_warning_seconds}
     return [sentence for (sentence,) in connection.execute(DISAGREEING_CLOCKS, limit).fetchall()]
@@ -111,8 +112,8 @@ def at_one_till(receipts: list[tuple[str, str]], photos: list[datetime]) -> duck
         for n, (opened_at, closed_at) in enumerate(receipts)
     ]
     taken = [{"photo_key": str(moment), "store_id": "K11", "till_id": "01", "taken_at": moment} for moment in photos]
-    connection.register("transaction_ages", as_table(tables.TRANSACTION_AGES, rows))
-    connection.register("checkout_photos", as_table(tables.CHECKOUT_PHOTOS, taken))
+    connection.register("transaction_ages", as_table(TRANSACTION_AGES, rows))
+    connection.register("checkout_photos", as_table(CHECKOUT_PHOTOS, taken))
     return connection
 
 

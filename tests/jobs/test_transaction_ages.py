@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 from pyspark.sql import Row, SparkSession
 
-from jobs import tables
+from jobs.schemas.landed import CHECKOUT_PHOTOS, PHOTO_AGE_ESTIMATES, TRANSACTION_LINES
 from jobs.settings import Settings
 from jobs.transaction_ages import transaction_ages
 from models.model_manifest import read_manifest
@@ -27,9 +27,9 @@ def transaction_ages_of(
         for photo in photos
     ]
     ages = transaction_ages(
-        rows_of(spark, tables.TRANSACTION_LINES, *lines),
-        rows_of(spark, tables.CHECKOUT_PHOTOS, *photos),
-        rows_of(spark, tables.PHOTO_AGE_ESTIMATES, *estimates),
+        rows_of(spark, TRANSACTION_LINES, *lines),
+        rows_of(spark, CHECKOUT_PHOTOS, *photos),
+        rows_of(spark, PHOTO_AGE_ESTIMATES, *estimates),
         settings,
     )
     return ages.collect()

@@ -7,34 +7,36 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
-from jobs import tables
 from jobs.errors import InputError, PublishingLockError
 from jobs.object_store import ObjectStore
+from jobs.schemas.alcohol import REVIEWED_CASES
+from jobs.schemas.landed import TRANSACTION_LINES
+from jobs.schemas.runs import CHECK_RESULTS, MODEL_COMPARISON, PIPELINE_RUNS
 from jobs.settings import Settings
 from jobs.warehouse import Warehouse
 from tests.rows import BUSINESS_DATE, line, rows_of
 
 
 def stage_lines(warehouse: Warehouse, spark: SparkSession, *lines: dict[str, object]) -> None:
-    warehouse.stage(tables.TRANSACTION_LINES, BUSINESS_DATE, rows_of(spark, tables.TRANSACTION_LINES, *lines))
+    warehouse.stage(TRANSACTION_LINES, BUSINESS_DATE, rows_of(spark, TRANSACTION_LINES, *lines))
 
 
 def test_a_staged_table_is_sorted_by_key_and_carries_the_run(warehouse: Warehouse, spark: SparkSession) -> None:
     stage_lines(warehouse, spark, line(transaction_id="t2"), line(line_number=2), line())
-    rows = warehouse.read(tables.TRANSACTION_LINES, BUSINESS_DATE).collect()
+    rows = warehouse.read(TRANSACTION_LINES, BUSINESS_DATE).collect()
     assert [(row.transaction_id, row.line_number, row.run_id) for row in rows] == [
         ("t1", 1, "test-run"),
         ("t1", 2, "test-run"),
         ("t2", 1, "test-run"),
     ]
-    assert warehouse.staged(tables.TRANSACTION_LINES, BUSINESS_DATE).row_count == 3
+    assert warehouse.staged(TRANSACTION_LINES, BUSINESS_DATE).row_count == 3
 
 
 def test_a_key_that_is_there_twice_is_refused_with_its_value(warehouse: Warehouse, spark: SparkSession) -> None:
     with pytest.raises(Exception, match=r'transaction_lines.*"0042", "03", "t1", 1.*is there twice'):
         stage_lines(warehouse, spark, line(), line())
     with pytest.raises(InputError, match="table 'transaction_lines' of run 'test-run' is not staged"):
-        warehouse.read(tables.TRANSACTION_LINES, BUSINESS_DATE)
+        warehouse.read(TRANSACTION_LINES, BUSINESS_DATE)
 
 
 def test_a_key_that_is_null_is_refused(warehouse: Warehouse, spark: SparkSession) -> None:
@@ -44,31 +46,29 @@ def test_a_key_that_is_null_is_refused(warehouse: Warehouse, spark: SparkSession
 
 def test_a_column_that_is_missing_is_refused_with_its_name(warehouse: Warehouse, spark: SparkSession) -> None:
     with pytest.raises(ValueError, match=r"table 'transaction_lines' lacks columns .*'line_number'"):
-        warehouse.stage(
-            tables.TRANSACTION_LINES, BUSINESS_DATE, spark.createDataFrame([("t1",)], "transaction_id string")
-        )
+        warehouse.stage(TRANSACTION_LINES, BUSINESS_DATE, spark.createDataFrame([("t1",)], "transaction_id string"))
 
 
 def test_an_empty_table_is_staged_and_published_with_its_schema(
     warehouse: Warehouse, spark: SparkSession, settings: Settings
 ) -> None:
     stage_lines(warehouse, spark)
-    assert warehouse.read(tables.TRANSACTION_LINES, BUSINESS_DATE).count() == 0
-    warehouse.promote(tables.TRANSACTION_LINES, BUSINESS_DATE)
+    assert warehouse.read(TRANSACTION_LINES, BUSINESS_DATE).count() == 0
+    warehouse.promote(TRANSACTION_LINES, BUSINESS_DATE)
     path = Path(settings.warehouse_uri.removeprefix("file://"))
     published = pq.read_schema(path / f"transaction_lines/business_date={BUSINESS_DATE}/part-0.parquet")
-    assert published.names == tables.TRANSACTION_LINES.column_names
+    assert published.names == TRANSACTION_LINES.column_names
     assert published.field("net_amount").metadata[b"meaning"] == b"price paid, signed"
 
 
 def test_publishing_replaces_the_day_and_nothing_else(warehouse: Warehouse, spark: SparkSession) -> None:
     stage_lines(warehouse, spark, line(), line(line_number=2))
-    warehouse.promote(tables.TRANSACTION_LINES, BUSINESS_DATE)
+    warehouse.promote(TRANSACTION_LINES, BUSINESS_DATE)
     neighbour = BUSINESS_DATE + timedelta(days=1)
-    warehouse.stage(tables.TRANSACTION_LINES, neighbour, rows_of(spark, tables.TRANSACTION_LINES, line()))
-    warehouse.promote(tables.TRANSACTION_LINES, neighbour)
+    warehouse.stage(TRANSACTION_LINES, neighbour, rows_of(spark, TRANSACTION_LINES, line()))
+    warehouse.promote(TRANSACTION_LINES, neighbour)
     stage_lines(warehouse, spark, line())
-    warehouse.promote(tables.TRANSACTION_LINES, BUSINESS_DATE)
+    warehouse.promote(TRANSACTION_LINES, BUSINESS_DATE)
     keys = sorted(entry.key for entry in warehouse.store.list("transaction_lines"))
     assert keys == [f"transaction_lines/business_date=2026-11-{day}/part-0.parquet" for day in (20, 21)]
 
@@ -114,7 +114,7 @@ def test_staging_of_dead_runs_is_swept_and_that_of_the_run_itself_and_of_live_on
 
 def test_files_that_a_killed_process_left_half_written_are_no_tables_and_are_swept(settings: Settings) -> None:
     store = ObjectStore(settings.warehouse_uri)
-    for table in (tables.TRANSACTION_LINES, tables.PIPELINE_RUNS):
+    for table in (TRANSACTION_LINES, PIPELINE_RUNS):
         Warehouse(store, "run").publish_arrow(table, BUSINESS_DATE, table.schema.empty_table())
     root = Path(settings.warehouse_uri.removeprefix("file://"))
     published = sorted(root.glob("*/*/*.parquet"))
@@ -140,12 +140,12 @@ def test_what_readers_see_of_a_day_is_the_published_rows_and_nothing_before(
     warehouse: Warehouse, spark: SparkSession
 ) -> None:
     stage_lines(warehouse, spark, line())
-    assert warehouse.read_published(tables.TRANSACTION_LINES, BUSINESS_DATE) is None
-    assert warehouse.read_published_arrow(tables.TRANSACTION_LINES, BUSINESS_DATE, ["transaction_id"]) is None
-    warehouse.promote(tables.TRANSACTION_LINES, BUSINESS_DATE)
-    published = warehouse.read_published(tables.TRANSACTION_LINES, BUSINESS_DATE)
+    assert warehouse.read_published(TRANSACTION_LINES, BUSINESS_DATE) is None
+    assert warehouse.read_published_arrow(TRANSACTION_LINES, BUSINESS_DATE, ["transaction_id"]) is None
+    warehouse.promote(TRANSACTION_LINES, BUSINESS_DATE)
+    published = warehouse.read_published(TRANSACTION_LINES, BUSINESS_DATE)
     assert [row.transaction_id for row in published.collect()] == ["t1"]
-    columns = warehouse.read_published_arrow(tables.TRANSACTION_LINES, BUSINESS_DATE, ["transaction_id"])
+    columns = warehouse.read_published_arrow(TRANSACTION_LINES, BUSINESS_DATE, ["transaction_id"])
     assert columns.to_pydict() == {"transaction_id": ["t1"]}
 
 
@@ -153,12 +153,12 @@ def test_a_column_that_a_table_did_not_have_yet_when_the_day_was_written_is_null
     warehouse: Warehouse, spark: SparkSession
 ) -> None:
     stage_lines(warehouse, spark, line())
-    key = warehouse._staged_key(tables.TRANSACTION_LINES, BUSINESS_DATE)
+    key = warehouse._staged_key(TRANSACTION_LINES, BUSINESS_DATE)
     with warehouse.store.reader(key) as stream:
         older = pq.ParquetFile(stream).read().drop_columns(["id_check"])
     with warehouse.store.writer(key) as stream:
         pq.write_table(older, stream)
-    (row,) = warehouse.read(tables.TRANSACTION_LINES, BUSINESS_DATE).collect()
+    (row,) = warehouse.read(TRANSACTION_LINES, BUSINESS_DATE).collect()
     assert (row.id_check, row.transaction_id) == (None, "t1")
 
 
@@ -175,7 +175,7 @@ def test_the_run_that_published_a_day_last_is_told_from_those_before(settings: S
 
 def test_the_tables_of_another_model_lie_below_the_warehouse(settings: Settings) -> None:
     rescored = Warehouse(ObjectStore(settings.warehouse_uri), "run").rescored("age_resnet50-1")
-    assert rescored.location(tables.MODEL_COMPARISON) == (
+    assert rescored.location(MODEL_COMPARISON) == (
         f"{settings.warehouse_uri}/_rescored/age_resnet50-1/model_comparison/business_date=*/part-0.parquet"
     )
 
@@ -190,17 +190,17 @@ def test_the_days_before_are_read_without_the_day_itself_and_each_by_its_last_ru
         Warehouse(store, run_id).write_pipeline_run(business_date, run)
     trailing = Warehouse(store, "tonight").trailing_runs(BUSINESS_DATE, 3)
     assert trailing["run_id"].to_pylist() == ["late", "other"]
-    assert trailing.schema.equals(tables.PIPELINE_RUNS.schema)
+    assert trailing.schema.equals(PIPELINE_RUNS.schema)
 
 
 def test_what_others_have_staged_for_a_date_is_dropped_and_the_rest_stays(settings: Settings) -> None:
     store = ObjectStore(settings.warehouse_uri)
-    rows = tables.REVIEWED_CASES.schema.empty_table().drop_columns(["run_id"])
+    rows = REVIEWED_CASES.schema.empty_table().drop_columns(["run_id"])
     eve = BUSINESS_DATE - timedelta(days=1)
     for run_id, day in (("mine", BUSINESS_DATE), ("other", BUSINESS_DATE), ("other", eve)):
-        Warehouse(store, run_id).stage_arrow(tables.REVIEWED_CASES, day, rows)
+        Warehouse(store, run_id).stage_arrow(REVIEWED_CASES, day, rows)
     mine = Warehouse(store, "mine")
-    mine.drop_staging_of_others({BUSINESS_DATE}, tables.CHECK_RESULTS)
+    mine.drop_staging_of_others({BUSINESS_DATE}, CHECK_RESULTS)
     assert len(list(store.list("_staging"))) == 6
     mine.drop_staging_of_others({BUSINESS_DATE})
     left = sorted({tuple(entry.key.split("/")[1:3]) for entry in store.list("_staging")})
@@ -209,10 +209,10 @@ def test_what_others_have_staged_for_a_date_is_dropped_and_the_rest_stays(settin
 
 def test_the_run_of_a_published_table_is_that_of_its_rows(settings: Settings) -> None:
     warehouse = Warehouse(ObjectStore(settings.warehouse_uri), "run-1")
-    empty = tables.CHECK_RESULTS.schema.empty_table()
-    assert warehouse.published_run_id(tables.CHECK_RESULTS, BUSINESS_DATE) is None
-    warehouse.publish_arrow(tables.CHECK_RESULTS, BUSINESS_DATE, empty)
-    assert warehouse.published_run_id(tables.CHECK_RESULTS, BUSINESS_DATE) is None
-    one = {name: [None] for name in tables.CHECK_RESULTS.column_names} | {"run_id": ["run-1"]}
-    warehouse.publish_arrow(tables.CHECK_RESULTS, BUSINESS_DATE, pa.table(one, schema=empty.schema))
-    assert warehouse.published_run_id(tables.CHECK_RESULTS, BUSINESS_DATE) == "run-1"
+    empty = CHECK_RESULTS.schema.empty_table()
+    assert warehouse.published_run_id(CHECK_RESULTS, BUSINESS_DATE) is None
+    warehouse.publish_arrow(CHECK_RESULTS, BUSINESS_DATE, empty)
+    assert warehouse.published_run_id(CHECK_RESULTS, BUSINESS_DATE) is None
+    one = {name: [None] for name in CHECK_RESULTS.column_names} | {"run_id": ["run-1"]}
+    warehouse.publish_arrow(CHECK_RESULTS, BUSINESS_DATE, pa.table(one, schema=empty.schema))
+    assert warehouse.published_run_id(CHECK_RESULTS, BUSINESS_DATE) == "run-1"

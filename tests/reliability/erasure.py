@@ -19,13 +19,14 @@ from unittest.mock import patch
 import duckdb
 from pyspark.sql import SparkSession
 
-from jobs import erase, tables
+from jobs import erase
 from jobs.deleted_photos import photos_of
 from jobs.erasure_search import search
 from jobs.landing import photos_folder
 from jobs.object_store import ObjectStore
 from jobs.person_to_erase import Person, Request, find_person
 from jobs.retain import delete_photos, expired_days
+from jobs.schemas.alcohol import ALCOHOL_REVIEW_CASES
 from jobs.settings import Settings, read_settings
 from jobs.steps.order import module_of, run_night, run_windows
 from jobs.warehouse import Warehouse
@@ -106,7 +107,7 @@ def _published_people(
     land_day(landing)
     run_night(_warehouse(settings, "live", spark), BUSINESS_DATE, settings, _no_report)
     reader = _warehouse(settings, "reader")
-    cases = reader.read_published_arrow(tables.ALCOHOL_REVIEW_CASES, BUSINESS_DATE, ["case_id"])
+    cases = reader.read_published_arrow(ALCOHOL_REVIEW_CASES, BUSINESS_DATE, ["case_id"])
     lines = [f"{case},2026-11-23T09:30:00Z,of_age\n" for case in cases["case_id"].to_pylist()] if cases else []
     landing.write(OUTCOMES, "".join(["case_id,reviewed_at,reviewer_outcome\n", *lines]).encode())
     run_windows(_warehouse(settings, "window"), [BUSINESS_DATE], settings, _no_report)

@@ -24,13 +24,14 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from jobs import object_store, tables
+from jobs import object_store
 from jobs.age_inference import task_stage
 from jobs.errors import InputError, ReplacedError, StoreError
 from jobs.landed_files import read_landed_lines
 from jobs.local_spark import local_spark_environment
 from jobs.object_store import ObjectStore, StoredObject
 from jobs.sample_faces import synthetic_face_photos
+from jobs.schemas.landed import CHECKOUT_PHOTOS
 from jobs.settings import PREFIX, Settings, read_settings
 from jobs.warehouse import Warehouse
 from tests.reliability.fault_proxy import Fault, FaultProxy, Plan, Request, running_proxy
@@ -341,7 +342,7 @@ def meet_expired_credentials_in_spark(proxy: FaultProxy, findings: Findings) -> 
     settings = settings_of("spark")
     listed = landed_photos(ObjectStore(settings.landing_uri), distinct_photos(100))
     warehouse = Warehouse(ObjectStore(settings.warehouse_uri), "spark-run")
-    warehouse.stage_arrow(tables.CHECKOUT_PHOTOS, BUSINESS_DATE, rows_of_photos(listed))
+    warehouse.stage_arrow(CHECKOUT_PHOTOS, BUSINESS_DATE, rows_of_photos(listed))
 
     began = proxy.sent["expired"]
     proxy.follow(
@@ -379,7 +380,7 @@ def photo_rows(count: int) -> pa.Table:
 
 def rows_of_photos(photos: Sequence[StoredObject]) -> pa.Table:
     """Rows of checkout_photos, without the run that `stage_arrow` adds."""
-    schema = pa.schema([column for column in tables.CHECKOUT_PHOTOS.schema if column.name != "run_id"])
+    schema = pa.schema([column for column in CHECKOUT_PHOTOS.schema if column.name != "run_id"])
     rows = [
         {"photo_key": photo.key, "etag": photo.etag, "size_bytes": photo.size_bytes, "landed_at": photo.modified_at}
         for photo in photos
@@ -389,9 +390,9 @@ def rows_of_photos(photos: Sequence[StoredObject]) -> pa.Table:
 
 def publish(warehouse: Warehouse, rows: pa.Table) -> pa.Table | None:
     """Stage, publish and read a table's day."""
-    warehouse.stage_arrow(tables.CHECKOUT_PHOTOS, BUSINESS_DATE, rows)
-    warehouse.promote(tables.CHECKOUT_PHOTOS, BUSINESS_DATE)
-    return warehouse.read_published_arrow(tables.CHECKOUT_PHOTOS, BUSINESS_DATE, rows.column_names)
+    warehouse.stage_arrow(CHECKOUT_PHOTOS, BUSINESS_DATE, rows)
+    warehouse.promote(CHECKOUT_PHOTOS, BUSINESS_DATE)
+    return warehouse.read_published_arrow(CHECKOUT_PHOTOS, BUSINESS_DATE, rows.column_names)
 
 
 def lock_and_let_go(warehouse: Warehouse) -> None:

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from jobs import tables
 from jobs.object_store import ObjectStore
-from jobs.tables import Table
+from jobs.schemas.dictionary import PUBLISHED_TABLES, WINDOW_TABLES
+from jobs.schemas.landed import CHECKOUT_PHOTOS
+from jobs.schemas.runs import PIPELINE_RUNS, WINDOW_RUNS
+from jobs.schemas.table import Table
 from jobs.warehouse import Warehouse
 from tests.reliability.whole_days import OLD, Content, Day
 from tests.rows import BUSINESS_DATE
@@ -29,9 +31,9 @@ class Publication:
     marks: Table
 
 
-GENERATED_NIGHT = Publication(("publish_night",), tables.PUBLISHED_TABLES, tables.PIPELINE_RUNS)
-REAL_NIGHT = Publication(("check_night", "publish_night"), tables.PUBLISHED_TABLES, tables.PIPELINE_RUNS)
-WINDOW = Publication(("publish_window",), tables.WINDOW_TABLES, tables.WINDOW_RUNS)
+GENERATED_NIGHT = Publication(("publish_night",), PUBLISHED_TABLES, PIPELINE_RUNS)
+REAL_NIGHT = Publication(("check_night", "publish_night"), PUBLISHED_TABLES, PIPELINE_RUNS)
+WINDOW = Publication(("publish_window",), WINDOW_TABLES, WINDOW_RUNS)
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ def stage_newer(store: ObjectStore, publication: Publication) -> None:
 
 def photo_keys(store: ObjectStore) -> set[str]:
     """Return the keys of the staged photos."""
-    keys = Warehouse(store, NEW).read_arrow(tables.CHECKOUT_PHOTOS, BUSINESS_DATE, ["photo_key"])
+    keys = Warehouse(store, NEW).read_arrow(CHECKOUT_PHOTOS, BUSINESS_DATE, ["photo_key"])
     return set(keys["photo_key"].to_pylist())
 
 

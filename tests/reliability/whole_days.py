@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import duckdb
 
-from jobs.tables import Table
+from jobs.schemas.table import Table
 from tests.duckdb_s3 import connect_over_s3
 from tests.rows import BUSINESS_DATE
 

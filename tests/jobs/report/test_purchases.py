@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from jobs import tables
 from jobs.report.day_tables import COLUMNS, DayTables
 from jobs.report.purchases import NORMAL_QUANTILE_95, Bar, purchases
 from jobs.report.small_counts import shown
+from jobs.schemas.buyers import AGE_GROUP_PURCHASES, AGE_MIXES
 from jobs.settings import read_settings
 from tests.published_days import day_rows
 
@@ -23,7 +23,7 @@ SETTINGS = read_settings({}, landing_uri="/in", warehouse_uri="/out")
 def bought(*rows: dict[str, Any], mixes: list[dict[str, Any]] | None = None) -> list[Bar]:
     """The bars of BEER from rows of age_group_purchases."""
     default = {"product_category": "BEER", "currency": "RUB", "age_group": "18-24", "store_id": "1"}
-    given = {tables.AGE_GROUP_PURCHASES: [default | row for row in rows], tables.AGE_MIXES: mixes or []}
+    given = {AGE_GROUP_PURCHASES: [default | row for row in rows], AGE_MIXES: mixes or []}
     with duckdb.connect() as connection:
         for table, names in COLUMNS.items():
             schema = pa.schema([table.schema.field(name) for name in names])

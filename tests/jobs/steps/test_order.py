@@ -9,10 +9,12 @@ import duckdb
 import pytest
 from pyspark.sql import SparkSession
 
-from jobs import cashier_alcohol_days, tables
+from jobs import cashier_alcohol_days
 from jobs.cashier_pseudonyms import CashierPseudonyms
 from jobs.errors import FailedCheckError, InputError, PublishingLockError
 from jobs.object_store import ObjectStore
+from jobs.schemas.alcohol import ALCOHOL_SALE_AUDIT, CASHIER_ALCOHOL_DAYS
+from jobs.schemas.runs import WINDOW_RUNS
 from jobs.settings import Settings
 from jobs.steps.order import WINDOW_STEPS, run_window_step, run_windows
 from jobs.warehouse import Warehouse
@@ -36,9 +38,7 @@ def warehouse_of(settings: Settings, run_id: str) -> Warehouse:
 
 
 def publish_day(settings: Settings, business_date: date, run_id: str, *rows: list[dict[str, Any]]) -> None:
-    warehouse_of(settings, run_id).publish_arrow(
-        tables.CASHIER_ALCOHOL_DAYS, business_date, day_of(*rows, run_id=run_id)
-    )
+    warehouse_of(settings, run_id).publish_arrow(CASHIER_ALCOHOL_DAYS, business_date, day_of(*rows, run_id=run_id))
 
 
 def run_window(settings: Settings, run_id: str, *business_dates: date) -> list[date]:
@@ -156,9 +156,9 @@ def test_a_night_and_a_window_of_one_day_do_not_wait_for_each_other(settings: Se
     night, window, other = (warehouse_of(settings, name) for name in ("night-1", "window-1", "window-2"))
     with (
         night.lock(BUSINESS_DATE, 240),
-        window.lock(BUSINESS_DATE, 240, tables.WINDOW_RUNS),
+        window.lock(BUSINESS_DATE, 240, WINDOW_RUNS),
         pytest.raises(PublishingLockError, match="window that ends on 2026-11-20 is being published by run 'window-1'"),
-        other.lock(BUSINESS_DATE, 240, tables.WINDOW_RUNS),
+        other.lock(BUSINESS_DATE, 240, WINDOW_RUNS),
     ):
         pass
 
@@ -172,9 +172,9 @@ def test_a_window_is_as_long_as_the_setting_says(settings: Settings) -> None:
 
 def test_the_night_table_that_spark_stages_is_what_a_window_reads(spark: SparkSession, settings: Settings) -> None:
     night = Warehouse(ObjectStore(settings.warehouse_uri), "night-1", spark)
-    night.stage(tables.ALCOHOL_SALE_AUDIT, BUSINESS_DATE, rows_of(spark, tables.ALCOHOL_SALE_AUDIT, sale()))
+    night.stage(ALCOHOL_SALE_AUDIT, BUSINESS_DATE, rows_of(spark, ALCOHOL_SALE_AUDIT, sale()))
     cashier_alcohol_days.run(night, BUSINESS_DATE, settings)
-    night.promote(tables.CASHIER_ALCOHOL_DAYS, BUSINESS_DATE)
+    night.promote(CASHIER_ALCOHOL_DAYS, BUSINESS_DATE)
     run_window(settings, "window-1", BUSINESS_DATE)
     assert published(settings, AUDITED) == [("2026-11-20", "window-1", "c1", 1, 1, ["night-1"])]
 

@@ -1,0 +1,1 @@
+"""What a row of each table means: its grain, its key and its columns."""

@@ -1,0 +1,78 @@
+"""dictionary: all tables, which of them a run publishes, and the data dictionary."""
+
+from __future__ import annotations
+
+import json
+
+from jobs.schemas.alcohol import (
+    ALCOHOL_REVIEW_CASES,
+    ALCOHOL_SALE_AUDIT,
+    CASHIER_ALCOHOL_AUDIT,
+    CASHIER_ALCOHOL_DAYS,
+    REVIEW_PRECISION,
+    REVIEWED_CASES,
+)
+from jobs.schemas.buyers import AGE_GROUP_AFFINITY, AGE_GROUP_PURCHASES, AGE_MIXES, TRANSACTION_AGES
+from jobs.schemas.landed import (
+    CHECKOUT_PHOTOS,
+    PHOTO_AGE_ESTIMATES,
+    PHOTO_COVERAGE,
+    REJECTED_TRANSACTION_LINES,
+    TRANSACTION_LINES,
+)
+from jobs.schemas.runs import CHECK_RESULTS, MODEL_COMPARISON, PIPELINE_RUNS, RETENTION_RUNS, WINDOW_RUNS
+from jobs.schemas.table import BUSINESS_DATE, Table, meaning
+
+NIGHT_TABLES = (
+    CHECKOUT_PHOTOS,
+    PHOTO_AGE_ESTIMATES,
+    TRANSACTION_LINES,
+    REJECTED_TRANSACTION_LINES,
+    TRANSACTION_AGES,
+    AGE_MIXES,
+    AGE_GROUP_PURCHASES,
+    AGE_GROUP_AFFINITY,
+    ALCOHOL_SALE_AUDIT,
+    ALCOHOL_REVIEW_CASES,
+    PHOTO_COVERAGE,
+    CASHIER_ALCOHOL_DAYS,
+)
+"""What a night builds with Spark, in an order in which each finds its inputs."""
+
+PUBLISHED_TABLES = (*NIGHT_TABLES, CHECK_RESULTS)
+"""What publish_night promotes: the night's tables and what check_night found in them."""
+
+TABLES_OF_A_RUN = (*PUBLISHED_TABLES, PIPELINE_RUNS)
+
+WINDOW_TABLES = (CASHIER_ALCOHOL_AUDIT, REVIEWED_CASES, REVIEW_PRECISION)
+"""What the second DAG builds from the published days of a window, without Spark."""
+
+
+TABLES = (*TABLES_OF_A_RUN, *WINDOW_TABLES, WINDOW_RUNS, MODEL_COMPARISON, RETENTION_RUNS)
+"""All that the data dictionary and the catalogue hold."""
+
+
+def as_markdown() -> str:
+    """Render the data dictionary: each table's grain, key and columns."""
+    every = f"Each table has one more column, `{BUSINESS_DATE.name}` ({BUSINESS_DATE.type}): {meaning(BUSINESS_DATE)}."
+    return "\n\n".join([every, *map(_table_as_markdown, TABLES)])
+
+
+def as_json() -> str:
+    """Render the data dictionary for programs: a list of tables with name, grain, key and columns."""
+    return json.dumps([_table_as_object(table) for table in TABLES], indent=2, ensure_ascii=False)
+
+
+def _table_as_object(table: Table) -> dict[str, object]:
+    columns = [
+        {"name": field.name, "type": str(field.type), "meaning": meaning(field)}
+        for field in (BUSINESS_DATE, *table.columns)
+    ]
+    key = [BUSINESS_DATE.name, *table.key]
+    return {"name": table.name, "grain": table.grain, "key": key, "columns": columns}
+
+
+def _table_as_markdown(table: Table) -> str:
+    heading = f"### `{table.name}`\n\n{table.grain}; key: {', '.join(f'`{name}`' for name in table.key)}\n"
+    rows = [f"| `{field.name}` | {field.type} | {meaning(field)} |" for field in table.columns]
+    return "\n".join([heading, "| column | type | meaning |", "|---|---|---|", *rows])

@@ -1,0 +1,101 @@
+"""table: what a table is, the types of its columns, and the columns that several tables have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+TEXT = pa.string()
+COUNT = pa.int64()
+YEARS = pa.float64()
+EXPECTED = pa.float64()
+PROBABILITY = pa.float64()
+ESTIMATE = pa.float64()
+INSTANT = pa.timestamp("us", tz="UTC")
+QUANTITY = pa.decimal128(18, 3)
+AMOUNT = pa.decimal128(18, 2)
+QUANTITY_SUM = pa.decimal128(28, 3)
+AMOUNT_SUM = pa.decimal128(28, 2)
+DISTRIBUTION = pa.list_(pa.float32())
+RESAMPLED_DISTRIBUTIONS = pa.list_(DISTRIBUTION)
+REASON_COUNTS = pa.map_(TEXT, COUNT)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table: its name, what one row is, what makes a row unique, and what each column means."""
+
+    name: str
+    grain: str
+    key: tuple[str, ...]
+    columns: tuple[pa.Field, ...]
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The Arrow schema, with column meanings in the field metadata. All columns may be null to a reader."""
+        return pa.schema(self.columns, metadata={"table": self.name, "grain": self.grain, "key": ",".join(self.key)})
+
+    @property
+    def column_names(self) -> list[str]:
+        """The column names in order."""
+        return [field.name for field in self.columns]
+
+
+def column(name: str, kind: pa.DataType, meaning: str) -> pa.Field:
+    """Describe one column."""
+    return pa.field(name, kind, metadata={"meaning": meaning})
+
+
+def meaning(field: pa.Field) -> str:
+    """Return what a column means."""
+    words: bytes = (field.metadata or {}).get(b"meaning", b"")
+    return words.decode()
+
+
+def _estimated_columns(name: str, words: str) -> tuple[pa.Field, ...]:
+    """Describe an estimate and the ends of its interval."""
+    return (
+        column(f"estimated_{name}", ESTIMATE, words),
+        column(f"estimated_{name}_low", ESTIMATE, "lower end of its 90 % interval; null where bands are suppressed"),
+        column(f"estimated_{name}_high", ESTIMATE, "upper end of it"),
+    )
+
+
+BUSINESS_DATE = column(
+    "business_date", pa.date32(), "the stores' day that the row is of; of a window, its last day; the partition"
+)
+"""Of every table: in the name of the folder, not in the file."""
+RUN_ID = column("run_id", TEXT, "night run that wrote the row; join tables of one day on it too")
+MODEL_VERSION = column("model_version", TEXT, "age model that the run used")
+INFERENCE_ENGINE = column("inference_engine", TEXT, "what ran the age model: openvino or tensorflow")
+TRANSACTION_KEY = ("store_id", "till_id", "transaction_id")
+TRANSACTION_KEY_COLUMNS = (
+    column("store_id", TEXT, "store that rang up the sale"),
+    column("till_id", TEXT, "till in the store"),
+    column("transaction_id", TEXT, "receipt, unique within the till"),
+)
+AGE_COLUMNS = (
+    column("estimated_age_years", YEARS, "an estimate, with an error of about five years"),
+    column("estimated_age_low_years", YEARS, "lower end of the 90 % interval of the age"),
+    column("estimated_age_high_years", YEARS, "upper end of the 90 % interval of the age"),
+)
+ESTIMATE_COLUMNS = (
+    *AGE_COLUMNS,
+    column("under_18_probability", PROBABILITY, "calibrated estimate of P(age under 18)"),
+)
+LEGAL_PURCHASE_AGE_YEARS = column("legal_purchase_age_years", pa.int32(), "policy: youngest lawful buyer")
+UNDER_LEGAL_AGE_PROBABILITY = column(
+    "under_legal_age_probability",
+    PROBABILITY,
+    "P(age under the legal age), corrected for the ages of the day's alcohol buyers; photos do not show a step in "
+    "these ages, so that it is too high where far fewer buy just under the legal age than just over it",
+)
+UNDER_CHALLENGE_AGE_PROBABILITY = column(
+    "under_challenge_age_probability", PROBABILITY, "P(age under the challenge age), corrected likewise"
+)
+CASE_ID = column("case_id", TEXT, "what a reviewer knows the sale by: a hash of its date and key, in each run the same")
+
+WINDOW_RUN_ID = column("run_id", TEXT, "run of the second DAG that wrote the row")
+WINDOW_FIRST_DATE = column("window_first_date", pa.date32(), "first day of the window; business_date is its last")
+NIGHT_RUN_IDS = column("run_ids", pa.list_(TEXT), "night runs whose tables the window was made from, by day")
