@@ -24,7 +24,7 @@ from jobs.schemas.buyers import AGE_GROUP_AFFINITY, AGE_MIXES
 from jobs.schemas.table import MODEL_VERSION, RUN_ID
 from jobs.settings import Settings
 from jobs.small_cells import rounded
-from jobs.warehouse import Warehouse
+from jobs.warehouse.warehouse import Warehouse
 
 AFFINITY_TYPE = from_arrow_schema(
     pa.schema([field for field in AGE_GROUP_AFFINITY.columns if field not in (MODEL_VERSION, RUN_ID)])

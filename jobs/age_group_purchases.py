@@ -34,7 +34,7 @@ from jobs.schemas.table import TRANSACTION_KEY
 from jobs.settings import Settings
 from jobs.shift_calibration import shift_calibration
 from jobs.small_cells import with_small_groups_folded
-from jobs.warehouse import Warehouse
+from jobs.warehouse.warehouse import Warehouse
 
 TRANSACTION = list(TRANSACTION_KEY)
 KEY = list(AGE_GROUP_PURCHASES.key)

@@ -17,8 +17,8 @@ import pandas as pd
 
 from jobs.age_columns import field_names, vector_udf
 from jobs.errors import InputError
-from jobs.object_store import ObjectStore
 from jobs.settings import Settings
+from jobs.warehouse.object_store import ObjectStore
 
 if TYPE_CHECKING:
     from pyspark.accumulators import Accumulator

@@ -24,7 +24,7 @@ from jobs.schemas.landed import TRANSACTION_LINES
 from jobs.schemas.table import MODEL_VERSION, RUN_ID, TRANSACTION_KEY
 from jobs.settings import Settings
 from jobs.shift_calibration import shift_calibration
-from jobs.warehouse import Warehouse
+from jobs.warehouse.warehouse import Warehouse
 
 KEY = list(TRANSACTION_KEY)
 CIRCLE = list(AGE_MIXES.key)

@@ -15,7 +15,7 @@ from jobs.schemas.alcohol import ALCOHOL_REVIEW_CASES, ALCOHOL_SALE_AUDIT
 from jobs.schemas.buyers import TRANSACTION_AGES
 from jobs.schemas.table import TRANSACTION_KEY
 from jobs.settings import Settings
-from jobs.warehouse import Warehouse
+from jobs.warehouse.warehouse import Warehouse
 
 KEY = list(TRANSACTION_KEY)
 UNCHECKED_STATUSES = ("possibly_under_age_unchecked", "challenge_age_unchecked", "check_not_logged")

@@ -20,7 +20,7 @@ from jobs.schemas.buyers import AGE_MIXES, TRANSACTION_AGES
 from jobs.schemas.landed import TRANSACTION_LINES
 from jobs.schemas.table import TRANSACTION_KEY
 from jobs.settings import Settings
-from jobs.warehouse import Warehouse
+from jobs.warehouse.warehouse import Warehouse
 
 KEY = list(TRANSACTION_KEY)
 CASE_ID_DIGITS = 16

@@ -15,7 +15,7 @@ from jobs.publish_night import change_in_words
 from jobs.report.keys import page_url
 from jobs.schemas.dictionary import PUBLISHED_TABLES
 from jobs.settings import Settings
-from jobs.warehouse import Warehouse
+from jobs.warehouse.warehouse import Warehouse
 
 
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:

@@ -31,7 +31,7 @@ from scipy import stats
 
 from jobs.schemas.alcohol import CASHIER_ALCOHOL_AUDIT, CASHIER_ALCOHOL_DAYS
 from jobs.settings import Settings
-from jobs.warehouse import Warehouse
+from jobs.warehouse.warehouse import Warehouse
 
 Floats = NDArray[np.float64]
 

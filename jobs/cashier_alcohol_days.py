@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 
 from jobs.schemas.alcohol import ALCOHOL_SALE_AUDIT, CASHIER_ALCOHOL_DAYS
 from jobs.settings import Settings
-from jobs.warehouse import Warehouse
+from jobs.warehouse.warehouse import Warehouse
 
 KEY = list(CASHIER_ALCOHOL_DAYS.key)
 STRATUM = ["till_id", "hour", "probability_band"]

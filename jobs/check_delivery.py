@@ -18,10 +18,10 @@ from jobs.delivery_database import delivery_database
 from jobs.delivery_rules import CLOCKS, COUNTERPARTS, DELIVERY_RULES, PHOTOS
 from jobs.errors import InputError
 from jobs.landing import landed_photo_batches, line_reader, photos_folder, receipt_files, transactions_folder
-from jobs.object_store import ObjectStore
 from jobs.photo_keys import placed_photos
 from jobs.receipt_lines import judged_receipt_lines
 from jobs.settings import Settings
+from jobs.warehouse.object_store import ObjectStore
 
 EXAMPLES_SHOWN = 3
 EXAMPLE_CHARACTERS = 300

@@ -24,12 +24,12 @@ from jobs.landed_files import has_known_ending
 from jobs.landing import receipt_files
 from jobs.night_database import neighbour_receipts, night_database
 from jobs.night_rules import RULES, checked_columns
-from jobs.object_store import ObjectStore
 from jobs.schemas.dictionary import NIGHT_TABLES
 from jobs.schemas.landed import REJECTED_TRANSACTION_LINES, TRANSACTION_LINES
 from jobs.schemas.runs import CHECK_RESULTS, PIPELINE_RUNS
 from jobs.settings import Settings
-from jobs.warehouse import Warehouse
+from jobs.warehouse.object_store import ObjectStore
+from jobs.warehouse.warehouse import Warehouse
 
 log = logging.getLogger(__name__)
 

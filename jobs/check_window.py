@@ -17,7 +17,7 @@ from jobs.errors import FailedCheckError
 from jobs.schemas.alcohol import CASHIER_ALCOHOL_DAYS
 from jobs.schemas.dictionary import WINDOW_TABLES
 from jobs.settings import Settings
-from jobs.warehouse import Warehouse
+from jobs.warehouse.warehouse import Warehouse
 
 log = logging.getLogger(__name__)
 

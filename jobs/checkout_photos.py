@@ -14,11 +14,11 @@ from jobs.business_day import BusinessDay, business_day
 from jobs.deleted_photos import refuse_if_photos_were_deleted
 from jobs.erased import read_erased, without_erased_photos
 from jobs.landing import landed_photos, photos_folder
-from jobs.object_store import ObjectStore
 from jobs.photo_keys import PLACED_FIELDS, placed_photos
 from jobs.schemas.landed import CHECKOUT_PHOTOS
 from jobs.settings import Settings
-from jobs.warehouse import Warehouse
+from jobs.warehouse.object_store import ObjectStore
+from jobs.warehouse.warehouse import Warehouse
 
 
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:

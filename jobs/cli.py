@@ -11,7 +11,6 @@ from typing import Annotated, Literal
 import typer
 
 from jobs.errors import InputError, end_process
-from jobs.object_store import ObjectStore
 from jobs.operations.commands import app as operations_commands
 from jobs.privacy.commands import app as privacy_commands
 from jobs.schemas import dictionary
@@ -29,6 +28,7 @@ from jobs.terminal import (
     show_log,
     step_printer,
 )
+from jobs.warehouse.object_store import ObjectStore
 from models.cli import app as model_commands
 
 app = typer.Typer(
@@ -49,7 +49,7 @@ def night(business_date: BusinessDate, landing_uri: LandingUri = None, warehouse
     """
     from jobs.landing import missing_markers
     from jobs.steps.order import run_night
-    from jobs.warehouse import Warehouse
+    from jobs.warehouse.warehouse import Warehouse
 
     day = business_date.date()
     with errors_as_exit_codes():
@@ -74,7 +74,7 @@ def cashier_window(
     .demo/warehouse
     """
     from jobs.steps.order import run_windows
-    from jobs.warehouse import Warehouse
+    from jobs.warehouse.warehouse import Warehouse
 
     run_id = f"window-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     with errors_as_exit_codes():
@@ -92,7 +92,7 @@ def report(business_date: BusinessDate, warehouse_uri: WarehouseUri = None) -> N
     Example: checkout-ages report --business-date 2026-11-20 --warehouse-uri .demo/warehouse
     """
     from jobs import nightly_report
-    from jobs.warehouse import Warehouse
+    from jobs.warehouse.warehouse import Warehouse
 
     with errors_as_exit_codes():
         settings = read_settings(os.environ, landing_uri=os.curdir, warehouse_uri=warehouse_uri)
@@ -119,7 +119,7 @@ def query(
 
     Example: checkout-ages query "SELECT * FROM photo_coverage LIMIT 5" --warehouse-uri .demo/warehouse
     """
-    from jobs.query import print_answer, query, save_answer
+    from jobs.warehouse.query import print_answer, query, save_answer
 
     with errors_as_exit_codes():
         if bom and file_format in ("json", "parquet"):
@@ -138,7 +138,7 @@ def catalogue(warehouse_uri: WarehouseUri = None) -> None:
 
     Example: checkout-ages catalogue --warehouse-uri .demo/warehouse
     """
-    from jobs.catalogue import CATALOGUE, write_catalogue
+    from jobs.warehouse.catalogue import CATALOGUE, write_catalogue
 
     with errors_as_exit_codes():
         settings = read_settings(os.environ, landing_uri=os.curdir, warehouse_uri=warehouse_uri)

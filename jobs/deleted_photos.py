@@ -6,9 +6,9 @@ from datetime import date
 
 from jobs.errors import InputError
 from jobs.landing import SUCCESS, photos_folder
-from jobs.object_store import ObjectStore, StoredObject
 from jobs.schemas.runs import RETENTION_RUNS
-from jobs.warehouse import Warehouse
+from jobs.warehouse.object_store import ObjectStore, StoredObject
+from jobs.warehouse.warehouse import Warehouse
 
 
 def photos_of(landing: ObjectStore, business_date: date) -> list[StoredObject]:

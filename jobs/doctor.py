@@ -25,9 +25,9 @@ from uuid import uuid4
 from jobs.age_inference import check_model
 from jobs.errors import InputError, one_line
 from jobs.local_spark import java_home, java_version, local_spark_environment
-from jobs.object_store import ObjectStore
 from jobs.settings import Settings
 from jobs.spark import reraising_worker_errors
+from jobs.warehouse.object_store import ObjectStore
 
 LEAST_FREE_BYTES = 2 * 1024**3
 """For Spark's scratch, the database of check_night and, on this machine, a day's tables."""

@@ -37,7 +37,6 @@ from jobs.erased import (
 from jobs.erasure_search import Search, search
 from jobs.errors import FailedCheckError, InputError
 from jobs.landing import photos_folder
-from jobs.object_store import ObjectStore
 from jobs.person_to_erase import Person
 from jobs.photo_keys import key_fields
 from jobs.schemas.alcohol import CASHIER_ALCOHOL_AUDIT, REVIEWED_CASES
@@ -45,7 +44,8 @@ from jobs.schemas.landed import CHECKOUT_PHOTOS, PHOTO_AGE_ESTIMATES, REJECTED_T
 from jobs.schemas.table import Table
 from jobs.settings import Settings
 from jobs.steps.order import TABLE_STEPS, StepDone, module_of, run_windows
-from jobs.warehouse import Warehouse
+from jobs.warehouse.object_store import ObjectStore
+from jobs.warehouse.warehouse import Warehouse
 
 TAKEN_FROM_PUBLISHED = (
     CHECKOUT_PHOTOS,

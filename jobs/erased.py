@@ -23,11 +23,11 @@ from pyspark.sql import functions as F
 
 from jobs.errors import InputError
 from jobs.landed_ids import WHOLE_NUMBER_IN_TEXT
-from jobs.object_store import ObjectStore
 from jobs.schemas.alcohol import REVIEWED_CASES
 from jobs.schemas.landed import CHECKOUT_PHOTOS, REJECTED_TRANSACTION_LINES, TRANSACTION_LINES
 from jobs.schemas.table import TRANSACTION_KEY, Table
-from jobs.warehouse import Warehouse
+from jobs.warehouse.object_store import ObjectStore
+from jobs.warehouse.warehouse import Warehouse
 
 FOLDER = "_erased"
 KEY = TRANSACTION_KEY

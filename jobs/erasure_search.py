@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from jobs.erased import KEY, Erased
 from jobs.schemas.landed import TRANSACTION_LINES
-from jobs.warehouse import Warehouse
+from jobs.warehouse.warehouse import Warehouse
 
 RECEIPT_FIELDS = frozenset(TRANSACTION_LINES.column_names)
 """Columns that hold a field of a receipt line, so neither a photo key nor a case; they are most of a warehouse."""

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from jobs.errors import InputError, ReplacedError, StoreError, UnusableKeyError
-from jobs.object_store import ObjectStore
+from jobs.warehouse.object_store import ObjectStore
 from models.age_estimator import AgeEstimate, AgeEstimator
 from models.face_photo import FacePhoto
 from models.photo_preprocessing import UnusablePhotoError

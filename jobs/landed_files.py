@@ -22,7 +22,7 @@ from jobs.landed_json import read_json_lines
 from jobs.landed_lines import UnreadableFileError, pages
 from jobs.landed_parquet import read_parquet
 from jobs.landed_records import BATCH_ROWS, LONGEST_QUOTED_LINE, Problem, Records, quoted_line
-from jobs.object_store import ObjectStore
+from jobs.warehouse.object_store import ObjectStore
 
 RECEIPT_FIELDS = (
     "transaction_id",

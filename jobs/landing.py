@@ -22,7 +22,6 @@ from pathlib import PurePosixPath
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 
-from jobs.arrow_frames import arrow_frame
 from jobs.cashier_pseudonyms import key_generation, pseudonyms_of
 from jobs.errors import StoreError
 from jobs.landed_files import (
@@ -32,7 +31,8 @@ from jobs.landed_files import (
     landed_schema,
     read_landed_lines,
 )
-from jobs.object_store import ObjectStore, StoredObject
+from jobs.warehouse.arrow_frames import arrow_frame
+from jobs.warehouse.object_store import ObjectStore, StoredObject
 
 SUCCESS = "_SUCCESS"
 LISTING_TASKS = 32

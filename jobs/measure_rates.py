@@ -20,12 +20,12 @@ from pyspark.sql import SparkSession
 
 from jobs.landing import SUCCESS, photos_folder, transactions_folder
 from jobs.night_plan import DEFAULT_RATES, MILLION, Rates
-from jobs.object_store import ObjectStore
 from jobs.sample_faces import synthetic_face_photos
 from jobs.schemas.dictionary import PUBLISHED_TABLES
 from jobs.settings import Settings, read_settings
 from jobs.steps.order import STEPS, run_night
-from jobs.warehouse import Warehouse
+from jobs.warehouse.object_store import ObjectStore
+from jobs.warehouse.warehouse import Warehouse
 
 BUSINESS_DATE = date(2026, 11, 20)
 OPENING = datetime(2026, 11, 20, 5, tzinfo=UTC)

@@ -18,7 +18,7 @@ from jobs.schemas.alcohol import ALCOHOL_SALE_AUDIT
 from jobs.schemas.buyers import TRANSACTION_AGES
 from jobs.schemas.landed import PHOTO_AGE_ESTIMATES
 from jobs.schemas.runs import MODEL_COMPARISON
-from jobs.warehouse import Warehouse
+from jobs.warehouse.warehouse import Warehouse
 
 MEASURES = {
     "age_group": TRANSACTION_AGES,

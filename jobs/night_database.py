@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from jobs.business_day import BusinessDay
 from jobs.schemas.buyers import TRANSACTION_AGES
 from jobs.schemas.table import TRANSACTION_KEY, Table
-from jobs.warehouse import Warehouse
+from jobs.warehouse.warehouse import Warehouse
 
 MEMORY_LIMIT = "1GB"
 NEIGHBOUR_COLUMNS = (*TRANSACTION_KEY, "closed_at")

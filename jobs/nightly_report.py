@@ -14,14 +14,14 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 
-from jobs.object_store import ObjectStore
 from jobs.report.day_tables import day_tables, with_all_columns
 from jobs.report.keys import FOLDER, INDEX, page_key, page_url
 from jobs.report.page import ReportedDay, day_figures, day_page, index_page
 from jobs.report.words import words_in
 from jobs.schemas.runs import PIPELINE_RUNS
 from jobs.settings import Settings
-from jobs.warehouse import Warehouse
+from jobs.warehouse.object_store import ObjectStore
+from jobs.warehouse.warehouse import Warehouse
 
 log = logging.getLogger(__name__)
 

@@ -17,10 +17,10 @@ import pyarrow.compute as pc
 
 from jobs.erased import KEY, Erased, key_hash, of_tombstone, tombstones
 from jobs.errors import InputError
-from jobs.object_store import ObjectStore
 from jobs.schemas.buyers import TRANSACTION_AGES
 from jobs.schemas.landed import CHECKOUT_PHOTOS, REJECTED_TRANSACTION_LINES
-from jobs.warehouse import Warehouse
+from jobs.warehouse.object_store import ObjectStore
+from jobs.warehouse.warehouse import Warehouse
 
 CASE_ID_DIGITS = 16
 CANDIDATES_NAMED = 5

@@ -16,11 +16,11 @@ from pyspark.sql import functions as F
 
 from jobs.age_inference import check_model, photo_age_estimator
 from jobs.deleted_photos import refuse_if_photos_were_deleted
-from jobs.object_store import ObjectStore
 from jobs.progress import reported_progress
 from jobs.schemas.landed import CHECKOUT_PHOTOS, PHOTO_AGE_ESTIMATES
 from jobs.settings import Settings
-from jobs.warehouse import Warehouse
+from jobs.warehouse.object_store import ObjectStore
+from jobs.warehouse.warehouse import Warehouse
 from models.photo_statuses import LASTING_STATUSES, PHOTO_CHECKS_VERSION
 
 log = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from jobs.age_groups import UNKNOWN
 from jobs.schemas.buyers import TRANSACTION_AGES
 from jobs.schemas.landed import CHECKOUT_PHOTOS, PHOTO_AGE_ESTIMATES, PHOTO_COVERAGE
 from jobs.settings import Settings
-from jobs.warehouse import Warehouse
+from jobs.warehouse.warehouse import Warehouse
 
 KEY = list(PHOTO_COVERAGE.key)
 UNKNOWN_HOUR = -1

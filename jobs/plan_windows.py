@@ -12,7 +12,7 @@ from datetime import date, timedelta
 from jobs.errors import InputError
 from jobs.schemas.alcohol import CASHIER_ALCOHOL_AUDIT, CASHIER_ALCOHOL_DAYS
 from jobs.settings import Settings
-from jobs.warehouse import Warehouse
+from jobs.warehouse.warehouse import Warehouse
 
 log = logging.getLogger(__name__)
 

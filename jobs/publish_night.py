@@ -15,18 +15,18 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from jobs import catalogue
 from jobs.erased import read_erased, refuse_if_begun_before_an_erasure
 from jobs.errors import InputError
 from jobs.landing import receipts_digest
-from jobs.object_store import ObjectStore
-from jobs.publishing_lock import PublishingLock
 from jobs.schemas.buyers import TRANSACTION_AGES
 from jobs.schemas.dictionary import NIGHT_TABLES, PUBLISHED_TABLES
 from jobs.schemas.landed import CHECKOUT_PHOTOS, PHOTO_AGE_ESTIMATES, REJECTED_TRANSACTION_LINES, TRANSACTION_LINES
 from jobs.schemas.table import AMOUNT_SUM
 from jobs.settings import Settings
-from jobs.warehouse import StagedTable, Warehouse
+from jobs.warehouse import catalogue
+from jobs.warehouse.object_store import ObjectStore
+from jobs.warehouse.publishing_lock import PublishingLock
+from jobs.warehouse.warehouse import StagedTable, Warehouse
 from models.photo_statuses import SEARCHED_STATUSES
 
 log = logging.getLogger(__name__)

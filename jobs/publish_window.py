@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 
-from jobs import catalogue
 from jobs.erased import refuse_window_begun_before_an_erasure
 from jobs.errors import InputError
-from jobs.publishing_lock import PublishingLock
 from jobs.schemas.dictionary import WINDOW_TABLES
 from jobs.schemas.runs import WINDOW_RUNS
 from jobs.settings import Settings
-from jobs.warehouse import Warehouse
+from jobs.warehouse import catalogue
+from jobs.warehouse.publishing_lock import PublishingLock
+from jobs.warehouse.warehouse import Warehouse
 
 
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:

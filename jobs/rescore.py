@@ -15,13 +15,13 @@ import pyarrow as pa
 from jobs import check_night, model_comparison
 from jobs.deleted_photos import refuse_if_photos_were_deleted
 from jobs.errors import InputError
-from jobs.object_store import ObjectStore
 from jobs.schemas.landed import CHECKOUT_PHOTOS, REJECTED_TRANSACTION_LINES, TRANSACTION_LINES
 from jobs.schemas.table import Table
 from jobs.settings import Settings
 from jobs.spark import reraising_worker_errors
 from jobs.steps.order import TABLE_STEPS, StepDone, module_of
-from jobs.warehouse import Warehouse
+from jobs.warehouse.object_store import ObjectStore
+from jobs.warehouse.warehouse import Warehouse
 
 STEPS = (*TABLE_STEPS, "check_night", "publish_night")
 TAKEN_FROM_LIVE = {table.name: table for table in (CHECKOUT_PHOTOS, TRANSACTION_LINES, REJECTED_TRANSACTION_LINES)}

@@ -10,7 +10,7 @@ from datetime import date
 
 from jobs.nightly_report import reported_days, restate_reports, write_index
 from jobs.settings import Settings
-from jobs.warehouse import Warehouse
+from jobs.warehouse.warehouse import Warehouse
 
 
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:

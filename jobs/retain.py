@@ -17,10 +17,10 @@ from typing import Any
 
 from jobs.deleted_photos import deletion_mark, photos_of
 from jobs.errors import InputError
-from jobs.object_store import ObjectStore, StoredObject
 from jobs.schemas.runs import RETENTION_RUNS
 from jobs.settings import Settings
-from jobs.warehouse import Warehouse
+from jobs.warehouse.object_store import ObjectStore, StoredObject
+from jobs.warehouse.warehouse import Warehouse
 
 log = logging.getLogger(__name__)
 

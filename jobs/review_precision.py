@@ -18,7 +18,7 @@ from scipy import stats
 from jobs.schemas.alcohol import ALCOHOL_REVIEW_CASES, REVIEW_PRECISION, REVIEWED_CASES
 from jobs.schemas.table import WINDOW_RUN_ID
 from jobs.settings import Settings
-from jobs.warehouse import Warehouse
+from jobs.warehouse.warehouse import Warehouse
 
 CASE_COLUMNS = ["case_id", "under_legal_age_probability", "model_version", "run_id"]
 OUTCOME_COLUMNS = ["case_business_date", "case_id", "reviewer_outcome", "outcome_status"]

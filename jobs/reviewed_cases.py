@@ -18,11 +18,11 @@ import pyarrow as pa
 from jobs.erased import erased_of_days, without_erased_outcomes
 from jobs.landed_files import OUTCOME_FIELDS
 from jobs.landing import landed_outcomes
-from jobs.object_store import ObjectStore
 from jobs.schemas.alcohol import ALCOHOL_REVIEW_CASES, REVIEWED_CASES
 from jobs.schemas.table import WINDOW_RUN_ID
 from jobs.settings import Settings
-from jobs.warehouse import Warehouse
+from jobs.warehouse.object_store import ObjectStore
+from jobs.warehouse.warehouse import Warehouse
 
 OUTCOMES = ("under_age", "of_age", "cannot_tell", "wrong_photo")
 CASE_COLUMNS = ["case_id", "closed_at", "review_rank", "under_legal_age_probability", "model_version", "run_id"]

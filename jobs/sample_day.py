@@ -10,12 +10,12 @@ import pandas as pd
 from numpy.random import Generator
 
 from jobs.landing import SUCCESS, photos_folder, transactions_folder
-from jobs.object_store import ObjectStore
 from jobs.sample_baskets import completejourney_baskets, synthetic_baskets
 from jobs.sample_faces import FacePhotos
 from jobs.sample_photos import photo_contents, sample_photos
 from jobs.sample_receipt_files import receipt_files
 from jobs.sample_receipts import LEGAL_PURCHASE_AGE_YEARS, sample_receipts
+from jobs.warehouse.object_store import ObjectStore
 
 Receipts = Literal["completejourney", "synthetic"]
 

@@ -15,7 +15,7 @@ from jobs.schemas.buyers import TRANSACTION_AGES
 from jobs.schemas.landed import CHECKOUT_PHOTOS, PHOTO_AGE_ESTIMATES, TRANSACTION_LINES
 from jobs.schemas.table import TRANSACTION_KEY
 from jobs.settings import Settings
-from jobs.warehouse import Warehouse
+from jobs.warehouse.warehouse import Warehouse
 
 YEARS_OF_AGE = 101
 KEY = list(TRANSACTION_KEY)

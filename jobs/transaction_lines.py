@@ -11,10 +11,10 @@ from jobs.business_day import business_day
 from jobs.erased import erased_line_count, read_erased
 from jobs.judged_lines import judged_transaction_lines
 from jobs.landing import landed_transaction_lines, unchanged_receipts
-from jobs.object_store import ObjectStore
 from jobs.schemas.landed import TRANSACTION_LINES
 from jobs.settings import Settings
-from jobs.warehouse import Warehouse
+from jobs.warehouse.object_store import ObjectStore
+from jobs.warehouse.warehouse import Warehouse
 
 
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:

@@ -7,9 +7,9 @@ from datetime import date
 from jobs.deleted_photos import refuse_if_photos_were_deleted
 from jobs.errors import NotLandedError
 from jobs.landing import missing_markers
-from jobs.object_store import ObjectStore
 from jobs.settings import Settings
-from jobs.warehouse import Warehouse
+from jobs.warehouse.object_store import ObjectStore
+from jobs.warehouse.warehouse import Warehouse
 
 
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:

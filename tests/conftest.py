@@ -13,9 +13,9 @@ import pytest
 from pyspark.sql import SparkSession
 
 from jobs.local_spark import local_spark_environment
-from jobs.object_store import ObjectStore
 from jobs.settings import Settings, read_settings
-from jobs.warehouse import Warehouse
+from jobs.warehouse.object_store import ObjectStore
+from jobs.warehouse.warehouse import Warehouse
 from tests.s3_server import S3_ENVIRONMENT, running_s3_server
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from jobs.catalogue import write_catalogue
 from jobs.cli import app
-from jobs.object_store import ObjectStore
 from jobs.readme import README
+from jobs.warehouse.catalogue import write_catalogue
+from jobs.warehouse.object_store import ObjectStore
 from tests.readme_commands import NOT_RUN, arguments, commands, why_not_run
 from tests.rows import BUSINESS_DATE
 

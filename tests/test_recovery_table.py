@@ -77,7 +77,7 @@ PROVED_BY = {
         "test_refused_credentials_exit_with_2_and_are_not_shown",
     ),
     "`showed a certificate … that is not trusted`": (
-        "jobs/test_object_store.py",
+        "jobs/warehouse/test_object_store.py",
         "test_an_https_endpoint_is_trusted_by_its_ca_and_by_nothing_else",
     ),
     "a Spark task says `this machine has no key …, the run began with the key 'p…'`": (
@@ -167,7 +167,7 @@ PROVED_BY = {
         "test_a_day_is_announced_when_it_is_new_or_changed_and_not_when_it_came_out_the_same",
     ),
     "`publish_night` or `publish_window` logs `catalog.duckdb is left as it was`": (
-        "jobs/test_catalogue.py",
+        "jobs/warehouse/test_catalogue.py",
         "test_a_catalogue_that_cannot_be_written_is_told_and_undoes_no_published_night",
     ),
     "`checkout-ages doctor` exits with 1": (

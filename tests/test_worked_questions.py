@@ -6,14 +6,14 @@ import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 
-from jobs.catalogue import write_catalogue
-from jobs.object_store import ObjectStore
 from jobs.schemas.alcohol import ALCOHOL_SALE_AUDIT, CASHIER_ALCOHOL_AUDIT
 from jobs.schemas.buyers import AGE_GROUP_AFFINITY, AGE_GROUP_PURCHASES, AGE_MIXES
 from jobs.schemas.landed import PHOTO_AGE_ESTIMATES, PHOTO_COVERAGE, REJECTED_TRANSACTION_LINES
 from jobs.schemas.runs import PIPELINE_RUNS
 from jobs.schemas.table import Table
-from jobs.warehouse import Warehouse
+from jobs.warehouse.catalogue import write_catalogue
+from jobs.warehouse.object_store import ObjectStore
+from jobs.warehouse.warehouse import Warehouse
 from tests.rows import BUSINESS_DATE, at, certain_of
 from tests.worked_questions import READERS, Row, answer_of, assert_other_engines_agree, close_to, worked_questions
 

@@ -11,9 +11,9 @@ import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from jobs.object_store import ObjectStore
-from jobs.query import query
 from jobs.readme import README
+from jobs.warehouse.object_store import ObjectStore
+from jobs.warehouse.query import query
 
 Row = dict[str, Any]
 READERS = ("Category manager", "Compliance officer", "Operator")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from jobs.landing import SUCCESS, photos_folder, transactions_folder
 from jobs.local_spark import JAVA_FOLDER, SMALL_DAY_OPTIONS, archives, local_spark_environment, log_option
-from jobs.object_store import ObjectStore
+from jobs.warehouse.object_store import ObjectStore
 
 RUN_PY = Path(__file__).resolve().parents[1] / "run.py"
 

@@ -17,7 +17,6 @@ from rich.table import Column
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from jobs.object_store import ObjectStore
 from jobs.schemas.runs import MODEL_COMPARISON
 from jobs.settings import KEY_MEANING, KEY_VARIABLE, PREFIX, Settings, read_settings
 from jobs.terminal import (
@@ -33,6 +32,7 @@ from jobs.terminal import (
     say,
     step_printer,
 )
+from jobs.warehouse.object_store import ObjectStore
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -87,10 +87,10 @@ def rescore(
 
     Example: checkout-ages rescore --from 2026-11-18 --to 2026-11-20 --model-version age_resnet50-1
     """
-    from jobs import catalogue
     from jobs.age_inference import check_model
     from jobs.rescore import published_days, rescore_day
-    from jobs.warehouse import Warehouse
+    from jobs.warehouse import catalogue
+    from jobs.warehouse.warehouse import Warehouse
 
     run_id = f"rescore-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     with errors_as_exit_codes():

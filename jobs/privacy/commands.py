@@ -13,7 +13,6 @@ import typer
 
 from jobs.cashier_pseudonyms import cashier_pseudonyms
 from jobs.errors import InputError
-from jobs.object_store import ObjectStore
 from jobs.settings import KEY_VARIABLE, read_settings
 from jobs.terminal import (
     LandingUri,
@@ -26,6 +25,7 @@ from jobs.terminal import (
     say,
     show_log,
 )
+from jobs.warehouse.object_store import ObjectStore
 
 app = typer.Typer()
 
@@ -45,7 +45,7 @@ def retain(
     """
     from jobs.deleted_photos import photos_of
     from jobs.retain import delete_photos, expired_days
-    from jobs.warehouse import Warehouse
+    from jobs.warehouse.warehouse import Warehouse
 
     with errors_as_exit_codes():
         settings = read_settings(os.environ, landing_uri=landing_uri, warehouse_uri=warehouse_uri)
@@ -87,7 +87,7 @@ def erase(
     """
     from jobs import erase as erasure
     from jobs.person_to_erase import Request, find_person
-    from jobs.warehouse import Warehouse
+    from jobs.warehouse.warehouse import Warehouse
 
     request = Request(
         transaction_id=transaction_id,

@@ -19,7 +19,7 @@ from jobs.schemas.landed import PHOTO_AGE_ESTIMATES, PHOTO_COVERAGE, REJECTED_TR
 from jobs.schemas.runs import CHECK_RESULTS, PIPELINE_RUNS
 from jobs.schemas.table import Table
 from jobs.settings import Settings
-from jobs.warehouse import Warehouse
+from jobs.warehouse.warehouse import Warehouse
 
 THREADS = 8
 

@@ -15,13 +15,13 @@ from importlib import import_module
 from types import ModuleType
 
 from jobs.errors import InputError
-from jobs.object_store import ObjectStore
 from jobs.report.keys import page_url
 from jobs.schemas.dictionary import NIGHT_TABLES, WINDOW_TABLES
 from jobs.schemas.runs import WINDOW_RUNS
 from jobs.settings import Settings
 from jobs.spark import reraising_worker_errors, spark_session
-from jobs.warehouse import Warehouse
+from jobs.warehouse.object_store import ObjectStore
+from jobs.warehouse.warehouse import Warehouse
 
 TABLE_STEPS = tuple(table.name for table in NIGHT_TABLES)
 STEPS = ("wait_for_business_date", *TABLE_STEPS, "check_night", "publish_night")

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from jobs.landing import photos_folder
 from jobs.schemas.landed import CHECKOUT_PHOTOS, PHOTO_AGE_ESTIMATES, REJECTED_TRANSACTION_LINES, TRANSACTION_LINES
 from jobs.schemas.table import AMOUNT, INSTANT, QUANTITY, Table
-from jobs.warehouse import Warehouse
+from jobs.warehouse.warehouse import Warehouse
 from models.photo_statuses import PHOTO_CHECKS_VERSION
 
 GENERATED_TABLES = (

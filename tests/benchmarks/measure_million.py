@@ -20,10 +20,10 @@ import pyarrow.parquet as pq
 from rich.console import Console
 
 from jobs.landing import SUCCESS, photos_folder, transactions_folder
-from jobs.object_store import ObjectStore
 from jobs.schemas.dictionary import NIGHT_TABLES
 from jobs.steps.order import STEPS
-from jobs.warehouse import Warehouse
+from jobs.warehouse.object_store import ObjectStore
+from jobs.warehouse.warehouse import Warehouse
 from tests.benchmarks.large_day import SEED, TRANSACTIONS_PER_STORE, StoreDay, lines_of, photos_of, store_day
 from tests.benchmarks.measure_nights import BUSINESS_DATE, RUN_ID, environment, measured_step, scratch
 from tests.s3_server import BUCKET, S3_ENVIRONMENT, running_s3_server

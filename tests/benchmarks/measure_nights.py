@@ -20,10 +20,10 @@ from typing import Any
 from rich.console import Console
 
 from jobs.local_spark import java_home
-from jobs.object_store import ObjectStore
 from jobs.settings import Settings
 from jobs.steps.order import STEPS
-from jobs.warehouse import Warehouse
+from jobs.warehouse.object_store import ObjectStore
+from jobs.warehouse.warehouse import Warehouse
 from tests.benchmarks.large_day import GENERATED_TABLES, stage_large_day
 from tests.benchmarks.memory import sampled_memory
 from tests.benchmarks.turns import LOG_LINES_SHOWN, REPOSITORY

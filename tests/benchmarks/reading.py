@@ -21,7 +21,7 @@ from typing import Any
 
 from jobs import landed_files
 from jobs.landed_files import RECEIPT_FIELDS
-from jobs.object_store import ObjectStore
+from jobs.warehouse.object_store import ObjectStore
 
 BEFORE = "512ed01"
 """The last commit whose reader gave whole files to pyarrow."""

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from jobs.object_store import ObjectStore
+from jobs.warehouse.object_store import ObjectStore
 from tests.benchmarks.job import photo_files
 from tests.s3_server import BUCKET, S3_ENVIRONMENT, running_s3_server
 

@@ -11,9 +11,9 @@ import pytest
 from rich.console import Console
 
 from jobs.local_spark import local_spark_environment
-from jobs.object_store import ObjectStore
 from jobs.schemas.landed import CHECKOUT_PHOTOS, PHOTO_AGE_ESTIMATES, TRANSACTION_LINES
-from jobs.warehouse import Warehouse
+from jobs.warehouse.object_store import ObjectStore
+from jobs.warehouse.warehouse import Warehouse
 from tests.benchmarks.contenders import CONTENDERS, chosen
 from tests.benchmarks.figures import RATIOS, Spread, quarters, ratios, spread
 from tests.benchmarks.job import photo_files

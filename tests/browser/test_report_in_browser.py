@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, BrowserContext, Page
 from jobs import nightly_report
 from jobs.report.keys import INDEX, page_key
 from jobs.settings import Settings
-from jobs.warehouse import Warehouse
+from jobs.warehouse.warehouse import Warehouse
 from tests.published_days import CASHIER, HOSTILE, PHOTO, RECEIPT
 from tests.report_numbers import QUERIES, found, said
 from tests.rows import BUSINESS_DATE

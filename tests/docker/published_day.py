@@ -9,11 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from jobs.object_store import ObjectStore
 from jobs.schemas.buyers import AGE_GROUP_PURCHASES
 from jobs.schemas.dictionary import TABLES_OF_A_RUN
 from jobs.schemas.landed import PHOTO_AGE_ESTIMATES, TRANSACTION_LINES
 from jobs.schemas.runs import PIPELINE_RUNS
+from jobs.warehouse.object_store import ObjectStore
 
 
 def complaints(bucket_uri: str, business_date: str, run_count: int = 1) -> list[str]:

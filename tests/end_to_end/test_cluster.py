@@ -14,11 +14,11 @@ import pytest
 from pyspark.sql import SparkSession
 
 from jobs.landing import SUCCESS, photos_folder, transactions_folder
-from jobs.object_store import ObjectStore
 from jobs.sample_faces import synthetic_face_photos
 from jobs.settings import read_settings
 from jobs.steps.order import run_night
-from jobs.warehouse import Warehouse
+from jobs.warehouse.object_store import ObjectStore
+from jobs.warehouse.warehouse import Warehouse
 from tests.rows import BUSINESS_DATE, at
 from tests.s3_server import S3_ENVIRONMENT
 from tests.spark_cluster import REPOSITORY, Cluster, running_cluster

@@ -12,12 +12,12 @@ import duckdb
 import pytest
 
 from jobs.landing import photos_folder
-from jobs.object_store import ObjectStore
 from jobs.sample_day import write_sample_day
 from jobs.sample_faces import synthetic_face_photos
 from jobs.schemas.buyers import AGE_GROUP_PURCHASES
 from jobs.schemas.dictionary import NIGHT_TABLES, PUBLISHED_TABLES, TABLES_OF_A_RUN, WINDOW_TABLES
 from jobs.schemas.landed import PHOTO_AGE_ESTIMATES, TRANSACTION_LINES
+from jobs.warehouse.object_store import ObjectStore
 from tests.airflow_runs import asset_events, complaints, new_airflow, run_dag
 from tests.s3_server import S3_ENVIRONMENT
 

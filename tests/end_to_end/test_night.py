@@ -16,7 +16,6 @@ from pyspark.sql import SparkSession
 from jobs import nightly_report
 from jobs.errors import FailedCheckError, InputError, NotLandedError
 from jobs.night_rules import Rule
-from jobs.object_store import ObjectStore
 from jobs.readme import README
 from jobs.report.keys import page_key
 from jobs.sample_day import write_sample_day
@@ -29,7 +28,8 @@ from jobs.schemas.runs import PIPELINE_RUNS
 from jobs.schemas.table import Table
 from jobs.settings import Settings, read_settings
 from jobs.steps.order import run_night, run_windows
-from jobs.warehouse import Warehouse
+from jobs.warehouse.object_store import ObjectStore
+from jobs.warehouse.warehouse import Warehouse
 from tests.duckdb_s3 import connect_over_s3
 from tests.report_numbers import QUERIES, found, said
 from tests.rows import BUSINESS_DATE, at

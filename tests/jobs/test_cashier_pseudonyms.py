@@ -18,8 +18,8 @@ from jobs.cashier_pseudonyms import (
 from jobs.errors import InputError
 from jobs.landed_files import read_landed_lines
 from jobs.landing import line_reader
-from jobs.object_store import ObjectStore
 from jobs.settings import KEY_VARIABLE
+from jobs.warehouse.object_store import ObjectStore
 from tests.rows import BUSINESS_DATE
 
 KEY, OTHER_KEY = "first-key-" * 4, "second-key" * 4

@@ -14,10 +14,10 @@ from jobs.cli import app
 from jobs.erased import Erased
 from jobs.judged_lines import judged_transaction_lines
 from jobs.landing import photos_folder, transactions_folder
-from jobs.object_store import ObjectStore
 from jobs.sample_day import write_sample_day
 from jobs.sample_faces import synthetic_face_photos
 from jobs.settings import Settings
+from jobs.warehouse.object_store import ObjectStore
 from tests.rows import BUSINESS_DATE, at
 
 FIELD = Path(__file__).parent / "field" / "transactions"

@@ -15,7 +15,6 @@ from jobs.check_night import RuleResult, check_results, file_rows
 from jobs.errors import FailedCheckError
 from jobs.night_database import NEIGHBOUR_COLUMNS, neighbour_receipts, schema_columns
 from jobs.night_rules import RULES, checked_columns
-from jobs.object_store import ObjectStore
 from jobs.schemas.alcohol import ALCOHOL_REVIEW_CASES, ALCOHOL_SALE_AUDIT
 from jobs.schemas.buyers import AGE_GROUP_AFFINITY, AGE_GROUP_PURCHASES, TRANSACTION_AGES
 from jobs.schemas.dictionary import NIGHT_TABLES
@@ -29,7 +28,8 @@ from jobs.schemas.landed import (
 from jobs.schemas.runs import CHECK_RESULTS, PIPELINE_RUNS
 from jobs.schemas.table import Table
 from jobs.settings import Settings
-from jobs.warehouse import Warehouse
+from jobs.warehouse.object_store import ObjectStore
+from jobs.warehouse.warehouse import Warehouse
 from tests.rows import BUSINESS_DATE, at, line
 
 HOURS = range(10, 20)

@@ -5,8 +5,8 @@ import pytest
 from typer.testing import CliRunner
 
 from jobs.cli import app
-from jobs.object_store import ObjectStore
 from jobs.settings import KEY_VARIABLE
+from jobs.warehouse.object_store import ObjectStore
 
 COMMANDS = [
     command.name or command.callback.__name__

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 from jobs import doctor
 from jobs.cli import app
 from jobs.doctor import CHECKS, Finding, findings
-from jobs.object_store import ObjectStore
 from jobs.settings import Settings
+from jobs.warehouse.object_store import ObjectStore
 from tests.s3_server import S3_ENVIRONMENT
 
 CHECK_NAMES = [name for name, _, _ in CHECKS]

@@ -23,7 +23,6 @@ from jobs import nightly_report
 from jobs.cli import app
 from jobs.erased import key_hash
 from jobs.landing import SUCCESS, photos_folder, transactions_folder
-from jobs.object_store import ObjectStore
 from jobs.person_to_erase import Person, Request, find_person
 from jobs.report.keys import INDEX, page_key
 from jobs.sample_faces import synthetic_face_photos
@@ -33,7 +32,8 @@ from jobs.schemas.landed import CHECKOUT_PHOTOS
 from jobs.schemas.table import TRANSACTION_KEY
 from jobs.settings import Settings, read_settings
 from jobs.steps.order import run_night, run_windows
-from jobs.warehouse import Warehouse
+from jobs.warehouse.object_store import ObjectStore
+from jobs.warehouse.warehouse import Warehouse
 from tests.jobs.test_person_to_erase import publish
 from tests.rows import BUSINESS_DATE
 

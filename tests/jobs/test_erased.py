@@ -24,12 +24,12 @@ from jobs.erased import (
 )
 from jobs.errors import InputError
 from jobs.landed_files import LANDED_LINE_SCHEMA, OUTCOME_FIELDS, landed_schema
-from jobs.object_store import ObjectStore
 from jobs.person_to_erase import Person
 from jobs.schemas.alcohol import REVIEWED_CASES
 from jobs.schemas.landed import CHECKOUT_PHOTOS, REJECTED_TRANSACTION_LINES, TRANSACTION_LINES
 from jobs.settings import Settings
-from jobs.warehouse import Warehouse
+from jobs.warehouse.object_store import ObjectStore
+from jobs.warehouse.warehouse import Warehouse
 from tests.jobs.test_publish_night import staged_run
 from tests.rows import BUSINESS_DATE, line, rows_of
 

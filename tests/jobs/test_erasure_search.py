@@ -4,7 +4,6 @@ from typing import Any
 import pytest
 
 from jobs.erasure_search import search
-from jobs.object_store import ObjectStore
 from jobs.person_to_erase import Person
 from jobs.schemas.alcohol import ALCOHOL_REVIEW_CASES, REVIEWED_CASES
 from jobs.schemas.buyers import TRANSACTION_AGES
@@ -18,7 +17,8 @@ from jobs.schemas.landed import (
 from jobs.schemas.runs import CHECK_RESULTS
 from jobs.schemas.table import Table
 from jobs.settings import Settings
-from jobs.warehouse import Warehouse
+from jobs.warehouse.object_store import ObjectStore
+from jobs.warehouse.warehouse import Warehouse
 from tests.jobs.test_person_to_erase import publish
 from tests.rows import BUSINESS_DATE
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from jobs.landed_files import RECEIPT_FIELDS, read_landed_lines
 from jobs.landed_lines import PAGE_BYTES
-from jobs.object_store import ObjectStore
+from jobs.warehouse.object_store import ObjectStore
 
 FIELD_FILES = Path(__file__).parent / "field" / "transactions"
 FIELDS = ["transaction_id", "store_id", "product_category", "net_amount"]

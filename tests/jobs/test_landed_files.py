@@ -17,7 +17,7 @@ from jobs import landed_lines, landed_parquet
 from jobs.errors import StoreError
 from jobs.landed_files import LONGEST_FIELD_BYTES, has_known_ending, read_landed_lines
 from jobs.landed_lines import LONGEST_LINE_BYTES
-from jobs.object_store import ObjectStore
+from jobs.warehouse.object_store import ObjectStore
 
 HEADER = "transaction_id,store_id,quantity,product_category"
 

@@ -17,8 +17,8 @@ from jobs.cashier_pseudonyms import cashier_pseudonyms
 from jobs.erased import Erased, key_hash, without_erased_landed_lines
 from jobs.landed_files import read_landed_lines
 from jobs.landing import landed_transaction_lines, transactions_folder
-from jobs.object_store import ObjectStore
 from jobs.settings import KEY_VARIABLE
+from jobs.warehouse.object_store import ObjectStore
 from tests.rows import BUSINESS_DATE
 
 FORMATS = ("csv", "jsonl", "parquet")

@@ -2,7 +2,7 @@ import zlib
 
 import pytest
 
-from jobs.object_store import ObjectStore
+from jobs.warehouse.object_store import ObjectStore
 from tests.jobs.test_landed_files import HEADER_LINE, lines_of, zipped_bytes
 
 AS_CSV = HEADER_LINE + "t1,1,2\n"

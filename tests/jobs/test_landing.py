@@ -15,9 +15,9 @@ from jobs.landing import (
     transactions_folder,
     unchanged_receipts,
 )
-from jobs.object_store import ObjectStore
 from jobs.settings import Settings
-from jobs.warehouse import Warehouse
+from jobs.warehouse.object_store import ObjectStore
+from jobs.warehouse.warehouse import Warehouse
 from tests.jobs.test_erase import HEADER, OF_OTHERS, OF_THE_ERASED
 from tests.rows import BUSINESS_DATE
 from tests.s3_server import BUCKET, S3_ENVIRONMENT

@@ -8,10 +8,10 @@ import pytest
 
 from jobs import landed_files, rejected_transaction_lines, transaction_lines
 from jobs.landing import transactions_folder
-from jobs.object_store import ObjectStore
 from jobs.schemas.landed import REJECTED_TRANSACTION_LINES, TRANSACTION_LINES
 from jobs.settings import Settings
-from jobs.warehouse import Warehouse
+from jobs.warehouse.object_store import ObjectStore
+from jobs.warehouse.warehouse import Warehouse
 from tests.rows import BUSINESS_DATE
 
 PAGE = (Path(landed_files.__file__).parent / "LANDING.md").read_text()

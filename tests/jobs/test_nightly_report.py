@@ -14,13 +14,13 @@ from typer.testing import CliRunner
 from jobs import nightly_report, restate_reports
 from jobs.cli import app
 from jobs.errors import InputError, StoreError
-from jobs.object_store import ObjectStore
 from jobs.report.keys import INDEX, page_key
 from jobs.schemas.alcohol import ALCOHOL_REVIEW_CASES, CASHIER_ALCOHOL_AUDIT
 from jobs.schemas.dictionary import PUBLISHED_TABLES
 from jobs.schemas.runs import PIPELINE_RUNS
 from jobs.settings import Settings
-from jobs.warehouse import Warehouse
+from jobs.warehouse.object_store import ObjectStore
+from jobs.warehouse.warehouse import Warehouse
 from tests.published_days import publish, publish_days, publish_run
 from tests.rows import BUSINESS_DATE
 

@@ -5,13 +5,13 @@ import pyarrow as pa
 import pytest
 
 from jobs.errors import InputError
-from jobs.object_store import ObjectStore
 from jobs.person_to_erase import Person, Request, find_person
 from jobs.schemas.buyers import TRANSACTION_AGES
 from jobs.schemas.landed import CHECKOUT_PHOTOS, REJECTED_TRANSACTION_LINES
 from jobs.schemas.table import Table
 from jobs.settings import Settings
-from jobs.warehouse import Warehouse
+from jobs.warehouse.object_store import ObjectStore
+from jobs.warehouse.warehouse import Warehouse
 from tests.rows import BUSINESS_DATE
 
 EVE = BUSINESS_DATE - timedelta(days=1)

@@ -17,12 +17,12 @@ from jobs import age_inference
 from jobs.age_inference import _load_estimator, task_stage
 from jobs.errors import InputError
 from jobs.inference_stage import PHOTOS_AHEAD
-from jobs.object_store import ObjectStore
 from jobs.photo_age_estimates import _task_count, photo_age_estimates, run, spread, taken_over
 from jobs.sample_faces import synthetic_face_photos
 from jobs.schemas.landed import CHECKOUT_PHOTOS, PHOTO_AGE_ESTIMATES
 from jobs.settings import Settings
-from jobs.warehouse import Warehouse
+from jobs.warehouse.object_store import ObjectStore
+from jobs.warehouse.warehouse import Warehouse
 from models.age_estimator import AgeEstimator
 from models.photo_statuses import PHOTO_CHECKS_VERSION
 from tests.rows import BUSINESS_DATE, rows_of

@@ -5,9 +5,9 @@ import pyarrow as pa
 from jobs.erase import delete_photos
 from jobs.erased import Erased, key_hash
 from jobs.landing import photos_folder
-from jobs.object_store import ObjectStore
 from jobs.photo_keys import key_fields
 from jobs.settings import Settings
+from jobs.warehouse.object_store import ObjectStore
 from tests.rows import BUSINESS_DATE
 
 

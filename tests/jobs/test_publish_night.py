@@ -11,7 +11,6 @@ import pytest
 from jobs import announce_published_day, publish_night
 from jobs.check_night import RuleResult, as_rows
 from jobs.errors import InputError, PublishingLockError, UnchangedDayError
-from jobs.object_store import ObjectStore
 from jobs.publish_night import input_digest
 from jobs.schemas.buyers import TRANSACTION_AGES
 from jobs.schemas.dictionary import NIGHT_TABLES, PUBLISHED_TABLES
@@ -19,7 +18,8 @@ from jobs.schemas.landed import TRANSACTION_LINES
 from jobs.schemas.runs import CHECK_RESULTS
 from jobs.schemas.table import Table
 from jobs.settings import Settings
-from jobs.warehouse import Warehouse
+from jobs.warehouse.object_store import ObjectStore
+from jobs.warehouse.warehouse import Warehouse
 from tests.rows import BUSINESS_DATE, arrow_rows, line
 
 

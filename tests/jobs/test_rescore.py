@@ -13,18 +13,18 @@ from click.testing import Result
 from pyspark.sql import SparkSession
 from typer.testing import CliRunner
 
-from jobs.catalogue import CATALOGUE
 from jobs.cli import app
 from jobs.errors import InputError
 from jobs.landing import SUCCESS, photos_folder, transactions_folder
-from jobs.object_store import ObjectStore
 from jobs.readme import README
 from jobs.rescore import rescore_day
 from jobs.sample_faces import synthetic_face_photos
 from jobs.schemas.dictionary import TABLES_OF_A_RUN
 from jobs.settings import Settings, read_settings
 from jobs.steps.order import run_night
-from jobs.warehouse import Warehouse
+from jobs.warehouse.catalogue import CATALOGUE
+from jobs.warehouse.object_store import ObjectStore
+from jobs.warehouse.warehouse import Warehouse
 from tests.rows import BUSINESS_DATE
 
 NEXT_DATE = BUSINESS_DATE + timedelta(days=1)

@@ -11,12 +11,12 @@ from jobs import checkout_photos, retain, wait_for_business_date
 from jobs.cli import app
 from jobs.errors import InputError
 from jobs.landing import SUCCESS, photos_folder, transactions_folder
-from jobs.object_store import ObjectStore
 from jobs.rescore import rescore_day
 from jobs.retain import DeletedPhotos, delete_photos, expired_days
 from jobs.schemas.runs import RETENTION_RUNS
 from jobs.settings import Settings
-from jobs.warehouse import Warehouse
+from jobs.warehouse.object_store import ObjectStore
+from jobs.warehouse.warehouse import Warehouse
 
 AS_OF = date(2026, 6, 30)
 FIRST_KEPT = AS_OF - timedelta(days=31)

@@ -11,12 +11,12 @@ import jobs.review_precision
 import jobs.reviewed_cases
 from jobs.landed_files import OUTCOME_FIELDS, landed_schema
 from jobs.landing import landed_outcomes
-from jobs.object_store import ObjectStore
 from jobs.reviewed_cases import CASE_COLUMNS, OUTCOMES, reviewed_cases
 from jobs.schemas.alcohol import ALCOHOL_REVIEW_CASES, REVIEW_PRECISION, REVIEWED_CASES
 from jobs.schemas.table import Table
 from jobs.settings import Settings
-from jobs.warehouse import Warehouse
+from jobs.warehouse.object_store import ObjectStore
+from jobs.warehouse.warehouse import Warehouse
 from tests.rows import BUSINESS_DATE, at
 
 LATER = "2026-11-23T09:30:00Z"

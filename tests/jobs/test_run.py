@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from jobs.object_store import ObjectStore
-from jobs.warehouse import Warehouse
+from jobs.warehouse.object_store import ObjectStore
+from jobs.warehouse.warehouse import Warehouse
 from tests.rows import BUSINESS_DATE
 
 

@@ -11,10 +11,10 @@ from PIL import Image
 
 from jobs.landed_files import read_landed_lines
 from jobs.landing import missing_markers, receipt_files
-from jobs.object_store import ObjectStore
 from jobs.sample_baskets import completejourney_baskets
 from jobs.sample_day import Receipts, write_sample_day
 from jobs.sample_faces import FacePhotos, labelled_face_photos
+from jobs.warehouse.object_store import ObjectStore
 from models.photo_preprocessing import UnusablePhotoError, decode_photo
 
 DAY = date(2026, 11, 20)

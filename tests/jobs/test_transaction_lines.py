@@ -8,10 +8,10 @@ from jobs.business_day import BusinessDay, business_day
 from jobs.erased import Erased
 from jobs.judged_lines import judged_lines, judged_transaction_lines
 from jobs.landing import SUCCESS, transactions_folder
-from jobs.object_store import ObjectStore
 from jobs.rejected_transaction_lines import rejected_transaction_lines
 from jobs.settings import Settings
 from jobs.transaction_lines import transaction_lines
+from jobs.warehouse.object_store import ObjectStore
 from tests.jobs.test_receipt_lines import DAY, landed_batch
 from tests.rows import BUSINESS_DATE
 

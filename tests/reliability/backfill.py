@@ -21,11 +21,11 @@ import psutil
 
 from jobs.demo import airflow_environment
 from jobs.landing import SUCCESS, transactions_folder
-from jobs.object_store import ObjectStore
 from jobs.sample_day import write_sample_day
 from jobs.sample_faces import synthetic_face_photos
 from jobs.schemas.dictionary import NIGHT_TABLES
 from jobs.settings import Settings
+from jobs.warehouse.object_store import ObjectStore
 from tests.s3_server import free_port
 
 DAG_ID = "checkout_ages_nightly"

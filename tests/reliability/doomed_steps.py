@@ -20,7 +20,7 @@ from pathlib import Path
 import psutil
 import pyarrow.parquet as pq
 
-from jobs.object_store import ObjectStore
+from jobs.warehouse.object_store import ObjectStore
 from tests.reliability.kill_switch import Switch, install, local_path
 from tests.rows import BUSINESS_DATE
 

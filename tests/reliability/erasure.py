@@ -23,13 +23,13 @@ from jobs import erase
 from jobs.deleted_photos import photos_of
 from jobs.erasure_search import search
 from jobs.landing import photos_folder
-from jobs.object_store import ObjectStore
 from jobs.person_to_erase import Person, Request, find_person
 from jobs.retain import delete_photos, expired_days
 from jobs.schemas.alcohol import ALCOHOL_REVIEW_CASES
 from jobs.settings import Settings, read_settings
 from jobs.steps.order import module_of, run_night, run_windows
-from jobs.warehouse import Warehouse
+from jobs.warehouse.object_store import ObjectStore
+from jobs.warehouse.warehouse import Warehouse
 from tests.jobs.test_erase import OUTCOMES, land_day, photo_key
 from tests.rows import BUSINESS_DATE
 

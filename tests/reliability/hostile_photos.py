@@ -204,8 +204,8 @@ def _try_at_once(folder: Path) -> None:
     import pandas as pd
 
     from jobs.age_inference import task_stage
-    from jobs.object_store import ObjectStore
     from jobs.settings import read_settings
+    from jobs.warehouse.object_store import ObjectStore
 
     settings = read_settings({}, landing_uri=folder.as_uri(), warehouse_uri=folder.as_uri())
     listed = sorted(ObjectStore(settings.landing_uri).list("photos"), key=lambda photo: photo.key)

@@ -25,8 +25,8 @@ from unittest.mock import patch
 from urllib.parse import urlsplit
 
 from jobs.errors import InputError
-from jobs.object_store import ObjectStore
 from jobs.steps.order import TABLE_STEPS
+from jobs.warehouse.object_store import ObjectStore
 from tests.reliability import spark_kill_points
 from tests.reliability.doomed_steps import DIES, DROPS, SERVER, STOPS, Started, Step, start
 from tests.reliability.kill_switch import Point, arm, fired

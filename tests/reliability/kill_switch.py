@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any, Literal
 
-from jobs.object_store import ObjectStore
+from jobs.warehouse.object_store import ObjectStore
 
 SWITCH = "KILL_SWITCH"
 """The environment variable that names the file, for processes that sitecustomize prepares."""

@@ -24,16 +24,16 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from jobs import object_store
 from jobs.age_inference import task_stage
 from jobs.errors import InputError, ReplacedError, StoreError
 from jobs.landed_files import read_landed_lines
 from jobs.local_spark import local_spark_environment
-from jobs.object_store import ObjectStore, StoredObject
 from jobs.sample_faces import synthetic_face_photos
 from jobs.schemas.landed import CHECKOUT_PHOTOS
 from jobs.settings import PREFIX, Settings, read_settings
-from jobs.warehouse import Warehouse
+from jobs.warehouse import object_store
+from jobs.warehouse.object_store import ObjectStore, StoredObject
+from jobs.warehouse.warehouse import Warehouse
 from tests.reliability.fault_proxy import Fault, FaultProxy, Plan, Request, running_proxy
 from tests.s3_server import BUCKET, S3_ENVIRONMENT, S3_PORT, running_s3_server
 

@@ -23,10 +23,10 @@ import psutil
 
 from jobs.landing import SUCCESS, photos_folder, transactions_folder
 from jobs.local_spark import local_spark_environment
-from jobs.object_store import ObjectStore
 from jobs.sample_faces import synthetic_face_photos
 from jobs.steps.order import TABLE_STEPS
-from jobs.warehouse import Warehouse
+from jobs.warehouse.object_store import ObjectStore
+from jobs.warehouse.warehouse import Warehouse
 from tests.reliability import kill_switch
 from tests.reliability.kill_switch import SWITCH, Moment, Point, arm, fired
 from tests.reliability.staged_nights import NEW, environment

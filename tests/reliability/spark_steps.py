@@ -6,11 +6,11 @@ import json
 import os
 import sys
 
-from jobs.object_store import ObjectStore
 from jobs.settings import read_settings
 from jobs.spark import spark_session
 from jobs.steps.order import module_of
-from jobs.warehouse import Warehouse
+from jobs.warehouse.object_store import ObjectStore
+from jobs.warehouse.warehouse import Warehouse
 from tests.rows import BUSINESS_DATE
 
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from jobs.object_store import ObjectStore
 from jobs.schemas.dictionary import PUBLISHED_TABLES, WINDOW_TABLES
 from jobs.schemas.landed import CHECKOUT_PHOTOS
 from jobs.schemas.runs import PIPELINE_RUNS, WINDOW_RUNS
 from jobs.schemas.table import Table
-from jobs.warehouse import Warehouse
+from jobs.warehouse.object_store import ObjectStore
+from jobs.warehouse.warehouse import Warehouse
 from tests.reliability.whole_days import OLD, Content, Day
 from tests.rows import BUSINESS_DATE
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.errors import InputError
-from jobs.object_store import ObjectStore
+from jobs.warehouse.object_store import ObjectStore
 from tests.reliability.secret_search import Search, files_of, forms_of
 from tests.reliability.secrets import LANDING, WAREHOUSE, measure, night_identity, readme_policies
 from tests.s3_server import free_port, running_s3_server

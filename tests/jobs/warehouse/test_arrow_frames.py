@@ -10,9 +10,9 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from jobs.arrow_frames import arrow_frame, parquet_frame, write_parquet
-from jobs.object_store import ObjectStore
 from jobs.schemas.landed import TRANSACTION_LINES
+from jobs.warehouse.arrow_frames import arrow_frame, parquet_frame, write_parquet
+from jobs.warehouse.object_store import ObjectStore
 from tests.rows import arrow_rows, line
 
 LINES = TRANSACTION_LINES

@@ -17,11 +17,11 @@ from tempfile import TemporaryDirectory
 import duckdb
 
 from jobs.errors import InputError, first_line
-from jobs.object_store import ObjectStore
 from jobs.schemas.dictionary import TABLES
 from jobs.schemas.runs import MODEL_COMPARISON
 from jobs.schemas.table import BUSINESS_DATE, Table, meaning
-from jobs.store_database import connect, quoted, readable_glob
+from jobs.warehouse.object_store import ObjectStore
+from jobs.warehouse.store_database import connect, quoted, readable_glob
 
 log = logging.getLogger(__name__)
 

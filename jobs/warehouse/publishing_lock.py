@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from uuid import uuid4
 
 from jobs.errors import PublishingLockError, StoreError
-from jobs.object_store import ObjectStore
+from jobs.warehouse.object_store import ObjectStore
 
 NUMBER_DIGITS = 8
 

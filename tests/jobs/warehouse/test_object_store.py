@@ -10,7 +10,7 @@ import boto3
 import pytest
 
 from jobs.errors import InputError, ReplacedError, StoreError, UnusableKeyError
-from jobs.object_store import ObjectStore
+from jobs.warehouse.object_store import ObjectStore
 from tests.s3_server import BUCKET, running_https_s3_server
 
 

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobs.object_store import ObjectStore
 from jobs.schemas.landed import PHOTO_AGE_ESTIMATES, REJECTED_TRANSACTION_LINES, TRANSACTION_LINES
-from jobs.table_files import ROW_GROUP_ROWS, content_digest, write_table_file
+from jobs.warehouse.object_store import ObjectStore
+from jobs.warehouse.table_files import ROW_GROUP_ROWS, content_digest, write_table_file
 from tests.rows import arrow_rows
 
 ROW_COUNT = 4 * ROW_GROUP_ROWS

@@ -15,10 +15,10 @@ import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from jobs.object_store import ObjectStore
 from jobs.schemas.table import Table
 from jobs.spark import code_digest, refuse_folder_of_this_machine, refuse_other_code
-from jobs.table_files import with_all_columns, write_table_file
+from jobs.warehouse.object_store import ObjectStore
+from jobs.warehouse.table_files import with_all_columns, write_table_file
 
 Share = TypeVar("Share")
 

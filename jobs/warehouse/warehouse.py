@@ -29,12 +29,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jobs.errors import InputError
-from jobs.object_store import ObjectStore
-from jobs.publishing_lock import PublishingLock
 from jobs.schemas.runs import PIPELINE_RUNS, RETENTION_RUNS, WINDOW_RUNS
 from jobs.schemas.table import Table
 from jobs.spark import refuse_folder_of_this_machine
-from jobs.table_files import content_digest, write_table_file
+from jobs.warehouse.object_store import ObjectStore
+from jobs.warehouse.publishing_lock import PublishingLock
+from jobs.warehouse.table_files import content_digest, write_table_file
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -108,7 +108,7 @@ class Warehouse:
         from pyspark.sql import functions as F
         from pyspark.sql.pandas.types import from_arrow_schema
 
-        from jobs.arrow_frames import write_parquet
+        from jobs.warehouse.arrow_frames import write_parquet
 
         refuse_folder_of_this_machine(self.spark, self.store.uri)
         self.withdraw_check(business_date)
@@ -339,7 +339,7 @@ class Warehouse:
         ).held()
 
     def _load(self, table: Table, key: str) -> DataFrame:
-        from jobs.arrow_frames import parquet_frame
+        from jobs.warehouse.arrow_frames import parquet_frame
 
         return parquet_frame(self.spark, self.store, key, table.schema)
 

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from jobs.object_store import ObjectStore
 from jobs.schemas.table import Table
+from jobs.warehouse.object_store import ObjectStore
 
 ROW_GROUP_ROWS = 65_536
 LAYOUTS = 4_093

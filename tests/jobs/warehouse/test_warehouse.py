@@ -8,12 +8,12 @@ import pytest
 from pyspark.sql import SparkSession
 
 from jobs.errors import InputError, PublishingLockError
-from jobs.object_store import ObjectStore
 from jobs.schemas.alcohol import REVIEWED_CASES
 from jobs.schemas.landed import TRANSACTION_LINES
 from jobs.schemas.runs import CHECK_RESULTS, MODEL_COMPARISON, PIPELINE_RUNS
 from jobs.settings import Settings
-from jobs.warehouse import Warehouse
+from jobs.warehouse.object_store import ObjectStore
+from jobs.warehouse.warehouse import Warehouse
 from tests.rows import BUSINESS_DATE, line, rows_of
 
 

@@ -7,8 +7,8 @@ from threading import Barrier
 import pytest
 
 from jobs.errors import PublishingLockError, StoreError
-from jobs.object_store import ObjectStore
-from jobs.publishing_lock import PublishingLock
+from jobs.warehouse.object_store import ObjectStore
+from jobs.warehouse.publishing_lock import PublishingLock
 
 FOLDER = "_locks/business_date=2026-11-20"
 

@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 import duckdb
 
 from jobs.errors import InputError
-from jobs.object_store import ObjectStore
+from jobs.warehouse.object_store import ObjectStore
 
 HTTP_SETTINGS = "SET http_timeout = 20; SET http_retries = 3"
 """Seconds, so that a store that is silent does not hold up a publish."""

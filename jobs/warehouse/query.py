@@ -21,11 +21,11 @@ from rich.table import Column
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from jobs.catalogue import CATALOGUE, RESCORED_FOLDER
 from jobs.errors import InputError, one_line
-from jobs.object_store import ObjectStore
 from jobs.schemas.dictionary import TABLES
-from jobs.store_database import connect, quoted, readable_glob, readable_path
+from jobs.warehouse.catalogue import CATALOGUE, RESCORED_FOLDER
+from jobs.warehouse.object_store import ObjectStore
+from jobs.warehouse.store_database import connect, quoted, readable_glob, readable_path
 
 COPY_OPTIONS = {"csv": "FORMAT csv, HEADER", "json": "FORMAT json, ARRAY true", "parquet": "FORMAT parquet"}
 """How DuckDB writes each format."""

@@ -11,13 +11,13 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from jobs.catalogue import CATALOGUE, write_catalogue
 from jobs.cli import app
 from jobs.errors import InputError
-from jobs.object_store import ObjectStore
-from jobs.query import print_answer, query
 from jobs.schemas.landed import PHOTO_COVERAGE
-from tests.jobs.test_catalogue import covered, publish
+from jobs.warehouse.catalogue import CATALOGUE, write_catalogue
+from jobs.warehouse.object_store import ObjectStore
+from jobs.warehouse.query import print_answer, query
+from tests.jobs.warehouse.test_catalogue import covered, publish
 from tests.rows import BUSINESS_DATE
 from tests.s3_server import S3_ENVIRONMENT
 
