@@ -11,15 +11,15 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from jobs.business_day import BusinessDay, business_day
-from jobs.cashier_pseudonyms import key_generation
 from jobs.check_night import RuleResult, check_results, file_rows
 from jobs.delivery_database import delivery_database
 from jobs.delivery_rules import CLOCKS, COUNTERPARTS, DELIVERY_RULES, PHOTOS
 from jobs.errors import InputError
-from jobs.landing import landed_photo_batches, line_reader, photos_folder, receipt_files, transactions_folder
-from jobs.photo_keys import placed_photos
-from jobs.receipt_lines import judged_receipt_lines
+from jobs.landing.business_day import BusinessDay, business_day
+from jobs.landing.cashier_pseudonyms import key_generation
+from jobs.landing.deliveries import landed_photo_batches, line_reader, photos_folder, receipt_files, transactions_folder
+from jobs.landing.photo_keys import placed_photos
+from jobs.landing.receipt_lines import judged_receipt_lines
 from jobs.settings import Settings
 from jobs.warehouse.object_store import ObjectStore
 

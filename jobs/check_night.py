@@ -17,11 +17,11 @@ from typing import Any, Literal
 import duckdb
 import pyarrow as pa
 
-from jobs.business_day import BusinessDay, business_day
 from jobs.check_rule import Rule
 from jobs.errors import FailedCheckError, first_line, one_line
-from jobs.landed_files import has_known_ending
-from jobs.landing import receipt_files
+from jobs.landing.business_day import BusinessDay, business_day
+from jobs.landing.deliveries import receipt_files
+from jobs.landing.landed_files import has_known_ending
 from jobs.night_database import neighbour_receipts, night_database
 from jobs.night_rules import RULES, checked_columns
 from jobs.schemas.dictionary import NIGHT_TABLES

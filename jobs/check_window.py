@@ -12,8 +12,8 @@ from datetime import date
 import duckdb
 import pyarrow as pa
 
-from jobs.cashier_pseudonyms import PSEUDONYM
 from jobs.errors import FailedCheckError
+from jobs.landing.cashier_pseudonyms import PSEUDONYM
 from jobs.schemas.alcohol import CASHIER_ALCOHOL_DAYS
 from jobs.schemas.dictionary import WINDOW_TABLES
 from jobs.settings import Settings

@@ -10,11 +10,11 @@ from pyspark.sql import DataFrame
 from pyspark.sql.pandas.types import from_arrow_schema
 from pyspark.sql.types import StructType
 
-from jobs.business_day import BusinessDay, business_day
-from jobs.deleted_photos import refuse_if_photos_were_deleted
-from jobs.erased import read_erased, without_erased_photos
-from jobs.landing import landed_photos, photos_folder
-from jobs.photo_keys import PLACED_FIELDS, placed_photos
+from jobs.landing.business_day import BusinessDay, business_day
+from jobs.landing.deleted_photos import refuse_if_photos_were_deleted
+from jobs.landing.deliveries import landed_photos, photos_folder
+from jobs.landing.photo_keys import PLACED_FIELDS, placed_photos
+from jobs.landing.tombstones import read_erased, without_erased_photos
 from jobs.schemas.landed import CHECKOUT_PHOTOS
 from jobs.settings import Settings
 from jobs.warehouse.object_store import ObjectStore

@@ -47,7 +47,7 @@ def night(business_date: BusinessDate, landing_uri: LandingUri = None, warehouse
 
     Example: checkout-ages night --business-date 2026-11-20 --landing-uri .demo/landing --warehouse-uri .demo/warehouse
     """
-    from jobs.landing import missing_markers
+    from jobs.landing.deliveries import missing_markers
     from jobs.steps.order import run_night
     from jobs.warehouse.warehouse import Warehouse
 

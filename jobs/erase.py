@@ -24,7 +24,11 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 
 from jobs import check_night
-from jobs.erased import (
+from jobs.erasure_search import Search, search
+from jobs.errors import FailedCheckError, InputError
+from jobs.landing.deliveries import photos_folder
+from jobs.landing.photo_keys import key_fields
+from jobs.landing.tombstones import (
     FOLDER,
     HASHES,
     KEY,
@@ -34,11 +38,7 @@ from jobs.erased import (
     without_erased_photos,
     without_erased_rejected_lines,
 )
-from jobs.erasure_search import Search, search
-from jobs.errors import FailedCheckError, InputError
-from jobs.landing import photos_folder
 from jobs.person_to_erase import Person
-from jobs.photo_keys import key_fields
 from jobs.schemas.alcohol import CASHIER_ALCOHOL_AUDIT, REVIEWED_CASES
 from jobs.schemas.landed import CHECKOUT_PHOTOS, PHOTO_AGE_ESTIMATES, REJECTED_TRANSACTION_LINES, TRANSACTION_LINES
 from jobs.schemas.table import Table

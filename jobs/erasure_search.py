@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from jobs.erased import KEY, Erased
+from jobs.landing.tombstones import KEY, Erased
 from jobs.schemas.landed import TRANSACTION_LINES
 from jobs.warehouse.warehouse import Warehouse
 

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyspark.sql import SparkSession
 
-from jobs.landing import SUCCESS, photos_folder, transactions_folder
+from jobs.landing.deliveries import SUCCESS, photos_folder, transactions_folder
 from jobs.night_plan import DEFAULT_RATES, MILLION, Rates
 from jobs.sample_faces import synthetic_face_photos
 from jobs.schemas.dictionary import PUBLISHED_TABLES

@@ -17,7 +17,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from jobs.business_day import BusinessDay
+from jobs.landing.business_day import BusinessDay
 from jobs.schemas.buyers import TRANSACTION_AGES
 from jobs.schemas.table import TRANSACTION_KEY, Table
 from jobs.warehouse.warehouse import Warehouse

@@ -15,8 +15,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from jobs.erased import KEY, Erased, key_hash, of_tombstone, tombstones
 from jobs.errors import InputError
+from jobs.landing.tombstones import KEY, Erased, key_hash, of_tombstone, tombstones
 from jobs.schemas.buyers import TRANSACTION_AGES
 from jobs.schemas.landed import CHECKOUT_PHOTOS, REJECTED_TRANSACTION_LINES
 from jobs.warehouse.object_store import ObjectStore

@@ -15,7 +15,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from jobs.age_inference import check_model, photo_age_estimator
-from jobs.deleted_photos import refuse_if_photos_were_deleted
+from jobs.landing.deleted_photos import refuse_if_photos_were_deleted
 from jobs.progress import reported_progress
 from jobs.schemas.landed import CHECKOUT_PHOTOS, PHOTO_AGE_ESTIMATES
 from jobs.settings import Settings

@@ -15,9 +15,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from jobs.erased import read_erased, refuse_if_begun_before_an_erasure
 from jobs.errors import InputError
-from jobs.landing import receipts_digest
+from jobs.landing.deliveries import receipts_digest
+from jobs.landing.tombstones import read_erased, refuse_if_begun_before_an_erasure
 from jobs.schemas.buyers import TRANSACTION_AGES
 from jobs.schemas.dictionary import NIGHT_TABLES, PUBLISHED_TABLES
 from jobs.schemas.landed import CHECKOUT_PHOTOS, PHOTO_AGE_ESTIMATES, REJECTED_TRANSACTION_LINES, TRANSACTION_LINES

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 
-from jobs.erased import refuse_window_begun_before_an_erasure
 from jobs.errors import InputError
+from jobs.landing.tombstones import refuse_window_begun_before_an_erasure
 from jobs.schemas.dictionary import WINDOW_TABLES
 from jobs.schemas.runs import WINDOW_RUNS
 from jobs.settings import Settings

@@ -7,10 +7,10 @@ from datetime import date
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from jobs.business_day import business_day
-from jobs.erased import read_erased
-from jobs.judged_lines import judged_transaction_lines
-from jobs.landing import unchanged_receipts
+from jobs.landing.business_day import business_day
+from jobs.landing.deliveries import unchanged_receipts
+from jobs.landing.judged_lines import judged_transaction_lines
+from jobs.landing.tombstones import read_erased
 from jobs.schemas.landed import REJECTED_TRANSACTION_LINES
 from jobs.settings import Settings
 from jobs.warehouse.object_store import ObjectStore

@@ -13,8 +13,8 @@ from datetime import date, timedelta
 import pyarrow as pa
 
 from jobs import check_night, model_comparison
-from jobs.deleted_photos import refuse_if_photos_were_deleted
 from jobs.errors import InputError
+from jobs.landing.deleted_photos import refuse_if_photos_were_deleted
 from jobs.schemas.landed import CHECKOUT_PHOTOS, REJECTED_TRANSACTION_LINES, TRANSACTION_LINES
 from jobs.schemas.table import Table
 from jobs.settings import Settings

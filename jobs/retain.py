@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from jobs.deleted_photos import deletion_mark, photos_of
 from jobs.errors import InputError
+from jobs.landing.deleted_photos import deletion_mark, photos_of
 from jobs.schemas.runs import RETENTION_RUNS
 from jobs.settings import Settings
 from jobs.warehouse.object_store import ObjectStore, StoredObject

@@ -15,9 +15,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from jobs.erased import erased_of_days, without_erased_outcomes
-from jobs.landed_files import OUTCOME_FIELDS
-from jobs.landing import landed_outcomes
+from jobs.landing.deliveries import landed_outcomes
+from jobs.landing.landed_files import OUTCOME_FIELDS
+from jobs.landing.tombstones import erased_of_days, without_erased_outcomes
 from jobs.schemas.alcohol import ALCOHOL_REVIEW_CASES, REVIEWED_CASES
 from jobs.schemas.table import WINDOW_RUN_ID
 from jobs.settings import Settings

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.random import Generator
 
-from jobs.landing import SUCCESS, photos_folder, transactions_folder
+from jobs.landing.deliveries import SUCCESS, photos_folder, transactions_folder
 from jobs.sample_baskets import completejourney_baskets, synthetic_baskets
 from jobs.sample_faces import FacePhotos
 from jobs.sample_photos import photo_contents, sample_photos

@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jobs.landed_files import RECEIPT_FIELDS
+from jobs.landing.landed_files import RECEIPT_FIELDS
 from jobs.schemas.landed import TRANSACTION_LINES
 
 PARQUET_FILE = "part-0.parquet"

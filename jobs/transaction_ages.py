@@ -9,8 +9,8 @@ from pyspark.sql import functions as F
 
 from jobs.age_columns import summarise_age
 from jobs.age_groups import age_group
+from jobs.landing.receipt_comparison import LONGEST_SPAN_SECONDS
 from jobs.photo_matching import MICROSECONDS, camera_microseconds, matched_photos
-from jobs.receipt_comparison import LONGEST_SPAN_SECONDS
 from jobs.schemas.buyers import TRANSACTION_AGES
 from jobs.schemas.landed import CHECKOUT_PHOTOS, PHOTO_AGE_ESTIMATES, TRANSACTION_LINES
 from jobs.schemas.table import TRANSACTION_KEY

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import date
 
-from jobs.deleted_photos import refuse_if_photos_were_deleted
 from jobs.errors import NotLandedError
-from jobs.landing import missing_markers
+from jobs.landing.deleted_photos import refuse_if_photos_were_deleted
+from jobs.landing.deliveries import missing_markers
 from jobs.settings import Settings
 from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.warehouse import Warehouse

@@ -81,7 +81,7 @@ PROVED_BY = {
         "test_an_https_endpoint_is_trusted_by_its_ca_and_by_nothing_else",
     ),
     "a Spark task says `this machine has no key …, the run began with the key 'p…'`": (
-        "jobs/test_cashier_pseudonyms.py",
+        "jobs/landing/test_cashier_pseudonyms.py",
         "test_a_machine_without_the_key_of_the_run_reads_nothing",
     ),
     "`check_window` warns of pseudonyms of several keys": (
@@ -98,7 +98,7 @@ PROVED_BY = {
     ),
     "a task failed: `receipt files … were added, replaced or deleted while they were read`; `check_night` failed: "
     "`the stores delivered other receipt files …`": (
-        "jobs/test_landing.py",
+        "jobs/landing/test_deliveries.py",
         "test_receipts_delivered_anew_between_the_two_tables_of_lines_stop_the_night",
     ),
     "`check_night` failed: `receipt files can be read to their end`, `most receipt lines keep the contract` or "
@@ -123,7 +123,7 @@ PROVED_BY = {
         "test_a_till_whose_camera_spoils_faces_is_named_with_the_fault",
     ),
     "lines rejected as `its receipt has cashier_id … and …`": (
-        "jobs/test_receipt_comparison.py",
+        "jobs/landing/test_receipt_comparison.py",
         "test_all_lines_of_a_receipt_that_contradicts_itself_are_rejected",
     ),
     "`check_night` failed: `the store hands out the photos that it listed`": (
@@ -135,7 +135,7 @@ PROVED_BY = {
         "test_what_another_model_or_engine_said_and_what_may_pass_is_not_taken_over",
     ),
     "rows of line 0: `file … is cut off`, `file … has the header …` and the like": (
-        "jobs/test_landed_lines.py",
+        "jobs/landing/test_landed_lines.py",
         "test_a_file_of_another_dialect_is_one_row_that_names_it",
     ),
     "a run says that photos were deleted past their days": (
@@ -143,7 +143,7 @@ PROVED_BY = {
         "test_a_night_of_a_published_day_whose_photos_were_deleted_is_refused",
     ),
     "a run says that it read its input before someone was erased": (
-        "jobs/test_erased.py",
+        "jobs/landing/test_tombstones.py",
         "test_a_night_that_read_its_input_before_an_erasure_is_not_published",
     ),
     "`erase` died, or fails": (

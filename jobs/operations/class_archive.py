@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 
-from jobs.landing import SUCCESS, photos_folder, transactions_folder
+from jobs.landing.deliveries import SUCCESS, photos_folder, transactions_folder
 from jobs.local_spark import JAVA_FOLDER, SMALL_DAY_OPTIONS, archives, local_spark_environment, log_option
 from jobs.warehouse.object_store import ObjectStore
 

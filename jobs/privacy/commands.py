@@ -11,8 +11,8 @@ from typing import Annotated
 
 import typer
 
-from jobs.cashier_pseudonyms import cashier_pseudonyms
 from jobs.errors import InputError
+from jobs.landing.cashier_pseudonyms import cashier_pseudonyms
 from jobs.settings import KEY_VARIABLE, read_settings
 from jobs.terminal import (
     LandingUri,
@@ -43,7 +43,7 @@ def retain(
 
     Example: checkout-ages retain --dry-run
     """
-    from jobs.deleted_photos import photos_of
+    from jobs.landing.deleted_photos import photos_of
     from jobs.retain import delete_photos, expired_days
     from jobs.warehouse.warehouse import Warehouse
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from jobs.landing import photos_folder
+from jobs.landing.deliveries import photos_folder
 from jobs.schemas.landed import CHECKOUT_PHOTOS, PHOTO_AGE_ESTIMATES, REJECTED_TRANSACTION_LINES, TRANSACTION_LINES
 from jobs.schemas.table import AMOUNT, INSTANT, QUANTITY, Table
 from jobs.warehouse.warehouse import Warehouse

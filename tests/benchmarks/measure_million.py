@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.console import Console
 
-from jobs.landing import SUCCESS, photos_folder, transactions_folder
+from jobs.landing.deliveries import SUCCESS, photos_folder, transactions_folder
 from jobs.schemas.dictionary import NIGHT_TABLES
 from jobs.steps.order import STEPS
 from jobs.warehouse.object_store import ObjectStore

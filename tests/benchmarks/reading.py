@@ -19,8 +19,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from jobs import landed_files
-from jobs.landed_files import RECEIPT_FIELDS
+from jobs.landing import landed_files
+from jobs.landing.landed_files import RECEIPT_FIELDS
 from jobs.warehouse.object_store import ObjectStore
 
 BEFORE = "512ed01"
@@ -52,7 +52,7 @@ def main() -> None:
 
 def reader_of(commit: str, folder: Path) -> ModuleType:
     """Return the module `landed_files` as it was in a commit when it needed no other reader."""
-    source = subprocess.check_output(["git", "show", f"{commit}:jobs/landed_files.py"], text=True)
+    source = subprocess.check_output(["git", "show", f"{commit}:jobs/landing/landed_files.py"], text=True)
     module = ModuleType("landed_files_before")
     sys.modules[module.__name__] = module
     exec(compile(source, str(folder / "landed_files.py"), "exec"), module.__dict__)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
-from jobs.landing import SUCCESS, photos_folder, transactions_folder
+from jobs.landing.deliveries import SUCCESS, photos_folder, transactions_folder
 from jobs.sample_faces import synthetic_face_photos
 from jobs.settings import read_settings
 from jobs.steps.order import run_night

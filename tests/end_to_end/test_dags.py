@@ -11,7 +11,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from jobs.landing import photos_folder
+from jobs.landing.deliveries import photos_folder
 from jobs.sample_day import write_sample_day
 from jobs.sample_faces import synthetic_face_photos
 from jobs.schemas.buyers import AGE_GROUP_PURCHASES

@@ -8,12 +8,12 @@ from click.testing import Result
 from pyspark.sql import SparkSession
 from typer.testing import CliRunner
 
-from jobs.business_day import business_day
 from jobs.check_delivery import check_landed_day
 from jobs.cli import app
-from jobs.erased import Erased
-from jobs.judged_lines import judged_transaction_lines
-from jobs.landing import photos_folder, transactions_folder
+from jobs.landing.business_day import business_day
+from jobs.landing.deliveries import photos_folder, transactions_folder
+from jobs.landing.judged_lines import judged_transaction_lines
+from jobs.landing.tombstones import Erased
 from jobs.sample_day import write_sample_day
 from jobs.sample_faces import synthetic_face_photos
 from jobs.settings import Settings

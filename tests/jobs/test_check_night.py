@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from jobs import check_night
-from jobs.business_day import business_day
 from jobs.check_night import RuleResult, check_results, file_rows
 from jobs.errors import FailedCheckError
+from jobs.landing.business_day import business_day
 from jobs.night_database import NEIGHBOUR_COLUMNS, neighbour_receipts, schema_columns
 from jobs.night_rules import RULES, checked_columns
 from jobs.schemas.alcohol import ALCOHOL_REVIEW_CASES, ALCOHOL_SALE_AUDIT

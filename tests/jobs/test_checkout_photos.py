@@ -4,8 +4,8 @@ from datetime import datetime
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from jobs.business_day import BusinessDay
 from jobs.checkout_photos import checkout_photos
+from jobs.landing.business_day import BusinessDay
 from tests.rows import BUSINESS_DATE, at
 
 DAY = BusinessDay(BUSINESS_DATE, at("00:00:00"), at("23:00:00"))

@@ -21,8 +21,8 @@ from typer.testing import CliRunner
 
 from jobs import nightly_report
 from jobs.cli import app
-from jobs.erased import key_hash
-from jobs.landing import SUCCESS, photos_folder, transactions_folder
+from jobs.landing.deliveries import SUCCESS, photos_folder, transactions_folder
+from jobs.landing.tombstones import key_hash
 from jobs.person_to_erase import Person, Request, find_person
 from jobs.report.keys import INDEX, page_key
 from jobs.sample_faces import synthetic_face_photos

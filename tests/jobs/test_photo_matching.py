@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
-from jobs.landing import photos_folder
+from jobs.landing.deliveries import photos_folder
 from jobs.photo_matching import TillEvent, holding_receipts
 from jobs.sample_baskets import completejourney_baskets
 from jobs.sample_photos import sample_photos

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from jobs.cli import app
 from jobs.errors import InputError
-from jobs.landing import SUCCESS, photos_folder, transactions_folder
+from jobs.landing.deliveries import SUCCESS, photos_folder, transactions_folder
 from jobs.readme import README
 from jobs.rescore import rescore_day
 from jobs.sample_faces import synthetic_face_photos

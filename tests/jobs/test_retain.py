@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from jobs import checkout_photos, retain, wait_for_business_date
 from jobs.cli import app
 from jobs.errors import InputError
-from jobs.landing import SUCCESS, photos_folder, transactions_folder
+from jobs.landing.deliveries import SUCCESS, photos_folder, transactions_folder
 from jobs.rescore import rescore_day
 from jobs.retain import DeletedPhotos, delete_photos, expired_days
 from jobs.schemas.runs import RETENTION_RUNS

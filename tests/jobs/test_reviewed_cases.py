@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 import jobs.review_precision
 import jobs.reviewed_cases
-from jobs.landed_files import OUTCOME_FIELDS, landed_schema
-from jobs.landing import landed_outcomes
+from jobs.landing.deliveries import landed_outcomes
+from jobs.landing.landed_files import OUTCOME_FIELDS, landed_schema
 from jobs.reviewed_cases import CASE_COLUMNS, OUTCOMES, reviewed_cases
 from jobs.schemas.alcohol import ALCOHOL_REVIEW_CASES, REVIEW_PRECISION, REVIEWED_CASES
 from jobs.schemas.table import Table

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from jobs.landed_files import read_landed_lines
-from jobs.landing import missing_markers, receipt_files
+from jobs.landing.deliveries import missing_markers, receipt_files
+from jobs.landing.landed_files import read_landed_lines
 from jobs.sample_baskets import completejourney_baskets
 from jobs.sample_day import Receipts, write_sample_day
 from jobs.sample_faces import FacePhotos, labelled_face_photos

@@ -8,7 +8,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from jobs.errors import InputError, StoreError
-from jobs.landing import landed_photos
+from jobs.landing.deliveries import landed_photos
 from jobs.spark import code_digest, refuse_other_code, reraising_worker_errors
 from tests.rows import BUSINESS_DATE
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 
-from jobs.landing import photos_folder
+from jobs.landing.deliveries import photos_folder
 from jobs.sample_baskets import synthetic_baskets
 from jobs.sample_photos import sample_photos
 from jobs.sample_receipts import sample_receipts

@@ -4,15 +4,15 @@ from typing import Any
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from jobs.business_day import BusinessDay, business_day
-from jobs.erased import Erased
-from jobs.judged_lines import judged_lines, judged_transaction_lines
-from jobs.landing import SUCCESS, transactions_folder
+from jobs.landing.business_day import BusinessDay, business_day
+from jobs.landing.deliveries import SUCCESS, transactions_folder
+from jobs.landing.judged_lines import judged_lines, judged_transaction_lines
+from jobs.landing.tombstones import Erased
 from jobs.rejected_transaction_lines import rejected_transaction_lines
 from jobs.settings import Settings
 from jobs.transaction_lines import transaction_lines
 from jobs.warehouse.object_store import ObjectStore
-from tests.jobs.test_receipt_lines import DAY, landed_batch
+from tests.jobs.landing.test_receipt_lines import DAY, landed_batch
 from tests.rows import BUSINESS_DATE
 
 FIELD = Path(__file__).parent / "field" / "transactions"

@@ -20,7 +20,7 @@ import duckdb
 import psutil
 
 from jobs.demo import airflow_environment
-from jobs.landing import SUCCESS, transactions_folder
+from jobs.landing.deliveries import SUCCESS, transactions_folder
 from jobs.sample_day import write_sample_day
 from jobs.sample_faces import synthetic_face_photos
 from jobs.schemas.dictionary import NIGHT_TABLES

@@ -20,9 +20,9 @@ import duckdb
 from pyspark.sql import SparkSession
 
 from jobs import erase
-from jobs.deleted_photos import photos_of
 from jobs.erasure_search import search
-from jobs.landing import photos_folder
+from jobs.landing.deleted_photos import photos_of
+from jobs.landing.deliveries import photos_folder
 from jobs.person_to_erase import Person, Request, find_person
 from jobs.retain import delete_photos, expired_days
 from jobs.schemas.alcohol import ALCOHOL_REVIEW_CASES

@@ -26,7 +26,7 @@ import pytest
 
 from jobs.age_inference import task_stage
 from jobs.errors import InputError, ReplacedError, StoreError
-from jobs.landed_files import read_landed_lines
+from jobs.landing.landed_files import read_landed_lines
 from jobs.local_spark import local_spark_environment
 from jobs.sample_faces import synthetic_face_photos
 from jobs.schemas.landed import CHECKOUT_PHOTOS

@@ -21,7 +21,7 @@ from typing import IO, Any
 
 import psutil
 
-from jobs.landing import SUCCESS, photos_folder, transactions_folder
+from jobs.landing.deliveries import SUCCESS, photos_folder, transactions_folder
 from jobs.local_spark import local_spark_environment
 from jobs.sample_faces import synthetic_face_photos
 from jobs.steps.order import TABLE_STEPS

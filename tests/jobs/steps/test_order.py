@@ -10,8 +10,8 @@ import pytest
 from pyspark.sql import SparkSession
 
 from jobs import cashier_alcohol_days
-from jobs.cashier_pseudonyms import CashierPseudonyms
 from jobs.errors import FailedCheckError, InputError, PublishingLockError
+from jobs.landing.cashier_pseudonyms import CashierPseudonyms
 from jobs.schemas.alcohol import ALCOHOL_SALE_AUDIT, CASHIER_ALCOHOL_DAYS
 from jobs.schemas.runs import WINDOW_RUNS
 from jobs.settings import Settings

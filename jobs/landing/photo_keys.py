@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from jobs.business_day import BusinessDay
+from jobs.landing.business_day import BusinessDay
 from jobs.schemas.landed import CHECKOUT_PHOTOS
 from jobs.schemas.table import INSTANT, TEXT
 

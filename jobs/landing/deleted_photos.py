@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 from jobs.errors import InputError
-from jobs.landing import SUCCESS, photos_folder
+from jobs.landing.deliveries import SUCCESS, photos_folder
 from jobs.schemas.runs import RETENTION_RUNS
 from jobs.warehouse.object_store import ObjectStore, StoredObject
 from jobs.warehouse.warehouse import Warehouse

@@ -9,12 +9,12 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from jobs.business_day import BusinessDay
-from jobs.cashier_pseudonyms import key_generation
-from jobs.erased import Erased, without_erased_landed_lines
-from jobs.landing import landed_transaction_lines, line_reader, receipt_files
-from jobs.receipt_comparison import compared_lines
-from jobs.receipt_lines import JUDGED_LINE_SCHEMA, judged_receipt_lines
+from jobs.landing.business_day import BusinessDay
+from jobs.landing.cashier_pseudonyms import key_generation
+from jobs.landing.deliveries import landed_transaction_lines, line_reader, receipt_files
+from jobs.landing.receipt_comparison import compared_lines
+from jobs.landing.receipt_lines import JUDGED_LINE_SCHEMA, judged_receipt_lines
+from jobs.landing.tombstones import Erased, without_erased_landed_lines
 from jobs.warehouse.arrow_frames import arrow_frame
 from jobs.warehouse.object_store import ObjectStore
 

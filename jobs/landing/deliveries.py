@@ -1,4 +1,4 @@
-"""landing: what the stores delivered for a day, as Spark rows; nothing is judged here, everything is text or size.
+"""deliveries: what the stores delivered for a day, as Spark rows; nothing is judged here, everything is text or size.
 
 {landing}/photos/business_date=D/…           photo objects, and _SUCCESS when all are there
 {landing}/transactions/business_date=D/…     *.parquet, *.csv, *.jsonl and the like (see landed_files), and _SUCCESS
@@ -22,9 +22,9 @@ from pathlib import PurePosixPath
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 
-from jobs.cashier_pseudonyms import key_generation, pseudonyms_of
 from jobs.errors import StoreError
-from jobs.landed_files import (
+from jobs.landing.cashier_pseudonyms import key_generation, pseudonyms_of
+from jobs.landing.landed_files import (
     LANDED_LINE_SCHEMA,
     OUTCOME_FIELDS,
     has_known_ending,

@@ -8,9 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
-from jobs import erased as module
 from jobs import publish_night
-from jobs.erased import (
+from jobs.errors import InputError
+from jobs.landing import tombstones as module
+from jobs.landing.landed_files import LANDED_LINE_SCHEMA, OUTCOME_FIELDS, landed_schema
+from jobs.landing.tombstones import (
     Erased,
     erased_line_count,
     key_hash,
@@ -22,8 +24,6 @@ from jobs.erased import (
     without_erased_photos,
     without_erased_rejected_lines,
 )
-from jobs.errors import InputError
-from jobs.landed_files import LANDED_LINE_SCHEMA, OUTCOME_FIELDS, landed_schema
 from jobs.person_to_erase import Person
 from jobs.schemas.alcohol import REVIEWED_CASES
 from jobs.schemas.landed import CHECKOUT_PHOTOS, REJECTED_TRANSACTION_LINES, TRANSACTION_LINES

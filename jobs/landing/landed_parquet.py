@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from jobs.landed_header import wanted_columns
-from jobs.landed_ids import ID_FIELDS
-from jobs.landed_lines import MOST_UNFOLDED_PER_BYTE, UnreadableFileError, most_unfolded_bytes, what_it_is
-from jobs.landed_records import BATCH_ROWS, Records
+from jobs.landing.landed_header import wanted_columns
+from jobs.landing.landed_ids import ID_FIELDS
+from jobs.landing.landed_lines import MOST_UNFOLDED_PER_BYTE, UnreadableFileError, most_unfolded_bytes, what_it_is
+from jobs.landing.landed_records import BATCH_ROWS, Records
 
 LEAST_PARQUET_ROWS = 1_000_000
 """A Parquet file may have so many rows, or one for each of its bytes if that is more."""

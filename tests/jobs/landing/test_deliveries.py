@@ -6,8 +6,7 @@ from pyspark.sql import SparkSession
 
 from jobs import check_night, rejected_transaction_lines, transaction_lines
 from jobs.errors import FailedCheckError, StoreError
-from jobs.landed_files import read_landed_lines
-from jobs.landing import (
+from jobs.landing.deliveries import (
     landed_photos,
     photos_folder,
     receipt_files,
@@ -15,6 +14,7 @@ from jobs.landing import (
     transactions_folder,
     unchanged_receipts,
 )
+from jobs.landing.landed_files import read_landed_lines
 from jobs.settings import Settings
 from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.warehouse import Warehouse
@@ -24,7 +24,7 @@ from tests.s3_server import BUCKET, S3_ENVIRONMENT
 
 FOLDER = transactions_folder(BUSINESS_DATE)
 PHOTOS = photos_folder(BUSINESS_DATE)
-FIELD_FILES = Path(__file__).parent / "field" / "transactions"
+FIELD_FILES = Path(__file__).parents[1] / "field" / "transactions"
 
 
 def test_the_digest_of_receipts_depends_on_the_files_and_not_on_marks(landing: ObjectStore) -> None:

@@ -8,16 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs.cashier_pseudonyms import (
+from jobs.errors import InputError
+from jobs.landing.cashier_pseudonyms import (
     PSEUDONYM,
     CashierPseudonyms,
     cashier_pseudonyms,
     key_generation,
     pseudonyms_of,
 )
-from jobs.errors import InputError
-from jobs.landed_files import read_landed_lines
-from jobs.landing import line_reader
+from jobs.landing.deliveries import line_reader
+from jobs.landing.landed_files import read_landed_lines
 from jobs.settings import KEY_VARIABLE
 from jobs.warehouse.object_store import ObjectStore
 from tests.rows import BUSINESS_DATE

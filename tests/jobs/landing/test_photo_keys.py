@@ -3,9 +3,9 @@
 import pyarrow as pa
 
 from jobs.erase import delete_photos
-from jobs.erased import Erased, key_hash
-from jobs.landing import photos_folder
-from jobs.photo_keys import key_fields
+from jobs.landing.deliveries import photos_folder
+from jobs.landing.photo_keys import key_fields
+from jobs.landing.tombstones import Erased, key_hash
 from jobs.settings import Settings
 from jobs.warehouse.object_store import ObjectStore
 from tests.rows import BUSINESS_DATE

@@ -14,8 +14,8 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from jobs.business_day import BusinessDay
-from jobs.landed_files import RECEIPT_FIELDS
+from jobs.landing.business_day import BusinessDay
+from jobs.landing.landed_files import RECEIPT_FIELDS
 from jobs.schemas.landed import TRANSACTION_LINES
 from jobs.schemas.table import AMOUNT, INSTANT, QUANTITY, TEXT
 

@@ -2,7 +2,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from jobs.business_day import business_day
+from jobs.landing.business_day import business_day
 from jobs.settings import Settings
 
 

@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow as pa
 
 from jobs.errors import first_line
-from jobs.landed_header import ENDS_WITH_CR, is_header
-from jobs.landed_ids import ID_FIELDS, number_as_id
-from jobs.landed_lines import LONGEST_LINE_BYTES, Page, UnreadableFileError
-from jobs.landed_records import Problem, Records, quoted_line
+from jobs.landing.landed_header import ENDS_WITH_CR, is_header
+from jobs.landing.landed_ids import ID_FIELDS, number_as_id
+from jobs.landing.landed_lines import LONGEST_LINE_BYTES, Page, UnreadableFileError
+from jobs.landing.landed_records import Problem, Records, quoted_line
 
 Record = Mapping[str, str | None]
 NO_RECORD = "has no line that is an object with one of the columns; deliver one object a line"

@@ -10,11 +10,11 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from jobs.landed_files import RECEIPT_FIELDS, read_landed_lines
-from jobs.landed_lines import PAGE_BYTES
+from jobs.landing.landed_files import RECEIPT_FIELDS, read_landed_lines
+from jobs.landing.landed_lines import PAGE_BYTES
 from jobs.warehouse.object_store import ObjectStore
 
-FIELD_FILES = Path(__file__).parent / "field" / "transactions"
+FIELD_FILES = Path(__file__).parents[1] / "field" / "transactions"
 FIELDS = ["transaction_id", "store_id", "product_category", "net_amount"]
 LETTERS = st.text(st.characters(codec="utf-8", exclude_characters="\r\n\x00", exclude_categories=["Cs"]), max_size=8)
 DAMAGE = st.sampled_from([b'"', b'""', b'","', b",", b"\n", b"\r", b"\r\n", b"\xff", b"\0", b" ", b";", b"'", b"\\"])

@@ -9,9 +9,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from jobs.business_day import BusinessDay
-from jobs.landed_files import LANDED_LINE_SCHEMA
-from jobs.receipt_lines import judged_receipt_lines
+from jobs.landing.business_day import BusinessDay
+from jobs.landing.landed_files import LANDED_LINE_SCHEMA
+from jobs.landing.receipt_lines import judged_receipt_lines
 from tests.rows import BUSINESS_DATE, at
 
 DAY = BusinessDay(BUSINESS_DATE, at("00:00:00"), at("23:00:00"))

@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from jobs import landed_lines, landed_parquet
 from jobs.errors import StoreError
-from jobs.landed_files import LONGEST_FIELD_BYTES, has_known_ending, read_landed_lines
-from jobs.landed_lines import LONGEST_LINE_BYTES
+from jobs.landing import landed_lines, landed_parquet
+from jobs.landing.landed_files import LONGEST_FIELD_BYTES, has_known_ending, read_landed_lines
+from jobs.landing.landed_lines import LONGEST_LINE_BYTES
 from jobs.warehouse.object_store import ObjectStore
 
 HEADER = "transaction_id,store_id,quantity,product_category"

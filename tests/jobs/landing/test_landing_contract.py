@@ -1,4 +1,4 @@
-"""The examples of jobs/LANDING.md are read and kept by the night's own steps."""
+"""The examples of jobs/landing/README.md are read and kept by the night's own steps."""
 
 import re
 from decimal import Decimal
@@ -6,15 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from jobs import landed_files, rejected_transaction_lines, transaction_lines
-from jobs.landing import transactions_folder
+from jobs import rejected_transaction_lines, transaction_lines
+from jobs.landing import landed_files
+from jobs.landing.deliveries import transactions_folder
 from jobs.schemas.landed import REJECTED_TRANSACTION_LINES, TRANSACTION_LINES
 from jobs.settings import Settings
 from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.warehouse import Warehouse
 from tests.rows import BUSINESS_DATE
 
-PAGE = (Path(landed_files.__file__).parent / "LANDING.md").read_text()
+PAGE = (Path(landed_files.__file__).parent / "README.md").read_text()
 
 
 def example(language: str) -> str:

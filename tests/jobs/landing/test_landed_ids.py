@@ -12,11 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
-from jobs import landing as landing_module
-from jobs.cashier_pseudonyms import cashier_pseudonyms
-from jobs.erased import Erased, key_hash, without_erased_landed_lines
-from jobs.landed_files import read_landed_lines
-from jobs.landing import landed_transaction_lines, transactions_folder
+from jobs.landing import deliveries
+from jobs.landing.cashier_pseudonyms import cashier_pseudonyms
+from jobs.landing.deliveries import landed_transaction_lines, transactions_folder
+from jobs.landing.landed_files import read_landed_lines
+from jobs.landing.tombstones import Erased, key_hash, without_erased_landed_lines
 from jobs.settings import KEY_VARIABLE
 from jobs.warehouse.object_store import ObjectStore
 from tests.rows import BUSINESS_DATE
@@ -215,8 +215,8 @@ def test_a_cashier_has_one_pseudonym_in_all_forms_of_the_id(
 ) -> None:
     monkeypatch.setenv(KEY_VARIABLE, KEY[KEY_VARIABLE])
     deliver_in_all_forms(landing)
-    read = landing_module.line_reader(landing, cashier_pseudonyms(KEY).generation)
-    files = landing_module.receipt_files(landing, BUSINESS_DATE)
+    read = deliveries.line_reader(landing, cashier_pseudonyms(KEY).generation)
+    files = deliveries.receipt_files(landing, BUSINESS_DATE)
     found = [line["cashier_id"] for file in files for batch in read(file.key) for line in batch.to_pylist()]
     assert found == [cashier_pseudonyms(KEY).of("42")] * 4
 

@@ -16,12 +16,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs.errors import InputError, StoreError, UnusableKeyError, first_line
-from jobs.landed_csv import read_csv
-from jobs.landed_ids import ID_FIELDS, lost_ids, may_hold_numbers, restored_id, restored_ids
-from jobs.landed_json import read_json_lines
-from jobs.landed_lines import UnreadableFileError, pages
-from jobs.landed_parquet import read_parquet
-from jobs.landed_records import BATCH_ROWS, LONGEST_QUOTED_LINE, Problem, Records, quoted_line
+from jobs.landing.landed_csv import read_csv
+from jobs.landing.landed_ids import ID_FIELDS, lost_ids, may_hold_numbers, restored_id, restored_ids
+from jobs.landing.landed_json import read_json_lines
+from jobs.landing.landed_lines import UnreadableFileError, pages
+from jobs.landing.landed_parquet import read_parquet
+from jobs.landing.landed_records import BATCH_ROWS, LONGEST_QUOTED_LINE, Problem, Records, quoted_line
 from jobs.warehouse.object_store import ObjectStore
 
 RECEIPT_FIELDS = (

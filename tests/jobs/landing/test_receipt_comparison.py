@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
 from jobs.delivery_database import JUDGED_IN_DUCKDB, in_duckdb
-from jobs.judged_lines import judged_lines
-from jobs.receipt_comparison import compared_lines
-from jobs.receipt_lines import judged_receipt_lines
-from tests.jobs.test_receipt_lines import DAY, landed_batch
+from jobs.landing.judged_lines import judged_lines
+from jobs.landing.receipt_comparison import compared_lines
+from jobs.landing.receipt_lines import judged_receipt_lines
+from tests.jobs.landing.test_receipt_lines import DAY, landed_batch
 
 WAY_OUT = "; make transaction_id unique in the day, with the number of the shift for example"
 COLUMNS = ["source_file", "line_in_file"]

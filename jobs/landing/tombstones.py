@@ -1,4 +1,4 @@
-"""erased: whom a day's tables must no longer hold, as tombstones say, and the rows without them.
+"""tombstones: whom a day's tables must no longer hold, as tombstones say, and the rows without them.
 
     {warehouse}/_erased/business_date=D/{run_id}/tombstone.json    one a person, written before anything is deleted
     {warehouse}/_erased/business_date=D/{run_id}/proof.json        written by `erase` when a search finds nothing more
@@ -22,7 +22,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from jobs.errors import InputError
-from jobs.landed_ids import WHOLE_NUMBER_IN_TEXT
+from jobs.landing.landed_ids import WHOLE_NUMBER_IN_TEXT
 from jobs.schemas.alcohol import REVIEWED_CASES
 from jobs.schemas.landed import CHECKOUT_PHOTOS, REJECTED_TRANSACTION_LINES, TRANSACTION_LINES
 from jobs.schemas.table import TRANSACTION_KEY, Table

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
-from jobs.landed_header import header_names, wanted_columns
-from jobs.landed_lines import LONGEST_LINE_BYTES, Page, UnreadableFileError
-from jobs.landed_records import Problem, Records, quoted_line
+from jobs.landing.landed_header import header_names, wanted_columns
+from jobs.landing.landed_lines import LONGEST_LINE_BYTES, Page, UnreadableFileError
+from jobs.landing.landed_records import Problem, Records, quoted_line
 
 FIELD = r'(?:"(?:[^"\r]|"")*"|[^",\r\n][^,\r\n]*|)'
 """One field within its line: quoted, with its quotes doubled, or not quoted, where a later quote is a letter."""

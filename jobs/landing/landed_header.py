@@ -6,7 +6,7 @@ import csv
 import unicodedata
 from collections.abc import Sequence
 
-from jobs.landed_lines import UnreadableFileError
+from jobs.landing.landed_lines import UnreadableFileError
 
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 ENDS_WITH_CR = "has lines that end with CR alone; end them with LF or CR LF"
