@@ -91,7 +91,7 @@ def report(business_date: BusinessDate, warehouse_uri: WarehouseUri = None) -> N
 
     Example: checkout-ages report --business-date 2026-11-20 --warehouse-uri .demo/warehouse
     """
-    from jobs import nightly_report
+    from jobs.steps import nightly_report
     from jobs.warehouse.warehouse import Warehouse
 
     with errors_as_exit_codes():

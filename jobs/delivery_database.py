@@ -15,13 +15,13 @@ from tempfile import TemporaryDirectory
 import duckdb
 import pyarrow as pa
 
+from jobs.ages.photo_matching import holding_receipts
 from jobs.landing.photo_keys import PLACED_FIELDS
 from jobs.landing.receipt_comparison import LONGEST_SPAN_SECONDS, compared_lines
 from jobs.landing.receipt_lines import JUDGED_LINE_SCHEMA
-from jobs.night_database import MEMORY_LIMIT
-from jobs.photo_matching import holding_receipts
 from jobs.schemas.table import TEXT
 from jobs.settings import Settings
+from jobs.steps.rules.night_database import MEMORY_LIMIT
 
 
 def _without_zones(schema: pa.Schema) -> pa.Schema:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import date
 
 from jobs.check_delivery import DeliveryCheck, Kind
-from jobs.check_night import RuleResult
 from jobs.errors import one_line
+from jobs.steps.check_night import RuleResult
 
 KINDS_SHOWN = 20
 

@@ -23,7 +23,7 @@ from rich.table import Table as RichTable
 
 from jobs.errors import InputError, end_process
 from jobs.local_spark import local_spark_environment
-from jobs.report.keys import page_key
+from jobs.report.page_address import page_key
 from jobs.sample_day import write_sample_day
 from jobs.sample_faces import synthetic_face_photos
 from jobs.schemas.dictionary import TABLES_OF_A_RUN, WINDOW_TABLES

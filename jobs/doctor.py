@@ -22,7 +22,7 @@ from typing import Literal
 from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
-from jobs.age_inference import check_model
+from jobs.ages.age_inference import check_model
 from jobs.errors import InputError, one_line
 from jobs.local_spark import java_home, java_version, local_spark_environment
 from jobs.settings import Settings

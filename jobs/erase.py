@@ -23,7 +23,6 @@ from typing import Any
 import pyarrow as pa
 from pyspark.sql import DataFrame
 
-from jobs import check_night
 from jobs.erasure_search import Search, search
 from jobs.errors import FailedCheckError, InputError
 from jobs.landing.deliveries import photos_folder
@@ -43,6 +42,7 @@ from jobs.schemas.alcohol import CASHIER_ALCOHOL_AUDIT, REVIEWED_CASES
 from jobs.schemas.landed import CHECKOUT_PHOTOS, PHOTO_AGE_ESTIMATES, REJECTED_TRANSACTION_LINES, TRANSACTION_LINES
 from jobs.schemas.table import Table
 from jobs.settings import Settings
+from jobs.steps import check_night
 from jobs.steps.order import TABLE_STEPS, StepDone, module_of, run_windows
 from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.warehouse import Warehouse

@@ -12,14 +12,15 @@ from datetime import date, timedelta
 
 import pyarrow as pa
 
-from jobs import check_night, model_comparison
 from jobs.errors import InputError
 from jobs.landing.deleted_photos import refuse_if_photos_were_deleted
 from jobs.schemas.landed import CHECKOUT_PHOTOS, REJECTED_TRANSACTION_LINES, TRANSACTION_LINES
 from jobs.schemas.table import Table
 from jobs.settings import Settings
 from jobs.spark import reraising_worker_errors
+from jobs.steps import check_night
 from jobs.steps.order import TABLE_STEPS, StepDone, module_of
+from jobs.tables import model_comparison
 from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.warehouse import Warehouse
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from jobs.age_groups import UNKNOWN, age_group_names
-from jobs.age_mix_estimation import Replicate, ShiftCalibration
+from jobs.ages.age_groups import UNKNOWN, age_group_names
+from jobs.ages.age_mix_estimation import Replicate, ShiftCalibration
 
 YEARS = np.arange(101)
 EVEN = np.full(101, 1 / 101)

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from jobs.night_rules import RULES
 from jobs.schemas.alcohol import ALCOHOL_REVIEW_CASES, ALCOHOL_SALE_AUDIT, CASHIER_ALCOHOL_AUDIT
 from jobs.schemas.buyers import AGE_GROUP_AFFINITY, AGE_GROUP_PURCHASES, AGE_MIXES, TRANSACTION_AGES
 from jobs.schemas.landed import PHOTO_AGE_ESTIMATES, PHOTO_COVERAGE, REJECTED_TRANSACTION_LINES
 from jobs.schemas.runs import CHECK_RESULTS
 from jobs.schemas.table import Table
+from jobs.steps.rules.night_rules import RULES
 from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.warehouse import Warehouse
 from tests.rows import BUSINESS_DATE

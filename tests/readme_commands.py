@@ -20,7 +20,7 @@ NOT_RUN = {
     "checkout-ages sample-day": "its receipts take long; tests/jobs/test_sample_day.py writes days",
     "checkout-ages night": "tests/end_to_end/test_night.py runs its steps, and asks the worked questions of it",
     "checkout-ages cashier-window": "the same",
-    "checkout-ages report": "it needs a published day; tests/jobs/test_nightly_report.py writes pages",
+    "checkout-ages report": "it needs a published day; tests/jobs/steps/test_nightly_report.py writes pages",
     "checkout-ages plan --photos-per-day 200000 --stores 300 --hours 3 --measure": "test_measure_rates.py does",
     "checkout-ages erase": "it names receipts and photos of nobody; tests/jobs/test_erase.py runs it",
     "checkout-ages rescore": "it takes long; tests/jobs/test_rescore.py runs it",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from jobs.age_mix_estimation import (
+from jobs.ages.age_mix_estimation import (
     YEARS,
     CellSums,
     CircleMix,

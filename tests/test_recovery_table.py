@@ -25,7 +25,7 @@ PROVED_BY = {
         "test_only_a_backfills_tasks_go_into_its_pool",
     ),
     "`inference engine '…' needs the package '…'` (inside Spark at the end of a traceback)": (
-        "jobs/test_photo_age_estimates.py",
+        "jobs/tables/test_photo_age_estimates.py",
         "test_an_engine_that_is_not_installed_is_named_with_the_way_out",
     ),
     "`wait_for_business_date` waits": (
@@ -41,7 +41,7 @@ PROVED_BY = {
         "test_a_failed_check_publishes_nothing",
     ),
     "`check_night` warns": (
-        "jobs/test_check_night.py",
+        "jobs/steps/test_check_night.py",
         "test_a_warn_rule_finds_what_it_is_for_and_fails_nothing",
     ),
     "a Spark task says `machine '…' has other code of this project … than Spark's driver` (exit code 2)": (
@@ -53,11 +53,11 @@ PROVED_BY = {
         "test_a_folder_of_the_drivers_machine_is_refused",
     ),
     "a run died in the middle": (
-        "jobs/test_publish_night.py",
+        "jobs/steps/test_publish_night.py",
         "test_staging_that_a_dead_run_left_long_ago_is_swept_with_a_line_in_the_log",
     ),
     "`publish_night` died": (
-        "jobs/test_publish_night.py",
+        "jobs/steps/test_publish_night.py",
         "test_a_run_that_dies_while_publishing_is_mended_by_running_it_again",
     ),
     "`publish_night` says that another run, or another process of its own, is publishing the day (exit code 1)": (
@@ -65,7 +65,7 @@ PROVED_BY = {
         "test_a_day_that_another_process_publishes_exits_with_1_and_one_sentence_so_that_airflow_tries_again",
     ),
     "`publish_night` says that it lost its lock": (
-        "jobs/test_publish_night.py",
+        "jobs/steps/test_publish_night.py",
         "test_a_publisher_that_lost_its_lock_stops_before_the_next_table",
     ),
     "a table `is not staged`, and the run was started days ago": (
@@ -103,23 +103,23 @@ PROVED_BY = {
     ),
     "`check_night` failed: `receipt files can be read to their end`, `most receipt lines keep the contract` or "
     "`not all that the stores delivered is refused`": (
-        "jobs/test_check_night.py",
+        "jobs/steps/test_check_night.py",
         "test_a_fail_rule_finds_what_it_is_for",
     ),
     "`check_night` failed: `a day that is out is not replaced by a much smaller one`": (
-        "jobs/test_check_night.py",
+        "jobs/steps/test_check_night.py",
         "test_a_day_is_replaced_by_one_of_half_its_receipts_but_not_of_fewer",
     ),
     "`check_night` warns: `photos and receipts name the same stores and tills`": (
-        "jobs/test_check_night.py",
+        "jobs/steps/test_check_night.py",
         "test_a_store_or_till_with_photos_but_no_receipts_is_named_with_its_likely_other_name",
     ),
     "`check_night` warns: `each till's clock agrees with its camera's`": (
-        "jobs/test_till_clocks.py",
+        "jobs/steps/rules/test_till_clocks.py",
         "test_a_till_in_local_time_is_named_with_the_hours_and_the_setting",
     ),
     "`check_night` warns: `each till's camera shows faces well`": (
-        "jobs/test_check_night.py",
+        "jobs/steps/test_check_night.py",
         "test_a_till_whose_camera_spoils_faces_is_named_with_the_fault",
     ),
     "lines rejected as `its receipt has cashier_id … and …`": (
@@ -127,11 +127,11 @@ PROVED_BY = {
         "test_all_lines_of_a_receipt_that_contradicts_itself_are_rejected",
     ),
     "`check_night` failed: `the store hands out the photos that it listed`": (
-        "jobs/test_check_night.py",
+        "jobs/steps/test_check_night.py",
         "test_a_fail_rule_finds_what_it_is_for",
     ),
     "photos with `estimate_status` `missing`, `replaced` or `unreadable_object`": (
-        "jobs/test_photo_age_estimates.py",
+        "jobs/tables/test_photo_age_estimates.py",
         "test_what_another_model_or_engine_said_and_what_may_pass_is_not_taken_over",
     ),
     "rows of line 0: `file … is cut off`, `file … has the header …` and the like": (
@@ -159,11 +159,11 @@ PROVED_BY = {
         "test_photos_and_lines_that_come_late_restate_the_day_and_its_window",
     ),
     "`nightly_report` or `restate_reports` failed": (
-        "jobs/test_nightly_report.py",
+        "jobs/steps/test_nightly_report.py",
         "test_a_page_that_cannot_be_made_changes_nothing_that_is_published",
     ),
     "`announce_published_day` is skipped": (
-        "jobs/test_publish_night.py",
+        "jobs/steps/test_publish_night.py",
         "test_a_day_is_announced_when_it_is_new_or_changed_and_not_when_it_came_out_the_same",
     ),
     "`publish_night` or `publish_window` logs `catalog.duckdb is left as it was`": (

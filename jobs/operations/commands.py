@@ -87,7 +87,7 @@ def rescore(
 
     Example: checkout-ages rescore --from 2026-11-18 --to 2026-11-20 --model-version age_resnet50-1
     """
-    from jobs.age_inference import check_model
+    from jobs.ages.age_inference import check_model
     from jobs.rescore import published_days, rescore_day
     from jobs.warehouse import catalogue
     from jobs.warehouse.warehouse import Warehouse
@@ -127,7 +127,7 @@ def estimate(
 
     Example: checkout-ages estimate face.jpg other.png
     """
-    from jobs.age_inference import estimate_photo_files
+    from jobs.ages.age_inference import estimate_photo_files
 
     with errors_as_exit_codes():
         settings = read_settings(os.environ, landing_uri=os.curdir, warehouse_uri=os.curdir)
@@ -256,7 +256,7 @@ def list_settings() -> None:
 
 def _print_comparison(comparisons: list[pa.Table]) -> None:
     """Print one table per measure, summed over the days, and say how many photos were lost."""
-    from jobs.model_comparison import lost_photo_count, summed_over_days
+    from jobs.tables.model_comparison import lost_photo_count, summed_over_days
 
     summed = summed_over_days(comparisons)
     for measure, rows in groupby(summed.to_pylist(), key=itemgetter("measure")):

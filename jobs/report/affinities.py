@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from jobs.age_mix_estimation import CircleMix, affinity, group_sums
+from jobs.ages.age_mix_estimation import CircleMix, affinity, group_sums
 from jobs.report.age_bands import first_year, in_order
 from jobs.report.day_tables import DayTables
 from jobs.settings import Settings

@@ -15,7 +15,7 @@ from importlib import import_module
 from types import ModuleType
 
 from jobs.errors import InputError
-from jobs.report.keys import page_url
+from jobs.report.page_address import page_url
 from jobs.schemas.dictionary import NIGHT_TABLES, WINDOW_TABLES
 from jobs.schemas.runs import WINDOW_RUNS
 from jobs.settings import Settings
@@ -31,6 +31,7 @@ ANNOUNCE = "announce_published_day"
 """A step for Airflow alone: whether the published day is news to the DAGs that wait for one."""
 PLAN_WINDOWS = "plan_windows"
 WINDOW_STEPS = (PLAN_WINDOWS, *(table.name for table in WINDOW_TABLES), "check_window", "publish_window")
+TABLES_WITH_A_STEP = {table.name for table in (*NIGHT_TABLES, *WINDOW_TABLES)}
 EVERY_STEP = (*STEPS, REPORT, ANNOUNCE, *WINDOW_STEPS, RESTATE_REPORTS)
 
 StepDone = Callable[[str, float], None]
@@ -39,7 +40,8 @@ StepDone = Callable[[str, float], None]
 
 def module_of(step: str) -> ModuleType:
     """Return the module of a step, whose `run` does it."""
-    return import_module(f"jobs.{step}")
+    wing = "tables" if step in TABLES_WITH_A_STEP else "steps"
+    return import_module(f"jobs.{wing}.{step}")
 
 
 def run_step(step: str, business_dates: Sequence[date], run_id: str, settings: Settings) -> None:

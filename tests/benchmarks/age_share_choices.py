@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from jobs.age_mix_estimation import (
+from jobs.ages.age_mix_estimation import (
     SHOP_LOG_SPREAD,
     YEARS,
     Floats,

@@ -10,7 +10,7 @@ TILL = ["store_id", "till_id"]
 
 
 def matched_by_buckets(photos: DataFrame, transactions: DataFrame) -> DataFrame:
-    """Return one row per photo that a span holds, as jobs.photo_matching does for photos that name no transaction."""
+    """Return one row per photo that a span holds, as photo_matching does for photos that name no transaction."""
     wanted = photos.select(*TILL, "photo_key", "taken_at", _bucket("taken_at").alias("bucket"))
     buckets = F.explode(F.sequence(_bucket("opened_at"), _bucket("closed_at")))
     candidates = wanted.join(transactions.withColumn("bucket", buckets), [*TILL, "bucket"], how="inner")

@@ -15,9 +15,10 @@ import pandas as pd
 from pyspark.accumulators import Accumulator
 from pyspark.sql import functions as F
 
-from jobs import photo_age_estimates, run
-from jobs.age_inference import ESTIMATE_TYPE
+from jobs import run
+from jobs.ages.age_inference import ESTIMATE_TYPE
 from jobs.settings import Settings
+from jobs.tables import photo_age_estimates
 
 AGE_YEARS = 40.0
 SPREAD_YEARS = 6.0

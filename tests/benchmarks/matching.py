@@ -9,7 +9,7 @@ from pathlib import Path
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from jobs.photo_matching import matched_photos
+from jobs.ages.photo_matching import matched_photos
 from jobs.spark import spark_session
 from tests.benchmarks.bucket_join import matched_by_buckets
 from tests.benchmarks.job import Job, Ready

@@ -13,9 +13,9 @@ import pyarrow as pa
 from pyspark.sql import SparkSession
 
 from jobs.local_spark import local_spark_environment
-from jobs.photo_age_estimates import photo_age_estimates, spread
 from jobs.settings import read_settings
 from jobs.spark import spark_session
+from jobs.tables.photo_age_estimates import photo_age_estimates, spread
 from jobs.warehouse.object_store import ObjectStore
 from tests.benchmarks.job import Job, Ready
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
-from jobs import nightly_report
-from jobs.report.keys import page_key
+from jobs.report.page_address import page_key
 from jobs.settings import Settings, read_settings
+from jobs.steps import nightly_report
 from tests.published_days import publish_days
 from tests.rows import BUSINESS_DATE
 

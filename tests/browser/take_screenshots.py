@@ -11,9 +11,9 @@ from tempfile import TemporaryDirectory
 from PIL import Image
 from playwright.sync_api import Browser
 
-from jobs import nightly_report
-from jobs.report.keys import page_key
+from jobs.report.page_address import page_key
 from jobs.settings import read_settings
+from jobs.steps import nightly_report
 from tests.chromium import chromium
 from tests.published_days import publish_days
 from tests.rows import BUSINESS_DATE

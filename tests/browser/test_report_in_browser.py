@@ -9,9 +9,9 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page
 
-from jobs import nightly_report
-from jobs.report.keys import INDEX, page_key
+from jobs.report.page_address import INDEX, page_key
 from jobs.settings import Settings
+from jobs.steps import nightly_report
 from jobs.warehouse.warehouse import Warehouse
 from tests.published_days import CASHIER, HOSTILE, PHOTO, RECEIPT
 from tests.report_numbers import QUERIES, found, said

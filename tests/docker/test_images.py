@@ -17,8 +17,8 @@ IMPORT_THE_DRIVER = f"""
 import sys
 sys.modules.update(dict.fromkeys({INFERENCE_ALONE}))  # importing one of them raises ImportError
 from jobs import cli
-from jobs.age_inference import check_model
-from jobs.shift_calibration import shift_calibration
+from jobs.ages.age_inference import check_model
+from jobs.ages.shift_calibration import shift_calibration
 from jobs.settings import read_settings
 from jobs.steps.order import EVERY_STEP, REPORT, RESTATE_REPORTS, module_of
 for step in set(EVERY_STEP) - {{REPORT, RESTATE_REPORTS}}:

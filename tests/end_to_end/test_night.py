@@ -13,11 +13,9 @@ import pytest
 from playwright.sync_api import Browser
 from pyspark.sql import SparkSession
 
-from jobs import nightly_report
 from jobs.errors import FailedCheckError, InputError, NotLandedError
-from jobs.night_rules import Rule
 from jobs.readme import README
-from jobs.report.keys import page_key
+from jobs.report.page_address import page_key
 from jobs.sample_day import write_sample_day
 from jobs.sample_faces import synthetic_face_photos
 from jobs.schemas.alcohol import ALCOHOL_REVIEW_CASES, CASHIER_ALCOHOL_AUDIT, REVIEW_PRECISION
@@ -27,7 +25,9 @@ from jobs.schemas.landed import PHOTO_AGE_ESTIMATES, REJECTED_TRANSACTION_LINES,
 from jobs.schemas.runs import PIPELINE_RUNS
 from jobs.schemas.table import Table
 from jobs.settings import Settings, read_settings
+from jobs.steps import nightly_report
 from jobs.steps.order import run_night, run_windows
+from jobs.steps.rules.night_rules import Rule
 from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.warehouse import Warehouse
 from tests.duckdb_s3 import connect_over_s3
@@ -244,7 +244,7 @@ def test_a_failed_check_publishes_nothing(
     spark: SparkSession, settings: Settings, landing: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     land_empty_day(landing)
-    monkeypatch.setattr("jobs.check_night.RULES", (Rule("a rule", "fail", "SELECT 'broken'"),))
+    monkeypatch.setattr("jobs.steps.check_night.RULES", (Rule("a rule", "fail", "SELECT 'broken'"),))
     with pytest.raises(FailedCheckError, match="nothing is published for 2026-11-20: a rule: broken"):
         run_whole_night(spark, settings, "failed")
     assert not Path(settings.warehouse_uri.removeprefix("file://"), "transaction_lines").exists()

@@ -7,7 +7,7 @@ import pytest
 from pyspark.sql import SparkSession
 from typer.testing import CliRunner
 
-from jobs import checkout_photos, retain, wait_for_business_date
+from jobs import retain
 from jobs.cli import app
 from jobs.errors import InputError
 from jobs.landing.deliveries import SUCCESS, photos_folder, transactions_folder
@@ -15,6 +15,8 @@ from jobs.rescore import rescore_day
 from jobs.retain import DeletedPhotos, delete_photos, expired_days
 from jobs.schemas.runs import RETENTION_RUNS
 from jobs.settings import Settings
+from jobs.steps import wait_for_business_date
+from jobs.tables import checkout_photos
 from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.warehouse import Warehouse
 

@@ -33,7 +33,14 @@ DIES, STOPS, DROPS = "dies between two halves", "stops between two halves", "dro
 
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(
-    ["jobs.steps.order", "jobs.check_night", "jobs.publish_night", "jobs.publish_window", "pandas", __name__]
+    [
+        "jobs.steps.order",
+        "jobs.steps.check_night",
+        "jobs.steps.publish_night",
+        "jobs.steps.publish_window",
+        "pandas",
+        __name__,
+    ]
 )
 
 

@@ -174,7 +174,7 @@ def _photos(folder: Path) -> list[Path]:
 
 def _try_one_by_one(folder: Path, first: int, with_controls: bool) -> None:
     """The child: say {} once it is ready, then the status of each photo."""
-    from jobs.age_inference import estimate_photo_files
+    from jobs.ages.age_inference import estimate_photo_files
     from jobs.settings import read_settings
 
     settings = read_settings({}, landing_uri=folder.as_uri(), warehouse_uri=folder.as_uri())
@@ -203,7 +203,7 @@ def _try_at_once(folder: Path) -> None:
     """The child: all photos through the stage of a task."""
     import pandas as pd
 
-    from jobs.age_inference import task_stage
+    from jobs.ages.age_inference import task_stage
     from jobs.settings import read_settings
     from jobs.warehouse.object_store import ObjectStore
 

@@ -24,7 +24,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from jobs.age_inference import task_stage
+from jobs.ages.age_inference import task_stage
 from jobs.errors import InputError, ReplacedError, StoreError
 from jobs.landing.landed_files import read_landed_lines
 from jobs.local_spark import local_spark_environment

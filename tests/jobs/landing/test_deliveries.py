@@ -4,7 +4,6 @@ import boto3
 import pytest
 from pyspark.sql import SparkSession
 
-from jobs import check_night, rejected_transaction_lines, transaction_lines
 from jobs.errors import FailedCheckError, StoreError
 from jobs.landing.deliveries import (
     landed_photos,
@@ -16,6 +15,8 @@ from jobs.landing.deliveries import (
 )
 from jobs.landing.landed_files import read_landed_lines
 from jobs.settings import Settings
+from jobs.steps import check_night
+from jobs.tables import rejected_transaction_lines, transaction_lines
 from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.warehouse import Warehouse
 from tests.jobs.test_erase import HEADER, OF_OTHERS, OF_THE_ERASED

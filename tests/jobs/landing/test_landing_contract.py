@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from jobs import rejected_transaction_lines, transaction_lines
 from jobs.landing import landed_files
 from jobs.landing.deliveries import transactions_folder
 from jobs.schemas.landed import REJECTED_TRANSACTION_LINES, TRANSACTION_LINES
 from jobs.settings import Settings
+from jobs.tables import rejected_transaction_lines, transaction_lines
 from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.warehouse import Warehouse
 from tests.rows import BUSINESS_DATE

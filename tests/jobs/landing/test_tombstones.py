@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
-from jobs import publish_night
 from jobs.errors import InputError
 from jobs.landing import tombstones as module
 from jobs.landing.landed_files import LANDED_LINE_SCHEMA, OUTCOME_FIELDS, landed_schema
@@ -28,9 +27,10 @@ from jobs.person_to_erase import Person
 from jobs.schemas.alcohol import REVIEWED_CASES
 from jobs.schemas.landed import CHECKOUT_PHOTOS, REJECTED_TRANSACTION_LINES, TRANSACTION_LINES
 from jobs.settings import Settings
+from jobs.steps import publish_night
 from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.warehouse import Warehouse
-from tests.jobs.test_publish_night import staged_run
+from tests.jobs.steps.test_publish_night import staged_run
 from tests.rows import BUSINESS_DATE, line, rows_of
 
 ODD_ID = 'Ä "4\\7" 11'

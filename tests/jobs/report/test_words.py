@@ -12,9 +12,9 @@ import pytest
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
-from jobs.night_rules import RULES
 from jobs.report import words
 from jobs.report.words import LOCALES, words_in
+from jobs.steps.rules.night_rules import RULES
 
 REPORT = Path(words.__file__).parent
 TEXTS = {"_": None, "text": None, "marked": None}

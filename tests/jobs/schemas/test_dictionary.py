@@ -19,10 +19,10 @@ def test_grain_key_and_every_column_have_a_meaning(table: Table) -> None:
 
 @pytest.mark.parametrize("table", [*NIGHT_TABLES, *WINDOW_TABLES], ids=lambda table: table.name)
 def test_a_table_has_its_module_function_step_and_test(table: Table) -> None:
-    module = importlib.import_module(f"jobs.{table.name}")
+    module = importlib.import_module(f"jobs.tables.{table.name}")
     assert callable(getattr(module, table.name))
     assert table.name in (*STEPS, *WINDOW_STEPS)
-    assert (Path(__file__).parents[1] / f"test_{table.name}.py").exists()
+    assert (Path(__file__).parents[1] / "tables" / f"test_{table.name}.py").exists()
 
 
 def test_every_row_carries_its_run() -> None:

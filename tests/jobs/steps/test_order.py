@@ -9,17 +9,17 @@ import duckdb
 import pytest
 from pyspark.sql import SparkSession
 
-from jobs import cashier_alcohol_days
 from jobs.errors import FailedCheckError, InputError, PublishingLockError
 from jobs.landing.cashier_pseudonyms import CashierPseudonyms
 from jobs.schemas.alcohol import ALCOHOL_SALE_AUDIT, CASHIER_ALCOHOL_DAYS
 from jobs.schemas.runs import WINDOW_RUNS
 from jobs.settings import Settings
 from jobs.steps.order import WINDOW_STEPS, run_window_step, run_windows
+from jobs.tables import cashier_alcohol_days
 from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.warehouse import Warehouse
-from tests.jobs.test_cashier_alcohol_audit import day_of, sales
-from tests.jobs.test_cashier_alcohol_days import sale
+from tests.jobs.tables.test_cashier_alcohol_audit import day_of, sales
+from tests.jobs.tables.test_cashier_alcohol_days import sale
 from tests.rows import BUSINESS_DATE, rows_of
 
 EVE = BUSINESS_DATE - timedelta(days=1)

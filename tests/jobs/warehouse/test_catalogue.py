@@ -9,7 +9,6 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from jobs import publish_night
 from jobs.schemas.buyers import AGE_GROUP_PURCHASES
 from jobs.schemas.dictionary import TABLES
 from jobs.schemas.landed import PHOTO_COVERAGE
@@ -17,11 +16,12 @@ from jobs.schemas.runs import MODEL_COMPARISON
 from jobs.schemas.table import BUSINESS_DATE as BUSINESS_DATE_COLUMN
 from jobs.schemas.table import Table, meaning
 from jobs.settings import Settings
+from jobs.steps import publish_night
 from jobs.warehouse.catalogue import CATALOGUE, write_catalogue
 from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.warehouse import Warehouse
 from tests.duckdb_s3 import connect_over_s3
-from tests.jobs.test_publish_night import staged_run
+from tests.jobs.steps.test_publish_night import staged_run
 from tests.rows import BUSINESS_DATE
 from tests.s3_server import S3_ENVIRONMENT
 

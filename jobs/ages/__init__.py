@@ -1,0 +1,1 @@
+"""From photos to ages, and from ages to mixes of ages: inference, matching, statistics."""

@@ -1,0 +1,103 @@
+"""age_cells: transactions whose age distributions are nearly alike, counted together. See age_mix_estimation.
+
+A cell stands for its transactions with the mean of their distributions. So what is fitted grows with the kinds of
+faces, of which there are some thousand, and not with the photos. Sums are of whole numbers, so that no order of rows,
+partitions or cores changes a digit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from jobs.ages.age_mix_estimation import YEARS_OF_AGE, Floats, Integers, cell_numbers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pyspark.sql import Column, DataFrame
+
+WHOLE = 2**32
+"""Probabilities are summed in parts of 2^-32; two billion transactions of a cell fit into 64 bits."""
+SUMS_TYPE = "cell bigint, transaction_count bigint, whole_distribution array<bigint>"
+
+
+@dataclass(frozen=True)
+class AgeCells:
+    """The k cells of a day, by rising number."""
+
+    number: Integers
+    transaction_count: Floats
+    distribution: Floats
+    """(k, 101) mean distributions as stored, not corrected for any mix."""
+
+    def rows(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the row of each cell number."""
+        found: NDArray[np.int64] = np.searchsorted(self.number, numbers)
+        return found
+
+
+def age_cell(age_distribution: Column) -> Column:
+    """Return the cell of an age distribution; null for null."""
+    return _cell_udf()(age_distribution)
+
+
+def age_cells(transaction_ages: DataFrame) -> AgeCells:
+    """Gather the cells of all transactions with an estimate: some thousand rows, whatever the day's size."""
+    distributions = transaction_ages.where("age_distribution IS NOT NULL").select("age_distribution")
+    partial_sums = distributions.mapInPandas(_partial_sums, SUMS_TYPE)
+    sums = partial_sums.groupBy("cell").applyInPandas(_sum_of_cell, SUMS_TYPE).toPandas().sort_values("cell")
+    counts = sums["transaction_count"].to_numpy(np.float64)
+    distribution = _stacked(sums["whole_distribution"]) / WHOLE / np.maximum(counts, 1)[:, None]
+    return AgeCells(sums["cell"].to_numpy(np.int64), counts, distribution)
+
+
+def _cell_udf() -> Callable[[Column], Column]:
+    from pyspark.sql import functions as F
+
+    def cell(distributions: pd.Series) -> pd.Series:
+        known = distributions.notna()
+        numbers = pd.Series(pd.NA, index=distributions.index, dtype="Int64")
+        if known.any():
+            numbers[known] = cell_numbers(_stacked(distributions[known]))
+        return numbers
+
+    cell.__annotations__ = {"distributions": pd.Series, "return": pd.Series}
+    pandas_udf: Any = F.pandas_udf  # type: ignore[attr-defined]
+    return cast("Callable[[Column], Column]", pandas_udf(cell, "bigint"))
+
+
+def _partial_sums(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    """Sum the transactions of a task by cell."""
+    counts: dict[int, int] = {}
+    sums: dict[int, NDArray[np.int64]] = {}
+    for batch in batches:
+        distributions = _stacked(batch["age_distribution"])
+        numbers, rows = np.unique(cell_numbers(distributions), return_inverse=True)
+        batch_sums = np.zeros((len(numbers), YEARS_OF_AGE), dtype=np.int64)
+        np.add.at(batch_sums, rows, np.rint(distributions * WHOLE).astype(np.int64))
+        for number, count, total in zip(numbers.tolist(), np.bincount(rows).tolist(), batch_sums, strict=True):
+            counts[number] = counts.get(number, 0) + count
+            sums[number] = sums.get(number, 0) + total
+    if counts:
+        cells = {"cell": list(counts), "transaction_count": counts.values(), "whole_distribution": sums.values()}
+        yield pd.DataFrame(cells)
+
+
+def _sum_of_cell(partial_sums: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "cell": partial_sums["cell"].iloc[:1],
+            "transaction_count": [partial_sums["transaction_count"].sum()],
+            "whole_distribution": [np.stack(partial_sums["whole_distribution"].to_list()).sum(axis=0)],
+        }
+    )
+
+
+def _stacked(arrays: pd.Series) -> Floats:
+    return np.stack(arrays.to_list()).astype(np.float64) if len(arrays) else np.empty((0, YEARS_OF_AGE))

@@ -1,0 +1,66 @@
+"""shift_calibration: how the ages that a model version estimates are corrected for the mix of ages in the shops."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jobs.ages.age_mix_estimation import Floats, Replicate, ShiftCalibration
+from jobs.errors import InputError
+
+LEAST_PRIOR_SHARE = 1e-4
+UNFITTED_SMOOTHING_YEARS = 20.0
+UNFITTED_TRUSTED_TRANSACTIONS = 250.0
+"""Of a model version without a fitted shift calibration, whose faults are larger."""
+
+
+@lru_cache
+def shift_calibration(model_version: str) -> ShiftCalibration:
+    """Return how distributions of a model version are corrected for the mix of ages in the shops.
+
+    A version without a fitted one is taken at its word, with the ages that it was trained on, and on few transactions.
+    Raises InputError when the version is unknown or one of its files is missing or altered.
+    """
+    from models.weights import WeightsError, shift_calibration_path
+
+    try:
+        path = shift_calibration_path(model_version)
+        return _unfitted_calibration(model_version) if path is None else _read_calibration(path)
+    except WeightsError as error:
+        raise InputError(str(error)) from None
+
+
+def _read_calibration(path: Path) -> ShiftCalibration:
+    content = json.loads(path.read_text())
+    return ShiftCalibration(
+        **_fitted(content),
+        smoothing_years=content["smoothing_years"],
+        trusted_transactions=content["trusted_transactions"],
+        replicates=tuple(Replicate(**_fitted(replicate)) for replicate in content["replicates"]),
+        usual_mix=_whole(content["usual_mix"]),
+    )
+
+
+def _fitted(content: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "exponent": content["exponent"],
+        "bias": np.asarray(content["bias"], dtype=np.float64),
+        "prior": _whole(content["prior"]),
+    }
+
+
+def _whole(shares: Sequence[float]) -> Floats:
+    whole: Floats = np.asarray(shares, dtype=np.float64) / np.sum(shares)
+    return whole
+
+
+def _unfitted_calibration(model_version: str) -> ShiftCalibration:
+    from models.model_manifest import read_manifest
+
+    prior = _whole([share + LEAST_PRIOR_SHARE for share in read_manifest(model_version).training.age_prior])
+    return ShiftCalibration(1.0, np.zeros(len(prior)), prior, UNFITTED_SMOOTHING_YEARS, UNFITTED_TRUSTED_TRANSACTIONS)

@@ -1,0 +1,41 @@
+"""announce_published_day: whether a published day says anything new, and what of it, for who waits for it.
+
+A day that was run again and came out the same has nothing to tell: the windows that hold it need not be built anew.
+Else the last line that is printed tells it as JSON: `business_date`, `run_id`, `row_counts` by table, `changed_tables`
+and `report`, where the day's report lies.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+
+from jobs.errors import InputError, UnchangedDayError
+from jobs.report.page_address import page_url
+from jobs.schemas.dictionary import PUBLISHED_TABLES
+from jobs.settings import Settings
+from jobs.steps.publish_night import change_in_words
+from jobs.warehouse.warehouse import Warehouse
+
+
+def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
+    own_run = warehouse.own_run(business_date)
+    if own_run is None:
+        raise InputError(f"run '{warehouse.run_id}' has not published {business_date}; run publish_night first")
+    if own_run["changed_tables"] == []:
+        raise UnchangedDayError(change_in_words(business_date, own_run))
+    print(json.dumps(announcement(warehouse, business_date, own_run["changed_tables"], settings)))
+
+
+def announcement(
+    warehouse: Warehouse, business_date: date, changed_tables: list[str] | None, settings: Settings
+) -> dict[str, object]:
+    """Return what an event of the day tells; with `changed_tables` None, of a day published first, all are new."""
+    row_counts = {table.name: warehouse.published_row_count(table, business_date) for table in PUBLISHED_TABLES}
+    return {
+        "business_date": business_date.isoformat(),
+        "run_id": warehouse.run_id,
+        "row_counts": row_counts,
+        "changed_tables": list(row_counts) if changed_tables is None else changed_tables,
+        "report": page_url(business_date, settings),
+    }

@@ -1,0 +1,85 @@
+"""nightly_report: writes the page of a published day, {warehouse}/reports/business_date=D/index.html, and the index.
+
+What the pages say is in `jobs/report/`. A page is made from the published tables and replaced in one step; so are the
+pages of later days that show the day in their trailing window, and the index of all days. A run again makes them anew.
+The last line that is printed says where readers find the page. No table depends on a page, and a page that cannot be
+made changes nothing that is published.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date, timedelta
+
+from jobs.report.day_tables import day_tables, with_all_columns
+from jobs.report.page import ReportedDay, day_figures, day_page, index_page
+from jobs.report.page_address import FOLDER, INDEX, page_key, page_url
+from jobs.report.words import words_in
+from jobs.schemas.runs import PIPELINE_RUNS
+from jobs.settings import Settings
+from jobs.warehouse.object_store import ObjectStore
+from jobs.warehouse.warehouse import Warehouse
+
+log = logging.getLogger(__name__)
+
+THREADS = 16
+
+
+def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
+    write_report(warehouse, business_date, settings)
+    restate_reports(warehouse, business_date, business_date + timedelta(days=1), settings)
+    write_index(warehouse, settings)
+    print(page_url(business_date, settings))
+
+
+def restate_reports(warehouse: Warehouse, business_date: date, first: date, settings: Settings) -> None:
+    """Write the pages again that there are from a first day on and that show a business date in their window."""
+    last = business_date + timedelta(days=max(settings.trailing_window_days, settings.window_days))
+    for day in reported_days(warehouse.store):
+        if first <= day <= last:
+            write_report(warehouse, day, settings)
+
+
+def write_report(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
+    """Write the page of a day.
+
+    Raises InputError when the day is not published, and StoreError while another run publishes it.
+    """
+    with day_tables(warehouse, business_date, settings) as day:
+        page = day_page(day_figures(day, settings), words_in(settings.report_language), settings)
+    warehouse.store.write(page_key(business_date), page.encode())
+    log.info("wrote the report of %s", business_date)
+
+
+def write_index(warehouse: Warehouse, settings: Settings) -> None:
+    """Write the index of the days that have a page, until what it was made from is still so.
+
+    So of two runs at once the last to write has seen what both have published.
+    """
+    seen = None
+    while seen != (seen := _seen(warehouse.store)):
+        days = reported_days(warehouse.store)
+        with ThreadPoolExecutor(THREADS) as pool:
+            runs = list(pool.map(warehouse.published_run, days))
+        reported = [ReportedDay(day, with_all_columns(run)) for day, run in zip(days, runs, strict=True) if run]
+        warehouse.store.write(INDEX, index_page(reported, words_in(settings.report_language), settings).encode())
+
+
+def reported_days(store: ObjectStore) -> list[date]:
+    """Return the days that have a page, in order."""
+    return sorted(_days(store))
+
+
+def _days(store: ObjectStore) -> Iterator[date]:
+    for folder in store.list_folder(FOLDER)[0]:
+        if found := re.fullmatch(r"business_date=(\d{4}-\d\d-\d\d)", folder.rpartition("/")[2]):
+            yield date.fromisoformat(found[1])
+
+
+def _seen(store: ObjectStore) -> list[tuple[str, str]]:
+    """What the index is made from: the pages there are and the runs that are published."""
+    runs = [(entry.key, entry.etag) for entry in store.list(PIPELINE_RUNS.name)]
+    return sorted([*runs, *((day.isoformat(), "") for day in reported_days(store))])

@@ -1,0 +1,105 @@
+"""age_group_affinity: how much more, or less, often than all buyers each age group buys a product category.
+
+What to offer whom. An index of 2 is twice the share: of the group's transactions, twice as many hold the category as of
+everyone's. Who bought is estimated, so the index has an interval, and none is given on a few transactions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import date
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import from_arrow_schema
+
+from jobs.ages.age_groups import age_group_names
+from jobs.ages.age_mix_estimation import CircleMix, Estimates, Floats, affinity, group_sums
+from jobs.ages.age_mix_rows import circle_of
+from jobs.ages.small_cells import rounded
+from jobs.schemas.buyers import AGE_GROUP_AFFINITY, AGE_MIXES
+from jobs.schemas.table import MODEL_VERSION, RUN_ID
+from jobs.settings import Settings
+from jobs.warehouse.warehouse import Warehouse
+
+AFFINITY_TYPE = from_arrow_schema(
+    pa.schema([field for field in AGE_GROUP_AFFINITY.columns if field not in (MODEL_VERSION, RUN_ID)])
+)
+INDEX = ["affinity_index", "affinity_index_low", "affinity_index_high"]
+
+
+def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
+    affinities = age_group_affinity(warehouse.read(AGE_MIXES, business_date), settings)
+    affinities = affinities.withColumn("model_version", F.lit(settings.model_version))
+    warehouse.stage(AGE_GROUP_AFFINITY, business_date, affinities)
+
+
+def age_group_affinity(age_mixes: DataFrame, settings: Settings) -> DataFrame:
+    """Compare each age group's share of transactions with a product category to that of all buyers with an estimate."""
+    categories = age_mixes.where(F.col("circle") == "product_category")
+    everyone = age_mixes.where(F.col("circle") == "all").toPandas()
+    if everyone.empty:
+        return age_mixes.sparkSession.createDataFrame([], AFFINITY_TYPE)
+    return categories.mapInPandas(_category_comparer(circle_of(everyone.iloc[0]), settings), AFFINITY_TYPE)
+
+
+def _category_comparer(
+    everyone: CircleMix, settings: Settings
+) -> Callable[[Iterator[pd.DataFrame]], Iterator[pd.DataFrame]]:
+    """Return a function: rows of age_mixes ► one row per product category and age group."""
+
+    def compare(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+        for mixes in batches:
+            for _, mix in mixes.iterrows():
+                rows = _compared(circle_of(mix), everyone, settings)
+                yield rows.assign(product_category=mix["product_category"])[AFFINITY_TYPE.names]
+
+    return compare
+
+
+def _compared(category: CircleMix, everyone: CircleMix, settings: Settings) -> pd.DataFrame:
+    """Return one row per age group; shares and index are of the counts as shown."""
+    bounds, minimum = settings.age_group_lower_bounds_years, settings.minimum_cell_count
+    of_group, of_both = (
+        group_sums(circle.shares, bounds) * circle.transaction_count for circle in (everyone, category)
+    )
+    of_category, of_all = (np.full(len(bounds), float(circle.transaction_count)) for circle in (category, everyone))
+    is_shown = np.minimum(of_group, of_both) >= minimum
+    shown = pd.DataFrame(
+        {
+            "age_group": age_group_names(bounds),
+            "estimated_group_transaction_count": rounded(of_group, minimum),
+            "estimated_category_transaction_count": np.where(is_shown, rounded(of_both, minimum), np.nan),
+            "transaction_count": rounded(of_category, minimum),
+            "affinity_reason": _reasons(of_group, of_category, is_shown, settings),
+        }
+    )
+    group_count, count = shown["estimated_group_transaction_count"], shown["transaction_count"]
+    shown["estimated_group_share"] = shown["estimated_category_transaction_count"] / group_count.where(group_count > 0)
+    shown["all_buyers_share"] = count / rounded(of_all, minimum)
+    return shown.join(_index(shown, affinity(category, everyone, bounds)))
+
+
+def _index(shown: pd.DataFrame, estimates: Estimates) -> pd.DataFrame:
+    """Return the index of the shares shown, and its interval as wide as it was before they were rounded."""
+    index = shown["estimated_group_share"] / shown["all_buyers_share"].where(shown["all_buyers_share"] > 0)
+    index = index.where(shown["affinity_reason"].isna())
+    scale: pd.Series = index / np.maximum(estimates.value, 1e-12)
+    return pd.DataFrame(dict(zip(INDEX, (index, scale * estimates.low, scale * estimates.high), strict=True)))
+
+
+def _reasons(
+    of_group: Floats, of_category: Floats, is_shown: NDArray[np.bool_], settings: Settings
+) -> list[str | None]:
+    """Say for each age group why it has no index."""
+    minimum = settings.minimum_affinity_transaction_count
+    reasons = {
+        f"fewer than {settings.minimum_cell_count} transactions of the age group with the category": ~is_shown,
+        f"fewer than {minimum} transactions with the category": of_category < minimum,
+        f"fewer than {minimum} transactions of the age group": of_group < minimum,
+    }
+    return [next((words for words, holds in reasons.items() if holds[group]), None) for group in range(len(of_group))]

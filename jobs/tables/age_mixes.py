@@ -1,0 +1,98 @@
+"""age_mixes: how old the buyers of a day were, all together, those of alcohol and those of each product category.
+
+A photo does not know the basket: one mix for all would smear every category towards the average buyer. What other
+tables say of age groups, of who looks under age and of who buys what is corrected with these mixes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import from_arrow_schema
+
+from jobs.ages.age_cells import AgeCells, age_cell, age_cells
+from jobs.ages.age_mix_estimation import CircleMix, Floats, ShiftCalibration, cell_likelihoods, circle_mix, seeded
+from jobs.ages.age_mix_rows import columns_of
+from jobs.ages.shift_calibration import shift_calibration
+from jobs.schemas.buyers import AGE_MIXES, TRANSACTION_AGES
+from jobs.schemas.landed import TRANSACTION_LINES
+from jobs.schemas.table import MODEL_VERSION, RUN_ID, TRANSACTION_KEY
+from jobs.settings import Settings
+from jobs.warehouse.warehouse import Warehouse
+
+KEY = list(TRANSACTION_KEY)
+CIRCLE = list(AGE_MIXES.key)
+ALL, ALCOHOL, PRODUCT_CATEGORY = "all", "alcohol", "product_category"
+MIX_COLUMNS = [field for field in AGE_MIXES.columns if field not in (MODEL_VERSION, RUN_ID)]
+
+
+def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
+    transaction_lines = warehouse.read(TRANSACTION_LINES, business_date)
+    transaction_ages = warehouse.read(TRANSACTION_AGES, business_date)
+    calibration = shift_calibration(settings.model_version)
+    mixes = age_mixes(transaction_lines, transaction_ages, calibration, business_date)
+    mixes = mixes.withColumn("model_version", F.lit(settings.model_version))
+    warehouse.stage(AGE_MIXES, business_date, mixes)
+
+
+def age_mixes(
+    transaction_lines: DataFrame, transaction_ages: DataFrame, calibration: ShiftCalibration, business_date: date
+) -> DataFrame:
+    """Fit the mix of ages of each circle of buyers that has a transaction with an estimate.
+
+    The buyers of alcohol and of each product category are drawn to the mix of all, the more the fewer they are.
+    """
+    cells = age_cells(transaction_ages)
+    likelihoods = cell_likelihoods(cells.distribution, calibration)
+    everyone = circle_mix(likelihoods, cells.transaction_count, calibration, seeded(business_date, ALL))
+    fit = _circle_fitter(cells, likelihoods, everyone, calibration, business_date)
+    mix_type = from_arrow_schema(pa.schema(MIX_COLUMNS))
+    mixes = _circle_cells(transaction_lines, transaction_ages).groupBy(*CIRCLE).applyInPandas(fit, mix_type)
+    of_all = [_mix_row(ALL, "", everyone)] if everyone.transaction_count else []
+    return mixes.unionByName(transaction_ages.sparkSession.createDataFrame(of_all, mix_type))
+
+
+def _circle_cells(transaction_lines: DataFrame, transaction_ages: DataFrame) -> DataFrame:
+    """Return one row per circle and cell: how many transactions of the circle the cell has."""
+    is_alcohol_sale = F.col("is_alcohol") & (F.col("line_type") == "sale")
+    circles = F.array_compact(
+        F.array(
+            F.struct(F.lit(PRODUCT_CATEGORY).alias("circle"), "product_category"),
+            F.when(is_alcohol_sale, F.struct(F.lit(ALCOHOL).alias("circle"), F.lit("").alias("product_category"))),
+        )
+    )
+    buyers = transaction_lines.select(*KEY, F.inline(circles)).distinct()
+    cells = transaction_ages.where("age_distribution IS NOT NULL").select(
+        *KEY, age_cell(F.col("age_distribution")).alias("cell")
+    )
+    return buyers.join(cells, KEY, how="inner").groupBy(*CIRCLE, "cell").count()
+
+
+def _circle_fitter(
+    cells: AgeCells, likelihoods: Floats, everyone: CircleMix, calibration: ShiftCalibration, business_date: date
+) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    """Return a function: the cells of a circle ► its row."""
+
+    def fit(circle_cells: pd.DataFrame) -> pd.DataFrame:
+        circle_cells = circle_cells.sort_values("cell")
+        circle, product_category = circle_cells[CIRCLE].iloc[0]
+        mix = circle_mix(
+            likelihoods[:, cells.rows(circle_cells["cell"].to_numpy(np.int64))],
+            circle_cells["count"].to_numpy(np.float64),
+            calibration,
+            seeded(business_date, f"{circle} {product_category}"),
+            everyone,
+        )
+        return pd.DataFrame([_mix_row(circle, product_category, mix)])
+
+    return fit
+
+
+def _mix_row(circle: str, product_category: str, mix: CircleMix) -> dict[str, object]:
+    return {"circle": circle, "product_category": product_category} | columns_of(mix)

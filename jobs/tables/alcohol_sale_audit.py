@@ -1,0 +1,162 @@
+"""alcohol_sale_audit: each transaction with alcohol, how old the buyer looks and whether an ID was asked for.
+
+A status is a reason to look, never a verdict: estimates err by about five years. Estimate and interval are those of
+transaction_ages, from the photos alone: such intervals hold nine of ten buyers of each age, so of any mix of ages. The
+probabilities are corrected for the ages of the day's alcohol buyers, or the many children of the training photos would
+speak in them.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from jobs.ages.age_columns import correct_for_buyers
+from jobs.ages.age_groups import probability_under
+from jobs.schemas.alcohol import ALCOHOL_SALE_AUDIT
+from jobs.schemas.buyers import AGE_MIXES, TRANSACTION_AGES
+from jobs.schemas.landed import TRANSACTION_LINES
+from jobs.schemas.table import TRANSACTION_KEY
+from jobs.settings import Settings
+from jobs.warehouse.warehouse import Warehouse
+
+KEY = list(TRANSACTION_KEY)
+CASE_ID_DIGITS = 16
+
+
+def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
+    transaction_lines = warehouse.read(TRANSACTION_LINES, business_date)
+    transaction_ages = warehouse.read(TRANSACTION_AGES, business_date)
+    age_mixes = warehouse.read(AGE_MIXES, business_date)
+    audit = alcohol_sale_audit(transaction_lines, transaction_ages, age_mixes, business_date, settings)
+    warehouse.stage(ALCOHOL_SALE_AUDIT, business_date, audit)
+
+
+def alcohol_sale_audit(
+    transaction_lines: DataFrame,
+    transaction_ages: DataFrame,
+    age_mixes: DataFrame,
+    business_date: date,
+    settings: Settings,
+) -> DataFrame:
+    """Return one row per transaction with an alcohol sale line, with its audit status and the reason in words."""
+    ages = transaction_ages.drop("opened_at", "closed_at", "under_18_probability", "run_id")
+    sales = _alcohol_sales(transaction_lines).join(ages, KEY, how="left")
+    judged = _with_probabilities(sales, _mix_of_alcohol_buyers(age_mixes), settings)
+    audited = judged.withColumn("audit_status", _audit_status(settings)).withColumn("audit_reason", _audit_reason())
+    return audited.withColumn("case_id", _case_id(business_date))
+
+
+def _mix_of_alcohol_buyers(age_mixes: DataFrame) -> list[float] | None:
+    """The age shares of the day's alcohol buyers; None when none of them has an estimate."""
+    mix = age_mixes.where(F.col("circle") == "alcohol").select("estimated_age_distribution").first()
+    return list(mix.estimated_age_distribution) if mix else None
+
+
+def _with_probabilities(sales: DataFrame, mix: list[float] | None, settings: Settings) -> DataFrame:
+    ages_years = {
+        "under_18_probability": 18,
+        "under_25_probability": 25,
+        "under_legal_age_probability": settings.legal_purchase_age_years,
+        "under_challenge_age_probability": settings.challenge_age_years,
+    }
+    corrected = sales.withColumn("corrected_distribution", correct_for_buyers(settings, mix)("age_distribution"))
+    return corrected.select(
+        "*",
+        F.lit(settings.legal_purchase_age_years).alias("legal_purchase_age_years"),
+        F.lit(settings.challenge_age_years).alias("challenge_age_years"),
+        *(probability_under(F.col("corrected_distribution"), years).alias(name) for name, years in ages_years.items()),
+    )
+
+
+def _case_id(business_date: date) -> Column:
+    parts = F.to_json(F.array(F.lit(business_date.isoformat()), *KEY))
+    return F.substring(F.sha2(parts, 256), 1, CASE_ID_DIGITS)
+
+
+def _alcohol_sales(transaction_lines: DataFrame) -> DataFrame:
+    """One row per transaction with at least one alcohol sale line; returns of earlier days are not sales."""
+    alcohol_lines = transaction_lines.where(F.col("is_alcohol") & F.col("line_type").isin("sale", "void"))
+    sales = alcohol_lines.groupBy(*KEY).agg(
+        F.min("cashier_id").alias("cashier_id"),
+        F.max("closed_at").alias("closed_at"),
+        F.count(F.lit(1)).alias("alcohol_line_count"),
+        F.sum("quantity").alias("alcohol_quantity"),
+        F.sum("net_amount").alias("alcohol_net_amount"),
+        F.min("currency").alias("currency"),
+        F.bool_or(F.col("line_type") == "sale").alias("has_sale_line"),
+        _logged_check().alias("id_check"),
+    )
+    return sales.where("has_sale_line")
+
+
+def _logged_check() -> Column:
+    """The check of the receipt: a refusal outranks a shown ID, which outranks none asked for."""
+    logged = F.collect_set("id_check")
+    return F.coalesce(
+        *(F.when(F.array_contains(logged, check), F.lit(check)) for check in ("refused_sale", "shown", "not_asked"))
+    )
+
+
+def _audit_status(settings: Settings) -> Column:
+    looks_under_legal_age = F.col("under_legal_age_probability") >= settings.under_legal_age_alert_probability
+    looks_under_challenge_age = (
+        F.col("under_challenge_age_probability") >= settings.under_challenge_age_alert_probability
+    )
+    return (
+        F.when(F.col("id_check") == "refused_sale", "sale_refused")
+        .when(F.col("alcohol_quantity") <= 0, "sale_voided")
+        .when(F.col("id_check") == "shown", "id_shown")
+        .when(F.col("age_distribution").isNull(), "no_estimate")
+        .when(~looks_under_challenge_age & ~looks_under_legal_age, "clearly_adult")
+        .when(F.col("id_check").isNull(), "check_not_logged")
+        .when(looks_under_legal_age, "possibly_under_age_unchecked")
+        .otherwise("challenge_age_unchecked")
+    )
+
+
+def _audit_reason() -> Column:
+    under_legal_age = _of_a_hundred(F.col("under_legal_age_probability"), "under %d", "legal_purchase_age_years")
+    under_challenge_age = _of_a_hundred(F.col("under_challenge_age_probability"), "under %d", "challenge_age_years")
+    adult = _of_a_hundred(1 - F.col("under_challenge_age_probability"), "%d or older", "challenge_age_years")
+    with_estimate = {
+        "clearly_adult": ("no check needed: ", adult),
+        "check_not_logged": ("the till logs no ID check: ", under_challenge_age),
+        "challenge_age_unchecked": ("no ID was asked for, by policy it should be: ", under_challenge_age),
+        "possibly_under_age_unchecked": (
+            "no ID was asked for and the buyer may be under age, a person should look: ",
+            under_legal_age,
+        ),
+    }
+    without_estimate = {
+        "sale_refused": F.lit("the cashier refused the sale"),
+        "sale_voided": F.lit("the alcohol was voided before payment"),
+        "id_shown": F.lit("an ID was shown"),
+        "no_estimate": F.concat(F.lit("age cannot be judged: "), F.coalesce("estimate_reason", F.lit("no photo"))),
+    }
+    status = F.col("audit_status")
+    reasons = [
+        F.when(status == name, F.concat(F.lit(words), _estimate_in_words(), expected))
+        for name, (words, expected) in with_estimate.items()
+    ]
+    return F.coalesce(*reasons, *(F.when(status == name, words) for name, words in without_estimate.items()))
+
+
+def _estimate_in_words() -> Column:
+    return F.format_string(
+        "looks %.0f (90 %% interval %.0f–%.0f); P(under %d) %.2f, P(under %d) %.2f",
+        "estimated_age_years",
+        "estimated_age_low_years",
+        "estimated_age_high_years",
+        "legal_purchase_age_years",
+        "under_legal_age_probability",
+        "challenge_age_years",
+        "under_challenge_age_probability",
+    )
+
+
+def _of_a_hundred(probability: Column, what: str, age_years: str) -> Column:
+    """Say what the status is expected to be worth: how many buyers of a hundred with these figures are what it says."""
+    return F.format_string(f"; of 100 such buyers about %.0f are {what}", 100 * probability, F.col(age_years))

@@ -1,0 +1,101 @@
+"""photo_age_estimates: how old the person in each photo looks, or why that cannot be said. Ten in, ten out.
+
+A photo keeps the estimate of an earlier run of the day, if the object is the same and so are model version, engine,
+photo checks and stretch: a day that is run again infers only what is new. `CHECKOUT_AGES_REUSE_ESTIMATES=false` infers
+all again.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import date
+
+from pyspark.accumulators import Accumulator
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+
+from jobs.ages.age_inference import check_model, photo_age_estimator
+from jobs.ages.progress import reported_progress
+from jobs.landing.deleted_photos import refuse_if_photos_were_deleted
+from jobs.schemas.landed import CHECKOUT_PHOTOS, PHOTO_AGE_ESTIMATES
+from jobs.settings import Settings
+from jobs.warehouse.object_store import ObjectStore
+from jobs.warehouse.warehouse import Warehouse
+from models.photo_statuses import LASTING_STATUSES, PHOTO_CHECKS_VERSION
+
+log = logging.getLogger(__name__)
+
+PHOTOS_PER_TASK = 256
+FEWEST_PHOTOS_PER_TASK = 64
+
+
+def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
+    check_model(settings)
+    photos = warehouse.read(CHECKOUT_PHOTOS, business_date)
+    published = warehouse.read_published(PHOTO_AGE_ESTIMATES, business_date)
+    known = taken_over(photos, published, settings) if published and settings.reuse_estimates else None
+    new = photos.join(known, "photo_key", how="left_anti") if known else photos
+    new_count = new.count()
+    photos_done = warehouse.spark.sparkContext.accumulator(0)
+    with reported_progress(photos_done, new_count):
+        estimates = photo_age_estimates(spread(new, new_count), settings, warehouse.run_id, photos_done)
+        warehouse.stage(PHOTO_AGE_ESTIMATES, business_date, estimates.unionByName(known) if known else estimates)
+    refuse_if_photos_were_deleted(warehouse, business_date, ObjectStore(settings.landing_uri))
+    photo_count = warehouse.staged(PHOTO_AGE_ESTIMATES, business_date).row_count
+    log.info("%s photos looked at, %s taken over from earlier runs of the day", new_count, photo_count - new_count)
+
+
+def photo_age_estimates(photos: DataFrame, settings: Settings, run_id: str, photos_done: Accumulator[int]) -> DataFrame:
+    """Fetch, decode and estimate each photo in the Python workers; only numbers and reasons come back."""
+    estimate = photo_age_estimator(settings, photos_done)
+    stretched = photos.withColumn("photo_stretch", _stretch(settings))
+    looked_at = F.struct("photo_key", "etag", "size_bytes", "key_problem", "photo_stretch")
+    estimated = stretched.withColumn("estimate", estimate(looked_at))
+    return estimated.select(
+        "photo_key",
+        "etag",
+        "estimate.*",
+        F.lit(settings.model_version).alias("model_version"),
+        F.lit(settings.inference_engine).alias("inference_engine"),
+        F.lit(PHOTO_CHECKS_VERSION).alias("photo_checks_version"),
+        "photo_stretch",
+        F.lit(run_id).alias("inferred_run_id"),
+    )
+
+
+def taken_over(photos: DataFrame, published: DataFrame, settings: Settings) -> DataFrame:
+    """Return the published rows that a look at the photo, as it is now and with these settings, would give again."""
+    is_of_the_model = F.col("model_version") == settings.model_version
+    is_of_the_engine = F.col("inference_engine") == settings.inference_engine
+    is_of_the_checks = F.col("photo_checks_version") == PHOTO_CHECKS_VERSION
+    is_lasting = F.col("estimate_status").isin(*LASTING_STATUSES)
+    lasting = published.where(is_of_the_model & is_of_the_engine & is_of_the_checks & is_lasting)
+    as_now = photos.withColumn("photo_stretch", _stretch(settings))
+    return lasting.join(as_now, ["photo_key", "etag", "photo_stretch"], how="left_semi").drop("run_id")
+
+
+def _stretch(settings: Settings) -> Column:
+    """By how much the frames of a photo's till are stretched: 1 for most."""
+    if not settings.photo_stretch:
+        return F.lit(1.0)
+    by_till = F.create_map(*(F.lit(part) for pair in settings.photo_stretch.items() for part in pair))
+    return F.coalesce(by_till[F.concat_ws("/", "store_id", "till_id")], F.lit(1.0))
+
+
+def spread(photos: DataFrame, photo_count: int) -> DataFrame:
+    """Deal photos out to tasks in equal numbers; those of the same size in bytes, so of the same content, to one."""
+    context = photos.sparkSession.sparkContext
+    slots = max(1, context.defaultParallelism // int(context.getConf().get("spark.task.cpus", "1")))
+    tasks = _task_count(photo_count, slots)
+    photos_before = F.rank().over(Window.orderBy(F.xxhash64("size_bytes"))) - 1
+    task = F.floor(photos_before * tasks / max(1, photo_count)).cast("int")
+    return photos.withColumn("task", task).repartitionById(tasks, "task").drop("task")
+
+
+def _task_count(photo_count: int, slots: int) -> int:
+    """Whole rounds of all task slots, so that none idles at the end, in tasks so small that a retry costs little.
+
+    Loading the model costs a task slot what some dozens of photos cost, so a small day does not load it twice.
+    """
+    rounds = max(1, round(photo_count / (slots * PHOTOS_PER_TASK)))
+    return max(1, min(slots * rounds, photo_count // FEWEST_PHOTOS_PER_TASK))

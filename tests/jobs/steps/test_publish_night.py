@@ -1,0 +1,226 @@
+import json
+import logging
+import os
+from datetime import date
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pytest
+
+from jobs.errors import InputError, PublishingLockError, UnchangedDayError
+from jobs.schemas.buyers import TRANSACTION_AGES
+from jobs.schemas.dictionary import NIGHT_TABLES, PUBLISHED_TABLES
+from jobs.schemas.landed import TRANSACTION_LINES
+from jobs.schemas.runs import CHECK_RESULTS
+from jobs.schemas.table import Table
+from jobs.settings import Settings
+from jobs.steps import announce_published_day, publish_night
+from jobs.steps.check_night import RuleResult, as_rows
+from jobs.steps.publish_night import input_digest
+from jobs.warehouse.object_store import ObjectStore
+from jobs.warehouse.warehouse import Warehouse
+from tests.rows import BUSINESS_DATE, arrow_rows, line
+
+
+def staged_run(settings: Settings, run_id: str, line_count: int, try_number: int | None = None) -> Warehouse:
+    """A checked run with some receipt lines and nothing else."""
+    warehouse = Warehouse(ObjectStore(settings.warehouse_uri), run_id, try_number=try_number)
+    lines = [line(line_number=number) for number in range(1, line_count + 1)]
+    for table in NIGHT_TABLES:
+        rows = lines if table is TRANSACTION_LINES else []
+        warehouse.stage_arrow(table, BUSINESS_DATE, arrow_rows(table, *rows))
+    results = [RuleResult("the day has photos", "warn", True, ["none landed"])]
+    warehouse.stage_arrow(CHECK_RESULTS, BUSINESS_DATE, as_rows(results))
+    warehouse.mark_checked(BUSINESS_DATE, ["the day has photos: none landed"])
+    return warehouse
+
+
+def published(settings: Settings, query: str) -> list[tuple[object, ...]]:
+    root = settings.warehouse_uri.removeprefix("file://")
+    return duckdb.sql(query.replace("warehouse/", f"{root}/")).fetchall()
+
+
+LINES = "SELECT run_id, count(*) FROM 'warehouse/transaction_lines/*/*.parquet' GROUP BY ALL"
+CHECKS = "SELECT run_id, rule, findings FROM 'warehouse/check_results/*/*.parquet'"
+RUNS = "SELECT run_id, accepted_line_count, net_amount::VARCHAR FROM 'warehouse/pipeline_runs/*/*.parquet' ORDER BY ALL"
+
+
+def test_a_second_run_replaces_the_day_and_both_runs_stay_on_record(settings: Settings) -> None:
+    publish_night.run(staged_run(settings, "run-1", 3), BUSINESS_DATE, settings)
+    publish_night.run(staged_run(settings, "run-2", 2), BUSINESS_DATE, settings)
+    assert published(settings, LINES) == [("run-2", 2)]
+    assert published(settings, RUNS) == [("run-1", 3, "7.50"), ("run-2", 2, "5.00")]
+    assert published(settings, CHECKS) == [("run-2", "the day has photos", ["none landed"])]
+    assert not list(ObjectStore(settings.warehouse_uri).list("_staging"))
+
+
+def test_a_run_tells_which_try_built_each_table_and_nothing_where_nobody_counted(settings: Settings) -> None:
+    publish_night.run(staged_run(settings, "run-1", 3, try_number=2), BUSINESS_DATE, settings)
+    publish_night.run(staged_run(settings, "run-2", 3), BUSINESS_DATE, settings)
+    tries = "SELECT list_distinct(map_values(table_tries)) FROM 'warehouse/pipeline_runs/*/*.parquet' ORDER BY run_id"
+    assert published(settings, tries) == [([2],), ([],)]
+
+
+def test_a_run_tells_which_tables_it_changed_and_that_a_run_of_the_same_changed_none(settings: Settings) -> None:
+    for run_id, line_count in (("run-1", 3), ("run-2", 3), ("run-3", 2)):
+        publish_night.run(staged_run(settings, run_id, line_count), BUSINESS_DATE, settings)
+    changes = "SELECT run_id, previous_run_id, changed_tables FROM 'warehouse/pipeline_runs/*/*.parquet' ORDER BY ALL"
+    assert published(settings, changes) == [
+        ("run-1", None, None),
+        ("run-2", "run-1", []),
+        ("run-3", "run-2", ["transaction_lines"]),
+    ]
+
+
+def test_a_run_that_dies_before_its_staging_is_gone_tells_its_change_all_the_same(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish_night.run(staged_run(settings, "run-1", 3), BUSINESS_DATE, settings)
+    warehouse = staged_run(settings, "run-2", 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(Warehouse, "drop_staging", _die)
+        with pytest.raises(KeyboardInterrupt):
+            publish_night.run(warehouse, BUSINESS_DATE, settings)
+    publish_night.run(warehouse, BUSINESS_DATE, settings)
+    announce_published_day.run(warehouse, BUSINESS_DATE, settings)
+
+
+def test_a_day_is_announced_when_it_is_new_or_changed_and_not_when_it_came_out_the_same(settings: Settings) -> None:
+    for run_id in ("run-1", "run-2"):
+        publish_night.run(staged_run(settings, run_id, 3), BUSINESS_DATE, settings)
+    store = ObjectStore(settings.warehouse_uri)
+    announce_published_day.run(Warehouse(store, "run-1"), BUSINESS_DATE, settings)
+    with pytest.raises(UnchangedDayError, match="2026-11-20 is published as run 'run-1' had it: no table changed"):
+        announce_published_day.run(Warehouse(store, "run-2"), BUSINESS_DATE, settings)
+    with pytest.raises(InputError, match="run 'run-3' has not published 2026-11-20; run publish_night first"):
+        announce_published_day.run(Warehouse(store, "run-3"), BUSINESS_DATE, settings)
+
+
+def test_the_announcement_tells_run_rows_changes_and_where_the_report_lies(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for run_id, line_count in (("run-1", 3), ("run-2", 2)):
+        publish_night.run(staged_run(settings, run_id, line_count), BUSINESS_DATE, settings)
+        announce_published_day.run(Warehouse(ObjectStore(settings.warehouse_uri), run_id), BUSINESS_DATE, settings)
+    first, second = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert set(first["changed_tables"]) == {table.name for table in PUBLISHED_TABLES}
+    assert second["changed_tables"] == ["transaction_lines"]
+    assert (second["business_date"], second["run_id"]) == ("2026-11-20", "run-2")
+    assert (second["row_counts"]["transaction_lines"], second["row_counts"]["photo_coverage"]) == (2, 0)
+    assert second["report"] == f"{settings.warehouse_uri}/reports/business_date=2026-11-20/index.html"
+    served = settings.model_copy(update={"reports_url": "https://ages.example/reports"})
+    run_2 = Warehouse(ObjectStore(settings.warehouse_uri), "run-2")
+    announced = announce_published_day.announcement(run_2, BUSINESS_DATE, [], served)
+    assert announced["report"] == "https://ages.example/reports/business_date=2026-11-20/index.html"
+
+
+def test_a_run_that_dies_while_publishing_is_mended_by_running_it_again(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish_night.run(staged_run(settings, "run-1", 3), BUSINESS_DATE, settings)
+    warehouse = staged_run(settings, "run-2", 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(Warehouse, "write_pipeline_run", _die)
+        with pytest.raises(KeyboardInterrupt):
+            publish_night.run(warehouse, BUSINESS_DATE, settings)
+    assert [run[0] for run in published(settings, RUNS)] == ["run-1"]
+    publish_night.run(warehouse, BUSINESS_DATE, settings)
+    assert [run[0] for run in published(settings, RUNS)] == ["run-1", "run-2"]
+    assert published(settings, LINES) == [("run-2", 2)]
+
+
+def test_a_retry_that_comes_while_the_day_is_published_is_refused_and_later_changes_nothing(settings: Settings) -> None:
+    warehouse = staged_run(settings, "run-1", 1)
+    with warehouse.lock(BUSINESS_DATE, 240), pytest.raises(PublishingLockError, match="is being published by run"):
+        publish_night.run(warehouse, BUSINESS_DATE, settings)
+    publish_night.run(warehouse, BUSINESS_DATE, settings)
+    publish_night.run(warehouse, BUSINESS_DATE, settings)
+    assert published(settings, LINES) == [("run-1", 1)]
+
+
+def test_a_publisher_that_lost_its_lock_stops_before_the_next_table(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It sleeps after the first table, and another run takes the lock over."""
+    publish_night.run(staged_run(settings, "run-1", 3), BUSINESS_DATE, settings)
+    zombie, other = (staged_run(settings, run_id, count) for run_id, count in (("zombie", 2), ("run-2", 1)))
+    promote = Warehouse.promote
+
+    def promote_and_sleep(warehouse: Warehouse, table: Table, business_date: date) -> None:
+        promote(warehouse, table, business_date)
+        if warehouse is zombie:
+            publish_night.run(other, BUSINESS_DATE, settings.model_copy(update={"lock_stale_seconds": 0}))
+
+    monkeypatch.setattr(Warehouse, "promote", promote_and_sleep)
+    with pytest.raises(PublishingLockError, match=r"run 'zombie' stops .* it lost its lock to run 'run-2'"):
+        publish_night.run(zombie, BUSINESS_DATE, settings)
+    assert published(settings, LINES) == [("run-2", 1)]
+    assert [run[0] for run in published(settings, RUNS)] == ["run-1", "run-2"]
+
+
+def test_staging_that_a_dead_run_left_long_ago_is_swept_with_a_line_in_the_log(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "jobs")
+    warehouse = staged_run(settings, "run-1", 1)
+    warehouse.store.write("_staging/dead/business_date=2026-11-01/a", b"rows")
+    warehouse.store.write("_staging/young/business_date=2026-11-01/a", b"rows")
+    dead = Path(settings.warehouse_uri.removeprefix("file://"), "_staging/dead/business_date=2026-11-01/a")
+    os.utime(dead, (dead.stat().st_mtime - 8 * 86_400,) * 2)
+    publish_night.run(warehouse, BUSINESS_DATE, settings)
+    assert [entry.key.split("/")[1] for entry in warehouse.store.list("_staging")] == ["young"]
+    (line_of_log,) = [message for message in caplog.messages if "swept" in message]
+    assert line_of_log.startswith("swept the staging of run 'dead', which last wrote there at 20")
+
+
+def test_the_run_tells_what_later_nights_are_compared_with(settings: Settings) -> None:
+    warehouse = staged_run(settings, "run-1", 1)
+    estimated = {"store_id": "0042", "till_id": "03", "estimate_status": "estimated", "photo_count": 1}
+    transactions = (
+        estimated | {"transaction_id": "t1", "estimated_age_years": 30.0, "under_18_probability": 0.01},
+        estimated | {"transaction_id": "t2", "estimated_age_years": 40.0, "under_18_probability": 0.03},
+        estimated | {"transaction_id": "t3", "estimate_status": "no_usable_photo"},
+        estimated | {"transaction_id": "t4", "estimate_status": "no_photo", "photo_count": 0},
+    )
+    warehouse.stage_arrow(TRANSACTION_AGES, BUSINESS_DATE, arrow_rows(TRANSACTION_AGES, *transactions))
+    warehouse.mark_checked(BUSINESS_DATE, [])
+    publish_night.run(warehouse, BUSINESS_DATE, settings)
+    figures = (
+        "transaction_count, photographed_transaction_count, estimated_transaction_count, mean_estimated_age_years, "
+        "mean_under_18_probability"
+    )
+    assert published(settings, f"SELECT {figures} FROM 'warehouse/pipeline_runs/*/*.parquet'") == [(4, 3, 2, 35, 0.02)]
+
+
+def test_publishing_a_published_run_again_changes_nothing(settings: Settings) -> None:
+    warehouse = staged_run(settings, "run-1", 1)
+    publish_night.run(warehouse, BUSINESS_DATE, settings)
+    publish_night.run(warehouse, BUSINESS_DATE, settings)
+    assert published(settings, LINES) == [("run-1", 1)]
+
+
+def test_a_table_that_is_staged_again_after_the_check_is_not_published_unchecked(settings: Settings) -> None:
+    warehouse = staged_run(settings, "run-1", 3)
+    warehouse.stage_arrow(TRANSACTION_LINES, BUSINESS_DATE, arrow_rows(TRANSACTION_LINES, line()))
+    with pytest.raises(InputError, match="run 'run-1' of 2026-11-20 has not passed check_night"):
+        publish_night.run(warehouse, BUSINESS_DATE, settings)
+
+
+def test_a_run_that_passed_no_check_is_not_published(settings: Settings) -> None:
+    warehouse = Warehouse(ObjectStore(settings.warehouse_uri), "unchecked")
+    with pytest.raises(InputError, match="run 'unchecked' of 2026-11-20 has not passed check_night"):
+        publish_night.run(warehouse, BUSINESS_DATE, settings)
+    assert not Path(settings.warehouse_uri.removeprefix("file://"), "transaction_lines").exists()
+
+
+def test_the_digest_depends_on_keys_and_tags_and_not_on_their_order() -> None:
+    photos = pa.table({"photo_key": ["a", "b"], "etag": ["1", "2"]})
+    other_order = pa.table({"photo_key": ["b", "a"], "etag": ["2", "1"]})
+    changed = pa.table({"photo_key": ["a", "b"], "etag": ["1", "3"]})
+    assert input_digest(photos, "r") == input_digest(other_order, "r")
+    assert len({input_digest(photos, "r"), input_digest(changed, "r"), input_digest(photos, "other")}) == 3
+
+
+def _die(*arguments: object) -> None:
+    raise KeyboardInterrupt
