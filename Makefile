@@ -23,7 +23,7 @@ help: ## list the targets
 setup: .venv/installed ## make .venv from requirements.lock
 
 demo: setup ## run one night on a sample day through Airflow and Spark, and show its tables
-	@.venv/bin/python -m jobs.demo
+	@.venv/bin/python -m jobs.operations.demo
 
 test: lint pytest ## everything that CI runs: lint, types, import rules, tests
 
@@ -56,7 +56,7 @@ lint: setup ## ruff, mypy and import-linter
 	.venv/bin/lint-imports --no-logo
 
 readme: setup ## render README's settings and data dictionary from the code
-	.venv/bin/python -m jobs.readme
+	.venv/bin/python -m jobs.operations.render_readmes
 
 card: setup ## render models/README.md from the figures of the newest model version
 	.venv/bin/python -m models.model_card

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
-from jobs.demo import airflow_environment
+from jobs.operations.demo import airflow_environment
 
 COMPLAINTS_SHOWN = 20
 

@@ -7,7 +7,7 @@ import shlex
 import subprocess
 from pathlib import Path
 
-from jobs.readme import README
+from jobs.operations.render_readmes import README
 
 NOT_RUN = {
     "make demo": "Airflow runs the same DAGs on a smaller day in tests/end_to_end",
@@ -16,14 +16,14 @@ NOT_RUN = {
     "make down": "the same",
     "make docker-test": "it takes many minutes, and needs docker or podman",
     "export PATH": "it sets what the tests set for the commands below it",
-    "checkout-ages doctor": "tests/jobs/test_doctor.py runs it",
-    "checkout-ages sample-day": "its receipts take long; tests/jobs/test_sample_day.py writes days",
+    "checkout-ages doctor": "tests/jobs/operations/test_doctor.py runs it",
+    "checkout-ages sample-day": "it takes long; tests/jobs/operations/sample_day/test_sample_day.py writes days",
     "checkout-ages night": "tests/end_to_end/test_night.py runs its steps, and asks the worked questions of it",
     "checkout-ages cashier-window": "the same",
     "checkout-ages report": "it needs a published day; tests/jobs/steps/test_nightly_report.py writes pages",
     "checkout-ages plan --photos-per-day 200000 --stores 300 --hours 3 --measure": "test_measure_rates.py does",
-    "checkout-ages erase": "it names receipts and photos of nobody; tests/jobs/test_erase.py runs it",
-    "checkout-ages rescore": "it takes long; tests/jobs/test_rescore.py runs it",
+    "checkout-ages erase": "it names receipts and photos of nobody; tests/jobs/privacy/test_erase.py runs it",
+    "checkout-ages rescore": "it takes long; tests/jobs/operations/test_rescore.py runs it",
     "checkout-ages explore": "it needs labelled photos; tests/models/test_explore_faces.py runs it",
     "checkout-ages train": "likewise; tests/models/test_train_age_resnet50.py runs it",
     "checkout-ages evaluate": "likewise; tests/models/test_evaluate_age_resnet50.py runs it",

@@ -18,7 +18,7 @@ from jobs.ages.age_mix_estimation import (
     cell_numbers,
     circle_mix,
 )
-from jobs.sample_receipts import BUYER_AGE_SHARES
+from jobs.operations.sample_day.sample_receipts import BUYER_AGE_SHARES
 
 BOUNDS = (0, 18, 25, 35, 45, 55, 65)
 SHOP_AGES = {(13, 17): 0.02, **BUYER_AGE_SHARES}

@@ -9,7 +9,7 @@ import typer
 from typer.testing import CliRunner
 
 from jobs.cli import app
-from jobs.readme import README
+from jobs.operations.render_readmes import README
 from jobs.warehouse.catalogue import write_catalogue
 from jobs.warehouse.object_store import ObjectStore
 from tests.readme_commands import NOT_RUN, arguments, commands, why_not_run

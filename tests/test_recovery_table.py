@@ -139,7 +139,7 @@ PROVED_BY = {
         "test_a_file_of_another_dialect_is_one_row_that_names_it",
     ),
     "a run says that photos were deleted past their days": (
-        "jobs/test_retain.py",
+        "jobs/privacy/test_retain.py",
         "test_a_night_of_a_published_day_whose_photos_were_deleted_is_refused",
     ),
     "a run says that it read its input before someone was erased": (
@@ -151,7 +151,7 @@ PROVED_BY = {
         "test_an_erased_person_is_found_nowhere_however_often_the_erasure_was_killed",
     ),
     "`erase` says that the published tables are of several runs": (
-        "jobs/test_erase.py",
+        "jobs/privacy/test_erase.py",
         "test_a_day_that_another_run_has_half_published_is_not_touched",
     ),
     "photos or lines came late": (
@@ -171,7 +171,7 @@ PROVED_BY = {
         "test_a_catalogue_that_cannot_be_written_is_told_and_undoes_no_published_night",
     ),
     "`checkout-ages doctor` exits with 1": (
-        "jobs/test_doctor.py",
+        "jobs/operations/test_doctor.py",
         "test_a_machine_that_cannot_exits_with_1_says_how_to_mend_it_and_shows_no_credentials",
     ),
 }

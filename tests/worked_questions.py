@@ -11,7 +11,7 @@ import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from jobs.readme import README
+from jobs.operations.render_readmes import README
 from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.query import query
 

@@ -37,7 +37,7 @@ from jobs.warehouse.object_store import ObjectStore
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from jobs.night_plan import Rates
+    from jobs.operations.night_plan import Rates
 
 app = typer.Typer()
 
@@ -54,8 +54,8 @@ def check_delivery(
 
     Example: checkout-ages check-delivery --business-date 2026-11-20 --landing-uri .demo/landing
     """
-    from jobs.check_delivery import check_files, check_landed_day
-    from jobs.delivery_in_words import delivery_in_words
+    from jobs.operations.check_delivery import check_files, check_landed_day
+    from jobs.operations.delivery_in_words import delivery_in_words
 
     has_landing = bool(landing_uri or os.environ.get(f"{PREFIX}LANDING_URI"))
     with errors_as_exit_codes():
@@ -88,7 +88,7 @@ def rescore(
     Example: checkout-ages rescore --from 2026-11-18 --to 2026-11-20 --model-version age_resnet50-1
     """
     from jobs.ages.age_inference import check_model
-    from jobs.rescore import published_days, rescore_day
+    from jobs.operations.rescore import published_days, rescore_day
     from jobs.warehouse import catalogue
     from jobs.warehouse.warehouse import Warehouse
 
@@ -145,7 +145,7 @@ def doctor(
 
     Example: checkout-ages doctor --landing-uri .demo/landing --warehouse-uri .demo/warehouse
     """
-    from jobs.doctor import findings
+    from jobs.operations.doctor import findings
 
     with errors_as_exit_codes():
         settings = read_settings(os.environ, landing_uri=landing_uri, warehouse_uri=warehouse_uri)
@@ -179,8 +179,8 @@ def sample_day(
 
     Example: checkout-ages sample-day --business-date 2026-11-20 --landing-uri .demo/landing --truth .demo/truth.csv
     """
-    from jobs.sample_day import write_sample_day
-    from jobs.sample_faces import labelled_face_photos, synthetic_face_photos
+    from jobs.operations.sample_day.sample_day import write_sample_day
+    from jobs.operations.sample_day.sample_faces import labelled_face_photos, synthetic_face_photos
 
     with errors_as_exit_codes():
         settings = read_settings(os.environ, landing_uri=landing_uri, warehouse_uri=os.curdir)
@@ -213,7 +213,7 @@ def plan(
 
     Example: checkout-ages plan --photos-per-day 200000 --stores 300 --hours 3
     """
-    from jobs.night_plan import DEFAULT_RATES, Day, in_words, night_plan, read_rates
+    from jobs.operations.night_plan import DEFAULT_RATES, Day, in_words, night_plan, read_rates
 
     with errors_as_exit_codes():
         day = Day(photos_per_day, stores, hours, lines_per_photo, photo_kilobytes)
@@ -227,7 +227,7 @@ def plan(
 
 def _measured(rates: Path | None) -> Rates:
     """Measure this machine's rates, and keep them in the file that is named."""
-    from jobs.measure_rates import measured_rates
+    from jobs.operations.measure_rates import measured_rates
 
     began = time.monotonic()
     with running_spark("plan") as (session, status):

@@ -44,7 +44,7 @@ def retain(
     Example: checkout-ages retain --dry-run
     """
     from jobs.landing.deleted_photos import photos_of
-    from jobs.retain import delete_photos, expired_days
+    from jobs.privacy.retain import delete_photos, expired_days
     from jobs.warehouse.warehouse import Warehouse
 
     with errors_as_exit_codes():
@@ -85,8 +85,8 @@ def erase(
 
     Example: checkout-ages erase --business-date 2026-11-20 --store-id 0042 --till-id 03 --transaction-id 4711
     """
-    from jobs import erase as erasure
-    from jobs.person_to_erase import Request, find_person
+    from jobs.privacy import erase as erasure
+    from jobs.privacy.person_to_erase import Request, find_person
     from jobs.warehouse.warehouse import Warehouse
 
     request = Request(

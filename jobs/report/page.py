@@ -1,4 +1,8 @@
-"""page: renders the page of a day and the index of all days from their figures; all that is put in is escaped."""
+"""page: renders the page of a day and the index of all days from their figures; all that is put in is escaped.
+
+`nightly_report` reads and writes; no module here does. Each section of the page has a module of its own: a query over
+the day's tables and what comes of it, in plain values. templates/ say it, locale/ in other languages.
+"""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ from jobs.ages.age_mix_estimation import (
     group_sums,
     likelihoods,
 )
-from jobs.sample_receipts import BUYER_AGE_SHARES
+from jobs.operations.sample_day.sample_receipts import BUYER_AGE_SHARES
 from models.evaluate_age_resnet50 import distributions_of_split
 from models.face_labels import ages_years, read_face_labels
 from models.fit_shift_calibration import SMOOTHING_YEARS, TRUSTED_TRANSACTIONS, USUAL_WEIGHT, fit, usual_mix

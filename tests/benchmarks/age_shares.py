@@ -23,8 +23,8 @@ from rich.table import Table
 
 from jobs.ages.age_mix_estimation import YEARS, Estimates, Floats, Integers, ShiftCalibration, affinity, estimate_groups
 from jobs.ages.shift_calibration import shift_calibration
-from jobs.sample_baskets import TRADING_YEAR, completejourney_baskets
-from jobs.sample_receipts import sample_receipts
+from jobs.operations.sample_day.sample_baskets import TRADING_YEAR, completejourney_baskets
+from jobs.operations.sample_day.sample_receipts import sample_receipts
 from models.evaluate_age_resnet50 import distributions_of_split
 from models.face_labels import ages_years, read_face_labels
 from models.trained_version import load_trained_version

@@ -29,7 +29,11 @@ from rich.console import Console
 from rich.table import Table
 from scipy import stats
 
-from jobs.sample_receipts import APPARENT_AGE_SPREAD_YEARS, ASKED_SHARE_BY_APPARENT_AGE, BUYER_AGE_SHARES
+from jobs.operations.sample_day.sample_receipts import (
+    APPARENT_AGE_SPREAD_YEARS,
+    ASKED_SHARE_BY_APPARENT_AGE,
+    BUYER_AGE_SHARES,
+)
 from jobs.settings import Settings, read_settings
 from jobs.tables.cashier_alcohol_audit import cashier_alcohol_audit
 from tests.cashier_days_query import cashier_days_by_query

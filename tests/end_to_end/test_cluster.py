@@ -14,7 +14,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from jobs.landing.deliveries import SUCCESS, photos_folder, transactions_folder
-from jobs.sample_faces import synthetic_face_photos
+from jobs.operations.sample_day.sample_faces import synthetic_face_photos
 from jobs.settings import read_settings
 from jobs.steps.order import run_night
 from jobs.warehouse.object_store import ObjectStore

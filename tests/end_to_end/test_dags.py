@@ -12,8 +12,8 @@ import duckdb
 import pytest
 
 from jobs.landing.deliveries import photos_folder
-from jobs.sample_day import write_sample_day
-from jobs.sample_faces import synthetic_face_photos
+from jobs.operations.sample_day.sample_day import write_sample_day
+from jobs.operations.sample_day.sample_faces import synthetic_face_photos
 from jobs.schemas.buyers import AGE_GROUP_PURCHASES
 from jobs.schemas.dictionary import NIGHT_TABLES, PUBLISHED_TABLES, TABLES_OF_A_RUN, WINDOW_TABLES
 from jobs.schemas.landed import PHOTO_AGE_ESTIMATES, TRANSACTION_LINES

@@ -14,10 +14,10 @@ from playwright.sync_api import Browser
 from pyspark.sql import SparkSession
 
 from jobs.errors import FailedCheckError, InputError, NotLandedError
-from jobs.readme import README
+from jobs.operations.render_readmes import README
+from jobs.operations.sample_day.sample_day import write_sample_day
+from jobs.operations.sample_day.sample_faces import synthetic_face_photos
 from jobs.report.page_address import page_key
-from jobs.sample_day import write_sample_day
-from jobs.sample_faces import synthetic_face_photos
 from jobs.schemas.alcohol import ALCOHOL_REVIEW_CASES, CASHIER_ALCOHOL_AUDIT, REVIEW_PRECISION
 from jobs.schemas.buyers import AGE_GROUP_PURCHASES
 from jobs.schemas.dictionary import NIGHT_TABLES

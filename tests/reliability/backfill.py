@@ -19,10 +19,10 @@ from pathlib import Path
 import duckdb
 import psutil
 
-from jobs.demo import airflow_environment
 from jobs.landing.deliveries import SUCCESS, transactions_folder
-from jobs.sample_day import write_sample_day
-from jobs.sample_faces import synthetic_face_photos
+from jobs.operations.demo import airflow_environment
+from jobs.operations.sample_day.sample_day import write_sample_day
+from jobs.operations.sample_day.sample_faces import synthetic_face_photos
 from jobs.schemas.dictionary import NIGHT_TABLES
 from jobs.settings import Settings
 from jobs.warehouse.object_store import ObjectStore

@@ -19,18 +19,18 @@ from unittest.mock import patch
 import duckdb
 from pyspark.sql import SparkSession
 
-from jobs import erase
-from jobs.erasure_search import search
 from jobs.landing.deleted_photos import photos_of
 from jobs.landing.deliveries import photos_folder
-from jobs.person_to_erase import Person, Request, find_person
-from jobs.retain import delete_photos, expired_days
+from jobs.privacy import erase
+from jobs.privacy.erasure_search import search
+from jobs.privacy.person_to_erase import Person, Request, find_person
+from jobs.privacy.retain import delete_photos, expired_days
 from jobs.schemas.alcohol import ALCOHOL_REVIEW_CASES
 from jobs.settings import Settings, read_settings
 from jobs.steps.order import module_of, run_night, run_windows
 from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.warehouse import Warehouse
-from tests.jobs.test_erase import OUTCOMES, land_day, photo_key
+from tests.jobs.privacy.test_erase import OUTCOMES, land_day, photo_key
 from tests.rows import BUSINESS_DATE
 
 REQUESTS = (
@@ -189,7 +189,7 @@ def _retain(landing: ObjectStore, settings: Settings) -> tuple[int, int]:
     for killed in (True, False):
         with ExitStack() as dying, _counted():
             if killed:
-                dying.enter_context(patch("jobs.retain._record", side_effect=KilledError))
+                dying.enter_context(patch("jobs.privacy.retain._record", side_effect=KilledError))
             for day in expired_days(landing, AS_OF, settings):
                 delete_photos(_warehouse(settings, f"retain-{AS_OF}"), landing, day, settings)
     return before, _past(landing, limit)

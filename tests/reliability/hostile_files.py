@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from PIL import Image
 
-from jobs.sample_faces import synthetic_face_photos
+from jobs.operations.sample_day.sample_faces import synthetic_face_photos
 from models.photo_statuses import SEARCHED_STATUSES
 
 DAMAGED = frozenset({"truncated"})

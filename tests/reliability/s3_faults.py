@@ -28,7 +28,7 @@ from jobs.ages.age_inference import task_stage
 from jobs.errors import InputError, ReplacedError, StoreError
 from jobs.landing.landed_files import read_landed_lines
 from jobs.local_spark import local_spark_environment
-from jobs.sample_faces import synthetic_face_photos
+from jobs.operations.sample_day.sample_faces import synthetic_face_photos
 from jobs.schemas.landed import CHECKOUT_PHOTOS
 from jobs.settings import PREFIX, Settings, read_settings
 from jobs.warehouse import object_store

@@ -26,9 +26,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from jobs.demo import REPOSITORY, airflow_environment
 from jobs.local_spark import local_spark_environment
-from jobs.readme import README
+from jobs.operations.demo import REPOSITORY, airflow_environment
+from jobs.operations.render_readmes import README
 from jobs.settings import KEY_VARIABLE
 from tests.reliability.secret_search import Search, Seen, files_of, forms_of, watched
 from tests.s3_server import Identity, free_port, running_s3_server

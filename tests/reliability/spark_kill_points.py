@@ -23,7 +23,7 @@ import psutil
 
 from jobs.landing.deliveries import SUCCESS, photos_folder, transactions_folder
 from jobs.local_spark import local_spark_environment
-from jobs.sample_faces import synthetic_face_photos
+from jobs.operations.sample_day.sample_faces import synthetic_face_photos
 from jobs.steps.order import TABLE_STEPS
 from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.warehouse import Warehouse

@@ -18,9 +18,9 @@ from pyspark.sql import SparkSession
 
 from jobs.ages.photo_matching import TillEvent, holding_receipts
 from jobs.landing.deliveries import photos_folder
-from jobs.sample_baskets import completejourney_baskets
-from jobs.sample_photos import sample_photos
-from jobs.sample_receipts import sample_receipts
+from jobs.operations.sample_day.sample_baskets import completejourney_baskets
+from jobs.operations.sample_day.sample_photos import sample_photos
+from jobs.operations.sample_day.sample_receipts import sample_receipts
 from jobs.schemas.landed import CHECKOUT_PHOTOS, PHOTO_AGE_ESTIMATES, TRANSACTION_LINES
 from jobs.schemas.table import Table
 from jobs.settings import read_settings

@@ -19,7 +19,7 @@ from jobs.steps import check_night
 from jobs.tables import rejected_transaction_lines, transaction_lines
 from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.warehouse import Warehouse
-from tests.jobs.test_erase import HEADER, OF_OTHERS, OF_THE_ERASED
+from tests.jobs.privacy.test_erase import HEADER, OF_OTHERS, OF_THE_ERASED
 from tests.rows import BUSINESS_DATE
 from tests.s3_server import BUCKET, S3_ENVIRONMENT
 

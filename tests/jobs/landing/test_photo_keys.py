@@ -2,10 +2,10 @@
 
 import pyarrow as pa
 
-from jobs.erase import delete_photos
 from jobs.landing.deliveries import photos_folder
 from jobs.landing.photo_keys import key_fields
 from jobs.landing.tombstones import Erased, key_hash
+from jobs.privacy.erase import delete_photos
 from jobs.settings import Settings
 from jobs.warehouse.object_store import ObjectStore
 from tests.rows import BUSINESS_DATE

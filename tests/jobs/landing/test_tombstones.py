@@ -23,7 +23,7 @@ from jobs.landing.tombstones import (
     without_erased_photos,
     without_erased_rejected_lines,
 )
-from jobs.person_to_erase import Person
+from jobs.privacy.person_to_erase import Person
 from jobs.schemas.alcohol import REVIEWED_CASES
 from jobs.schemas.landed import CHECKOUT_PHOTOS, REJECTED_TRANSACTION_LINES, TRANSACTION_LINES
 from jobs.settings import Settings

@@ -17,7 +17,7 @@ from jobs.ages import age_inference
 from jobs.ages.age_inference import _load_estimator, task_stage
 from jobs.ages.inference_stage import PHOTOS_AHEAD
 from jobs.errors import InputError
-from jobs.sample_faces import synthetic_face_photos
+from jobs.operations.sample_day.sample_faces import synthetic_face_photos
 from jobs.schemas.landed import CHECKOUT_PHOTOS, PHOTO_AGE_ESTIMATES
 from jobs.settings import Settings
 from jobs.tables.photo_age_estimates import _task_count, photo_age_estimates, run, spread, taken_over

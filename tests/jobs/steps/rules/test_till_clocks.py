@@ -15,9 +15,9 @@ import pytest
 from pyspark.sql import SparkSession
 
 from jobs.landing.deliveries import photos_folder
-from jobs.sample_baskets import synthetic_baskets
-from jobs.sample_photos import sample_photos
-from jobs.sample_receipts import sample_receipts
+from jobs.operations.sample_day.sample_baskets import synthetic_baskets
+from jobs.operations.sample_day.sample_photos import sample_photos
+from jobs.operations.sample_day.sample_receipts import sample_receipts
 from jobs.schemas.buyers import TRANSACTION_AGES
 from jobs.schemas.landed import CHECKOUT_PHOTOS, PHOTO_AGE_ESTIMATES, TRANSACTION_LINES
 from jobs.schemas.table import Table

@@ -1,4 +1,4 @@
-from jobs.readme import README, rendered
+from jobs.operations.render_readmes import README, rendered
 
 
 def test_readme_shows_the_settings_and_the_dictionary_as_they_are() -> None:

@@ -7,12 +7,12 @@ import pytest
 from pyspark.sql import SparkSession
 from typer.testing import CliRunner
 
-from jobs import retain
 from jobs.cli import app
 from jobs.errors import InputError
 from jobs.landing.deliveries import SUCCESS, photos_folder, transactions_folder
-from jobs.rescore import rescore_day
-from jobs.retain import DeletedPhotos, delete_photos, expired_days
+from jobs.operations.rescore import rescore_day
+from jobs.privacy import retain
+from jobs.privacy.retain import DeletedPhotos, delete_photos, expired_days
 from jobs.schemas.runs import RETENTION_RUNS
 from jobs.settings import Settings
 from jobs.steps import wait_for_business_date

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from jobs.check_delivery import DeliveryCheck, Kind
 from jobs.errors import one_line
+from jobs.operations.check_delivery import DeliveryCheck, Kind
 from jobs.steps.check_night import RuleResult
 
 KINDS_SHOWN = 20

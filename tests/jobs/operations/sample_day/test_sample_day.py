@@ -11,9 +11,9 @@ from PIL import Image
 
 from jobs.landing.deliveries import missing_markers, receipt_files
 from jobs.landing.landed_files import read_landed_lines
-from jobs.sample_baskets import completejourney_baskets
-from jobs.sample_day import Receipts, write_sample_day
-from jobs.sample_faces import FacePhotos, labelled_face_photos
+from jobs.operations.sample_day.sample_baskets import completejourney_baskets
+from jobs.operations.sample_day.sample_day import Receipts, write_sample_day
+from jobs.operations.sample_day.sample_faces import FacePhotos, labelled_face_photos
 from jobs.warehouse.object_store import ObjectStore
 from models.photo_preprocessing import UnusablePhotoError, decode_photo
 

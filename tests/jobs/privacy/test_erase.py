@@ -22,9 +22,9 @@ from typer.testing import CliRunner
 from jobs.cli import app
 from jobs.landing.deliveries import SUCCESS, photos_folder, transactions_folder
 from jobs.landing.tombstones import key_hash
-from jobs.person_to_erase import Person, Request, find_person
+from jobs.operations.sample_day.sample_faces import synthetic_face_photos
+from jobs.privacy.person_to_erase import Person, Request, find_person
 from jobs.report.page_address import INDEX, page_key
-from jobs.sample_faces import synthetic_face_photos
 from jobs.schemas.buyers import TRANSACTION_AGES
 from jobs.schemas.dictionary import PUBLISHED_TABLES, TABLES_OF_A_RUN
 from jobs.schemas.landed import CHECKOUT_PHOTOS
@@ -34,7 +34,7 @@ from jobs.steps import nightly_report
 from jobs.steps.order import run_night, run_windows
 from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.warehouse import Warehouse
-from tests.jobs.test_person_to_erase import publish
+from tests.jobs.privacy.test_person_to_erase import publish
 from tests.rows import BUSINESS_DATE
 
 HEADER = (

@@ -11,13 +11,13 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from jobs.delivery_database import delivery_database
 from jobs.errors import InputError
 from jobs.landing.business_day import BusinessDay, business_day
 from jobs.landing.cashier_pseudonyms import key_generation
 from jobs.landing.deliveries import landed_photo_batches, line_reader, photos_folder, receipt_files, transactions_folder
 from jobs.landing.photo_keys import placed_photos
 from jobs.landing.receipt_lines import judged_receipt_lines
+from jobs.operations.delivery_database import delivery_database
 from jobs.settings import Settings
 from jobs.steps.check_night import RuleResult, check_results, file_rows
 from jobs.steps.rules.delivery_rules import CLOCKS, COUNTERPARTS, DELIVERY_RULES, PHOTOS

@@ -10,8 +10,8 @@ import pandas as pd
 from numpy.random import Generator
 from PIL import Image
 
-from jobs.sample_faces import FacePhotos
-from jobs.sample_receipts import adult_ages_years
+from jobs.operations.sample_day.sample_faces import FacePhotos
+from jobs.operations.sample_day.sample_receipts import adult_ages_years
 
 NO_PHOTO_SHARE = 0.12
 SEVERAL_PHOTOS_SHARE = 0.06

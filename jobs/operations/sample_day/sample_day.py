@@ -10,11 +10,11 @@ import pandas as pd
 from numpy.random import Generator
 
 from jobs.landing.deliveries import SUCCESS, photos_folder, transactions_folder
-from jobs.sample_baskets import completejourney_baskets, synthetic_baskets
-from jobs.sample_faces import FacePhotos
-from jobs.sample_photos import photo_contents, sample_photos
-from jobs.sample_receipt_files import receipt_files
-from jobs.sample_receipts import LEGAL_PURCHASE_AGE_YEARS, sample_receipts
+from jobs.operations.sample_day.sample_baskets import completejourney_baskets, synthetic_baskets
+from jobs.operations.sample_day.sample_faces import FacePhotos
+from jobs.operations.sample_day.sample_photos import photo_contents, sample_photos
+from jobs.operations.sample_day.sample_receipt_files import receipt_files
+from jobs.operations.sample_day.sample_receipts import LEGAL_PURCHASE_AGE_YEARS, sample_receipts
 from jobs.warehouse.object_store import ObjectStore
 
 Receipts = Literal["completejourney", "synthetic"]

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from jobs.cli import app
 from jobs.errors import InputError
-from jobs.night_plan import DEFAULT_RATES, Day, Rates, in_words, night_plan, read_rates
+from jobs.operations.night_plan import DEFAULT_RATES, Day, Rates, in_words, night_plan, read_rates
 
 RATES = Rates(
     machine="a machine of round numbers",

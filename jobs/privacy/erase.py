@@ -23,7 +23,6 @@ from typing import Any
 import pyarrow as pa
 from pyspark.sql import DataFrame
 
-from jobs.erasure_search import Search, search
 from jobs.errors import FailedCheckError, InputError
 from jobs.landing.deliveries import photos_folder
 from jobs.landing.photo_keys import key_fields
@@ -37,7 +36,8 @@ from jobs.landing.tombstones import (
     without_erased_photos,
     without_erased_rejected_lines,
 )
-from jobs.person_to_erase import Person
+from jobs.privacy.erasure_search import Search, search
+from jobs.privacy.person_to_erase import Person
 from jobs.schemas.alcohol import CASHIER_ALCOHOL_AUDIT, REVIEWED_CASES
 from jobs.schemas.landed import CHECKOUT_PHOTOS, PHOTO_AGE_ESTIMATES, REJECTED_TRANSACTION_LINES, TRANSACTION_LINES
 from jobs.schemas.table import Table

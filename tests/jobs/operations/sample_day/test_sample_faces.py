@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from jobs.errors import InputError
-from jobs.sample_faces import labelled_face_photos, synthetic_face_photos
+from jobs.operations.sample_day.sample_faces import labelled_face_photos, synthetic_face_photos
 
 
 @pytest.fixture

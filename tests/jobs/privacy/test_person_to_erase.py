@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from jobs.errors import InputError
-from jobs.person_to_erase import Person, Request, find_person
+from jobs.privacy.person_to_erase import Person, Request, find_person
 from jobs.schemas.buyers import TRANSACTION_AGES
 from jobs.schemas.landed import CHECKOUT_PHOTOS, REJECTED_TRANSACTION_LINES
 from jobs.schemas.table import Table

@@ -23,16 +23,16 @@ from rich.table import Table as RichTable
 
 from jobs.errors import InputError, end_process
 from jobs.local_spark import local_spark_environment
+from jobs.operations.sample_day.sample_day import write_sample_day
+from jobs.operations.sample_day.sample_faces import synthetic_face_photos
 from jobs.report.page_address import page_key
-from jobs.sample_day import write_sample_day
-from jobs.sample_faces import synthetic_face_photos
 from jobs.schemas.dictionary import TABLES_OF_A_RUN, WINDOW_TABLES
 from jobs.schemas.runs import WINDOW_RUNS
 from jobs.settings import Settings
 from jobs.warehouse.catalogue import CATALOGUE
 from jobs.warehouse.object_store import ObjectStore
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[2]
 DEMO = REPOSITORY / ".demo"
 LANDING, WAREHOUSE, AIRFLOW, TRUTH = DEMO / "landing", DEMO / "warehouse", DEMO / "airflow", DEMO / "truth.csv"
 LOG = AIRFLOW / "night.log"

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from pyspark.sql import SparkSession
 
-from jobs.measure_rates import measured_rates
-from jobs.night_plan import DEFAULT_RATES, Day, night_plan
+from jobs.operations.measure_rates import measured_rates
+from jobs.operations.night_plan import DEFAULT_RATES, Day, night_plan
 from jobs.steps.order import STEPS
 
 

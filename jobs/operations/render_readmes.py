@@ -1,4 +1,4 @@
-"""readme: renders the parts of README.md that are made from code. `make readme` runs it."""
+"""render_readmes: renders the parts of README.md that are made from code. `make readme` runs it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from jobs import settings
 from jobs.schemas import dictionary
 
-README = Path(__file__).resolve().parents[1] / "README.md"
+README = Path(__file__).resolve().parents[2] / "README.md"
 
 
 def rendered(readme: str) -> str:

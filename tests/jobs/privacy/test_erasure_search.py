@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
-from jobs.erasure_search import search
-from jobs.person_to_erase import Person
+from jobs.privacy.erasure_search import search
+from jobs.privacy.person_to_erase import Person
 from jobs.schemas.alcohol import ALCOHOL_REVIEW_CASES, REVIEWED_CASES
 from jobs.schemas.buyers import TRANSACTION_AGES
 from jobs.schemas.landed import (
@@ -19,7 +19,7 @@ from jobs.schemas.table import Table
 from jobs.settings import Settings
 from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.warehouse import Warehouse
-from tests.jobs.test_person_to_erase import publish
+from tests.jobs.privacy.test_person_to_erase import publish
 from tests.rows import BUSINESS_DATE
 
 PHOTO = f"photos/business_date={BUSINESS_DATE}/a.jpg"

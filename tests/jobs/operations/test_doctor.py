@@ -8,9 +8,9 @@ import pytest
 from pyspark.sql import SparkSession
 from typer.testing import CliRunner
 
-from jobs import doctor
 from jobs.cli import app
-from jobs.doctor import CHECKS, Finding, findings
+from jobs.operations import doctor
+from jobs.operations.doctor import CHECKS, Finding, findings
 from jobs.settings import Settings
 from jobs.warehouse.object_store import ObjectStore
 from tests.s3_server import S3_ENVIRONMENT

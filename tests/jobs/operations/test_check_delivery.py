@@ -8,19 +8,19 @@ from click.testing import Result
 from pyspark.sql import SparkSession
 from typer.testing import CliRunner
 
-from jobs.check_delivery import check_landed_day
 from jobs.cli import app
 from jobs.landing.business_day import business_day
 from jobs.landing.deliveries import photos_folder, transactions_folder
 from jobs.landing.judged_lines import judged_transaction_lines
 from jobs.landing.tombstones import Erased
-from jobs.sample_day import write_sample_day
-from jobs.sample_faces import synthetic_face_photos
+from jobs.operations.check_delivery import check_landed_day
+from jobs.operations.sample_day.sample_day import write_sample_day
+from jobs.operations.sample_day.sample_faces import synthetic_face_photos
 from jobs.settings import Settings
 from jobs.warehouse.object_store import ObjectStore
 from tests.rows import BUSINESS_DATE, at
 
-FIELD = Path(__file__).parent / "field" / "transactions"
+FIELD = Path(__file__).parents[1] / "field" / "transactions"
 HEADER = (FIELD / "SALES.CSV").read_text().splitlines()[0]
 SOUND = "r{n},K1,01,c1,,2026-11-20T10:{n:02}:00Z,1,sale,1,BREAD,1,10.00,RUB,false,"
 

@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 from pyspark.sql import SparkSession
 
 from jobs.landing.deliveries import SUCCESS, photos_folder, transactions_folder
-from jobs.night_plan import DEFAULT_RATES, MILLION, Rates
-from jobs.sample_faces import synthetic_face_photos
+from jobs.operations.night_plan import DEFAULT_RATES, MILLION, Rates
+from jobs.operations.sample_day.sample_faces import synthetic_face_photos
 from jobs.schemas.dictionary import PUBLISHED_TABLES
 from jobs.settings import Settings, read_settings
 from jobs.steps.order import STEPS, run_night

@@ -16,9 +16,9 @@ from typer.testing import CliRunner
 from jobs.cli import app
 from jobs.errors import InputError
 from jobs.landing.deliveries import SUCCESS, photos_folder, transactions_folder
-from jobs.readme import README
-from jobs.rescore import rescore_day
-from jobs.sample_faces import synthetic_face_photos
+from jobs.operations.render_readmes import README
+from jobs.operations.rescore import rescore_day
+from jobs.operations.sample_day.sample_faces import synthetic_face_photos
 from jobs.schemas.dictionary import TABLES_OF_A_RUN
 from jobs.settings import Settings, read_settings
 from jobs.steps.order import run_night

@@ -1,0 +1,1 @@
+"""A day of photos and receipts with known truth, for trying things out."""
