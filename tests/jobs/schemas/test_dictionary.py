@@ -4,9 +4,16 @@ from pathlib import Path
 
 import pytest
 
+from jobs import tables
 from jobs.schemas.dictionary import NIGHT_TABLES, TABLES, WINDOW_TABLES, as_json, as_markdown
+from jobs.schemas.runs import CHECK_RESULTS, PIPELINE_RUNS, RETENTION_RUNS, WINDOW_RUNS
 from jobs.schemas.table import Table, meaning
 from jobs.steps.order import STEPS, WINDOW_STEPS
+
+TESTS = Path(__file__).parents[1]
+RECORDS = (CHECK_RESULTS, PIPELINE_RUNS, WINDOW_RUNS, RETENTION_RUNS)
+"""Records of runs and checks, which steps write."""
+BUILT_TABLES = [table for table in TABLES if table not in RECORDS]
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
@@ -17,12 +24,21 @@ def test_grain_key_and_every_column_have_a_meaning(table: Table) -> None:
     assert len(set(table.column_names)) == len(table.column_names)
 
 
-@pytest.mark.parametrize("table", [*NIGHT_TABLES, *WINDOW_TABLES], ids=lambda table: table.name)
-def test_a_table_has_its_module_function_step_and_test(table: Table) -> None:
+@pytest.mark.parametrize("table", BUILT_TABLES, ids=lambda table: table.name)
+def test_a_table_that_is_built_from_others_has_its_module_function_constant_and_test(table: Table) -> None:
     module = importlib.import_module(f"jobs.tables.{table.name}")
     assert callable(getattr(module, table.name))
-    assert table.name in (*STEPS, *WINDOW_STEPS)
-    assert (Path(__file__).parents[1] / "tables" / f"test_{table.name}.py").exists()
+    assert getattr(module, table.name.upper(), table) is table
+    assert (TESTS / "tables" / f"test_{table.name}.py").exists()
+
+
+def test_a_file_of_tables_is_a_table() -> None:
+    files = {file.stem for file in Path(tables.__path__[0]).glob("*.py")} - {"__init__"}
+    assert files == {table.name for table in BUILT_TABLES}
+
+
+def test_a_table_of_a_night_or_a_window_is_a_step() -> None:
+    assert {table.name for table in (*NIGHT_TABLES, *WINDOW_TABLES)} < {*STEPS, *WINDOW_STEPS}
 
 
 def test_every_row_carries_its_run() -> None:
