@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from jobs.ages.age_groups import UNKNOWN, age_group_names
+from jobs.ages.age_groups import age_group_names
 from jobs.ages.age_mix_estimation import Replicate, ShiftCalibration
+from jobs.schemas.buyers import UNKNOWN
 
 YEARS = np.arange(101)
 EVEN = np.full(101, 1 / 101)

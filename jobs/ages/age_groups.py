@@ -8,7 +8,7 @@ from itertools import pairwise
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
-UNKNOWN = "unknown"
+from jobs.schemas.buyers import UNKNOWN
 
 
 def age_group_names(lower_bounds_years: Sequence[int]) -> list[str]:

@@ -18,10 +18,11 @@ from itertools import repeat
 import numpy as np
 from numpy.typing import NDArray
 
+from models.age_distribution import YEARS_OF_AGE
+
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-YEARS_OF_AGE = 101
 YEARS = np.arange(YEARS_OF_AGE)
 
 CELL_YEARS = 0.5

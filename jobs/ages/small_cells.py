@@ -11,8 +11,8 @@ from pyspark.sql import Column, DataFrame, Window, WindowSpec
 from pyspark.sql import functions as F
 
 from jobs.ages.age_mix_estimation import Floats
+from jobs.schemas.buyers import SUPPRESSED
 
-SUPPRESSED = "suppressed"
 FEWEST_FOLDED = 2
 
 

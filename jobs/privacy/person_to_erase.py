@@ -5,8 +5,6 @@ A tombstone of an earlier try is found as well, so that the same words finish wh
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from dataclasses import dataclass
 from datetime import date
@@ -16,13 +14,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs.errors import InputError
+from jobs.landing.case_ids import case_id
 from jobs.landing.tombstones import KEY, Erased, key_hash, of_tombstone, tombstones
 from jobs.schemas.buyers import TRANSACTION_AGES
 from jobs.schemas.landed import CHECKOUT_PHOTOS, REJECTED_TRANSACTION_LINES
 from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.warehouse import Warehouse
 
-CASE_ID_DIGITS = 16
 CANDIDATES_NAMED = 5
 
 TransactionKey = tuple[str, str, str]
@@ -75,12 +73,7 @@ class Person:
     @property
     def case_id(self) -> str | None:
         """The case_id that alcohol_sale_audit gives the transaction."""
-        if self.transaction is None:
-            return None
-        parts = json.dumps(
-            [self.business_date.isoformat(), *self.transaction], separators=(",", ":"), ensure_ascii=False
-        )
-        return hashlib.sha256(parts.encode()).hexdigest()[:CASE_ID_DIGITS]
+        return case_id(self.business_date, *self.transaction) if self.transaction else None
 
     @property
     def texts(self) -> list[str]:

@@ -7,8 +7,6 @@ import re
 import numpy as np
 from numpy.typing import NDArray
 
-UNKNOWN, SUPPRESSED = "unknown", "suppressed"
-
 
 def in_order(names: set[str]) -> list[str]:
     """Order the names of age groups by age."""

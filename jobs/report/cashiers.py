@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import date
 from statistics import NormalDist
 
+from jobs.ages.age_mix_estimation import NORMAL_QUANTILE_95
 from jobs.report.day_tables import DayTables
 
-NORMAL_QUANTILE_95 = NormalDist().inv_cdf(0.95)
 CONTROL_LIMITS = {0.9: NORMAL_QUANTILE_95, 0.998: NormalDist().inv_cdf(0.999)}
 """Share of those who ask alike between the limits, and the limits in standard errors."""
 

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 
-from jobs.report.age_bands import SUPPRESSED, UNKNOWN, in_order, sum_of_band
+from jobs.ages.age_mix_estimation import NORMAL_QUANTILE_95
+from jobs.report.age_bands import in_order, sum_of_band
 from jobs.report.day_tables import DayTables
 from jobs.report.small_counts import shown
+from jobs.schemas.buyers import SUPPRESSED, UNKNOWN
 from jobs.settings import Settings
 
-NORMAL_QUANTILE_95 = NormalDist().inv_cdf(0.95)
 CATEGORIES_DRAWN = 8
 CATEGORIES_LISTED = 60
 

@@ -20,7 +20,7 @@ from babel.messages.pofile import read_po
 from babel.numbers import format_currency, format_decimal, format_percent
 from babel.support import NullTranslations, Translations
 
-from jobs.report.age_bands import SUPPRESSED, UNKNOWN
+from jobs.schemas.buyers import SUPPRESSED, UNKNOWN
 
 CATALOGUES = Path(__file__).parent / "locale"
 LOCALES = {"en": "en_GB", "ru": "ru_RU"}

@@ -24,6 +24,9 @@ from jobs.schemas.table import (
     column,
 )
 
+UNKNOWN, SUPPRESSED = "unknown", "suppressed"
+"""Age groups that are no band of age: buyers without an estimate, and bands too small to be shown."""
+
 TRANSACTION_AGES = Table(
     name="transaction_ages",
     grain="one row per transaction with at least one valid line",

@@ -18,7 +18,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from jobs.ages.age_cells import AgeCells, age_cell, age_cells
-from jobs.ages.age_groups import UNKNOWN, age_group_names
+from jobs.ages.age_groups import age_group_names
 from jobs.ages.age_mix_estimation import (
     CellSums,
     Estimates,
@@ -30,7 +30,7 @@ from jobs.ages.age_mix_estimation import (
 from jobs.ages.age_mix_rows import circle_of
 from jobs.ages.shift_calibration import shift_calibration
 from jobs.ages.small_cells import with_small_groups_folded
-from jobs.schemas.buyers import AGE_GROUP_PURCHASES, AGE_MIXES, TRANSACTION_AGES
+from jobs.schemas.buyers import AGE_GROUP_PURCHASES, AGE_MIXES, TRANSACTION_AGES, UNKNOWN
 from jobs.schemas.landed import TRANSACTION_LINES
 from jobs.schemas.table import TRANSACTION_KEY
 from jobs.settings import Settings

@@ -15,6 +15,7 @@ from pyspark.sql import functions as F
 
 from jobs.ages.age_columns import correct_for_buyers
 from jobs.ages.age_groups import probability_under
+from jobs.landing.case_ids import case_ids
 from jobs.schemas.alcohol import ALCOHOL_SALE_AUDIT
 from jobs.schemas.buyers import AGE_MIXES, TRANSACTION_AGES
 from jobs.schemas.landed import TRANSACTION_LINES
@@ -23,7 +24,6 @@ from jobs.settings import Settings
 from jobs.warehouse.warehouse import Warehouse
 
 KEY = list(TRANSACTION_KEY)
-CASE_ID_DIGITS = 16
 
 
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
@@ -46,7 +46,7 @@ def alcohol_sale_audit(
     sales = _alcohol_sales(transaction_lines).join(ages, KEY, how="left")
     judged = _with_probabilities(sales, _mix_of_alcohol_buyers(age_mixes), settings)
     audited = judged.withColumn("audit_status", _audit_status(settings)).withColumn("audit_reason", _audit_reason())
-    return audited.withColumn("case_id", _case_id(business_date))
+    return audited.withColumn("case_id", case_ids(business_date))
 
 
 def _mix_of_alcohol_buyers(age_mixes: DataFrame) -> list[float] | None:
@@ -69,11 +69,6 @@ def _with_probabilities(sales: DataFrame, mix: list[float] | None, settings: Set
         F.lit(settings.challenge_age_years).alias("challenge_age_years"),
         *(probability_under(F.col("corrected_distribution"), years).alias(name) for name, years in ages_years.items()),
     )
-
-
-def _case_id(business_date: date) -> Column:
-    parts = F.to_json(F.array(F.lit(business_date.isoformat()), *KEY))
-    return F.substring(F.sha2(parts, 256), 1, CASE_ID_DIGITS)
 
 
 def _alcohol_sales(transaction_lines: DataFrame) -> DataFrame:

@@ -11,8 +11,7 @@ from datetime import date
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from jobs.ages.age_groups import UNKNOWN
-from jobs.schemas.buyers import TRANSACTION_AGES
+from jobs.schemas.buyers import TRANSACTION_AGES, UNKNOWN
 from jobs.schemas.landed import CHECKOUT_PHOTOS, PHOTO_AGE_ESTIMATES, PHOTO_COVERAGE
 from jobs.settings import Settings
 from jobs.warehouse.warehouse import Warehouse

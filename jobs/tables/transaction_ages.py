@@ -16,8 +16,8 @@ from jobs.schemas.landed import CHECKOUT_PHOTOS, PHOTO_AGE_ESTIMATES, TRANSACTIO
 from jobs.schemas.table import TRANSACTION_KEY
 from jobs.settings import Settings
 from jobs.warehouse.warehouse import Warehouse
+from models.age_distribution import YEARS_OF_AGE
 
-YEARS_OF_AGE = 101
 KEY = list(TRANSACTION_KEY)
 
 

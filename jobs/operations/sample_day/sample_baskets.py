@@ -19,18 +19,6 @@ from numpy.random import Generator
 
 from jobs.errors import InputError
 
-BASKET_COLUMNS = (
-    "transaction_id",
-    "store_id",
-    "closed_at",
-    "sku",
-    "product_category",
-    "quantity",
-    "net_amount",
-    "is_alcohol",
-    "age_band",
-)
-
 TRADING_YEAR = 2017
 CLOSED_DAY = date(TRADING_YEAR, 12, 25)
 UNKNOWN_CATEGORY = "UNKNOWN CATEGORY"

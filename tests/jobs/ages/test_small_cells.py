@@ -9,7 +9,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
-from jobs.ages.small_cells import SUPPRESSED, rounded, with_small_groups_folded
+from jobs.ages.small_cells import rounded, with_small_groups_folded
+from jobs.schemas.buyers import SUPPRESSED
 
 ROW = ["store_id", "product_category"]
 ADDITIVE = ["transaction_count", "net_amount", "estimated_transaction_count"]

@@ -10,8 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from jobs.ages.age_mix_estimation import NORMAL_QUANTILE_95
 from jobs.report.day_tables import COLUMNS, DayTables
-from jobs.report.purchases import NORMAL_QUANTILE_95, Bar, purchases
+from jobs.report.purchases import Bar, purchases
 from jobs.report.small_counts import shown
 from jobs.schemas.buyers import AGE_GROUP_PURCHASES, AGE_MIXES
 from jobs.settings import read_settings

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from jobs import tables
+from jobs.landing.landed_files import RECEIPT_FIELDS
 from jobs.schemas.dictionary import NIGHT_TABLES, TABLES, WINDOW_TABLES, as_json, as_markdown
+from jobs.schemas.landed import TRANSACTION_LINES
 from jobs.schemas.runs import CHECK_RESULTS, PIPELINE_RUNS, RETENTION_RUNS, WINDOW_RUNS
 from jobs.schemas.table import Table, meaning
 from jobs.steps.order import STEPS, WINDOW_STEPS
@@ -60,3 +62,7 @@ def test_the_dictionary_is_json_with_each_table_and_its_date() -> None:
         "type": "string",
         "meaning": "store; 'unknown' for photos whose key does not say it",
     }
+
+
+def test_a_receipt_line_has_the_fields_that_land() -> None:
+    assert {*RECEIPT_FIELDS, "run_id"} == set(TRANSACTION_LINES.column_names)

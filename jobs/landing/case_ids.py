@@ -1,0 +1,33 @@
+"""case_ids: what a reviewer knows a sale by: a hash of its date and key, by Spark for all sales and here for one.
+
+Both forms must agree: an erasure finds the cases of a person by the second.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import date
+from typing import TYPE_CHECKING
+
+from jobs.schemas.table import TRANSACTION_KEY
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column
+
+CASE_ID_DIGITS = 16
+
+
+def case_ids(business_date: date) -> Column:
+    """Return the case_id of each row by its store_id, till_id and transaction_id."""
+    from pyspark.sql import functions as F
+
+    parts = F.to_json(F.array(F.lit(business_date.isoformat()), *TRANSACTION_KEY))
+    return F.substring(F.sha2(parts, 256), 1, CASE_ID_DIGITS)
+
+
+def case_id(business_date: date, store_id: str, till_id: str, transaction_id: str) -> str:
+    """Return the case_id of one transaction."""
+    key = [business_date.isoformat(), store_id, till_id, transaction_id]
+    parts = json.dumps(key, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(parts.encode()).hexdigest()[:CASE_ID_DIGITS]
