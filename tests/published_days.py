@@ -81,7 +81,7 @@ def publish_days(warehouse_uri: str, business_date: date = BUSINESS_DATE, hostil
 def publish(warehouse: Warehouse, table: Table, business_date: date, rows: Iterable[Mapping[str, Any]]) -> None:
     """Publish rows of a table; columns that a row does not name are null."""
     named = [{"run_id": warehouse.run_id, **row} for row in rows]
-    warehouse.publish_arrow(table, business_date, pa.Table.from_pylist(named, table.schema))
+    warehouse.published.write(table, business_date, pa.Table.from_pylist(named, table.schema))
 
 
 def publish_run(warehouse: Warehouse, business_date: date, number: int = 0, **given: Any) -> None:
@@ -111,7 +111,7 @@ def publish_run(warehouse: Warehouse, business_date: date, number: int = 0, **gi
         "table_seconds": [("photo_age_estimates", 6.9), ("age_mixes", 4.1), ("age_group_purchases", 5.7)],
         "table_tries": [("photo_age_estimates", 2), ("age_mixes", 1), ("age_group_purchases", 1)],
     }
-    warehouse.write_pipeline_run(business_date, run | given)
+    warehouse.runs.write(business_date, run | given)
 
 
 def day_rows() -> dict[Table, list[dict[str, Any]]]:

@@ -164,7 +164,7 @@ def warehouse_uri(tmp_path_factory: pytest.TempPathFactory) -> str:
     store = ObjectStore((tmp_path_factory.mktemp("questions") / "warehouse").as_uri())
     for business_date, published in ((BUSINESS_DATE, PUBLISHED), (DAY_BEFORE, DAY_BEFORE_PUBLISHED)):
         for table, rows in published.items():
-            Warehouse(store, "run-1").publish_arrow(table, business_date, pa.Table.from_pylist(rows, table.schema))
+            Warehouse(store, "run-1").published.write(table, business_date, pa.Table.from_pylist(rows, table.schema))
     write_catalogue(store)
     return store.uri
 

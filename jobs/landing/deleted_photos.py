@@ -22,9 +22,9 @@ def refuse_if_photos_were_deleted(warehouse: Warehouse, business_date: date, lan
 
     A day that was never published may run without them: there is nothing better to keep.
     """
-    records = warehouse.runs(business_date, RETENTION_RUNS)
+    records = warehouse.runs.of_day(business_date, RETENTION_RUNS)
     is_deleting = warehouse.store.exists(deletion_mark(business_date))
-    published = warehouse.published_run(business_date) if records or is_deleting else None
+    published = warehouse.runs.published(business_date) if records or is_deleting else None
     if published is None or len(photos_of(landing, business_date)) >= published["landed_photo_count"]:
         return
     when = f"on {max(record['deleted_at'] for record in records):%Y-%m-%d}" if records else "just now"

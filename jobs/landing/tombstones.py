@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
@@ -25,8 +25,9 @@ from jobs.errors import InputError
 from jobs.landing.landed_ids import WHOLE_NUMBER_IN_TEXT
 from jobs.schemas.alcohol import REVIEWED_CASES
 from jobs.schemas.landed import CHECKOUT_PHOTOS, REJECTED_TRANSACTION_LINES, TRANSACTION_LINES
-from jobs.schemas.table import TRANSACTION_KEY, Table
+from jobs.schemas.table import TRANSACTION_KEY
 from jobs.warehouse.object_store import ObjectStore
+from jobs.warehouse.staging import StagedTable
 from jobs.warehouse.warehouse import Warehouse
 
 FOLDER = "_erased"
@@ -163,16 +164,21 @@ def without_erased_outcomes(outcomes: pa.Table, erased: Erased) -> pa.Table:
     return outcomes.filter(pa.array(is_kept, pa.bool_()))
 
 
-def refuse_if_begun_before_an_erasure(warehouse: Warehouse, business_date: date) -> None:
+def refuse_if_begun_before_an_erasure(
+    warehouse: Warehouse, business_date: date, staged: Mapping[str, StagedTable]
+) -> None:
     """Raise InputError when a run's staged tables were read from the landing before someone was erased from the day."""
     count = len(tombstones(warehouse.store, business_date))
-    _refuse_unless_respected(warehouse, business_date, FILTERED_TABLES, count, "its tasks")
+    _refuse_unless_respected(
+        warehouse, business_date, [staged[table.name] for table in FILTERED_TABLES], count, "its tasks"
+    )
 
 
 def refuse_window_begun_before_an_erasure(warehouse: Warehouse, business_date: date, days: Iterable[date]) -> None:
     """Raise InputError when a window's staged outcomes were read before someone was erased from one of its days."""
     count = sum(erased.erasure_count for erased in erased_of_days(warehouse.store, days).values())
-    _refuse_unless_respected(warehouse, business_date, [REVIEWED_CASES], count, "the run")
+    outcomes = warehouse.staging.staged(REVIEWED_CASES, business_date)
+    _refuse_unless_respected(warehouse, business_date, [outcomes], count, "the run")
 
 
 def erased_of_days(store: ObjectStore, days: Iterable[date]) -> dict[date, Erased]:
@@ -182,10 +188,10 @@ def erased_of_days(store: ObjectStore, days: Iterable[date]) -> dict[date, Erase
 
 
 def _refuse_unless_respected(
-    warehouse: Warehouse, business_date: date, staged: Iterable[Table], count: int, what: str
+    warehouse: Warehouse, business_date: date, staged: Iterable[StagedTable], count: int, what: str
 ) -> None:
     for table in staged:
-        if warehouse.staged(table, business_date).erasure_count != count:
+        if table.erasure_count != count:
             raise InputError(
                 f"run '{warehouse.run_id}' of {business_date} read its input before someone was erased from it; "
                 f"clear {what}, so that it is read again without them"

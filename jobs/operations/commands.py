@@ -115,7 +115,7 @@ def rescore(
                 comparisons.append(rescore_day(live, day, settings, step_printer(status)))
         catalogue.refresh(store)
     _print_comparison(comparisons)
-    where = live.rescored(model_version).location(MODEL_COMPARISON)
+    where = live.rescored(model_version).published.location(MODEL_COMPARISON)
     say(f"published as run {run_id}; the comparison by day: {pasteable(where)}")
 
 

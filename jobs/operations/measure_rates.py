@@ -62,7 +62,7 @@ def measured_rates(
         for number, content in enumerate(_photos(photo_count)):
             landing.write(_photo_key(number), content)
         _night(session, settings, "cold", step_done)
-        run = Warehouse(ObjectStore(warehouse_uri), "reader").published_run(BUSINESS_DATE) or {}
+        run = Warehouse(ObjectStore(warehouse_uri), "reader").runs.published(BUSINESS_DATE) or {}
         few_seconds = _night(session, settings, "few", step_done)
         few_bytes = _published_bytes(warehouse_uri)
         _land(landing, few, many)

@@ -36,7 +36,7 @@ def published_days(live: Warehouse, first: date, last: date) -> tuple[list[date]
     if first > last:
         raise InputError(f"--from {first} lies after --to {last}; name the earlier day first")
     days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
-    published = [day for day in days if live.published_run(day)]
+    published = [day for day in days if live.runs.published(day)]
     if not published:
         raise InputError(f"no day from {first} to {last} is published in '{live.store.uri}'; run its night first")
     return published, [day for day in days if day not in published]
@@ -69,7 +69,7 @@ def rescore_day(live: Warehouse, business_date: date, settings: Settings, step_d
 
 
 def _live_run_id(live: Warehouse, business_date: date) -> str | None:
-    run = live.published_run(business_date)
+    run = live.runs.published(business_date)
     return run["run_id"] if run else None
 
 

@@ -45,6 +45,7 @@ from jobs.settings import Settings
 from jobs.steps import check_night
 from jobs.steps.order import TABLE_STEPS, StepDone, module_of, run_windows
 from jobs.warehouse.object_store import ObjectStore
+from jobs.warehouse.staging import Origin
 from jobs.warehouse.warehouse import Warehouse
 
 TAKEN_FROM_PUBLISHED = (
@@ -114,8 +115,8 @@ def _write_tombstone(own: Warehouse, person: Person, reason: str | None, setting
     """
     day, erased = person.business_date, person.erased
     before = search(own, erased, person.texts)
-    with own.lock(day, settings.lock_stale_seconds):
-        live_run = own.published_run(day)
+    with own.runs.lock(day, settings.lock_stale_seconds):
+        live_run = own.runs.published(day)
         if live_run:
             _refuse_half_published(own, day, live_run["run_id"])
         tombstone = {
@@ -127,7 +128,7 @@ def _write_tombstone(own: Warehouse, person: Person, reason: str | None, setting
             "rows_found": before.found,
         }
         own.store.write(_key(day, own.run_id, "tombstone"), json.dumps(tombstone, indent=2).encode())
-        own.drop_staging_of_others({day})
+        own.staging.drop_of_others({day})
     return tombstone
 
 
@@ -155,12 +156,12 @@ def _publish_without(
     The age model is that of the published day, the other settings are those of today.
     """
     day = erased.business_date
-    live_run = own.published_run(day)
+    live_run = own.runs.published(day)
     if live_run is None:
         return
     of_day = {name: live_run[name] for name in ("model_version", "inference_engine") if live_run[name]}
     settings = settings.model_copy(update=of_day)
-    if own.check_warnings(day) is None and live_run["run_id"] == tombstone["live_run_id"]:
+    if own.staging.check_warnings(day) is None and live_run["run_id"] == tombstone["live_run_id"]:
         _refuse_half_published(own, day, live_run["run_id"])
         _stage_without(own, erased, live_run.get("erased_line_count") or 0, step_done)
         for step in BUILT_STEPS:
@@ -169,15 +170,15 @@ def _publish_without(
         with _timed("check_night", step_done):
             check_night.run(own, day, settings, is_built_again=True)
     with _timed("publish_night", step_done):
-        last_run = own.published_run(day)
+        last_run = own.runs.published(day)
         if last_run and last_run["run_id"] in (tombstone["live_run_id"], own.run_id):
             module_of("publish_night").run(own, day, settings)
         else:
-            own.drop_staging(day)
+            own.staging.drop(day)
 
 
 def _refuse_half_published(own: Warehouse, day: date, live_run_id: str) -> None:
-    run_ids = {own.published_run_id(table, day) for table in TAKEN_FROM_PUBLISHED} - {None}
+    run_ids = {own.published.run_id(table, day) for table in TAKEN_FROM_PUBLISHED} - {None}
     if run_ids - {live_run_id}:
         raise InputError(
             f"the published tables of {day} are not all of run '{live_run_id}': another run died while it published "
@@ -194,14 +195,9 @@ def _stage_without(own: Warehouse, erased: Erased, erased_before: int, step_done
             if published is None:
                 raise InputError(f"table '{table.name}' of {day} is not published in '{own.store.uri}'")
             kept = _without(own, table, published, erased)
-            left_out = own.published_row_count(table, day) - kept.count() if table in LINE_TABLES else 0
-            own.stage(
-                table,
-                day,
-                kept,
-                erasure_count=erased.erasure_count,
-                erased_line_count=left_out + (erased_before if table is TRANSACTION_LINES else 0),
-            )
+            left_out = own.published.row_count(table, day) - kept.count() if table in LINE_TABLES else 0
+            line_count = left_out + (erased_before if table is TRANSACTION_LINES else 0)
+            own.stage(table, day, kept, Origin(erasure_count=erased.erasure_count, erased_line_count=line_count))
 
 
 def _without(own: Warehouse, table: Table, rows: DataFrame, erased: Erased) -> DataFrame:
@@ -218,8 +214,8 @@ def _without(own: Warehouse, table: Table, rows: DataFrame, erased: Erased) -> D
 def _build_windows(own: Warehouse, day: date, settings: Settings, step_done: StepDone) -> list[date]:
     """Build the windows anew that are out and hold the day."""
     with_day = {day + timedelta(days=number) for number in range(settings.window_days)}
-    own.drop_staging_of_others(with_day, REVIEWED_CASES)
-    if with_day.isdisjoint(own.published_dates(CASHIER_ALCOHOL_AUDIT)):
+    own.staging.drop_of_others(with_day, REVIEWED_CASES)
+    if with_day.isdisjoint(own.published.dates(CASHIER_ALCOHOL_AUDIT)):
         return []
     return run_windows(Warehouse(own.store, f"{own.run_id}-window"), [day], settings, step_done)
 
@@ -236,7 +232,7 @@ def _delete_rescored(store: ObjectStore, day: date) -> list[str]:
 
 def _proof(own: Warehouse, day: date, tombstone: Tombstone, found: Search) -> Proof:
     """Say what was there before, what was published without it, and where a search found nothing more."""
-    live_run = own.published_run(day)
+    live_run = own.runs.published(day)
     published = [key for key in own.parquet_files() if f"/business_date={day.isoformat()}/" in key and key[0] != "_"]
     return {
         "run_id": own.run_id,

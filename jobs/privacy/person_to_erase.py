@@ -104,7 +104,7 @@ def _person_of_photo(warehouse: Warehouse, landing: ObjectStore, photo_key: str,
     if request.with_transaction:
         return _person_with_photo(warehouse, business_date, photo_key)
     tombstone = _tombstone_of(warehouse, business_date, "photos", key_hash(business_date, "photo", photo_key))
-    keys = warehouse.read_published_arrow(CHECKOUT_PHOTOS, business_date, ["photo_key"])
+    keys = warehouse.published.read_arrow(CHECKOUT_PHOTOS, business_date, ["photo_key"])
     is_known = keys is not None and pc.any(pc.equal(keys["photo_key"], photo_key)).as_py()
     if not (tombstone or is_known or landing.exists(photo_key)):
         raise InputError(f"photo '{photo_key}' is neither landed nor in checkout_photos of {business_date}")
@@ -113,7 +113,7 @@ def _person_of_photo(warehouse: Warehouse, landing: ObjectStore, photo_key: str,
 
 def _person_with_photo(warehouse: Warehouse, business_date: date, photo_key: str) -> Person:
     """Return the buyer of the transaction that a photo belongs to."""
-    ages = warehouse.read_published_arrow(TRANSACTION_AGES, business_date, [*KEY, "photo_keys"])
+    ages = warehouse.published.read_arrow(TRANSACTION_AGES, business_date, [*KEY, "photo_keys"])
     for transaction in ages.to_pylist() if ages else ():
         if photo_key in (transaction["photo_keys"] or ()):
             return _whole_person(warehouse, business_date, _key_of(transaction))
@@ -125,7 +125,7 @@ def _person_with_photo(warehouse: Warehouse, business_date: date, photo_key: str
 
 def _person_of_transaction(warehouse: Warehouse, request: Request) -> Person:
     """Find the one transaction with the id, and with store, till and date where they are given."""
-    published = warehouse.published_dates(TRANSACTION_AGES)
+    published = warehouse.published.dates(TRANSACTION_AGES)
     days = [request.business_date] if request.business_date else published
     people = [person for day in days for person in _transactions_of(warehouse, day, request)]
     if not people:
@@ -147,7 +147,7 @@ def _person_of_transaction(warehouse: Warehouse, request: Request) -> Person:
 
 
 def _transactions_of(warehouse: Warehouse, day: date, request: Request) -> list[Person]:
-    rows = warehouse.read_published_arrow(TRANSACTION_AGES, day, [*KEY])
+    rows = warehouse.published.read_arrow(TRANSACTION_AGES, day, [*KEY])
     if rows is None:
         return []
     wanted = {"transaction_id": request.transaction_id, "store_id": request.store_id, "till_id": request.till_id}
@@ -158,8 +158,8 @@ def _transactions_of(warehouse: Warehouse, day: date, request: Request) -> list[
 
 def _whole_person(warehouse: Warehouse, day: date, key: TransactionKey) -> Person:
     """Return a transaction with all photos that were matched to it or whose keys name it."""
-    ages = warehouse.read_published_arrow(TRANSACTION_AGES, day, [*KEY, "photo_keys"])
-    photos = warehouse.read_published_arrow(CHECKOUT_PHOTOS, day, [*KEY, "photo_key"])
+    ages = warehouse.published.read_arrow(TRANSACTION_AGES, day, [*KEY, "photo_keys"])
+    photos = warehouse.published.read_arrow(CHECKOUT_PHOTOS, day, [*KEY, "photo_key"])
     matched = _rows_of(ages, key)["photo_keys"].to_pylist() if ages else []
     named = _rows_of(photos, key)["photo_key"].to_pylist() if photos else []
     photo_keys = frozenset(named).union(*(keys or () for keys in matched))
@@ -180,7 +180,7 @@ def _tombstoned_transactions(warehouse: Warehouse, day: date, request: Request) 
 def _in_rejected_lines(warehouse: Warehouse, day: date, key: TransactionKey) -> list[Person]:
     """Find a transaction none of whose lines was accepted."""
     person = _whole_person(warehouse, day, key)
-    lines = warehouse.read_published_arrow(REJECTED_TRANSACTION_LINES, day, ["landed_line"])
+    lines = warehouse.published.read_arrow(REJECTED_TRANSACTION_LINES, day, ["landed_line"])
     texts = lines["landed_line"].to_pylist() if lines else []
     return [person] if person.photo_keys or any(person.erased.has_landed_line(text or "") for text in texts) else []
 

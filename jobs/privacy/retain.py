@@ -56,7 +56,7 @@ def expired_days(landing: ObjectStore, as_of: date, settings: Settings) -> list[
 
 def delete_photos(warehouse: Warehouse, landing: ObjectStore, business_date: date, settings: Settings) -> DeletedPhotos:
     """Delete a day's photos and record it; return what this call deleted."""
-    with warehouse.lock(business_date, settings.lock_stale_seconds, RETENTION_RUNS) as lock:
+    with warehouse.runs.lock(business_date, settings.lock_stale_seconds, RETENTION_RUNS) as lock:
         photos = photos_of(landing, business_date)
         _settle(warehouse, business_date, {photo.key for photo in photos}, settings)
         before = gone = _recorded(warehouse, business_date)
@@ -94,7 +94,7 @@ def _settle(warehouse: Warehouse, business_date: date, keys_there: set[str], set
 def _recorded(warehouse: Warehouse, business_date: date) -> DeletedPhotos:
     """Return what the run of this name has recorded before: it counts on from there."""
     own: list[dict[str, Any]] = [
-        run for run in warehouse.runs(business_date, RETENTION_RUNS) if run["run_id"] == warehouse.run_id
+        run for run in warehouse.runs.of_day(business_date, RETENTION_RUNS) if run["run_id"] == warehouse.run_id
     ]
     return DeletedPhotos(own[0]["deleted_photo_count"], own[0]["deleted_bytes"]) if own else DeletedPhotos()
 
@@ -107,7 +107,7 @@ def _record(warehouse: Warehouse, business_date: date, gone: DeletedPhotos, sett
         "deleted_bytes": gone.size_bytes,
         "photo_retention_days": settings.photo_retention_days,
     }
-    warehouse.write_pipeline_run(business_date, row, RETENTION_RUNS)
+    warehouse.runs.write(business_date, row, RETENTION_RUNS)
     warehouse.store.delete([deletion_mark(business_date)])
 
 
@@ -129,5 +129,5 @@ def _batches(photos: Sequence[StoredObject]) -> Iterator[list[tuple[str, int]]]:
 
 
 def _warn_if_never_published(warehouse: Warehouse, business_date: date) -> None:
-    if warehouse.published_run(business_date) is None:
+    if warehouse.runs.published(business_date) is None:
         log.warning("warn: %s was never published; a night of it will have no photos", business_date)

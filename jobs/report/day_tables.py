@@ -76,13 +76,13 @@ def day_tables(warehouse: Warehouse, business_date: date, settings: Settings) ->
 
     Raises InputError when the day is not published, and StoreError while another run publishes it.
     """
-    runs = warehouse.runs(business_date)
+    runs = warehouse.runs.of_day(business_date)
     if not runs:
         raise InputError(
             f"business date {business_date} is not published in '{warehouse.store.uri}'; run its night first"
         )
     run = with_all_columns(max(runs, key=lambda each: each["published_at"]))
-    window = warehouse.read_published_arrow(CASHIER_ALCOHOL_AUDIT, business_date, list(WINDOW_COLUMNS))
+    window = warehouse.published.read_arrow(CASHIER_ALCOHOL_AUDIT, business_date, list(WINDOW_COLUMNS))
     with duckdb.connect() as connection:
         for table, names in COLUMNS.items():
             rows = _published(warehouse, table, business_date, names)
@@ -100,7 +100,7 @@ def with_all_columns(run: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _published(warehouse: Warehouse, table: Table, business_date: date, names: Sequence[str]) -> pa.Table:
-    return _with_columns(warehouse.read_published_arrow(table, business_date, list(names)), table, names)
+    return _with_columns(warehouse.published.read_arrow(table, business_date, list(names)), table, names)
 
 
 def _with_columns(rows: pa.Table | None, table: Table, names: Sequence[str]) -> pa.Table:
@@ -126,5 +126,5 @@ def _refuse_another_run(table: Table, rows: pa.Table, run_id: str, business_date
 def _runs_before(warehouse: Warehouse, business_date: date, days: int) -> dict[date, Mapping[str, Any]]:
     earlier = [business_date - timedelta(days=number) for number in range(days, 0, -1)]
     with ThreadPoolExecutor(THREADS) as pool:
-        runs = pool.map(warehouse.published_run, earlier)
+        runs = pool.map(warehouse.runs.published, earlier)
         return {day: with_all_columns(run) for day, run in zip(earlier, runs, strict=True) if run}

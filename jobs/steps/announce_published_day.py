@@ -19,7 +19,7 @@ from jobs.warehouse.warehouse import Warehouse
 
 
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
-    own_run = warehouse.own_run(business_date)
+    own_run = warehouse.runs.own(business_date)
     if own_run is None:
         raise InputError(f"run '{warehouse.run_id}' has not published {business_date}; run publish_night first")
     if own_run["changed_tables"] == []:
@@ -31,7 +31,7 @@ def announcement(
     warehouse: Warehouse, business_date: date, changed_tables: list[str] | None, settings: Settings
 ) -> dict[str, object]:
     """Return what an event of the day tells; with `changed_tables` None, of a day published first, all are new."""
-    row_counts = {table.name: warehouse.published_row_count(table, business_date) for table in PUBLISHED_TABLES}
+    row_counts = {table.name: warehouse.published.row_count(table, business_date) for table in PUBLISHED_TABLES}
     return {
         "business_date": business_date.isoformat(),
         "run_id": warehouse.run_id,

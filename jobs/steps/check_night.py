@@ -64,7 +64,7 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings, *, is_bui
 
     Raises FailedCheckError naming each fail rule that is broken.
     """
-    warehouse.withdraw_check(business_date)
+    warehouse.staging.withdraw_check(business_date)
     _refuse_receipts_of_two_deliveries(warehouse, business_date)
     columns = {table: checked_columns(table) for table in NIGHT_TABLES}
     others = _compared_with(warehouse, business_day(business_date, settings), settings, is_built_again)
@@ -81,16 +81,16 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings, *, is_bui
         log.warning("warn: %s", warning)
     failures = [sentence for result in results if result.stops_the_night for sentence in result.sentences]
     if failures:
-        where = warehouse.staged_location(CHECK_RESULTS, business_date)
+        where = warehouse.staging.location(CHECK_RESULTS, business_date)
         raise FailedCheckError(
             f"nothing is published for {business_date}: {'; '.join(failures)}; results of all rules: '{where}'"
         )
-    warehouse.mark_checked(business_date, warnings)
+    warehouse.staging.mark_checked(business_date, warnings)
 
 
 def _refuse_receipts_of_two_deliveries(warehouse: Warehouse, business_date: date) -> None:
     of_lines = (TRANSACTION_LINES, REJECTED_TRANSACTION_LINES)
-    if len({warehouse.staged(table, business_date).receipts_digest for table in of_lines}) > 1:
+    if len({warehouse.staging.staged(table, business_date).receipts_digest for table in of_lines}) > 1:
         raise FailedCheckError(
             f"nothing is published for {business_date}: the stores delivered other receipt files after "
             f"{of_lines[0].name} was read and before {of_lines[1].name}; clear both tasks and all that follow"
@@ -101,10 +101,10 @@ def _compared_with(
     warehouse: Warehouse, day: BusinessDay, settings: Settings, is_built_again: bool
 ) -> dict[str, pa.Table]:
     """Return what rules compare the staged tables with. A day that is built again may be as small as it comes out."""
-    run_before = None if is_built_again else warehouse.run_before(day.business_date)
+    run_before = None if is_built_again else warehouse.runs.before(day.business_date)
     delivered = receipt_files(ObjectStore(settings.landing_uri), day.business_date)
     return {
-        "trailing_runs": warehouse.trailing_runs(day.business_date, settings.trailing_window_days),
+        "trailing_runs": warehouse.runs.trailing(day.business_date, settings.trailing_window_days),
         "run_before": pa.Table.from_pylist([run_before] if run_before else [], PIPELINE_RUNS.schema),
         "neighbour_receipts": neighbour_receipts(warehouse, day),
         "receipt_files": file_rows(entry.key for entry in delivered),

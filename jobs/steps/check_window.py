@@ -87,18 +87,18 @@ WARN_RULES = {
 
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
     dates = settings.window(business_date)
-    days = warehouse.read_published_days(CASHIER_ALCOHOL_DAYS, dates, DAY_COLUMNS)
+    days = warehouse.published.read_days(CASHIER_ALCOHOL_DAYS, dates, DAY_COLUMNS)
     with duckdb.connect() as connection:
         connection.register("days", pa.concat_tables(days.values()))
         for table in WINDOW_TABLES:
-            connection.register(table.name, warehouse.read_arrow(table, business_date, table.column_names))
+            connection.register(table.name, warehouse.staging.read_arrow(table, business_date, table.column_names))
         failures = _broken(connection, FAIL_RULES, {})
         warnings = _broken(connection, WARN_RULES, {"published": len(days), "wanted": len(dates)})
     for warning in warnings:
         log.warning("warn: %s", warning)
     if failures:
         raise FailedCheckError(f"no window that ends on {business_date} is published: " + "; ".join(failures))
-    warehouse.mark_checked(business_date, warnings)
+    warehouse.staging.mark_checked(business_date, warnings)
 
 
 def _broken(connection: duckdb.DuckDBPyConnection, rules: dict[str, str], parameters: dict[str, int]) -> list[str]:

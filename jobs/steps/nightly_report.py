@@ -63,7 +63,7 @@ def write_index(warehouse: Warehouse, settings: Settings) -> None:
     while seen != (seen := _seen(warehouse.store)):
         days = reported_days(warehouse.store)
         with ThreadPoolExecutor(THREADS) as pool:
-            runs = list(pool.map(warehouse.published_run, days))
+            runs = list(pool.map(warehouse.runs.published, days))
         reported = [ReportedDay(day, with_all_columns(run)) for day, run in zip(days, runs, strict=True) if run]
         warehouse.store.write(INDEX, index_page(reported, words_in(settings.report_language), settings).encode())
 

@@ -105,14 +105,14 @@ def window_announcement(warehouse: Warehouse, last_date: date, settings: Setting
     return {
         "business_date": last_date.isoformat(),
         "run_id": warehouse.run_id,
-        "row_counts": {table.name: warehouse.published_row_count(table, last_date) for table in WINDOW_TABLES},
+        "row_counts": {table.name: warehouse.published.row_count(table, last_date) for table in WINDOW_TABLES},
         "report": page_url(last_date, settings),
     }
 
 
 def _planned(warehouse: Warehouse, business_dates: Sequence[date]) -> list[date]:
-    planned = warehouse.planned_windows()
-    if not planned and not all(warehouse.is_published(day, WINDOW_RUNS) for day in business_dates):
+    planned = warehouse.staging.planned_windows()
+    if not planned and not all(warehouse.runs.has_own(day, WINDOW_RUNS) for day in business_dates):
         raise InputError(f"run '{warehouse.run_id}' has planned no window; run {PLAN_WINDOWS} first")
     return planned
 

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
     for last_date in changed_windows(warehouse, business_date, settings):
         log.info("window that ends on %s", last_date)
-        warehouse.plan_window(last_date)
+        warehouse.staging.plan_window(last_date)
 
 
 def changed_windows(warehouse: Warehouse, business_date: date, settings: Settings) -> list[date]:
@@ -28,10 +28,10 @@ def changed_windows(warehouse: Warehouse, business_date: date, settings: Setting
 
     Raises InputError when the day is not published.
     """
-    if not warehouse.has_published(CASHIER_ALCOHOL_DAYS, business_date):
+    if not warehouse.published.has_day(CASHIER_ALCOHOL_DAYS, business_date):
         raise InputError(
             f"business date {business_date} has no cashier_alcohol_days in '{warehouse.store.uri}'; run its night first"
         )
     later_dates = [business_date + timedelta(days=number) for number in range(1, settings.window_days)]
-    windows_out = [day for day in later_dates if warehouse.has_published(CASHIER_ALCOHOL_AUDIT, day)]
+    windows_out = [day for day in later_dates if warehouse.published.has_day(CASHIER_ALCOHOL_AUDIT, day)]
     return [business_date, *windows_out]

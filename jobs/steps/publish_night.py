@@ -26,23 +26,27 @@ from jobs.settings import Settings
 from jobs.warehouse import catalogue
 from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.publishing_lock import PublishingLock
-from jobs.warehouse.warehouse import StagedTable, Warehouse
+from jobs.warehouse.staging import StagedTable
+from jobs.warehouse.warehouse import Warehouse
 from models.photo_statuses import SEARCHED_STATUSES
 
 log = logging.getLogger(__name__)
 
+StagedTables = Mapping[str, StagedTable]
+"""What is known of each staged table, by its name."""
+
 
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
-    with warehouse.lock(business_date, settings.lock_stale_seconds) as lock:
-        warnings = warehouse.check_warnings(business_date)
+    with warehouse.runs.lock(business_date, settings.lock_stale_seconds) as lock:
+        warnings = warehouse.staging.check_warnings(business_date)
         if warnings is not None:
             _publish(warehouse, business_date, settings, warnings, lock)
-        elif not warehouse.is_published(business_date):
+        elif not warehouse.runs.has_own(business_date):
             raise InputError(
                 f"run '{warehouse.run_id}' of {business_date} has not passed check_night; run check_night first"
             )
         lock.renew()
-        warehouse.drop_staging(business_date)
+        warehouse.staging.drop(business_date)
     _sweep(warehouse, settings)
     catalogue.refresh(warehouse.store)
 
@@ -70,18 +74,19 @@ def input_digest(photo_tags: pa.Table, receipts_digest: str) -> str:
 def _publish(
     warehouse: Warehouse, business_date: date, settings: Settings, warnings: list[str], lock: PublishingLock
 ) -> None:
-    refuse_if_begun_before_an_erasure(warehouse, business_date)
-    pipeline_run = _pipeline_run(warehouse, business_date, settings, warnings)
+    staged = {table.name: warehouse.staging.staged(table, business_date) for table in PUBLISHED_TABLES}
+    refuse_if_begun_before_an_erasure(warehouse, business_date, staged)
+    pipeline_run = _pipeline_run(warehouse, business_date, settings, staged) | {"warnings": warnings}
     for table in PUBLISHED_TABLES:
         lock.renew()
         warehouse.promote(table, business_date)
     lock.renew()
-    warehouse.write_pipeline_run(business_date, pipeline_run)
+    warehouse.runs.write(business_date, pipeline_run)
     log.info(change_in_words(business_date, pipeline_run))
 
 
 def _sweep(warehouse: Warehouse, settings: Settings) -> None:
-    swept = warehouse.sweep(datetime.now(UTC) - timedelta(days=settings.staging_days))
+    swept = warehouse.staging.sweep(datetime.now(UTC) - timedelta(days=settings.staging_days))
     for run_id, last_written in swept.items():
         log.info(
             "swept the staging of run '%s', which last wrote there at %s", run_id, f"{last_written:%Y-%m-%d %H:%M}"
@@ -89,48 +94,68 @@ def _sweep(warehouse: Warehouse, settings: Settings) -> None:
 
 
 def _pipeline_run(
-    warehouse: Warehouse, business_date: date, settings: Settings, warnings: list[str]
+    warehouse: Warehouse, business_date: date, settings: Settings, staged: StagedTables
 ) -> dict[str, object]:
-    columns = ["estimate_status", "content_sha256", "inferred_run_id"]
-    photos = warehouse.read_arrow(PHOTO_AGE_ESTIMATES, business_date, columns)
-    age_columns = ["estimate_status", "photo_count", "estimated_age_years", "under_18_probability"]
-    transactions = warehouse.read_arrow(TRANSACTION_AGES, business_date, age_columns)
-    amounts = warehouse.read_arrow(TRANSACTION_LINES, business_date, ["net_amount"])["net_amount"]
-    photo_tags = warehouse.read_arrow(CHECKOUT_PHOTOS, business_date, ["photo_key", "etag"])
-    lines = warehouse.staged(TRANSACTION_LINES, business_date)
-    rejected_lines = warehouse.read_arrow(REJECTED_TRANSACTION_LINES, business_date, ["line_in_file"])
+    """Return what pipeline_runs says of the run, but for its warnings."""
     return {
         "run_id": warehouse.run_id,
         "published_at": datetime.now(UTC),
         "model_version": settings.model_version,
         "inference_engine": settings.inference_engine,
+        **_of_photos(warehouse, business_date, staged[PHOTO_AGE_ESTIMATES.name]),
+        **_of_lines(warehouse, business_date, staged),
+        **_of_transactions(warehouse, business_date),
+        **_of_input(warehouse, business_date, settings, staged[TRANSACTION_LINES.name]),
+        **_what_changed(warehouse, business_date, staged),
+        **_of_tasks(staged),
+    }
+
+
+def _of_photos(warehouse: Warehouse, business_date: date, staged: StagedTable) -> dict[str, object]:
+    columns = ["estimate_status", "content_sha256", "inferred_run_id"]
+    photos = warehouse.staging.read_arrow(PHOTO_AGE_ESTIMATES, business_date, columns)
+    return {
         "landed_photo_count": photos.num_rows,
         "estimated_photo_count": _estimated_count(photos),
-        **_inference_counts(photos, warehouse.run_id, warehouse.staged(PHOTO_AGE_ESTIMATES, business_date)),
+        "erased_photo_count": len(read_erased(warehouse.store, business_date).photos),
+        **_inference_counts(photos, warehouse.run_id, staged),
+    }
+
+
+def _of_lines(warehouse: Warehouse, business_date: date, staged: StagedTables) -> dict[str, object]:
+    amounts = warehouse.staging.read_arrow(TRANSACTION_LINES, business_date, ["net_amount"])["net_amount"]
+    rejected_lines = warehouse.staging.read_arrow(REJECTED_TRANSACTION_LINES, business_date, ["line_in_file"])
+    line_tables = (TRANSACTION_LINES, REJECTED_TRANSACTION_LINES)
+    return {
         "accepted_line_count": len(amounts),
         "rejected_line_count": pc.sum(pc.greater(rejected_lines["line_in_file"], 0)).as_py() or 0,
-        "erased_line_count": sum(
-            warehouse.staged(table, business_date).erased_line_count
-            for table in (TRANSACTION_LINES, REJECTED_TRANSACTION_LINES)
-        ),
-        "erased_photo_count": len(read_erased(warehouse.store, business_date).photos),
+        "erased_line_count": sum(staged[table.name].erased_line_count for table in line_tables),
+        "net_amount": pc.sum(amounts.cast(AMOUNT_SUM)).as_py() or 0,
+    }
+
+
+def _of_transactions(warehouse: Warehouse, business_date: date) -> dict[str, object]:
+    columns = ["estimate_status", "photo_count", "estimated_age_years", "under_18_probability"]
+    transactions = warehouse.staging.read_arrow(TRANSACTION_AGES, business_date, columns)
+    return {
         "transaction_count": transactions.num_rows,
         "estimated_transaction_count": _estimated_count(transactions),
         "photographed_transaction_count": pc.sum(pc.greater(transactions["photo_count"], 0)).as_py() or 0,
         "mean_estimated_age_years": pc.mean(transactions["estimated_age_years"]).as_py(),
         "mean_under_18_probability": pc.mean(transactions["under_18_probability"]).as_py(),
-        "net_amount": pc.sum(amounts.cast(AMOUNT_SUM)).as_py() or 0,
-        "input_digest": input_digest(photo_tags, lines.receipts_digest or _landed_digest(business_date, settings)),
-        **_what_changed(warehouse, business_date),
-        "warnings": warnings,
-        "table_seconds": {table.name: warehouse.staged(table, business_date).seconds for table in NIGHT_TABLES},
-        "table_tries": _table_tries(warehouse, business_date),
     }
 
 
-def _table_tries(warehouse: Warehouse, business_date: date) -> dict[str, int]:
-    staged = {table.name: warehouse.staged(table, business_date) for table in NIGHT_TABLES}
-    return {name: table.try_number for name, table in staged.items() if table.try_number is not None}
+def _of_input(warehouse: Warehouse, business_date: date, settings: Settings, lines: StagedTable) -> dict[str, object]:
+    photo_tags = warehouse.staging.read_arrow(CHECKOUT_PHOTOS, business_date, ["photo_key", "etag"])
+    receipts = lines.receipts_digest or _landed_digest(business_date, settings)
+    return {"input_digest": input_digest(photo_tags, receipts)}
+
+
+def _of_tasks(staged: StagedTables) -> dict[str, object]:
+    night_tables = {table.name: staged[table.name] for table in NIGHT_TABLES}
+    tries = {name: table.try_number for name, table in night_tables.items() if table.try_number is not None}
+    return {"table_seconds": {name: table.seconds for name, table in night_tables.items()}, "table_tries": tries}
 
 
 def _landed_digest(business_date: date, settings: Settings) -> str:
@@ -138,10 +163,10 @@ def _landed_digest(business_date: date, settings: Settings) -> str:
     return receipts_digest(ObjectStore(settings.landing_uri), business_date)
 
 
-def _what_changed(warehouse: Warehouse, business_date: date) -> dict[str, object]:
+def _what_changed(warehouse: Warehouse, business_date: date, staged: StagedTables) -> dict[str, object]:
     """Compare the staged rows with those that the run before published; a run of an older version has no digests."""
-    digests = {table.name: warehouse.staged(table, business_date).content_digest for table in NIGHT_TABLES}
-    before = warehouse.run_before(business_date)
+    digests = {table.name: staged[table.name].content_digest for table in NIGHT_TABLES}
+    before = warehouse.runs.before(business_date)
     digests_before = dict((before or {}).get("table_digests") or {})
     changed = [name for name, digest in digests.items() if digests_before.get(name) != digest]
     return {

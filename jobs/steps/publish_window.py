@@ -18,17 +18,17 @@ from jobs.warehouse.warehouse import Warehouse
 
 
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
-    with warehouse.lock(business_date, settings.lock_stale_seconds, WINDOW_RUNS) as lock:
-        warnings = warehouse.check_warnings(business_date)
+    with warehouse.runs.lock(business_date, settings.lock_stale_seconds, WINDOW_RUNS) as lock:
+        warnings = warehouse.staging.check_warnings(business_date)
         if warnings is not None:
             _publish(warehouse, business_date, settings, warnings, lock)
-        elif not warehouse.is_published(business_date, WINDOW_RUNS):
+        elif not warehouse.runs.has_own(business_date, WINDOW_RUNS):
             raise InputError(
                 f"run '{warehouse.run_id}' of the window that ends on {business_date} has not passed check_window; "
                 "run check_window first"
             )
         lock.renew()
-        warehouse.drop_staging(business_date)
+        warehouse.staging.drop(business_date)
     catalogue.refresh(warehouse.store)
 
 
@@ -46,4 +46,4 @@ def _publish(
         "warnings": warnings,
     }
     lock.renew()
-    warehouse.write_pipeline_run(business_date, window_run, WINDOW_RUNS)
+    warehouse.runs.write(business_date, window_run, WINDOW_RUNS)

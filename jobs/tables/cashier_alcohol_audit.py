@@ -92,7 +92,7 @@ FROM spread GROUP BY ALL
 
 
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
-    days = warehouse.read_published_days(CASHIER_ALCOHOL_DAYS, settings.window(business_date), COLUMNS)
+    days = warehouse.published.read_days(CASHIER_ALCOHOL_DAYS, settings.window(business_date), COLUMNS)
     audit = cashier_alcohol_audit(days, settings).assign(window_first_date=settings.window(business_date)[0])
     schema = pa.schema([field for field in CASHIER_ALCOHOL_AUDIT.schema if field.name != "run_id"])
     rows = pa.Table.from_pandas(audit, schema, preserve_index=False)

@@ -18,6 +18,7 @@ from jobs.landing.tombstones import read_erased, without_erased_photos
 from jobs.schemas.landed import CHECKOUT_PHOTOS
 from jobs.settings import Settings
 from jobs.warehouse.object_store import ObjectStore
+from jobs.warehouse.staging import Origin
 from jobs.warehouse.warehouse import Warehouse
 
 
@@ -28,7 +29,7 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
     placed = checkout_photos(photos, template, business_day(business_date, settings))
     erased = read_erased(warehouse.store, business_date)
     kept_photos = without_erased_photos(placed, erased)
-    warehouse.stage(CHECKOUT_PHOTOS, business_date, kept_photos, erasure_count=erased.erasure_count)
+    warehouse.stage(CHECKOUT_PHOTOS, business_date, kept_photos, Origin(erasure_count=erased.erasure_count))
 
 
 def checkout_photos(photos: DataFrame, template: str, day: BusinessDay) -> DataFrame:

@@ -70,7 +70,7 @@ class PublishedDay:
 
 def run(live: Warehouse, rescored: Warehouse, business_date: date) -> pa.Table:
     comparison = model_comparison(_published_day(live, business_date), _published_day(rescored, business_date))
-    rescored.publish_arrow(MODEL_COMPARISON, business_date, comparison)
+    rescored.published.write(MODEL_COMPARISON, business_date, comparison)
     return comparison
 
 
@@ -113,7 +113,7 @@ def _with_shares(counts: pa.Table) -> pa.Table:
 
 
 def _published_day(warehouse: Warehouse, business_date: date) -> PublishedDay:
-    run = warehouse.published_run(business_date)
+    run = warehouse.runs.published(business_date)
     if run is None:
         raise InputError(f"business date {business_date} is not published in '{warehouse.store.uri}'")
     rows = {measure: _published_rows(warehouse, measure, business_date) for measure in MEASURES}
@@ -122,7 +122,7 @@ def _published_day(warehouse: Warehouse, business_date: date) -> PublishedDay:
 
 def _published_rows(warehouse: Warehouse, measure: str, business_date: date) -> pa.Table:
     table = MEASURES[measure]
-    rows = warehouse.read_published_arrow(table, business_date, [*table.key, measure, "estimated_age_years"])
+    rows = warehouse.published.read_arrow(table, business_date, [*table.key, measure, "estimated_age_years"])
     if rows is None:
         raise InputError(f"table '{table.name}' of {business_date} is not published in '{warehouse.store.uri}'")
     return rows

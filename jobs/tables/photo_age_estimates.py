@@ -41,7 +41,7 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
         estimates = photo_age_estimates(spread(new, new_count), settings, warehouse.run_id, photos_done)
         warehouse.stage(PHOTO_AGE_ESTIMATES, business_date, estimates.unionByName(known) if known else estimates)
     refuse_if_photos_were_deleted(warehouse, business_date, ObjectStore(settings.landing_uri))
-    photo_count = warehouse.staged(PHOTO_AGE_ESTIMATES, business_date).row_count
+    photo_count = warehouse.staging.staged(PHOTO_AGE_ESTIMATES, business_date).row_count
     log.info("%s photos looked at, %s taken over from earlier runs of the day", new_count, photo_count - new_count)
 
 

@@ -14,6 +14,7 @@ from jobs.landing.tombstones import read_erased
 from jobs.schemas.landed import REJECTED_TRANSACTION_LINES
 from jobs.settings import Settings
 from jobs.warehouse.object_store import ObjectStore
+from jobs.warehouse.staging import Origin
 from jobs.warehouse.warehouse import Warehouse
 
 
@@ -26,8 +27,7 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
             REJECTED_TRANSACTION_LINES,
             business_date,
             rejected_transaction_lines(judged_lines),
-            erasure_count=erased.erasure_count,
-            receipts_digest=receipts_digest,
+            Origin(erasure_count=erased.erasure_count, receipts_digest=receipts_digest),
         )
 
 

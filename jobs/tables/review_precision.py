@@ -47,8 +47,8 @@ FROM cases GROUP BY GROUPING SETS ((model_version), (model_version, tenth))
 
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
     days = settings.window(business_date)
-    review_cases = warehouse.read_published_days(ALCOHOL_REVIEW_CASES, days, CASE_COLUMNS)
-    reviewed_cases = warehouse.read_arrow(REVIEWED_CASES, business_date, OUTCOME_COLUMNS)
+    review_cases = warehouse.published.read_days(ALCOHOL_REVIEW_CASES, days, CASE_COLUMNS)
+    reviewed_cases = warehouse.staging.read_arrow(REVIEWED_CASES, business_date, OUTCOME_COLUMNS)
     warehouse.stage_arrow(REVIEW_PRECISION, business_date, review_precision(review_cases, reviewed_cases, days[0]))
 
 

@@ -22,6 +22,7 @@ from jobs.schemas.alcohol import ALCOHOL_REVIEW_CASES, REVIEWED_CASES
 from jobs.schemas.table import WINDOW_RUN_ID
 from jobs.settings import Settings
 from jobs.warehouse.object_store import ObjectStore
+from jobs.warehouse.staging import Origin
 from jobs.warehouse.warehouse import Warehouse
 
 OUTCOMES = ("under_age", "of_age", "cannot_tell", "wrong_photo")
@@ -38,10 +39,10 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
     erased = erased_of_days(warehouse.store, days)
     landed = {day: landed_outcomes(landing, day) for day in days}
     kept = landed | {day: without_erased_outcomes(landed[day], erased_of_day) for day, erased_of_day in erased.items()}
-    review_cases = warehouse.read_published_days(ALCOHOL_REVIEW_CASES, days, CASE_COLUMNS)
+    review_cases = warehouse.published.read_days(ALCOHOL_REVIEW_CASES, days, CASE_COLUMNS)
     erasure_count = sum(erased_of_day.erasure_count for erased_of_day in erased.values())
     outcomes = reviewed_cases(kept, review_cases)
-    warehouse.stage_arrow(REVIEWED_CASES, business_date, outcomes, erasure_count=erasure_count)
+    warehouse.stage_arrow(REVIEWED_CASES, business_date, outcomes, Origin(erasure_count=erasure_count))
 
 
 def reviewed_cases(landed: Mapping[date, pa.Table], review_cases: Mapping[date, pa.Table]) -> pa.Table:

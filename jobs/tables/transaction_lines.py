@@ -14,6 +14,7 @@ from jobs.landing.tombstones import erased_line_count, read_erased
 from jobs.schemas.landed import TRANSACTION_LINES
 from jobs.settings import Settings
 from jobs.warehouse.object_store import ObjectStore
+from jobs.warehouse.staging import Origin
 from jobs.warehouse.warehouse import Warehouse
 
 
@@ -27,9 +28,11 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
             TRANSACTION_LINES,
             business_date,
             transaction_lines(judged_lines),
-            erasure_count=erased.erasure_count,
-            erased_line_count=erased_line_count(landed_lines, erased),
-            receipts_digest=receipts_digest,
+            Origin(
+                erasure_count=erased.erasure_count,
+                erased_line_count=erased_line_count(landed_lines, erased),
+                receipts_digest=receipts_digest,
+            ),
         )
 
 

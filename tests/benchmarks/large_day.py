@@ -70,12 +70,12 @@ def stage_large_day(warehouse: Warehouse, business_date: date, line_count: int, 
 
     midnight = datetime(business_date.year, business_date.month, business_date.day)
     photos = (photos_of(day, midnight) for day, _ in store_days())
-    warehouse.stage_batches(CHECKOUT_PHOTOS, business_date, photos)
+    warehouse.staging.stage_batches(CHECKOUT_PHOTOS, business_date, photos)
     estimates = (_estimates(day, midnight, model_version, random) for day, random in store_days())
-    warehouse.stage_batches(PHOTO_AGE_ESTIMATES, business_date, estimates)
+    warehouse.staging.stage_batches(PHOTO_AGE_ESTIMATES, business_date, estimates)
     lines = (lines_of(day, midnight, random) for day, random in store_days())
-    warehouse.stage_batches(TRANSACTION_LINES, business_date, lines)
-    warehouse.stage_batches(REJECTED_TRANSACTION_LINES, business_date, ())
+    warehouse.staging.stage_batches(TRANSACTION_LINES, business_date, lines)
+    warehouse.staging.stage_batches(REJECTED_TRANSACTION_LINES, business_date, ())
 
 
 def store_day(store_id: str, random: Generator, lines_per_transaction: int = LINES_PER_TRANSACTION) -> StoreDay:

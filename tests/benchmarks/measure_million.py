@@ -93,13 +93,13 @@ def _night(
     for step in names:
         steps[step] = measured_step(step, variables, cores, folder / "log", "tests.benchmarks.constant_inference")
         for table in (table for table in NIGHT_TABLES if table.name == step):
-            steps[step]["rows"] = warehouse.staged(table, BUSINESS_DATE).row_count
+            steps[step]["rows"] = warehouse.staging.staged(table, BUSINESS_DATE).row_count
         largest = steps[step]["largest_process_bytes"] / 2**20
         console.print(f"{step}, {steps[step]['seconds']:.0f} s, {steps[step]['largest_process']} {largest:.0f} MiB")
     seconds = sum(measured["seconds"] for measured in steps.values())
     return {
         "steps": steps,
-        "run": _counts(warehouse.own_run(BUSINESS_DATE)),
+        "run": _counts(warehouse.runs.own(BUSINESS_DATE)),
         "seconds": seconds,
         "is_within_time": seconds <= BUDGET_SECONDS,
         "cpu_seconds": sum(measured["cpu_seconds"] for measured in steps.values()),

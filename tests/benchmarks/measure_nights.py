@@ -68,8 +68,8 @@ def _night(line_count: int, cores: tuple[int, ...], console: Console, names: tup
         variables = environment(os.environ, landing.uri, warehouse.store.uri, Path(folder, "spark"), len(cores))
         steps: dict[str, Any] = {}
         night = {
-            "lines": warehouse.staged(GENERATED_TABLES[2], BUSINESS_DATE).row_count,
-            "photos": warehouse.staged(GENERATED_TABLES[0], BUSINESS_DATE).row_count,
+            "lines": warehouse.staging.staged(GENERATED_TABLES[2], BUSINESS_DATE).row_count,
+            "photos": warehouse.staging.staged(GENERATED_TABLES[0], BUSINESS_DATE).row_count,
             "steps": steps,
         }
         try:

@@ -114,7 +114,7 @@ def other_code_on_machines(cluster: Cluster) -> Iterator[None]:
 
 def published_tables(warehouse_uri: str) -> dict[str, str]:
     """The digest of what each table of the published run says."""
-    run = Warehouse(ObjectStore(warehouse_uri), "reader").published_run(BUSINESS_DATE)
+    run = Warehouse(ObjectStore(warehouse_uri), "reader").runs.published(BUSINESS_DATE)
     assert run is not None
     return dict(run["table_digests"])
 

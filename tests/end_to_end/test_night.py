@@ -187,9 +187,9 @@ def test_a_day_run_twice_equals_a_day_run_once_and_infers_nothing_again(
 ) -> None:
     warehouse = Warehouse(ObjectStore(local_night.warehouse_uri), "reader")
     once = {table: table_rows(connection, local_night.warehouse_uri, table) for table in NIGHT_TABLES}
-    first = warehouse.published_run(BUSINESS_DATE)
+    first = warehouse.runs.published(BUSINESS_DATE)
     run_whole_night(spark, local_night, "second")
-    second = warehouse.published_run(BUSINESS_DATE)
+    second = warehouse.runs.published(BUSINESS_DATE)
     assert once == {table: table_rows(connection, local_night.warehouse_uri, table) for table in NIGHT_TABLES}
     assert first is not None
     assert second is not None
@@ -215,7 +215,7 @@ def test_what_reviewers_find_in_the_listed_cases_becomes_the_precision_of_the_li
     warehouse = Warehouse(ObjectStore(local_night.warehouse_uri), "window")
     run_windows(warehouse, [BUSINESS_DATE], local_night, no_report)
     columns = ["probability_band", "listed_case_count", "judged_case_count", "under_age_case_count"]
-    precision = warehouse.read_published_arrow(REVIEW_PRECISION, BUSINESS_DATE, columns)
+    precision = warehouse.published.read_arrow(REVIEW_PRECISION, BUSINESS_DATE, columns)
     assert precision is not None
     assert ("all", len(listed), len(listed), 1) in [tuple(row.values()) for row in precision.to_pylist()]
 
@@ -227,9 +227,9 @@ def test_photos_and_lines_that_come_late_restate_the_day_and_its_window(
     settings = with_own_warehouse(local_night, tmp_path)
     window_before = table_rows(connection, settings.warehouse_uri, CASHIER_ALCOHOL_AUDIT)
     reader = Warehouse(ObjectStore(settings.warehouse_uri), "reader")
-    before = reader.published_run(BUSINESS_DATE)
+    before = reader.runs.published(BUSINESS_DATE)
     run_whole_night(spark, settings, "late")
-    run = reader.published_run(BUSINESS_DATE)
+    run = reader.runs.published(BUSINESS_DATE)
     assert before is not None
     assert run is not None
     assert (run["previous_run_id"], run["inferred_photo_count"]) == (before["run_id"], 1)
@@ -299,7 +299,7 @@ def test_other_age_groups_restate_a_day_and_infer_nothing(
 ) -> None:
     settings = with_own_warehouse(local_night, tmp_path).model_copy(update={"age_group_lower_bounds_years": (0, 30)})
     run_whole_night(spark, settings, "other-bands")
-    restated = Warehouse(ObjectStore(settings.warehouse_uri), "reader").published_run(BUSINESS_DATE)
+    restated = Warehouse(ObjectStore(settings.warehouse_uri), "reader").runs.published(BUSINESS_DATE)
     assert restated is not None
     assert restated["inferred_photo_count"] == 0
     purchases, purchases_before = (local_table(each, AGE_GROUP_PURCHASES) for each in (settings, local_night))

@@ -62,7 +62,7 @@ def test_a_run_id_that_could_leave_its_folder_is_refused(tmp_path: Path) -> None
 def test_a_day_that_another_process_publishes_exits_with_1_and_one_sentence_so_that_airflow_tries_again(
     tmp_path: Path,
 ) -> None:
-    with Warehouse(ObjectStore((tmp_path / "out").as_uri()), "other-run").lock(BUSINESS_DATE, 240):
+    with Warehouse(ObjectStore((tmp_path / "out").as_uri()), "other-run").runs.lock(BUSINESS_DATE, 240):
         refused = run_step("publish_night", uris(tmp_path))
     assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
     assert refused.stderr.startswith("error: business date 2026-11-20 is being published by run 'other-run' (process ")

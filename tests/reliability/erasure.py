@@ -29,6 +29,7 @@ from jobs.schemas.alcohol import ALCOHOL_REVIEW_CASES
 from jobs.settings import Settings, read_settings
 from jobs.steps.order import module_of, run_night, run_windows
 from jobs.warehouse.object_store import ObjectStore
+from jobs.warehouse.run_records import RunRecords
 from jobs.warehouse.warehouse import Warehouse
 from tests.jobs.privacy.test_erase import OUTCOMES, land_day, photo_key
 from tests.rows import BUSINESS_DATE
@@ -41,7 +42,7 @@ REQUESTS = (
 KILLED_AT = (
     (erase, "delete_photos"),
     (erase, "_stage_without"),
-    (Warehouse, "write_pipeline_run"),
+    (RunRecords, "write"),
     (erase, "_build_windows"),
     (erase, "_delete_rescored"),
     (erase, "_proof"),
@@ -107,7 +108,7 @@ def _published_people(
     land_day(landing)
     run_night(_warehouse(settings, "live", spark), BUSINESS_DATE, settings, _no_report)
     reader = _warehouse(settings, "reader")
-    cases = reader.read_published_arrow(ALCOHOL_REVIEW_CASES, BUSINESS_DATE, ["case_id"])
+    cases = reader.published.read_arrow(ALCOHOL_REVIEW_CASES, BUSINESS_DATE, ["case_id"])
     lines = [f"{case},2026-11-23T09:30:00Z,of_age\n" for case in cases["case_id"].to_pylist()] if cases else []
     landing.write(OUTCOMES, "".join(["case_id,reviewed_at,reviewer_outcome\n", *lines]).encode())
     run_windows(_warehouse(settings, "window"), [BUSINESS_DATE], settings, _no_report)

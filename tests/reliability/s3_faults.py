@@ -392,11 +392,11 @@ def publish(warehouse: Warehouse, rows: pa.Table) -> pa.Table | None:
     """Stage, publish and read a table's day."""
     warehouse.stage_arrow(CHECKOUT_PHOTOS, BUSINESS_DATE, rows)
     warehouse.promote(CHECKOUT_PHOTOS, BUSINESS_DATE)
-    return warehouse.read_published_arrow(CHECKOUT_PHOTOS, BUSINESS_DATE, rows.column_names)
+    return warehouse.published.read_arrow(CHECKOUT_PHOTOS, BUSINESS_DATE, rows.column_names)
 
 
 def lock_and_let_go(warehouse: Warehouse) -> None:
-    with warehouse.lock(BUSINESS_DATE, 240):
+    with warehouse.runs.lock(BUSINESS_DATE, 240):
         pass
 
 

@@ -55,7 +55,7 @@ def stage_generated(store: ObjectStore, publication: Publication) -> None:
     warehouse = Warehouse(store, NEW)
     for table in publication.tables:
         warehouse.stage_arrow(table, BUSINESS_DATE, _generated(table))
-    warehouse.mark_checked(BUSINESS_DATE, [])
+    warehouse.staging.mark_checked(BUSINESS_DATE, [])
 
 
 def publish_old(store: ObjectStore, publication: Publication) -> None:
@@ -64,18 +64,18 @@ def publish_old(store: ObjectStore, publication: Publication) -> None:
     for table in publication.tables:
         old.promote(table, BUSINESS_DATE)
     run = {"run_id": OLD, "published_at": datetime(2026, 11, 21, tzinfo=UTC)}
-    old.write_pipeline_run(BUSINESS_DATE, run, publication.marks)
-    old.drop_staging(BUSINESS_DATE)
+    old.runs.write(BUSINESS_DATE, run, publication.marks)
+    old.staging.drop(BUSINESS_DATE)
 
 
 def stage_newer(store: ObjectStore, publication: Publication) -> None:
     """Stage the same day once more, as another run that is ready to publish."""
-    _staged_as(store, publication, NEWER, every=1).mark_checked(BUSINESS_DATE, [])
+    _staged_as(store, publication, NEWER, every=1).staging.mark_checked(BUSINESS_DATE, [])
 
 
 def photo_keys(store: ObjectStore) -> set[str]:
     """Return the keys of the staged photos."""
-    keys = Warehouse(store, NEW).read_arrow(CHECKOUT_PHOTOS, BUSINESS_DATE, ["photo_key"])
+    keys = Warehouse(store, NEW).staging.read_arrow(CHECKOUT_PHOTOS, BUSINESS_DATE, ["photo_key"])
     return set(keys["photo_key"].to_pylist())
 
 
@@ -106,7 +106,7 @@ def _staged_as(store: ObjectStore, publication: Publication, run_id: str, every:
     new, warehouse = Warehouse(store, NEW), Warehouse(store, run_id)
     for table in publication.tables:
         columns = [name for name in table.column_names if name != "run_id"]
-        rows = new.read_arrow(table, BUSINESS_DATE, columns)
+        rows = new.staging.read_arrow(table, BUSINESS_DATE, columns)
         warehouse.stage_arrow(table, BUSINESS_DATE, rows.take(pa.array(range(0, rows.num_rows, every), pa.int64())))
     return warehouse
 

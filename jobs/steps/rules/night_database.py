@@ -31,7 +31,7 @@ def night_database(
     warehouse: Warehouse, business_date: date, columns: Mapping[Table, Sequence[str]], others: Mapping[str, pa.Table]
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open a database of the staged tables, of the others by name, and of `schema_columns`, as declared and staged."""
-    schemas = {table: warehouse.staged_schema(table, business_date) for table in columns}
+    schemas = {table: warehouse.staging.schema(table, business_date) for table in columns}
     with (
         TemporaryDirectory(prefix="checkout-ages-") as folder,
         duckdb.connect(Path(folder, "night.duckdb"), config={"memory_limit": MEMORY_LIMIT}) as connection,
@@ -41,7 +41,7 @@ def night_database(
             connection.register(name, rows)
         for table, names in columns.items():
             staged_names = [name for name in names if name in schemas[table].names]
-            with warehouse.staged_batches(table, business_date, staged_names) as staged_rows:
+            with warehouse.staging.batches(table, business_date, staged_names) as staged_rows:
                 connection.register("staged_rows", staged_rows)
                 connection.execute(f"CREATE TABLE {table.name} AS FROM staged_rows")
                 connection.unregister("staged_rows")
@@ -54,7 +54,7 @@ def neighbour_receipts(warehouse: Warehouse, day: BusinessDay) -> pa.Table:
     Columns: business_date and NEIGHBOUR_COLUMNS. Only moments near the midnights belong to two business dates.
     """
     neighbours = [day.business_date + timedelta(days=number) for number in (-1, 1)]
-    published = warehouse.read_published_days(TRANSACTION_AGES, neighbours, list(NEIGHBOUR_COLUMNS))
+    published = warehouse.published.read_days(TRANSACTION_AGES, neighbours, list(NEIGHBOUR_COLUMNS))
     schema = pa.schema([TRANSACTION_AGES.schema.field(name) for name in NEIGHBOUR_COLUMNS])
     shared = {
         business_date: receipts.filter((pc.field("closed_at") >= day.begins_at) & (pc.field("closed_at") < day.ends_at))

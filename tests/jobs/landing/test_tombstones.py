@@ -29,6 +29,7 @@ from jobs.schemas.landed import CHECKOUT_PHOTOS, REJECTED_TRANSACTION_LINES, TRA
 from jobs.settings import Settings
 from jobs.steps import publish_night
 from jobs.warehouse.object_store import ObjectStore
+from jobs.warehouse.staging import Origin
 from jobs.warehouse.warehouse import Warehouse
 from tests.jobs.steps.test_publish_night import staged_run
 from tests.rows import BUSINESS_DATE, line, rows_of
@@ -163,7 +164,7 @@ def test_a_night_that_read_its_input_before_an_erasure_is_not_published(settings
     write_tombstone(settings)
     with pytest.raises(InputError, match="run 'run-1' of 2026-11-20 read its input before someone was erased from it"):
         publish_night.run(warehouse, BUSINESS_DATE, settings)
-    assert not warehouse.has_published(TRANSACTION_LINES, BUSINESS_DATE)
+    assert not warehouse.published.has_day(TRANSACTION_LINES, BUSINESS_DATE)
 
 
 def test_a_window_that_read_outcomes_before_an_erasure_is_not_published(settings: Settings) -> None:
@@ -180,5 +181,6 @@ def test_a_run_that_respected_every_tombstone_may_publish(settings: Settings, sp
     warehouse = Warehouse(ObjectStore(settings.warehouse_uri), "run-1", spark)
     write_tombstone(settings)
     for table in module.FILTERED_TABLES:
-        warehouse.stage(table, BUSINESS_DATE, rows_of(spark, table), erasure_count=1)
-    refuse_if_begun_before_an_erasure(warehouse, BUSINESS_DATE)
+        warehouse.stage(table, BUSINESS_DATE, rows_of(spark, table), Origin(erasure_count=1))
+    staged = {table.name: warehouse.staging.staged(table, BUSINESS_DATE) for table in module.FILTERED_TABLES}
+    refuse_if_begun_before_an_erasure(warehouse, BUSINESS_DATE, staged)

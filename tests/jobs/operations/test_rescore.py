@@ -190,17 +190,17 @@ def test_a_live_day_that_is_published_anew_meanwhile_is_not_compared(
     rescored_day: RescoredDay, spark: SparkSession
 ) -> None:
     live = Warehouse(ObjectStore(rescored_day.settings.warehouse_uri), "again", spark)
-    live_run = live.published_run(BUSINESS_DATE)
+    live_run = live.runs.published(BUSINESS_DATE)
     assert live_run
 
     def publish_anew(step: str, seconds: float) -> None:
         if step == "check_night":
             anew = {"run_id": "newer", "published_at": live_run["published_at"] + timedelta(hours=1)}
-            live.write_pipeline_run(BUSINESS_DATE, live_run | anew)
+            live.runs.write(BUSINESS_DATE, live_run | anew)
 
     with pytest.raises(InputError, match="2026-11-20 was published anew while it was rescored; rescore it again"):
         rescore_day(live, BUSINESS_DATE, rescored_day.settings, publish_anew)
-    assert live.rescored(LIVE_VERSION).published_run(BUSINESS_DATE) is None
+    assert live.rescored(LIVE_VERSION).runs.published(BUSINESS_DATE) is None
 
 
 def test_a_span_without_a_published_day_is_refused(settings: Settings) -> None:

@@ -300,7 +300,7 @@ def test_a_day_that_another_run_has_half_published_is_not_touched(settings: Sett
     publish(settings, TRANSACTION_AGES, BUSINESS_DATE, dict(zip(TRANSACTION_KEY, KEY, strict=True)))
     publish(settings, CHECKOUT_PHOTOS, BUSINESS_DATE, {"photo_key": photo_key("10"), "run_id": "died"})
     warehouse = warehouse_of(settings, "live")
-    warehouse.write_pipeline_run(BUSINESS_DATE, {"run_id": "live", "published_at": datetime.now(UTC)})
+    warehouse.runs.write(BUSINESS_DATE, {"run_id": "live", "published_at": datetime.now(UTC)})
     refused = erase_by_command(settings, "--transaction-id", "t2")
     assert refused.exit_code == 2
     assert "published tables of 2026-11-20 are not all of run 'live': another run died while it" in refused.stderr

@@ -23,7 +23,7 @@ KEY = {"store_id": "0042", "till_id": "03", "transaction_id": "t1"}
 def publish(settings: Settings, table: Table, day: date, *rows: dict[str, Any]) -> None:
     columns = {name: [row.get(name) for row in rows] for name in table.column_names}
     store = ObjectStore(settings.warehouse_uri)
-    Warehouse(store, "night").publish_arrow(table, day, pa.table(columns, schema=table.schema))
+    Warehouse(store, "night").published.write(table, day, pa.table(columns, schema=table.schema))
 
 
 @pytest.fixture

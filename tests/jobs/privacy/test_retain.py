@@ -47,7 +47,7 @@ def retain_by_command(settings: Settings, *arguments: str) -> str:
 
 
 def records(settings: Settings, day: date) -> list[tuple[str, int, int]]:
-    runs = warehouse_of(settings).runs(day, RETENTION_RUNS)
+    runs = warehouse_of(settings).runs.of_day(day, RETENTION_RUNS)
     return sorted((run["run_id"], run["deleted_photo_count"], run["deleted_bytes"]) for run in runs)
 
 
@@ -57,7 +57,7 @@ def keys(store: ObjectStore, folder: str = "") -> list[str]:
 
 def publish_run(settings: Settings, day: date, photo_count: int) -> None:
     run = {"run_id": "night", "published_at": datetime(2026, 7, 1, tzinfo=UTC), "landed_photo_count": photo_count}
-    warehouse_of(settings, "night").write_pipeline_run(day, run)
+    warehouse_of(settings, "night").runs.write(day, run)
 
 
 def test_photos_past_their_days_go_and_receipts_and_marks_stay(settings: Settings, landing: ObjectStore) -> None:

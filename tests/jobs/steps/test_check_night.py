@@ -588,7 +588,7 @@ def staged_night(settings: Settings, changed: dict[Table, list[dict[str, Any]]])
 
 
 def staged_results(warehouse: Warehouse) -> dict[str, dict[str, Any]]:
-    rows = warehouse.read_arrow(CHECK_RESULTS, BUSINESS_DATE, CHECK_RESULTS.column_names)
+    rows = warehouse.staging.read_arrow(CHECK_RESULTS, BUSINESS_DATE, CHECK_RESULTS.column_names)
     return {row["rule"]: row for row in rows.to_pylist()}
 
 
@@ -596,7 +596,7 @@ def test_a_sound_night_is_marked_as_checked_and_has_a_row_for_each_rule(settings
     warehouse = staged_night(settings, {})
     check_night.run(warehouse, BUSINESS_DATE, settings)
     found = staged_results(warehouse)
-    assert warehouse.check_warnings(BUSINESS_DATE) == []
+    assert warehouse.staging.check_warnings(BUSINESS_DATE) == []
     assert found.keys() == {rule.name for rule in RULES}
     assert found["the day has photos"] == {
         "rule": "the day has photos",
@@ -612,18 +612,18 @@ def test_a_sound_night_is_marked_as_checked_and_has_a_row_for_each_rule(settings
 
 def test_a_failed_night_leaves_its_results_in_staging_and_says_where(settings: Settings) -> None:
     warehouse = staged_night(settings, NOTHING_AUDITED)
-    warehouse.mark_checked(BUSINESS_DATE, [])
-    results_file = warehouse.staged_location(CHECK_RESULTS, BUSINESS_DATE)
+    warehouse.staging.mark_checked(BUSINESS_DATE, [])
+    results_file = warehouse.staging.location(CHECK_RESULTS, BUSINESS_DATE)
     with pytest.raises(FailedCheckError, match=f"1 in the log, 0 with status .*results of all rules: '{results_file}'"):
         check_night.run(warehouse, BUSINESS_DATE, settings)
     rule = "each alcohol sale of the log is audited once, with a status and a reason"
     assert [name for name, row in staged_results(warehouse).items() if row["is_broken"]] == [rule]
-    assert warehouse.check_warnings(BUSINESS_DATE) is None
+    assert warehouse.staging.check_warnings(BUSINESS_DATE) is None
 
 
 def test_a_file_with_other_columns_than_its_table_declares_fails_the_night(settings: Settings) -> None:
     warehouse = staged_night(settings, {})
-    purchases = Path(warehouse.staged_location(AGE_GROUP_PURCHASES, BUSINESS_DATE).removeprefix("file://"))
+    purchases = Path(warehouse.staging.location(AGE_GROUP_PURCHASES, BUSINESS_DATE).removeprefix("file://"))
     rows = pq.read_table(purchases)
     counts_as_text = rows["line_count"].cast(pa.string())
     other_columns = rows.drop_columns(["line_count", "net_amount"]).append_column("line_count", counts_as_text)
@@ -661,8 +661,8 @@ def test_neighbour_days_are_asked_for_receipts_near_the_midnights_only(settings:
 def test_a_worse_run_fails_unless_it_is_built_again_from_what_is_out(settings: Settings) -> None:
     warehouse = staged_night(settings, {})
     runs = Warehouse(ObjectStore(settings.warehouse_uri), "good")
-    runs.write_pipeline_run(BUSINESS_DATE, RUN_BEFORE | {"published_at": at("03:00:00")})
+    runs.runs.write(BUSINESS_DATE, RUN_BEFORE | {"published_at": at("03:00:00")})
     with pytest.raises(FailedCheckError, match="1 receipts, where run good that is out has 20"):
         check_night.run(warehouse, BUSINESS_DATE, settings)
     check_night.run(warehouse, BUSINESS_DATE, settings, is_built_again=True)
-    assert warehouse.check_warnings(BUSINESS_DATE) == []
+    assert warehouse.staging.check_warnings(BUSINESS_DATE) == []

@@ -126,7 +126,7 @@ def test_a_page_that_cannot_be_made_changes_nothing_that_is_published(
         raise ValueError("no page")
 
     before = sorted((entry.key, entry.etag) for entry in warehouse.store.list())
-    monkeypatch.setattr("jobs.nightly_report.day_page", fail)
+    monkeypatch.setattr("jobs.steps.nightly_report.day_page", fail)
     with pytest.raises(ValueError, match="no page"):
         nightly_report.run(warehouse, BUSINESS_DATE, settings)
     assert sorted((entry.key, entry.etag) for entry in warehouse.store.list()) == before
@@ -141,7 +141,7 @@ def test_under_a_minimum_cell_count_ages_of_few_buyers_are_not_shown(warehouse: 
 
 
 def test_a_day_that_an_older_version_published_has_a_page(warehouse: Warehouse, settings: Settings) -> None:
-    (run,) = warehouse.runs(BUSINESS_DATE)
+    (run,) = warehouse.runs.of_day(BUSINESS_DATE)
     newer = ["erased_line_count", "taken_over_photo_count", "photographed_transaction_count"]
     row, rows = pa.Table.from_pylist([run], PIPELINE_RUNS.schema).drop_columns(newer), pa.BufferOutputStream()
     pq.write_table(row, rows)

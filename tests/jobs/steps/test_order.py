@@ -17,6 +17,8 @@ from jobs.settings import Settings
 from jobs.steps.order import WINDOW_STEPS, run_window_step, run_windows
 from jobs.tables import cashier_alcohol_days
 from jobs.warehouse.object_store import ObjectStore
+from jobs.warehouse.run_records import RunRecords
+from jobs.warehouse.staging import Staging
 from jobs.warehouse.warehouse import Warehouse
 from tests.jobs.tables.test_cashier_alcohol_audit import day_of, sales
 from tests.jobs.tables.test_cashier_alcohol_days import sale
@@ -38,7 +40,7 @@ def warehouse_of(settings: Settings, run_id: str) -> Warehouse:
 
 
 def publish_day(settings: Settings, business_date: date, run_id: str, *rows: list[dict[str, Any]]) -> None:
-    warehouse_of(settings, run_id).publish_arrow(CASHIER_ALCOHOL_DAYS, business_date, day_of(*rows, run_id=run_id))
+    warehouse_of(settings, run_id).published.write(CASHIER_ALCOHOL_DAYS, business_date, day_of(*rows, run_id=run_id))
 
 
 def run_window(settings: Settings, run_id: str, *business_dates: date) -> list[date]:
@@ -141,9 +143,9 @@ def test_a_run_that_dies_while_publishing_is_mended_by_running_it_again(
     warehouse = warehouse_of(settings, "window-1")
     for step in WINDOW_STEPS[:-1]:
         run_window_step(warehouse, step, [BUSINESS_DATE], settings)
-    for method in ("write_pipeline_run", "drop_staging"):
+    for owner, method in ((RunRecords, "write"), (Staging, "drop")):
         with monkeypatch.context() as patch:
-            patch.setattr(Warehouse, method, _die)
+            patch.setattr(owner, method, _die)
             with pytest.raises(KeyboardInterrupt):
                 run_window_step(warehouse, "publish_window", [BUSINESS_DATE], settings)
     for _ in range(2):
@@ -155,10 +157,10 @@ def test_a_run_that_dies_while_publishing_is_mended_by_running_it_again(
 def test_a_night_and_a_window_of_one_day_do_not_wait_for_each_other(settings: Settings) -> None:
     night, window, other = (warehouse_of(settings, name) for name in ("night-1", "window-1", "window-2"))
     with (
-        night.lock(BUSINESS_DATE, 240),
-        window.lock(BUSINESS_DATE, 240, WINDOW_RUNS),
+        night.runs.lock(BUSINESS_DATE, 240),
+        window.runs.lock(BUSINESS_DATE, 240, WINDOW_RUNS),
         pytest.raises(PublishingLockError, match="window that ends on 2026-11-20 is being published by run 'window-1'"),
-        other.lock(BUSINESS_DATE, 240, WINDOW_RUNS),
+        other.runs.lock(BUSINESS_DATE, 240, WINDOW_RUNS),
     ):
         pass
 

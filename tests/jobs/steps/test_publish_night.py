@@ -19,6 +19,8 @@ from jobs.steps import announce_published_day, publish_night
 from jobs.steps.check_night import RuleResult, as_rows
 from jobs.steps.publish_night import input_digest
 from jobs.warehouse.object_store import ObjectStore
+from jobs.warehouse.run_records import RunRecords
+from jobs.warehouse.staging import Staging
 from jobs.warehouse.warehouse import Warehouse
 from tests.rows import BUSINESS_DATE, arrow_rows, line
 
@@ -32,7 +34,7 @@ def staged_run(settings: Settings, run_id: str, line_count: int, try_number: int
         warehouse.stage_arrow(table, BUSINESS_DATE, arrow_rows(table, *rows))
     results = [RuleResult("the day has photos", "warn", True, ["none landed"])]
     warehouse.stage_arrow(CHECK_RESULTS, BUSINESS_DATE, as_rows(results))
-    warehouse.mark_checked(BUSINESS_DATE, ["the day has photos: none landed"])
+    warehouse.staging.mark_checked(BUSINESS_DATE, ["the day has photos: none landed"])
     return warehouse
 
 
@@ -79,7 +81,7 @@ def test_a_run_that_dies_before_its_staging_is_gone_tells_its_change_all_the_sam
     publish_night.run(staged_run(settings, "run-1", 3), BUSINESS_DATE, settings)
     warehouse = staged_run(settings, "run-2", 2)
     with monkeypatch.context() as patch:
-        patch.setattr(Warehouse, "drop_staging", _die)
+        patch.setattr(Staging, "drop", _die)
         with pytest.raises(KeyboardInterrupt):
             publish_night.run(warehouse, BUSINESS_DATE, settings)
     publish_night.run(warehouse, BUSINESS_DATE, settings)
@@ -121,7 +123,7 @@ def test_a_run_that_dies_while_publishing_is_mended_by_running_it_again(
     publish_night.run(staged_run(settings, "run-1", 3), BUSINESS_DATE, settings)
     warehouse = staged_run(settings, "run-2", 2)
     with monkeypatch.context() as patch:
-        patch.setattr(Warehouse, "write_pipeline_run", _die)
+        patch.setattr(RunRecords, "write", _die)
         with pytest.raises(KeyboardInterrupt):
             publish_night.run(warehouse, BUSINESS_DATE, settings)
     assert [run[0] for run in published(settings, RUNS)] == ["run-1"]
@@ -132,7 +134,7 @@ def test_a_run_that_dies_while_publishing_is_mended_by_running_it_again(
 
 def test_a_retry_that_comes_while_the_day_is_published_is_refused_and_later_changes_nothing(settings: Settings) -> None:
     warehouse = staged_run(settings, "run-1", 1)
-    with warehouse.lock(BUSINESS_DATE, 240), pytest.raises(PublishingLockError, match="is being published by run"):
+    with warehouse.runs.lock(BUSINESS_DATE, 240), pytest.raises(PublishingLockError, match="is being published by run"):
         publish_night.run(warehouse, BUSINESS_DATE, settings)
     publish_night.run(warehouse, BUSINESS_DATE, settings)
     publish_night.run(warehouse, BUSINESS_DATE, settings)
@@ -184,7 +186,7 @@ def test_the_run_tells_what_later_nights_are_compared_with(settings: Settings) -
         estimated | {"transaction_id": "t4", "estimate_status": "no_photo", "photo_count": 0},
     )
     warehouse.stage_arrow(TRANSACTION_AGES, BUSINESS_DATE, arrow_rows(TRANSACTION_AGES, *transactions))
-    warehouse.mark_checked(BUSINESS_DATE, [])
+    warehouse.staging.mark_checked(BUSINESS_DATE, [])
     publish_night.run(warehouse, BUSINESS_DATE, settings)
     figures = (
         "transaction_count, photographed_transaction_count, estimated_transaction_count, mean_estimated_age_years, "

@@ -155,7 +155,7 @@ def window_of_two_lists(settings: Settings, landing: ObjectStore) -> Warehouse:
     day_before = BUSINESS_DATE - timedelta(days=1)
     for day, cases in ((day_before, [case("c1"), case("c2")]), (BUSINESS_DATE, [case("c3", run_id="other-night")])):
         lists = pa.Table.from_pylist(cases, ALCOHOL_REVIEW_CASES.schema)
-        warehouse.publish_arrow(ALCOHOL_REVIEW_CASES, day, lists)
+        warehouse.published.write(ALCOHOL_REVIEW_CASES, day, lists)
     landing.write(
         f"reviewed_cases/business_date={day_before}/a.csv", f"{HEADER}\nc1,{LATER},under_age\nc2,{LATER},no\n".encode()
     )
@@ -164,7 +164,7 @@ def window_of_two_lists(settings: Settings, landing: ObjectStore) -> Warehouse:
 
 
 def staged(warehouse: Warehouse, table: Table, *columns: str) -> list[tuple[Any, ...]]:
-    rows = warehouse.read_arrow(table, BUSINESS_DATE, list(columns)).to_pylist()
+    rows = warehouse.staging.read_arrow(table, BUSINESS_DATE, list(columns)).to_pylist()
     return [tuple(row[name] for name in columns) for row in rows]
 
 

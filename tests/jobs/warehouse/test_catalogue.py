@@ -29,7 +29,7 @@ DAY_BEFORE = BUSINESS_DATE - timedelta(days=1)
 
 
 def publish(store: ObjectStore, table: Table, business_date: Any, *rows: dict[str, Any]) -> None:
-    Warehouse(store, "run-1").publish_arrow(table, business_date, pa.Table.from_pylist(list(rows), table.schema))
+    Warehouse(store, "run-1").published.write(table, business_date, pa.Table.from_pylist(list(rows), table.schema))
 
 
 def covered(store_id: str, transaction_count: int) -> dict[str, Any]:
@@ -141,7 +141,7 @@ def test_a_catalogue_that_cannot_be_written_is_told_and_undoes_no_published_nigh
     broken = ObjectStore(settings.warehouse_uri)
     broken.write(f"photo_coverage/business_date={DAY_BEFORE}/part-0.parquet", b"no Parquet")
     publish_night.run(staged_run(settings, "run-1", 3), BUSINESS_DATE, settings)
-    assert Warehouse(broken, "run-1").is_published(BUSINESS_DATE)
+    assert Warehouse(broken, "run-1").runs.has_own(BUSINESS_DATE)
     assert not broken.exists(CATALOGUE)
     assert "catalog.duckdb is left as it was, the tables are published all the same: " in caplog.text
     assert "`checkout-ages catalogue`" in caplog.text

@@ -29,7 +29,7 @@ def test_a_staged_table_is_sorted_by_key_and_carries_the_run(warehouse: Warehous
         ("t1", 2, "test-run"),
         ("t2", 1, "test-run"),
     ]
-    assert warehouse.staged(TRANSACTION_LINES, BUSINESS_DATE).row_count == 3
+    assert warehouse.staging.staged(TRANSACTION_LINES, BUSINESS_DATE).row_count == 3
 
 
 def test_a_key_that_is_there_twice_is_refused_with_its_value(warehouse: Warehouse, spark: SparkSession) -> None:
@@ -85,12 +85,12 @@ def test_no_attempt_file_is_left_in_staging(warehouse: Warehouse, spark: SparkSe
 def test_a_lock_lets_one_run_publish_and_names_it_to_the_other(settings: Settings) -> None:
     first, second = (Warehouse(ObjectStore(settings.warehouse_uri), run_id) for run_id in ("first", "second"))
     with (
-        first.lock(BUSINESS_DATE, 240),
+        first.runs.lock(BUSINESS_DATE, 240),
         pytest.raises(PublishingLockError, match="business date 2026-11-20 is being published by run 'first'"),
-        second.lock(BUSINESS_DATE, 240),
+        second.runs.lock(BUSINESS_DATE, 240),
     ):
         pytest.fail("two hold the lock")
-    with first.lock(BUSINESS_DATE, 240), second.lock(BUSINESS_DATE + timedelta(days=1), 240):
+    with first.runs.lock(BUSINESS_DATE, 240), second.runs.lock(BUSINESS_DATE + timedelta(days=1), 240):
         pass
 
 
@@ -106,7 +106,7 @@ def test_staging_of_dead_runs_is_swept_and_that_of_the_run_itself_and_of_live_on
     left = root / keys[2].replace("/a", "/_attempts")
     left.mkdir()
     (left / "transaction_lines.parquet#1").write_bytes(b"half")
-    swept = Warehouse(store, "own").sweep(datetime(2026, 1, 1, tzinfo=UTC))
+    swept = Warehouse(store, "own").staging.sweep(datetime(2026, 1, 1, tzinfo=UTC))
     assert swept == {"dead": datetime.fromtimestamp(1000, UTC)}
     assert sorted(entry.key for entry in store.list("_staging")) == sorted([*keys[:2], *keys[4:]])
     assert sorted(path.name for path in (root / "_staging").iterdir()) == ["live", "own"]
@@ -115,7 +115,7 @@ def test_staging_of_dead_runs_is_swept_and_that_of_the_run_itself_and_of_live_on
 def test_files_that_a_killed_process_left_half_written_are_no_tables_and_are_swept(settings: Settings) -> None:
     store = ObjectStore(settings.warehouse_uri)
     for table in (TRANSACTION_LINES, PIPELINE_RUNS):
-        Warehouse(store, "run").publish_arrow(table, BUSINESS_DATE, table.schema.empty_table())
+        Warehouse(store, "run").published.write(table, BUSINESS_DATE, table.schema.empty_table())
     root = Path(settings.warehouse_uri.removeprefix("file://"))
     published = sorted(root.glob("*/*/*.parquet"))
     old, young = (published[0].with_name(f"part-0.parquet#{number}") for number in (1, 2))
@@ -124,7 +124,7 @@ def test_files_that_a_killed_process_left_half_written_are_no_tables_and_are_swe
     os.utime(old, (1000, 1000))
     assert sorted(root.glob("*/business_date=*/*.parquet")) == published
     assert len(list(store.list())) == 2
-    Warehouse(store, "run").sweep(datetime(2026, 1, 1, tzinfo=UTC))
+    Warehouse(store, "run").staging.sweep(datetime(2026, 1, 1, tzinfo=UTC))
     assert sorted(root.rglob("*.parquet*")) == sorted([*published, young])
 
 
@@ -132,7 +132,7 @@ def test_sweeping_an_object_store_drops_dead_staging_only(s3_bucket: str) -> Non
     store = ObjectStore(f"{s3_bucket}/sweep-test")
     for key in ("_staging/dead/a", "_staging/own/a", "transaction_lines/part-0.parquet"):
         store.write(key, b"rows")
-    assert list(Warehouse(store, "own").sweep(datetime(2100, 1, 1, tzinfo=UTC))) == ["dead"]
+    assert list(Warehouse(store, "own").staging.sweep(datetime(2100, 1, 1, tzinfo=UTC))) == ["dead"]
     assert sorted(entry.key for entry in store.list()) == ["_staging/own/a", "transaction_lines/part-0.parquet"]
 
 
@@ -141,11 +141,11 @@ def test_what_readers_see_of_a_day_is_the_published_rows_and_nothing_before(
 ) -> None:
     stage_lines(warehouse, spark, line())
     assert warehouse.read_published(TRANSACTION_LINES, BUSINESS_DATE) is None
-    assert warehouse.read_published_arrow(TRANSACTION_LINES, BUSINESS_DATE, ["transaction_id"]) is None
+    assert warehouse.published.read_arrow(TRANSACTION_LINES, BUSINESS_DATE, ["transaction_id"]) is None
     warehouse.promote(TRANSACTION_LINES, BUSINESS_DATE)
     published = warehouse.read_published(TRANSACTION_LINES, BUSINESS_DATE)
     assert [row.transaction_id for row in published.collect()] == ["t1"]
-    columns = warehouse.read_published_arrow(TRANSACTION_LINES, BUSINESS_DATE, ["transaction_id"])
+    columns = warehouse.published.read_arrow(TRANSACTION_LINES, BUSINESS_DATE, ["transaction_id"])
     assert columns.to_pydict() == {"transaction_id": ["t1"]}
 
 
@@ -153,7 +153,7 @@ def test_a_column_that_a_table_did_not_have_yet_when_the_day_was_written_is_null
     warehouse: Warehouse, spark: SparkSession
 ) -> None:
     stage_lines(warehouse, spark, line())
-    key = warehouse._staged_key(TRANSACTION_LINES, BUSINESS_DATE)
+    key = warehouse.staging.key(TRANSACTION_LINES, BUSINESS_DATE)
     with warehouse.store.reader(key) as stream:
         older = pq.ParquetFile(stream).read().drop_columns(["id_check"])
     with warehouse.store.writer(key) as stream:
@@ -166,16 +166,16 @@ def test_the_run_that_published_a_day_last_is_told_from_those_before(settings: S
     store = ObjectStore(settings.warehouse_uri)
     for run_id, hour in (("b", 3), ("a", 5), ("c", 4)):
         run = {"run_id": run_id, "published_at": datetime(2026, 11, 21, hour, tzinfo=UTC)}
-        Warehouse(store, run_id).write_pipeline_run(BUSINESS_DATE, run)
-    published = Warehouse(store, "reader").published_run(BUSINESS_DATE)
+        Warehouse(store, run_id).runs.write(BUSINESS_DATE, run)
+    published = Warehouse(store, "reader").runs.published(BUSINESS_DATE)
     assert published is not None
     assert published["run_id"] == "a"
-    assert Warehouse(store, "reader").published_run(BUSINESS_DATE + timedelta(days=1)) is None
+    assert Warehouse(store, "reader").runs.published(BUSINESS_DATE + timedelta(days=1)) is None
 
 
 def test_the_tables_of_another_model_lie_below_the_warehouse(settings: Settings) -> None:
     rescored = Warehouse(ObjectStore(settings.warehouse_uri), "run").rescored("age_resnet50-1")
-    assert rescored.location(MODEL_COMPARISON) == (
+    assert rescored.published.location(MODEL_COMPARISON) == (
         f"{settings.warehouse_uri}/_rescored/age_resnet50-1/model_comparison/business_date=*/part-0.parquet"
     )
 
@@ -187,8 +187,8 @@ def test_the_days_before_are_read_without_the_day_itself_and_each_by_its_last_ru
         business_date = BUSINESS_DATE.replace(day=day)
         published_at = datetime(2026, 11, 21, hour, tzinfo=UTC)
         run = {"run_id": run_id, "published_at": published_at}
-        Warehouse(store, run_id).write_pipeline_run(business_date, run)
-    trailing = Warehouse(store, "tonight").trailing_runs(BUSINESS_DATE, 3)
+        Warehouse(store, run_id).runs.write(business_date, run)
+    trailing = Warehouse(store, "tonight").runs.trailing(BUSINESS_DATE, 3)
     assert trailing["run_id"].to_pylist() == ["late", "other"]
     assert trailing.schema.equals(PIPELINE_RUNS.schema)
 
@@ -200,9 +200,9 @@ def test_what_others_have_staged_for_a_date_is_dropped_and_the_rest_stays(settin
     for run_id, day in (("mine", BUSINESS_DATE), ("other", BUSINESS_DATE), ("other", eve)):
         Warehouse(store, run_id).stage_arrow(REVIEWED_CASES, day, rows)
     mine = Warehouse(store, "mine")
-    mine.drop_staging_of_others({BUSINESS_DATE}, CHECK_RESULTS)
+    mine.staging.drop_of_others({BUSINESS_DATE}, CHECK_RESULTS)
     assert len(list(store.list("_staging"))) == 6
-    mine.drop_staging_of_others({BUSINESS_DATE})
+    mine.staging.drop_of_others({BUSINESS_DATE})
     left = sorted({tuple(entry.key.split("/")[1:3]) for entry in store.list("_staging")})
     assert left == [("mine", f"business_date={BUSINESS_DATE}"), ("other", f"business_date={eve}")]
 
@@ -210,9 +210,9 @@ def test_what_others_have_staged_for_a_date_is_dropped_and_the_rest_stays(settin
 def test_the_run_of_a_published_table_is_that_of_its_rows(settings: Settings) -> None:
     warehouse = Warehouse(ObjectStore(settings.warehouse_uri), "run-1")
     empty = CHECK_RESULTS.schema.empty_table()
-    assert warehouse.published_run_id(CHECK_RESULTS, BUSINESS_DATE) is None
-    warehouse.publish_arrow(CHECK_RESULTS, BUSINESS_DATE, empty)
-    assert warehouse.published_run_id(CHECK_RESULTS, BUSINESS_DATE) is None
+    assert warehouse.published.run_id(CHECK_RESULTS, BUSINESS_DATE) is None
+    warehouse.published.write(CHECK_RESULTS, BUSINESS_DATE, empty)
+    assert warehouse.published.run_id(CHECK_RESULTS, BUSINESS_DATE) is None
     one = {name: [None] for name in CHECK_RESULTS.column_names} | {"run_id": ["run-1"]}
-    warehouse.publish_arrow(CHECK_RESULTS, BUSINESS_DATE, pa.table(one, schema=empty.schema))
-    assert warehouse.published_run_id(CHECK_RESULTS, BUSINESS_DATE) == "run-1"
+    warehouse.published.write(CHECK_RESULTS, BUSINESS_DATE, pa.table(one, schema=empty.schema))
+    assert warehouse.published.run_id(CHECK_RESULTS, BUSINESS_DATE) == "run-1"

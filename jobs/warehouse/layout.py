@@ -1,0 +1,28 @@
+"""layout: where tables lie in a warehouse, and rows as the bytes of a Parquet object."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from jobs.schemas.table import Table
+
+
+def partition(business_date: date) -> str:
+    """Return the folder of a business date."""
+    return f"business_date={business_date.isoformat()}"
+
+
+def published_key(table: Table, business_date: date) -> str:
+    """Return the key of the object that readers see of a table's day."""
+    return f"{table.name}/{partition(business_date)}/part-0.parquet"
+
+
+def parquet(rows: pa.Table) -> bytes:
+    """Return a small table as a Parquet object."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(rows, sink, compression="zstd")
+    contents: bytes = sink.getvalue().to_pybytes()
+    return contents

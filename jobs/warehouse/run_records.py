@@ -1,0 +1,79 @@
+"""run_records: one file of one row for each run that published: the commit marks of nights, windows and retentions."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from jobs.schemas.runs import PIPELINE_RUNS, RETENTION_RUNS, WINDOW_RUNS
+from jobs.schemas.table import Table
+from jobs.warehouse.layout import parquet, partition
+from jobs.warehouse.object_store import ObjectStore
+from jobs.warehouse.publishing_lock import PublishingLock
+
+PUBLISHED_UNDER_LOCK = {
+    PIPELINE_RUNS.name: "business date",
+    WINDOW_RUNS.name: "the window that ends on",
+    RETENTION_RUNS.name: "the record of deleted photos of",
+}
+
+
+@dataclass(frozen=True)
+class RunRecords:
+    """The records of runs in a warehouse, as one run sees and adds to them."""
+
+    store: ObjectStore
+    run_id: str
+
+    def published(self, business_date: date) -> dict[str, Any] | None:
+        """Return the row in pipeline_runs of the run that published a day last, None when none has."""
+        return max(self.of_day(business_date), key=lambda run: run["published_at"], default=None)
+
+    def before(self, business_date: date) -> dict[str, Any] | None:
+        """Return the row in pipeline_runs of the last run that published a day other than this one."""
+        others = (run for run in self.of_day(business_date) if run["run_id"] != self.run_id)
+        return max(others, key=lambda run: run["published_at"], default=None)
+
+    def own(self, business_date: date) -> dict[str, Any] | None:
+        """Return this run's row in pipeline_runs, None until it is published."""
+        return next((run for run in self.of_day(business_date) if run["run_id"] == self.run_id), None)
+
+    def of_day(self, business_date: date, runs: Table = PIPELINE_RUNS) -> list[dict[str, Any]]:
+        """Return the rows of a table that has one file a run, in no particular order."""
+        marks = self.store.list(f"{runs.name}/{partition(business_date)}")
+        return [run for mark in marks for run in pq.read_table(pa.BufferReader(self.store.read(mark.key))).to_pylist()]
+
+    def trailing(self, business_date: date, days: int) -> pa.Table:
+        """Return the row in pipeline_runs of each of so many days before a date that is published."""
+        earlier = (self.published(business_date - timedelta(days=number)) for number in range(1, days + 1))
+        return pa.Table.from_pylist([run for run in earlier if run], PIPELINE_RUNS.schema)
+
+    def write(self, business_date: date, run: dict[str, object], runs: Table = PIPELINE_RUNS) -> None:
+        """Write the commit mark of the run, one file of one row."""
+        rows = pa.Table.from_pylist([run], schema=runs.schema)
+        self.store.write(self._key(runs, business_date), parquet(rows))
+
+    def has_own(self, business_date: date, runs: Table = PIPELINE_RUNS) -> bool:
+        """Say whether this run has its commit mark in the table of such runs."""
+        return self.store.exists(self._key(runs, business_date))
+
+    def lock(
+        self, business_date: date, stale_seconds: float, runs: Table = PIPELINE_RUNS
+    ) -> AbstractContextManager[PublishingLock]:
+        """Hold the right to publish what has its commit mark in `runs`: a day, the window that ends on it, a record.
+
+        Raises PublishingLockError naming the holder and how long ago it was heard of.
+        """
+        folder = "_locks" if runs is PIPELINE_RUNS else f"_locks/{runs.name}"
+        subject = f"{PUBLISHED_UNDER_LOCK[runs.name]} {business_date}"
+        return PublishingLock(
+            self.store, f"{folder}/{partition(business_date)}", subject, self.run_id, stale_seconds
+        ).held()
+
+    def _key(self, runs: Table, business_date: date) -> str:
+        return f"{runs.name}/{partition(business_date)}/{self.run_id}.parquet"

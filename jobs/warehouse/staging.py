@@ -1,0 +1,237 @@
+"""staging: what a run has built and not yet published, and what is known of it, out of readers' sight."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import date, datetime
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from jobs.errors import InputError
+from jobs.schemas.table import Table
+from jobs.spark import refuse_folder_of_this_machine
+from jobs.warehouse.layout import partition
+from jobs.warehouse.object_store import ObjectStore
+from jobs.warehouse.table_files import content_digest, write_table_file
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """What a task tells of the rows that it stages.
+
+    `erasure_count` is how many erasures of the day were respected, `erased_line_count` how many landed receipt lines
+    were left out for them. `receipts_digest` tells which receipt files the rows were read from, for tables of them.
+    """
+
+    erasure_count: int = 0
+    erased_line_count: int = 0
+    receipts_digest: str | None = None
+
+
+NOTHING_TOLD = Origin()
+
+
+@dataclass(frozen=True, kw_only=True)
+class StagedTable(Origin):
+    """A table that a run has built: its rows, what building it took, and the digest of what the rows say.
+
+    `try_number` is the try of the task that built it, 1 for the first, None where nobody counts tries.
+    """
+
+    row_count: int
+    seconds: float
+    content_digest: str
+    try_number: int | None = None
+
+
+@dataclass(frozen=True)
+class Staging:
+    """The staging of one run. `session` is needed for DataFrames only; `try_number` is kept with what is staged."""
+
+    store: ObjectStore
+    run_id: str
+    session: SparkSession | None = None
+    try_number: int | None = None
+
+    def read(self, table: Table, business_date: date) -> DataFrame:
+        """Return the run's staged rows of a table."""
+        from jobs.warehouse.arrow_frames import parquet_frame
+
+        self.staged(table, business_date)
+        return parquet_frame(self.spark, self.store, self.key(table, business_date), table.schema)
+
+    def stage(self, table: Table, business_date: date, rows: DataFrame, origin: Origin = NOTHING_TOLD) -> None:
+        """Conform rows to the table's schema, sort them by its key, write them to the run's staging.
+
+        A check that the run has passed is withdrawn: what comes after it was not looked at. Raises when a column is
+        missing or of another type, or a key is null or there twice.
+        """
+        from pyspark.sql import functions as F
+        from pyspark.sql.pandas.types import from_arrow_schema
+
+        from jobs.warehouse.arrow_frames import write_parquet
+
+        refuse_folder_of_this_machine(self.spark, self.store.uri)
+        self.withdraw_check(business_date)
+        started = time.monotonic()
+        if missing := set(table.column_names) - {*rows.columns, "run_id"}:
+            raise ValueError(f"table '{table.name}' lacks columns {sorted(missing)}")
+        conformed = rows.withColumn("run_id", F.lit(self.run_id)).to(from_arrow_schema(table.schema))
+        attempts = f"{self._folder(business_date)}/_attempts"
+        write_parquet(conformed, self.store, self.key(table, business_date), table, attempts)
+        seconds = time.monotonic() - started
+        self._mark_staged(table, business_date, seconds, origin)
+
+    def stage_arrow(self, table: Table, business_date: date, rows: pa.Table, origin: Origin = NOTHING_TOLD) -> None:
+        """Write a small table's rows from memory to the run's staging. Raises as `stage` does."""
+        sorted_rows = rows.sort_by([(name, "ascending") for name in table.key])
+        self.stage_batches(table, business_date, sorted_rows.to_batches(), origin)
+
+    def stage_batches(
+        self, table: Table, business_date: date, batches: Iterable[pa.RecordBatch], origin: Origin = NOTHING_TOLD
+    ) -> None:
+        """Write batches of rows, in the order of the table's key, to the run's staging. Raises as `stage` does."""
+        self.withdraw_check(business_date)
+        started = time.monotonic()
+        run_id = pa.scalar(self.run_id, pa.string())
+        own_batches = (batch.append_column("run_id", pa.repeat(run_id, batch.num_rows)) for batch in batches)
+        write_table_file(self.store, self.key(table, business_date), table, own_batches)
+        self._mark_staged(table, business_date, time.monotonic() - started, origin)
+
+    def staged(self, table: Table, business_date: date) -> StagedTable:
+        """Return what is known of a staged table; InputError when the run has not staged it."""
+        try:
+            return StagedTable(**json.loads(self.store.read(self._staged_mark(table, business_date))))
+        except FileNotFoundError:
+            raise self._not_staged(table) from None
+
+    def read_arrow(self, table: Table, business_date: date, columns: list[str]) -> pa.Table:
+        """Return some columns of a staged table in memory."""
+        with self._opened(table, business_date) as staged:
+            return staged.read(columns=columns)
+
+    def schema(self, table: Table, business_date: date) -> pa.Schema:
+        """Return the Arrow schema that a staged table was written with."""
+        with self._opened(table, business_date) as staged:
+            return staged.schema_arrow
+
+    @contextmanager
+    def batches(self, table: Table, business_date: date, columns: Sequence[str]) -> Iterator[pa.RecordBatchReader]:
+        """Open some columns of a staged table as a stream of batches, for tables that are too large for memory."""
+        with self._opened(table, business_date) as staged:
+            schema = pa.schema([staged.schema_arrow.field(name) for name in columns])
+            yield pa.RecordBatchReader.from_batches(schema, staged.iter_batches(columns=list(columns)))
+
+    def location(self, table: Table, business_date: date) -> str:
+        """Return where the run's staged rows of a table lie, for messages and queries."""
+        return self.store.location(self.key(table, business_date))
+
+    def plan_window(self, last_date: date) -> None:
+        """Note that this run builds the window that ends on a date."""
+        self.store.write(f"{self._folder(last_date)}/_PLANNED", b"")
+
+    def planned_windows(self) -> list[date]:
+        """Return the last dates of the windows that this run has planned and not published yet, in order."""
+        folders, _ = self.store.list_folder(f"_staging/{self.run_id}")
+        return sorted(date.fromisoformat(folder.rpartition("business_date=")[2]) for folder in folders)
+
+    def mark_checked(self, business_date: date, warnings: list[str]) -> None:
+        """Record that the staged tables passed check_night, and with which warnings."""
+        self.store.write(self._check_mark(business_date), json.dumps(warnings).encode())
+
+    def check_warnings(self, business_date: date) -> list[str] | None:
+        """Return the warnings of a passed check_night, None when none has passed."""
+        try:
+            warnings: list[str] = json.loads(self.store.read(self._check_mark(business_date)))
+        except FileNotFoundError:
+            return None
+        return warnings
+
+    def withdraw_check(self, business_date: date) -> None:
+        """Forget an earlier check_night of this run, so that what it did not see is never published."""
+        self.store.delete([self._check_mark(business_date)])
+
+    def drop(self, business_date: date) -> None:
+        """Delete all that the run has staged, the passed check first, so that half of it is never published."""
+        self.withdraw_check(business_date)
+        self.store.delete_folder(self._folder(business_date))
+
+    def drop_of_others(self, dates: Collection[date], table: Table | None = None) -> None:
+        """Delete what other runs have staged for the dates; given a table, only where they have staged that one."""
+        for run_folder in self.store.list_folder("_staging")[0]:
+            other = replace(self, run_id=run_folder.rpartition("/")[2])
+            days = set(other.planned_windows()) & set(dates) if other.run_id != self.run_id else set()
+            for day in days:
+                if table is None or self.store.exists(other._staged_mark(table, day)):
+                    other.drop(day)
+
+    def sweep(self, before: datetime) -> dict[str, datetime]:
+        """Delete what dead runs left before a moment: staging that was last written to then, files half written.
+
+        Return the runs swept, never this one, with the moment when each last wrote.
+        """
+        swept = {}
+        for folder in self.store.list_folder("_staging")[0]:
+            run_id = folder.rpartition("/")[2]
+            last_written = max((entry.modified_at for entry in self.store.list(folder)), default=None)
+            if run_id == self.run_id or (last_written and last_written >= before):
+                continue
+            self.store.delete_folder(folder)
+            if last_written:
+                swept[run_id] = last_written
+        self.store.delete_unfinished(before)
+        return swept
+
+    @contextmanager
+    def _opened(self, table: Table, business_date: date) -> Iterator[pq.ParquetFile]:
+        try:
+            with self.store.reader(self.key(table, business_date)) as stream:
+                yield pq.ParquetFile(stream)
+        except FileNotFoundError:
+            raise self._not_staged(table) from None
+
+    def _not_staged(self, table: Table) -> InputError:
+        return InputError(
+            f"table '{table.name}' of run '{self.run_id}' is not staged; run its task first "
+            "(staging goes when a run is published: to redo one, clear all its tasks)"
+        )
+
+    def _mark_staged(self, table: Table, business_date: date, seconds: float, origin: Origin) -> None:
+        with self._opened(table, business_date) as staged:
+            mark = StagedTable(
+                **asdict(origin),
+                row_count=staged.metadata.num_rows,
+                seconds=round(seconds, 3),
+                content_digest=content_digest(staged),
+                try_number=self.try_number,
+            )
+        self.store.write(self._staged_mark(table, business_date), json.dumps(asdict(mark)).encode())
+
+    def key(self, table: Table, business_date: date) -> str:
+        """Return the key of the object that holds the run's staged rows of a table."""
+        return f"{self._folder(business_date)}/{table.name}/part-0.parquet"
+
+    def _staged_mark(self, table: Table, business_date: date) -> str:
+        return f"{self._folder(business_date)}/{table.name}/_STAGED.json"
+
+    def _check_mark(self, business_date: date) -> str:
+        return f"{self._folder(business_date)}/_CHECKED.json"
+
+    def _folder(self, business_date: date) -> str:
+        return f"_staging/{self.run_id}/{partition(business_date)}"
+
+    @property
+    def spark(self) -> SparkSession:
+        """The session that reads and stages."""
+        if self.session is None:
+            raise RuntimeError("this Warehouse was opened without Spark; it can check and publish only")
+        return self.session
