@@ -3,15 +3,15 @@
 **When.** Every night at 03:00 in the stores' time zone (`CHECKOUT_AGES_STORE_TIME_ZONE`), for the day that has just
 ended: the business date is the date on which the run's data interval starts, in the stores' time zone.
 
-**What.** `wait_for_business_date` looks once a minute for the `_SUCCESS` marks of photos and receipts, for twelve
-hours (`CHECKOUT_AGES_LANDING_TIMEOUT_SECONDS`), and its log names the mark that is missing. Each table then is one
-Spark application, `jobs/run.py TABLE`, which stages its rows out of readers' sight. `check_night` judges the staged
-tables, and `publish_night` puts them in place. Nothing is published unless every check holds.
-`announce_published_day` then triggers the DAG `cashier_alcohol_window`, which looks back over days; it is skipped when
-the day was run again and no table changed. What did change is in `changed_tables` of `pipeline_runs`.
-`nightly_report` writes the page of the day and the index of all days, `reports/` in the warehouse; the task's page
-links to it, with CHECKOUT_AGES_REPORTS_URL where pages are served to browsers. What is published and announced stands
-when it fails: clear that task alone.
+**What.** `wait_for_business_date` looks once a minute for the `_SUCCESS` marks of photos and receipts, for twelve hours
+(`CHECKOUT_AGES_LANDING_TIMEOUT_SECONDS`), and its log names the mark that is missing. Each table then is one Spark
+application, `jobs/run.py TABLE`, which stages its rows out of readers' sight; that of `transaction_lines` stages
+`rejected_transaction_lines` too. `check_night` judges the staged tables, and `publish_night` puts them in place.
+Nothing is published unless every check holds. `announce_published_day` then triggers the DAG `cashier_alcohol_window`,
+which looks back over days; it is skipped when the day was run again and no table changed. What did change is in
+`changed_tables` of `pipeline_runs`. `nightly_report` writes the page of the day and the index of all days, `reports/`
+in the warehouse; the task's page links to it, with CHECKOUT_AGES_REPORTS_URL where pages are served to browsers. What
+is published and announced stands when it fails: clear that task alone.
 
 **What others may wait for.** The asset `checkout_ages_published_day`, and one a table, such as
 `checkout_ages_age_group_purchases`, with an event for each day that changed it. Their extra holds the business date,
@@ -169,7 +169,6 @@ with DAG(
     checkout_photos = table("checkout_photos")
     photo_age_estimates = table("photo_age_estimates")
     transaction_lines = table("transaction_lines")
-    rejected_transaction_lines = table("rejected_transaction_lines")
     transaction_ages = table("transaction_ages")
     age_mixes = table("age_mixes")
     age_group_purchases = table("age_group_purchases")
@@ -189,12 +188,11 @@ with DAG(
         post_execute=tell_the_day,
     )
 
-    wait_for_business_date >> [checkout_photos, transaction_lines, rejected_transaction_lines]
+    wait_for_business_date >> [checkout_photos, transaction_lines]
     checkout_photos >> photo_age_estimates
     [photo_age_estimates, transaction_lines] >> transaction_ages
     transaction_ages >> [age_mixes, photo_coverage]
     age_mixes >> [age_group_purchases, age_group_affinity, alcohol_sale_audit]
     alcohol_sale_audit >> [alcohol_review_cases, cashier_alcohol_days]
-    [age_group_purchases, age_group_affinity, alcohol_review_cases, cashier_alcohol_days] >> check_night
-    [rejected_transaction_lines, photo_coverage] >> check_night
+    [age_group_purchases, age_group_affinity, alcohol_review_cases, cashier_alcohol_days, photo_coverage] >> check_night
     check_night >> publish_night >> [announce_published_day, nightly_report]

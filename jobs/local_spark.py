@@ -1,7 +1,7 @@
 """local_spark: what Spark needs on one machine: a Java, this Python, and a start in a third of the time.
 
 `python -m jobs.operations.class_archive` writes the class archive that the quick start maps into memory; without it all
-works as well, only slower. Spark starts twelve times in a night, so this is most of what a small day takes.
+works as well, only slower. Spark starts eleven times in a night, so this is most of what a small day takes.
 """
 
 from __future__ import annotations

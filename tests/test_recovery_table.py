@@ -85,7 +85,7 @@ PROVED_BY = {
         "test_a_machine_without_the_key_of_the_run_reads_nothing",
     ),
     "`check_window` warns of pseudonyms of several keys": (
-        "jobs/test_window.py",
+        "jobs/steps/test_order.py",
         "test_a_window_with_pseudonyms_of_two_keys_is_published_with_a_warning",
     ),
     "a task failed: `object store … cannot be reached at … for …` (exit code 1)": (
@@ -96,10 +96,9 @@ PROVED_BY = {
         "reliability/test_s3_faults.py",
         "test_half_a_receipt_file_is_never_a_days_log",
     ),
-    "a task failed: `receipt files … were added, replaced or deleted while they were read`; `check_night` failed: "
-    "`the stores delivered other receipt files …`": (
+    "a task failed: `receipt files … were added, replaced or deleted while they were read`": (
         "jobs/landing/test_deliveries.py",
-        "test_receipts_delivered_anew_between_the_two_tables_of_lines_stop_the_night",
+        "test_receipts_that_change_while_they_are_read_fail_the_task",
     ),
     "`check_night` failed: `receipt files can be read to their end`, `most receipt lines keep the contract` or "
     "`not all that the stores delivered is refused`": (

@@ -228,7 +228,7 @@ def ask(query: str) -> tuple[list[str], list[tuple[Any, ...]]]:
 def show_times(times: Times, total_seconds: float) -> None:
     """Print what the demo's time went into: work on tables is what pipeline_runs says, the rest is start-up."""
     table_seconds = dict(ask(TABLE_SECONDS_QUERY)[1])
-    starting = sum(seconds - table_seconds.get(task_id, 0.0) for task_id, seconds in times.tasks.items())
+    starting = sum(times.tasks.values()) - sum(table_seconds.values())
     parts = {
         "writing the sample day": times.sample_day,
         "building tables, with the start of Python workers and the model": sum(table_seconds.values()),

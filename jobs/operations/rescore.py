@@ -25,7 +25,11 @@ from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.warehouse import Warehouse
 
 STEPS = (*TABLE_STEPS, "check_night", "publish_night")
-TAKEN_FROM_LIVE = {table.name: table for table in (CHECKOUT_PHOTOS, TRANSACTION_LINES, REJECTED_TRANSACTION_LINES)}
+TAKEN_FROM_LIVE = {
+    CHECKOUT_PHOTOS.name: (CHECKOUT_PHOTOS,),
+    TRANSACTION_LINES.name: (TRANSACTION_LINES, REJECTED_TRANSACTION_LINES),
+}
+"""Tables of a step that are taken from the live run."""
 
 
 def published_days(live: Warehouse, first: date, last: date) -> tuple[list[date], list[date]]:
@@ -59,7 +63,8 @@ def rescore_day(live: Warehouse, business_date: date, settings: Settings, step_d
             raise InputError(f"{business_date} was published anew while it was rescored; rescore it again")
         with reraising_worker_errors():
             if step in TAKEN_FROM_LIVE:
-                _take_from_live(live, rescored, TAKEN_FROM_LIVE[step], business_date)
+                for table in TAKEN_FROM_LIVE[step]:
+                    _take_from_live(live, rescored, table, business_date)
             elif step == "check_night":
                 check_night.run(rescored, business_date, settings, is_built_again=True)
             else:

@@ -22,7 +22,6 @@ from jobs.landing.business_day import BusinessDay, business_day
 from jobs.landing.deliveries import receipt_files
 from jobs.landing.landed_files import has_known_ending
 from jobs.schemas.dictionary import NIGHT_TABLES
-from jobs.schemas.landed import REJECTED_TRANSACTION_LINES, TRANSACTION_LINES
 from jobs.schemas.runs import CHECK_RESULTS, PIPELINE_RUNS
 from jobs.settings import Settings
 from jobs.steps.rules.night_database import neighbour_receipts, night_database
@@ -65,7 +64,6 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings, *, is_bui
     Raises FailedCheckError naming each fail rule that is broken.
     """
     warehouse.staging.withdraw_check(business_date)
-    _refuse_receipts_of_two_deliveries(warehouse, business_date)
     columns = {table: checked_columns(table) for table in NIGHT_TABLES}
     others = _compared_with(warehouse, business_day(business_date, settings), settings, is_built_again)
     with night_database(warehouse, business_date, columns, others) as connection:
@@ -86,15 +84,6 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings, *, is_bui
             f"nothing is published for {business_date}: {'; '.join(failures)}; results of all rules: '{where}'"
         )
     warehouse.staging.mark_checked(business_date, warnings)
-
-
-def _refuse_receipts_of_two_deliveries(warehouse: Warehouse, business_date: date) -> None:
-    of_lines = (TRANSACTION_LINES, REJECTED_TRANSACTION_LINES)
-    if len({warehouse.staging.staged(table, business_date).receipts_digest for table in of_lines}) > 1:
-        raise FailedCheckError(
-            f"nothing is published for {business_date}: the stores delivered other receipt files after "
-            f"{of_lines[0].name} was read and before {of_lines[1].name}; clear both tasks and all that follow"
-        )
 
 
 def _compared_with(

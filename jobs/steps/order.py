@@ -17,13 +17,16 @@ from types import ModuleType
 from jobs.errors import InputError
 from jobs.report.page_address import page_url
 from jobs.schemas.dictionary import NIGHT_TABLES, WINDOW_TABLES
+from jobs.schemas.landed import REJECTED_TRANSACTION_LINES, TRANSACTION_LINES
 from jobs.schemas.runs import WINDOW_RUNS
 from jobs.settings import Settings
 from jobs.spark import reraising_worker_errors, spark_session
 from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.warehouse import Warehouse
 
-TABLE_STEPS = tuple(table.name for table in NIGHT_TABLES)
+BUILT_WITH = {REJECTED_TRANSACTION_LINES: TRANSACTION_LINES}
+"""Tables that the task of another table stages too."""
+TABLE_STEPS = tuple(table.name for table in NIGHT_TABLES if table not in BUILT_WITH)
 STEPS = ("wait_for_business_date", *TABLE_STEPS, "check_night", "publish_night")
 REPORT, RESTATE_REPORTS = "nightly_report", "restate_reports"
 """Steps that write report pages. If they fail, the published tables stay valid."""
@@ -31,7 +34,7 @@ ANNOUNCE = "announce_published_day"
 """A step for Airflow alone: whether the published day is news to the DAGs that wait for one."""
 PLAN_WINDOWS = "plan_windows"
 WINDOW_STEPS = (PLAN_WINDOWS, *(table.name for table in WINDOW_TABLES), "check_window", "publish_window")
-TABLES_WITH_A_STEP = {table.name for table in (*NIGHT_TABLES, *WINDOW_TABLES)}
+BUILDING_STEPS = {*TABLE_STEPS, *(table.name for table in WINDOW_TABLES)}
 EVERY_STEP = (*STEPS, REPORT, ANNOUNCE, *WINDOW_STEPS, RESTATE_REPORTS)
 
 StepDone = Callable[[str, float], None]
@@ -40,7 +43,7 @@ StepDone = Callable[[str, float], None]
 
 def module_of(step: str) -> ModuleType:
     """Return the module of a step, whose `run` does it."""
-    wing = "tables" if step in TABLES_WITH_A_STEP else "steps"
+    wing = "tables" if step in BUILDING_STEPS else "steps"
     return import_module(f"jobs.{wing}.{step}")
 
 

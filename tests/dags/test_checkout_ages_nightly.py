@@ -16,9 +16,8 @@ from airflow.serialization.serialized_objects import DagSerialization
 from job_tasks import export_object_store_credentials
 
 from jobs.errors import UNCHANGED
-from jobs.schemas.dictionary import NIGHT_TABLES
 from jobs.settings import Settings
-from jobs.steps.order import ANNOUNCE, REPORT, STEPS
+from jobs.steps.order import ANNOUNCE, REPORT, STEPS, TABLE_STEPS
 
 DAG_FILE = "checkout_ages_nightly.py"
 NO_DATE = {"business_date": None}
@@ -38,7 +37,7 @@ def test_every_step_of_a_night_is_a_task_of_its_name(dag: Any) -> None:
 
 def test_every_table_is_one_spark_application(dag: Any) -> None:
     applications = {task.task_id: task for task in dag.tasks if isinstance(task, SparkSubmitOperator)}
-    assert set(applications) == {table.name for table in NIGHT_TABLES}
+    assert set(applications) == set(TABLE_STEPS)
     for name, task in applications.items():
         assert task.application_args[0] == name
         assert Path(task.application).is_file()
@@ -46,13 +45,12 @@ def test_every_table_is_one_spark_application(dag: Any) -> None:
 
 def test_the_arrows_are_those_of_the_architecture(dag: Any) -> None:
     assert {task.task_id: task.downstream_task_ids for task in dag.tasks} == {
-        "wait_for_business_date": {"checkout_photos", "transaction_lines", "rejected_transaction_lines"},
+        "wait_for_business_date": {"checkout_photos", "transaction_lines"},
         "checkout_photos": {"photo_age_estimates"},
         "photo_age_estimates": {"transaction_ages"},
         "transaction_lines": {"transaction_ages"},
         "transaction_ages": {"age_mixes", "photo_coverage"},
         "age_mixes": {"age_group_purchases", "age_group_affinity", "alcohol_sale_audit"},
-        "rejected_transaction_lines": {"check_night"},
         "age_group_purchases": {"check_night"},
         "alcohol_sale_audit": {"alcohol_review_cases", "cashier_alcohol_days"},
         "cashier_alcohol_days": {"check_night"},

@@ -50,7 +50,7 @@ KILLED_AT = (
 """Functions in which an erasure dies, one after the other, before it is let through."""
 KILLED_LATE = (Warehouse, "mark_checked")
 """One more, after which the day is built a second time."""
-READ_FROM_LANDING = ("checkout_photos", "transaction_lines", "rejected_transaction_lines")
+READ_FROM_LANDING = ("checkout_photos", "transaction_lines")
 AS_OF = date(2026, 6, 30)
 
 

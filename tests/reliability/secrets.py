@@ -311,7 +311,7 @@ def _run_with_ui(bench: Bench) -> None:
     environment |= {"AWS_SESSION_TOKEN": SECRETS["session token"], "PLANTED": planted.pop()}
     environment["PYSPARK_SUBMIT_ARGS"] = f"--conf spark.planted={environment['PLANTED']} pyspark-shell"
     child = [sys.executable, "-m", "tests.reliability.spark_ui_child", str(bench.folder / "ui"), str(BUSINESS_DATE)]
-    bench.run("with UI", [*child, "transaction_lines", "rejected_transaction_lines"], environment)
+    bench.run("with UI", [*child, "checkout_photos", "transaction_lines"], environment)
 
 
 def _run_failing_steps(bench: Bench) -> None:
@@ -373,9 +373,7 @@ def _run_airflow(bench: Bench) -> None:
     dag = ["airflow", "dags", "test", "checkout_ages_nightly", "--conf", json.dumps(conf), "--mark-success-pattern"]
     bench.run("airflow tasks", [*dag, "^(?!wait_for_business_date$|transaction_lines$).*"], environment)
     elsewhere = {"CHECKOUT_AGES_WAREHOUSE_URI": f"s3://{FORBIDDEN}/warehouse"}
-    bench.run(
-        "airflow task that fails", [*dag, "^(?!rejected_transaction_lines$).*"], environment | elsewhere, expected=1
-    )
+    bench.run("airflow task that fails", [*dag, "^(?!checkout_photos$).*"], environment | elsewhere, expected=1)
     bench.search.folder("Airflow", home)
 
 

@@ -43,14 +43,12 @@ JVM_POINTS = {
     "cashier_alcohol_days": Point("close", "_attempts/cashier_alcohol_days-", victim="jvm"),
 }
 S3_STEP = "transaction_lines"
-STEP_WITHOUT_ROWS = "rejected_transaction_lines"
-"""The day has no line to reject: no worker has work, and the driver writes the empty table itself."""
+TABLE_WITHOUT_ROWS = "rejected_transaction_lines"
+"""The day has no line to reject: the driver of the step that stages it writes the empty table itself."""
 
 
 def worker_points(step: str) -> list[Point]:
     """Where the Python workers of a step are killed, those that infer among them."""
-    if step == STEP_WITHOUT_ROWS:
-        return []
     inferring = [Point("read", "photos/", 5)] if step == "photo_age_estimates" else []
     return [*inferring, Point("close", f"_attempts/{step}-")]
 
@@ -60,8 +58,10 @@ def driver_points(step: str) -> list[Point]:
     jvm = [JVM_POINTS[step]] if step in JVM_POINTS else []
     moment: Moment = "after" if TABLE_STEPS.index(step) % 2 else "before"
     table = f"/{step}/part-0.parquet$"
-    commit = Point("close", table) if step == STEP_WITHOUT_ROWS else Point("copy", table, moment=moment)
-    return [commit, Point("write", f"/{step}/_STAGED.json$"), *jvm]
+    commits = [Point("copy", table, moment=moment)]
+    if step == S3_STEP:
+        commits.append(Point("close", f"/{TABLE_WITHOUT_ROWS}/part-0.parquet$"))
+    return [*commits, Point("write", f"/{step}/_STAGED.json$"), *jvm]
 
 
 def land(folder: Path) -> Path:

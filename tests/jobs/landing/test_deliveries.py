@@ -4,7 +4,7 @@ import boto3
 import pytest
 from pyspark.sql import SparkSession
 
-from jobs.errors import FailedCheckError, StoreError
+from jobs.errors import StoreError
 from jobs.landing.deliveries import (
     landed_photos,
     photos_folder,
@@ -14,12 +14,7 @@ from jobs.landing.deliveries import (
     unchanged_receipts,
 )
 from jobs.landing.landed_files import read_landed_lines
-from jobs.settings import Settings
-from jobs.steps import check_night
-from jobs.tables import rejected_transaction_lines, transaction_lines
 from jobs.warehouse.object_store import ObjectStore
-from jobs.warehouse.warehouse import Warehouse
-from tests.jobs.privacy.test_erase import HEADER, OF_OTHERS, OF_THE_ERASED
 from tests.rows import BUSINESS_DATE
 from tests.s3_server import BUCKET, S3_ENVIRONMENT
 
@@ -101,14 +96,3 @@ def test_receipts_that_change_while_they_are_read_fail_the_task(landing: ObjectS
             landing.delete([f"{FOLDER}/a.csv"])
         else:
             landing.write(f"{FOLDER}/{'b' if change == 'added' else 'a'}.csv", b"more")
-
-
-def test_receipts_delivered_anew_between_the_two_tables_of_lines_stop_the_night(
-    settings: Settings, warehouse: Warehouse, landing: ObjectStore
-) -> None:
-    landing.write(f"{FOLDER}/a.csv", f"{HEADER}\n{OF_OTHERS}".encode())
-    transaction_lines.run(warehouse, BUSINESS_DATE, settings)
-    landing.write(f"{FOLDER}/a.csv", f"{HEADER}\n{OF_OTHERS}{OF_THE_ERASED}".encode())
-    rejected_transaction_lines.run(warehouse, BUSINESS_DATE, settings)
-    with pytest.raises(FailedCheckError, match="delivered other receipt files after transaction_lines was read"):
-        check_night.run(warehouse, BUSINESS_DATE, settings)

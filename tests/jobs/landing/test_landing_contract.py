@@ -10,7 +10,7 @@ from jobs.landing import landed_files
 from jobs.landing.deliveries import transactions_folder
 from jobs.schemas.landed import REJECTED_TRANSACTION_LINES, TRANSACTION_LINES
 from jobs.settings import Settings
-from jobs.tables import rejected_transaction_lines, transaction_lines
+from jobs.tables import transaction_lines
 from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.warehouse import Warehouse
 from tests.rows import BUSINESS_DATE
@@ -33,7 +33,6 @@ def test_each_example_of_the_landing_page_is_kept_whole(
     landing.write(f"{folder}/receipts.jsonl", example("json").encode())
     landing.write(f"{folder}/receipts.parquet", Path("receipts.parquet").read_bytes())
     transaction_lines.run(warehouse, BUSINESS_DATE, settings)
-    rejected_transaction_lines.run(warehouse, BUSINESS_DATE, settings)
     kept = warehouse.read(TRANSACTION_LINES, BUSINESS_DATE).orderBy("transaction_id", "line_number").collect()
     assert warehouse.read(REJECTED_TRANSACTION_LINES, BUSINESS_DATE).collect() == []
     assert [(row.transaction_id, row.line_type, row.net_amount) for row in kept] == [
