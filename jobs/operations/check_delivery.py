@@ -19,8 +19,9 @@ from jobs.landing.photo_keys import placed_photos
 from jobs.landing.receipt_lines import judged_receipt_lines
 from jobs.operations.delivery_database import delivery_database
 from jobs.settings import Settings
-from jobs.steps.check_night import RuleResult, check_results, file_rows
+from jobs.steps.check_night import check_results, file_rows
 from jobs.steps.rules.delivery_rules import CLOCKS, COUNTERPARTS, DELIVERY_RULES, PHOTOS
+from jobs.steps.rules.rule import RuleResult
 from jobs.warehouse.object_store import ObjectStore
 
 EXAMPLES_SHOWN = 3
@@ -82,7 +83,7 @@ class DeliveryCheck:
     @property
     def publishes_nothing(self) -> bool:
         """Whether a fail rule would stop the night."""
-        return any(result.stops_the_night for result in self.results)
+        return any(result.stops_publication for result in self.results)
 
 
 def check_landed_day(landing: ObjectStore, business_date: date, settings: Settings) -> DeliveryCheck:

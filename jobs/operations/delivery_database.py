@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import duckdb
 import pyarrow as pa
@@ -21,7 +19,7 @@ from jobs.landing.receipt_comparison import LONGEST_SPAN_SECONDS, compared_lines
 from jobs.landing.receipt_lines import JUDGED_LINE_SCHEMA
 from jobs.schemas.table import TEXT
 from jobs.settings import Settings
-from jobs.steps.rules.night_database import MEMORY_LIMIT
+from jobs.warehouse.duckdb_tables import duckdb_on_disk
 
 
 def _without_zones(schema: pa.Schema) -> pa.Schema:
@@ -84,10 +82,7 @@ def delivery_database(
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open a database of judged lines (rows as JUDGED_LINE_SCHEMA) and of photos that are placed by their keys."""
     skews = settings.till_clock_skew_seconds
-    with (
-        TemporaryDirectory(prefix="checkout-ages-") as folder,
-        duckdb.connect(Path(folder, "delivery.duckdb"), config={"memory_limit": MEMORY_LIMIT}) as connection,
-    ):
+    with duckdb_on_disk() as connection:
         _load(connection, "judged_lines", JUDGED_IN_DUCKDB, judged)
         _load(connection, "checkout_photos", PHOTOS_IN_DUCKDB, photos)
         connection.register("receipt_files", receipt_files)

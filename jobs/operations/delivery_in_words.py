@@ -8,7 +8,7 @@ from datetime import date
 
 from jobs.errors import one_line
 from jobs.operations.check_delivery import DeliveryCheck, Kind
-from jobs.steps.check_night import RuleResult
+from jobs.steps.rules.rule import RuleResult
 
 KINDS_SHOWN = 20
 

@@ -26,7 +26,7 @@ from jobs.local_spark import local_spark_environment
 from jobs.operations.sample_day.sample_day import write_sample_day
 from jobs.operations.sample_day.sample_faces import synthetic_face_photos
 from jobs.report.page_address import page_key
-from jobs.schemas.dictionary import TABLES_OF_A_RUN, WINDOW_TABLES
+from jobs.schemas.dictionary import PUBLISHED_WINDOW_TABLES, TABLES_OF_A_RUN
 from jobs.schemas.runs import WINDOW_RUNS
 from jobs.settings import Settings
 from jobs.warehouse.catalogue import CATALOGUE
@@ -189,7 +189,7 @@ def run_dag(environment: Mapping[str, str], dag_id: str, business_date: date) ->
 def show_tables() -> None:
     """Print the tables of the night, where they lie, and how to read them."""
     listing = RichTable("table", "rows", "one row per", title="What the night published")
-    for table in (*TABLES_OF_A_RUN, *WINDOW_TABLES, WINDOW_RUNS):
+    for table in (*TABLES_OF_A_RUN, *PUBLISHED_WINDOW_TABLES, WINDOW_RUNS):
         _, ((row_count,),) = ask(f"SELECT count(*) FROM {table.name} WHERE business_date = '{BUSINESS_DATE}'")
         listing.add_row(table.name, str(row_count), table.grain.removeprefix("one row per "))
     console.print(listing)

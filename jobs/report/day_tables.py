@@ -19,6 +19,7 @@ from jobs.schemas.landed import PHOTO_AGE_ESTIMATES, PHOTO_COVERAGE, REJECTED_TR
 from jobs.schemas.runs import CHECK_RESULTS, PIPELINE_RUNS
 from jobs.schemas.table import Table
 from jobs.settings import Settings
+from jobs.warehouse.duckdb_tables import published_tables_in_duckdb
 from jobs.warehouse.warehouse import Warehouse
 
 THREADS = 8
@@ -83,14 +84,12 @@ def day_tables(warehouse: Warehouse, business_date: date, settings: Settings) ->
         )
     run = with_all_columns(max(runs, key=lambda each: each["published_at"]))
     window = warehouse.published.read_arrow(CASHIER_ALCOHOL_AUDIT, business_date, list(WINDOW_COLUMNS))
-    with duckdb.connect() as connection:
-        for table, names in COLUMNS.items():
-            rows = _published(warehouse, table, business_date, names)
-            _refuse_another_run(table, rows, run["run_id"], business_date)
-            connection.register(table.name, rows)
-        of_window = _with_columns(window, CASHIER_ALCOHOL_AUDIT, WINDOW_COLUMNS)
-        connection.register(CASHIER_ALCOHOL_AUDIT.name, of_window)
-        before = _runs_before(warehouse, business_date, settings.trailing_window_days)
+    tables = {table: _published(warehouse, table, business_date, names) for table, names in COLUMNS.items()}
+    for table, rows in tables.items():
+        _refuse_another_run(table, rows, run["run_id"], business_date)
+    tables[CASHIER_ALCOHOL_AUDIT] = _with_columns(window, CASHIER_ALCOHOL_AUDIT, WINDOW_COLUMNS)
+    before = _runs_before(warehouse, business_date, settings.trailing_window_days)
+    with published_tables_in_duckdb(tables) as connection:
         yield DayTables(business_date, run, len(runs), before, window is not None, connection)
 
 

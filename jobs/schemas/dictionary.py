@@ -20,7 +20,14 @@ from jobs.schemas.landed import (
     REJECTED_TRANSACTION_LINES,
     TRANSACTION_LINES,
 )
-from jobs.schemas.runs import CHECK_RESULTS, MODEL_COMPARISON, PIPELINE_RUNS, RETENTION_RUNS, WINDOW_RUNS
+from jobs.schemas.runs import (
+    CHECK_RESULTS,
+    MODEL_COMPARISON,
+    PIPELINE_RUNS,
+    RETENTION_RUNS,
+    WINDOW_CHECK_RESULTS,
+    WINDOW_RUNS,
+)
 from jobs.schemas.table import BUSINESS_DATE, Table, meaning
 
 NIGHT_TABLES = (
@@ -47,8 +54,11 @@ TABLES_OF_A_RUN = (*PUBLISHED_TABLES, PIPELINE_RUNS)
 WINDOW_TABLES = (CASHIER_ALCOHOL_AUDIT, REVIEWED_CASES, REVIEW_PRECISION)
 """What the second DAG builds from the published days of a window, without Spark."""
 
+PUBLISHED_WINDOW_TABLES = (*WINDOW_TABLES, WINDOW_CHECK_RESULTS)
+"""What publish_window promotes: the window's tables and what check_window found in them."""
 
-TABLES = (*TABLES_OF_A_RUN, *WINDOW_TABLES, WINDOW_RUNS, MODEL_COMPARISON, RETENTION_RUNS)
+
+TABLES = (*TABLES_OF_A_RUN, *PUBLISHED_WINDOW_TABLES, WINDOW_RUNS, MODEL_COMPARISON, RETENTION_RUNS)
 """All that the data dictionary and the catalogue hold."""
 
 

@@ -20,6 +20,13 @@ from jobs.schemas.table import (
     column,
 )
 
+RULE_RESULT_COLUMNS = (
+    column("findings", pa.list_(TEXT), "a sentence for each thing that is wrong"),
+    column("not_run_reason", TEXT, "why the rule was not run, else null"),
+    column("measured_value", pa.float64(), "the figure that the rule judges, where it judges one"),
+    column("limit_value", pa.float64(), "how far that figure may go, a setting"),
+)
+
 CHECK_RESULTS = Table(
     name="check_results",
     grain="one row per rule of check_night; a run whose night failed leaves its own in its staging folder",
@@ -28,11 +35,21 @@ CHECK_RESULTS = Table(
         column("rule", TEXT, "the rule, as a sentence that holds on a sound night"),
         column("severity", TEXT, "fail: a night that breaks it is not published; warn: it is, and says so"),
         column("is_broken", pa.bool_(), "whether the night breaks the rule; null where the rule was not run"),
-        column("findings", pa.list_(TEXT), "a sentence for each thing that is wrong"),
-        column("not_run_reason", TEXT, "why the rule was not run, else null"),
-        column("measured_value", pa.float64(), "the figure that the rule judges, where it judges one"),
-        column("limit_value", pa.float64(), "how far that figure may go, a setting"),
+        *RULE_RESULT_COLUMNS,
         RUN_ID,
+    ),
+)
+
+WINDOW_CHECK_RESULTS = Table(
+    name="window_check_results",
+    grain="one row per rule of check_window; a run whose window failed leaves its own in its staging folder",
+    key=("rule",),
+    columns=(
+        column("rule", TEXT, "the rule, as a sentence that holds for a sound window"),
+        column("severity", TEXT, "fail: a window that breaks it is not published; warn: it is, and says so"),
+        column("is_broken", pa.bool_(), "whether the window breaks the rule; null where the rule was not run"),
+        *RULE_RESULT_COLUMNS,
+        WINDOW_RUN_ID,
     ),
 )
 

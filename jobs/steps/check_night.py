@@ -7,55 +7,27 @@ where the night fails.
 
 from __future__ import annotations
 
-import logging
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import date
-from typing import Any, Literal
 
 import duckdb
 import pyarrow as pa
 
-from jobs.errors import FailedCheckError, first_line, one_line
 from jobs.landing.business_day import BusinessDay, business_day
 from jobs.landing.deliveries import receipt_files
 from jobs.landing.landed_files import has_known_ending
 from jobs.schemas.dictionary import NIGHT_TABLES
 from jobs.schemas.runs import CHECK_RESULTS, PIPELINE_RUNS
 from jobs.settings import Settings
-from jobs.steps.rules.night_database import neighbour_receipts, night_database
+from jobs.steps.rules.night_inputs import neighbour_receipts, schema_columns
 from jobs.steps.rules.night_rules import RULES, checked_columns
-from jobs.steps.rules.rule import Rule
+from jobs.steps.rules.rule import Rule, RuleResult, conclude, results_of
+from jobs.warehouse.duckdb_tables import staged_tables_in_duckdb
 from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.warehouse import Warehouse
 
-log = logging.getLogger(__name__)
-
 RECEIPT_FILES = pa.schema([("source_file", pa.string()), ("has_known_ending", pa.bool_())])
-
-
-@dataclass(frozen=True)
-class RuleResult:
-    """What came of a rule: a row of check_results."""
-
-    rule: str
-    severity: Literal["fail", "warn"]
-    is_broken: bool | None
-    findings: list[str]
-    not_run_reason: str | None = None
-    measured_value: float | None = None
-    limit_value: float | None = None
-
-    @property
-    def stops_the_night(self) -> bool:
-        """A fail rule that was not run has not been kept."""
-        return self.severity == "fail" and self.is_broken is not False
-
-    @property
-    def sentences(self) -> list[str]:
-        """The findings, or why there are none, with the rule's name before them."""
-        return [one_line(f"{self.rule}: {words}") for words in self.findings or [f"was not run: {self.not_run_reason}"]]
 
 
 def run(warehouse: Warehouse, business_date: date, settings: Settings, *, is_built_again: bool = False) -> None:
@@ -66,24 +38,11 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings, *, is_bui
     warehouse.staging.withdraw_check(business_date)
     columns = {table: checked_columns(table) for table in NIGHT_TABLES}
     others = _compared_with(warehouse, business_day(business_date, settings), settings, is_built_again)
-    with night_database(warehouse, business_date, columns, others) as connection:
+    schemas = {table: warehouse.staging.schema(table, business_date) for table in NIGHT_TABLES}
+    others["schema_columns"] = schema_columns(schemas)
+    with staged_tables_in_duckdb(warehouse.staging, business_date, columns, others) as connection:
         results = check_results(connection, business_date, settings, RULES, is_built_again=is_built_again)
-    warehouse.stage_arrow(CHECK_RESULTS, business_date, as_rows(results))
-    warnings = [
-        sentence
-        for result in results
-        if result.severity == "warn" and result.is_broken
-        for sentence in result.sentences
-    ]
-    for warning in warnings:
-        log.warning("warn: %s", warning)
-    failures = [sentence for result in results if result.stops_the_night for sentence in result.sentences]
-    if failures:
-        where = warehouse.staging.location(CHECK_RESULTS, business_date)
-        raise FailedCheckError(
-            f"nothing is published for {business_date}: {'; '.join(failures)}; results of all rules: '{where}'"
-        )
-    warehouse.staging.mark_checked(business_date, warnings)
+    conclude(warehouse, business_date, results, CHECK_RESULTS, f"nothing is published for {business_date}")
 
 
 def _compared_with(
@@ -124,26 +83,4 @@ def check_results(
     }
     only_warn = [rule for rule in rules if is_built_again and rule.judges_delivery]
     run_as = (replace(rule, severity="warn") if rule in only_warn else rule for rule in rules)
-    return [_result(connection, rule, parameters) for rule in run_as]
-
-
-def as_rows(results: list[RuleResult]) -> pa.Table:
-    """Return the results as rows of check_results, without a run_id."""
-    schema = pa.schema([field for field in CHECK_RESULTS.schema if field.name != "run_id"])
-    return pa.Table.from_pylist([asdict(result) for result in results], schema)
-
-
-def _result(connection: duckdb.DuckDBPyConnection, rule: Rule, parameters: Mapping[str, Any]) -> RuleResult:
-    named = {name: parameters[name] for name in re.findall(r"\$(\w+)", rule.query)}
-    try:
-        cursor = connection.execute(rule.query, named)
-    except duckdb.BinderException as error:  # a column is missing: the rule of the schema says which
-        return RuleResult(rule.name, rule.severity, None, [], first_line(error))
-    names = ["finding", *(name for name, *_ in (cursor.description or [])[1:])]
-    rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-    findings = [row.pop("finding") for row in rows]
-    figures = rows[0] if rows else {}
-    is_broken = None if figures.get("not_run_reason") else any(finding is not None for finding in findings)
-    return RuleResult(
-        rule.name, rule.severity, is_broken, [finding for finding in findings if finding is not None], **figures
-    )
+    return results_of(connection, run_as, parameters)

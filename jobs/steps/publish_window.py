@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime
 
 from jobs.errors import InputError
 from jobs.landing.tombstones import refuse_window_begun_before_an_erasure
-from jobs.schemas.dictionary import WINDOW_TABLES
+from jobs.schemas.dictionary import PUBLISHED_WINDOW_TABLES
 from jobs.schemas.runs import WINDOW_RUNS
 from jobs.settings import Settings
 from jobs.warehouse import catalogue
@@ -36,7 +36,7 @@ def _publish(
     warehouse: Warehouse, business_date: date, settings: Settings, warnings: list[str], lock: PublishingLock
 ) -> None:
     refuse_window_begun_before_an_erasure(warehouse, business_date, settings.window(business_date))
-    for table in WINDOW_TABLES:
+    for table in PUBLISHED_WINDOW_TABLES:
         lock.renew()
         warehouse.promote(table, business_date)
     window_run = {

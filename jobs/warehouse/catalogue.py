@@ -20,8 +20,8 @@ from jobs.errors import InputError, first_line
 from jobs.schemas.dictionary import TABLES
 from jobs.schemas.runs import MODEL_COMPARISON
 from jobs.schemas.table import BUSINESS_DATE, Table, meaning
+from jobs.warehouse.duckdb_tables import duckdb_over_store, quoted, readable_glob
 from jobs.warehouse.object_store import ObjectStore
-from jobs.warehouse.store_database import connect, quoted, readable_glob
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ def write_catalogue(store: ObjectStore) -> bool:
         if _published_sha256(store, Path(folder, "published.duckdb")) == sha256:
             return False
         made = Path(folder, CATALOGUE)
-        with connect(store, made, read_only=False) as connection:
+        with duckdb_over_store(store, made, read_only=False) as connection:
             connection.begin()
             for definition in definitions:
                 connection.execute(definition)

@@ -24,8 +24,8 @@ from rich.text import Text
 from jobs.errors import InputError, one_line
 from jobs.schemas.dictionary import TABLES
 from jobs.warehouse.catalogue import CATALOGUE, RESCORED_FOLDER
+from jobs.warehouse.duckdb_tables import duckdb_over_store, quoted, readable_glob, readable_path
 from jobs.warehouse.object_store import ObjectStore
-from jobs.warehouse.store_database import connect, quoted, readable_glob, readable_path
 
 COPY_OPTIONS = {"csv": "FORMAT csv, HEADER", "json": "FORMAT json, ARRAY true", "parquet": "FORMAT parquet"}
 """How DuckDB writes each format."""
@@ -47,7 +47,7 @@ def query(store: ObjectStore, sql: str) -> pa.Table:
             raise InputError(
                 f"no catalogue '{store.location(CATALOGUE)}': publish a day, or make it with `checkout-ages catalogue`"
             ) from None
-        with connect(store, copy, read_only=True) as connection:
+        with duckdb_over_store(store, copy, read_only=True) as connection:
             _refuse_a_copy(connection, store)
             _confine(connection, store)
             try:

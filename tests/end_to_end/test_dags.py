@@ -15,7 +15,12 @@ from jobs.landing.deliveries import photos_folder
 from jobs.operations.sample_day.sample_day import write_sample_day
 from jobs.operations.sample_day.sample_faces import synthetic_face_photos
 from jobs.schemas.buyers import AGE_GROUP_PURCHASES
-from jobs.schemas.dictionary import NIGHT_TABLES, PUBLISHED_TABLES, TABLES_OF_A_RUN, WINDOW_TABLES
+from jobs.schemas.dictionary import (
+    NIGHT_TABLES,
+    PUBLISHED_TABLES,
+    PUBLISHED_WINDOW_TABLES,
+    TABLES_OF_A_RUN,
+)
 from jobs.schemas.landed import PHOTO_AGE_ESTIMATES, TRANSACTION_LINES
 from jobs.warehouse.object_store import ObjectStore
 from tests.airflow_runs import asset_events, complaints, new_airflow, run_dag
@@ -121,7 +126,7 @@ def test_the_second_dag_publishes_the_window_of_the_day_and_tells_who_waits_for_
     window = run_dag(airflow, "cashier_alcohol_window", business_date=str(BUSINESS_DATE))
     assert window.returncode == 0, complaints(window)
     day = f"business_date={BUSINESS_DATE}"
-    assert all((warehouse / table.name / day / "part-0.parquet").exists() for table in WINDOW_TABLES)
+    assert all((warehouse / table.name / day / "part-0.parquet").exists() for table in PUBLISHED_WINDOW_TABLES)
     assert not list(warehouse.glob("_staging/**/*.parquet"))
     audit = f"'{warehouse}/cashier_alcohol_audit/*/*.parquet'"
     row_count, run_id = duckdb.sql(f"SELECT count(*), any_value(run_id) FROM {audit}").fetchone() or (0, "")

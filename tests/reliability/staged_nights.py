@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from jobs.schemas.dictionary import PUBLISHED_TABLES, WINDOW_TABLES
+from jobs.schemas.dictionary import PUBLISHED_TABLES, PUBLISHED_WINDOW_TABLES
 from jobs.schemas.landed import CHECKOUT_PHOTOS
 from jobs.schemas.runs import PIPELINE_RUNS, WINDOW_RUNS
 from jobs.schemas.table import Table
@@ -33,7 +33,7 @@ class Publication:
 
 GENERATED_NIGHT = Publication(("publish_night",), PUBLISHED_TABLES, PIPELINE_RUNS)
 REAL_NIGHT = Publication(("check_night", "publish_night"), PUBLISHED_TABLES, PIPELINE_RUNS)
-WINDOW = Publication(("publish_window",), WINDOW_TABLES, WINDOW_RUNS)
+WINDOW = Publication(("publish_window",), PUBLISHED_WINDOW_TABLES, WINDOW_RUNS)
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,23 @@
-"""rule: what a rule of check_night is."""
+"""rule: what a rule is, what came of it, and what follows for a run: the same for a night and a window."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+import logging
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
+from typing import Any, Literal
+
+import duckdb
+import pyarrow as pa
+
+from jobs.errors import FailedCheckError, first_line, one_line
+from jobs.schemas.runs import CHECK_RESULTS
+from jobs.schemas.table import Table
+from jobs.warehouse.warehouse import Warehouse
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -22,3 +36,78 @@ class Rule:
     severity: Literal["fail", "warn"]
     query: str
     judges_delivery: bool = False
+
+
+@dataclass(frozen=True)
+class RuleResult:
+    """What came of a rule: a row of check_results."""
+
+    rule: str
+    severity: Literal["fail", "warn"]
+    is_broken: bool | None
+    findings: list[str]
+    not_run_reason: str | None = None
+    measured_value: float | None = None
+    limit_value: float | None = None
+
+    @property
+    def stops_publication(self) -> bool:
+        """A fail rule that was not run has not been kept."""
+        return self.severity == "fail" and self.is_broken is not False
+
+    @property
+    def sentences(self) -> list[str]:
+        """The findings, or why there are none, with the rule's name before them."""
+        return [one_line(f"{self.rule}: {words}") for words in self.findings or [f"was not run: {self.not_run_reason}"]]
+
+
+def results_of(
+    connection: duckdb.DuckDBPyConnection, rules: Iterable[Rule], parameters: Mapping[str, Any]
+) -> list[RuleResult]:
+    """Run rules on the connection's tables. `parameters` has a value for each `$name` in their queries."""
+    return [_result(connection, rule, parameters) for rule in rules]
+
+
+def conclude(
+    warehouse: Warehouse, business_date: date, results: Sequence[RuleResult], table: Table, refusal: str
+) -> None:
+    """Stage the results as a table, log the warnings, and mark what was checked as passed.
+
+    Raises FailedCheckError, which begins with `refusal` and names each fail rule that is broken.
+    """
+    warehouse.stage_arrow(table, business_date, as_rows(results))
+    warnings = [
+        sentence
+        for result in results
+        if result.severity == "warn" and result.is_broken
+        for sentence in result.sentences
+    ]
+    for warning in warnings:
+        log.warning("warn: %s", warning)
+    failures = [sentence for result in results if result.stops_publication for sentence in result.sentences]
+    if failures:
+        where = warehouse.staging.location(table, business_date)
+        raise FailedCheckError(f"{refusal}: {'; '.join(failures)}; results of all rules: '{where}'")
+    warehouse.staging.mark_checked(business_date, warnings)
+
+
+def as_rows(results: Sequence[RuleResult]) -> pa.Table:
+    """Return the results as rows of check_results or window_check_results, without a run_id."""
+    schema = pa.schema([field for field in CHECK_RESULTS.schema if field.name != "run_id"])
+    return pa.Table.from_pylist([asdict(result) for result in results], schema)
+
+
+def _result(connection: duckdb.DuckDBPyConnection, rule: Rule, parameters: Mapping[str, Any]) -> RuleResult:
+    named = {name: parameters[name] for name in re.findall(r"\$(\w+)", rule.query)}
+    try:
+        cursor = connection.execute(rule.query, named)
+    except duckdb.BinderException as error:  # a column is missing: the rule of the schema says which
+        return RuleResult(rule.name, rule.severity, None, [], first_line(error))
+    names = ["finding", *(name for name, *_ in (cursor.description or [])[1:])]
+    rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    findings = [row.pop("finding") for row in rows]
+    figures = rows[0] if rows else {}
+    is_broken = None if figures.get("not_run_reason") else any(finding is not None for finding in findings)
+    return RuleResult(
+        rule.name, rule.severity, is_broken, [finding for finding in findings if finding is not None], **figures
+    )

@@ -8,12 +8,12 @@ from jobs import tables
 from jobs.landing.landed_files import RECEIPT_FIELDS
 from jobs.schemas.dictionary import NIGHT_TABLES, TABLES, WINDOW_TABLES, as_json, as_markdown
 from jobs.schemas.landed import TRANSACTION_LINES
-from jobs.schemas.runs import CHECK_RESULTS, PIPELINE_RUNS, RETENTION_RUNS, WINDOW_RUNS
+from jobs.schemas.runs import CHECK_RESULTS, PIPELINE_RUNS, RETENTION_RUNS, WINDOW_CHECK_RESULTS, WINDOW_RUNS
 from jobs.schemas.table import Table, meaning
 from jobs.steps.order import BUILT_WITH, STEPS, WINDOW_STEPS
 
 TESTS = Path(__file__).parents[1]
-RECORDS = (CHECK_RESULTS, PIPELINE_RUNS, WINDOW_RUNS, RETENTION_RUNS)
+RECORDS = (CHECK_RESULTS, WINDOW_CHECK_RESULTS, PIPELINE_RUNS, WINDOW_RUNS, RETENTION_RUNS)
 """Records of runs and checks, which steps write."""
 BUILT_TABLES = [table for table in TABLES if table not in RECORDS]
 

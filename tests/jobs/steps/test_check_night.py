@@ -25,9 +25,10 @@ from jobs.schemas.runs import CHECK_RESULTS, PIPELINE_RUNS
 from jobs.schemas.table import Table
 from jobs.settings import Settings
 from jobs.steps import check_night
-from jobs.steps.check_night import RuleResult, check_results, file_rows
-from jobs.steps.rules.night_database import NEIGHBOUR_COLUMNS, neighbour_receipts, schema_columns
+from jobs.steps.check_night import check_results, file_rows
+from jobs.steps.rules.night_inputs import NEIGHBOUR_COLUMNS, neighbour_receipts, schema_columns
 from jobs.steps.rules.night_rules import RULES, checked_columns
+from jobs.steps.rules.rule import RuleResult
 from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.warehouse import Warehouse
 from tests.rows import BUSINESS_DATE, at, line
@@ -453,7 +454,7 @@ def test_a_file_that_cannot_be_read_is_judged_among_files_and_one_with_another_e
 )
 def test_where_a_day_is_built_again_a_rule_on_the_delivery_only_warns(settings: Settings, rule: str) -> None:
     found = results(settings, BROKEN_NIGHTS[rule], is_built_again=True)
-    assert (found[rule].is_broken, found[rule].severity, found[rule].stops_the_night) == (True, "warn", False)
+    assert (found[rule].is_broken, found[rule].severity, found[rule].stops_publication) == (True, "warn", False)
 
 
 RUN_BEFORE = {

@@ -15,6 +15,7 @@ from jobs.schemas.alcohol import ALCOHOL_SALE_AUDIT, CASHIER_ALCOHOL_DAYS
 from jobs.schemas.runs import WINDOW_RUNS
 from jobs.settings import Settings
 from jobs.steps.order import WINDOW_STEPS, run_window_step, run_windows
+from jobs.steps.rules.window_rules import RULES
 from jobs.tables import cashier_alcohol_days
 from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.run_records import RunRecords
@@ -27,6 +28,7 @@ from tests.rows import BUSINESS_DATE, rows_of
 EVE = BUSINESS_DATE - timedelta(days=1)
 AUDITED = """SELECT business_date::VARCHAR, run_id, cashier_id, sale_count, day_count, run_ids
 FROM read_parquet('warehouse/cashier_alcohol_audit/*/*.parquet', hive_partitioning = true) ORDER BY ALL"""
+CHECKS = "SELECT rule, severity, is_broken FROM 'warehouse/window_check_results/*/*.parquet' ORDER BY ALL"
 RUNS = """SELECT business_date::VARCHAR, run_id, window_first_date::VARCHAR, warnings
 FROM read_parquet('warehouse/window_runs/*/*.parquet', hive_partitioning = true) ORDER BY ALL"""
 
@@ -64,6 +66,8 @@ def test_a_window_is_published_with_the_runs_of_its_days_and_leaves_no_staging(s
     warning = "every day of the window is published: 2 of 28 days are"
     assert published(settings, RUNS) == [("2026-11-20", "window-1", "2026-10-24", [warning])]
     assert list(ObjectStore(settings.warehouse_uri).list("_staging")) == []
+    found = [(rule.name, rule.severity, rule.name in warning) for rule in RULES]
+    assert published(settings, CHECKS) == sorted(found)
 
 
 def test_a_window_with_pseudonyms_of_two_keys_is_published_with_a_warning(settings: Settings) -> None:

@@ -16,8 +16,8 @@ from jobs.schemas.runs import CHECK_RESULTS
 from jobs.schemas.table import Table
 from jobs.settings import Settings
 from jobs.steps import announce_published_day, publish_night
-from jobs.steps.check_night import RuleResult, as_rows
 from jobs.steps.publish_night import input_digest
+from jobs.steps.rules.rule import RuleResult, as_rows
 from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.run_records import RunRecords
 from jobs.warehouse.staging import Staging

@@ -1,20 +1,32 @@
-"""store_database: DuckDB over the objects of a store, with the credentials of the environment and nothing fetched.
+"""duckdb_tables: tables opened in DuckDB: staged, published, or all objects of a store.
 
-httpfs is loaded from its wheel. Its secret lives in the connection's memory and never in a database file.
+Staged tables are streamed into a file in a temporary folder, which takes a few hundred megabytes for ten million
+receipt lines and goes afterwards; DuckDB keeps within MEMORY_LIMIT and uses the disk. Objects of a store are read with
+the credentials of the environment, and nothing is fetched: httpfs is loaded from its wheel. Its secret lives in the
+connection's memory and never in a database file.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import date
 from glob import escape
 from importlib.metadata import files
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.parse import unquote, urlsplit
 
 import duckdb
+import pyarrow as pa
 
 from jobs.errors import InputError
+from jobs.schemas.table import Table
 from jobs.warehouse.object_store import ObjectStore
+from jobs.warehouse.staging import Staging
+
+MEMORY_LIMIT = "1GB"
 
 HTTP_SETTINGS = "SET http_timeout = 20; SET http_retries = 3"
 """Seconds, so that a store that is silent does not hold up a publish."""
@@ -23,7 +35,43 @@ TAKEN_FROM_ENVIRONMENT = ("s3_access_key_id", "s3_secret_access_key", "s3_sessio
 """What httpfs takes of the environment as it is loaded, and shows to whoever asks for its settings."""
 
 
-def connect(store: ObjectStore, file: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+@contextmanager
+def duckdb_on_disk() -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open an empty database in a temporary folder, which goes afterwards."""
+    with (
+        TemporaryDirectory(prefix="checkout-ages-") as folder,
+        duckdb.connect(Path(folder, "tables.duckdb"), config={"memory_limit": MEMORY_LIMIT}) as connection,
+    ):
+        yield connection
+
+
+@contextmanager
+def staged_tables_in_duckdb(
+    staging: Staging, business_date: date, columns: Mapping[Table, Sequence[str]], others: Mapping[str, pa.Table]
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open some columns of a run's staged tables, as far as they were staged, and other rows by name."""
+    with duckdb_on_disk() as connection:
+        for name, rows in others.items():
+            connection.register(name, rows)
+        for table, names in columns.items():
+            staged_names = [name for name in names if name in staging.schema(table, business_date).names]
+            with staging.batches(table, business_date, staged_names) as staged_rows:
+                connection.register("staged_rows", staged_rows)
+                connection.execute(f"CREATE TABLE {table.name} AS FROM staged_rows")
+                connection.unregister("staged_rows")
+        yield connection
+
+
+@contextmanager
+def published_tables_in_duckdb(rows_of_tables: Mapping[Table, pa.Table]) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open rows of published tables by the names of the tables, in memory."""
+    with duckdb.connect() as connection:
+        for table, rows in rows_of_tables.items():
+            connection.register(table.name, rows)
+        yield connection
+
+
+def duckdb_over_store(store: ObjectStore, file: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
     """Open a database file, or make it, in which the store's objects can be read.
 
     Raises InputError when DuckDB has no way to the store.

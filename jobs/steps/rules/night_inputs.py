@@ -1,19 +1,11 @@
-"""night_database: a run's staged tables as a DuckDB database, for the rules of check_night.
-
-The tables are streamed, with only the columns that rules look at, into a file in a temporary folder, which takes a few
-hundred megabytes for ten million receipt lines and goes afterwards. DuckDB keeps within MEMORY_LIMIT and uses the disk.
-"""
+"""night_inputs: what the rules of check_night look at next to the staged tables: neighbour days, declared columns."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from datetime import date, timedelta
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from collections.abc import Mapping
+from datetime import timedelta
 
-import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -22,30 +14,7 @@ from jobs.schemas.buyers import TRANSACTION_AGES
 from jobs.schemas.table import TRANSACTION_KEY, Table
 from jobs.warehouse.warehouse import Warehouse
 
-MEMORY_LIMIT = "1GB"
 NEIGHBOUR_COLUMNS = (*TRANSACTION_KEY, "closed_at")
-
-
-@contextmanager
-def night_database(
-    warehouse: Warehouse, business_date: date, columns: Mapping[Table, Sequence[str]], others: Mapping[str, pa.Table]
-) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open a database of the staged tables, of the others by name, and of `schema_columns`, as declared and staged."""
-    schemas = {table: warehouse.staging.schema(table, business_date) for table in columns}
-    with (
-        TemporaryDirectory(prefix="checkout-ages-") as folder,
-        duckdb.connect(Path(folder, "night.duckdb"), config={"memory_limit": MEMORY_LIMIT}) as connection,
-    ):
-        connection.register("schema_columns", schema_columns(schemas))
-        for name, rows in others.items():
-            connection.register(name, rows)
-        for table, names in columns.items():
-            staged_names = [name for name in names if name in schemas[table].names]
-            with warehouse.staging.batches(table, business_date, staged_names) as staged_rows:
-                connection.register("staged_rows", staged_rows)
-                connection.execute(f"CREATE TABLE {table.name} AS FROM staged_rows")
-                connection.unregister("staged_rows")
-        yield connection
 
 
 def neighbour_receipts(warehouse: Warehouse, day: BusinessDay) -> pa.Table:
