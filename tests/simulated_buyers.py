@@ -7,17 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from jobs.ages.age_group_estimates import CellSums
 from jobs.ages.age_mix_estimation import (
-    YEARS,
-    CellSums,
-    CircleMix,
-    Floats,
-    Integers,
+    BuyerGroupMix,
     ShiftCalibration,
+    buyer_group_mix,
     cell_likelihoods,
     cell_numbers,
-    circle_mix,
 )
+from jobs.ages.age_mix_fit import YEARS, Floats, Integers
 from jobs.operations.sample_day.sample_receipts import BUYER_AGE_SHARES
 
 BOUNDS = (0, 18, 25, 35, 45, 55, 65)
@@ -104,15 +102,15 @@ def cells_of(distributions: Floats) -> Cells:
 
 def circles_of(
     distributions: Floats, calibration: ShiftCalibration, seed: int, in_category: NDArray[np.bool_] | None = None
-) -> tuple[Cells, Floats, CircleMix, CircleMix]:
+) -> tuple[Cells, Floats, BuyerGroupMix, BuyerGroupMix]:
     """Return cells, their likelihoods, the mix of all buyers and that of those in the category."""
     cells = cells_of(distributions)
     likelihoods = cell_likelihoods(cells.distribution, calibration)
-    everyone = circle_mix(likelihoods, cells.transaction_count, calibration, np.random.default_rng([seed, 0]))
+    everyone = buyer_group_mix(likelihoods, cells.transaction_count, calibration, np.random.default_rng([seed, 0]))
     if in_category is None:
         return cells, likelihoods, everyone, everyone
     counts = np.bincount(cells.cell[in_category], minlength=len(likelihoods[0])).astype(np.float64)
-    category = circle_mix(likelihoods, counts, calibration, np.random.default_rng([seed, 1]), everyone)
+    category = buyer_group_mix(likelihoods, counts, calibration, np.random.default_rng([seed, 1]), everyone)
     return cells, likelihoods, everyone, category
 
 

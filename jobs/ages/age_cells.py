@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from jobs.ages.age_mix_estimation import Floats, Integers, cell_numbers
+from jobs.ages.age_mix_estimation import cell_numbers
+from jobs.ages.age_mix_fit import Floats, Integers
 from models.age_distribution import YEARS_OF_AGE
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from jobs.ages.age_mix_estimation import Floats, Replicate, ShiftCalibration
+from jobs.ages.age_mix_estimation import Replicate, ShiftCalibration
+from jobs.ages.age_mix_fit import Floats
 from jobs.errors import InputError
 
 LEAST_PRIOR_SHARE = 1e-4

@@ -10,7 +10,7 @@ import numpy as np
 from pyspark.sql import Column, DataFrame, Window, WindowSpec
 from pyspark.sql import functions as F
 
-from jobs.ages.age_mix_estimation import Floats
+from jobs.ages.age_mix_fit import Floats
 from jobs.schemas.buyers import SUPPRESSED
 
 FEWEST_FOLDED = 2

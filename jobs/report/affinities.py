@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from jobs.ages.age_mix_estimation import CircleMix, affinity, group_sums
+from jobs.ages.age_group_estimates import affinity, group_sums
+from jobs.ages.age_mix_estimation import BuyerGroupMix
 from jobs.report.age_bands import first_year, in_order
 from jobs.report.day_tables import DayTables
 from jobs.settings import Settings
@@ -110,9 +111,9 @@ def _all_alcohol(day: DayTables, age_groups: Sequence[str], settings: Settings) 
     return [CategoryRow(ALL_ALCOHOL, buyers.transaction_count, cells)]
 
 
-def _circle(row: Mapping[str, Any]) -> CircleMix:
+def _circle(row: Mapping[str, Any]) -> BuyerGroupMix:
     shares, resampled = (np.asarray(row[f"{kind}_age_shares"], dtype=np.float64) for kind in ("estimated", "resampled"))
-    return CircleMix(row["transaction_count"], shares, shares, resampled, resampled)
+    return BuyerGroupMix(row["transaction_count"], shares, shares, resampled, resampled)
 
 
 def _category_row(name: str, rows: Sequence[Mapping[str, Any]], age_groups: Sequence[str]) -> CategoryRow:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import date
 from statistics import NormalDist
 
-from jobs.ages.age_mix_estimation import NORMAL_QUANTILE_95
+from jobs.ages.age_group_estimates import NORMAL_QUANTILE_95
 from jobs.report.day_tables import DayTables
 
 CONTROL_LIMITS = {0.9: NORMAL_QUANTILE_95, 0.998: NormalDist().inv_cdf(0.999)}

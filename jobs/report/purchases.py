@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from jobs.ages.age_mix_estimation import NORMAL_QUANTILE_95
+from jobs.ages.age_group_estimates import NORMAL_QUANTILE_95
 from jobs.report.age_bands import in_order, sum_of_band
 from jobs.report.day_tables import DayTables
 from jobs.report.small_counts import shown

@@ -17,9 +17,10 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
+from jobs.ages.age_group_estimates import Estimates, affinity, group_sums
 from jobs.ages.age_groups import age_group_names
-from jobs.ages.age_mix_estimation import CircleMix, Estimates, Floats, affinity, group_sums
-from jobs.ages.age_mix_rows import circle_of
+from jobs.ages.age_mix_estimation import BuyerGroupMix, buyer_group_of
+from jobs.ages.age_mix_fit import Floats
 from jobs.ages.small_cells import rounded
 from jobs.schemas.buyers import AGE_GROUP_AFFINITY, AGE_MIXES
 from jobs.schemas.table import MODEL_VERSION, RUN_ID
@@ -44,24 +45,24 @@ def age_group_affinity(age_mixes: DataFrame, settings: Settings) -> DataFrame:
     everyone = age_mixes.where(F.col("circle") == "all").toPandas()
     if everyone.empty:
         return age_mixes.sparkSession.createDataFrame([], AFFINITY_TYPE)
-    return categories.mapInPandas(_category_comparer(circle_of(everyone.iloc[0]), settings), AFFINITY_TYPE)
+    return categories.mapInPandas(_category_comparer(buyer_group_of(everyone.iloc[0]), settings), AFFINITY_TYPE)
 
 
 def _category_comparer(
-    everyone: CircleMix, settings: Settings
+    everyone: BuyerGroupMix, settings: Settings
 ) -> Callable[[Iterator[pd.DataFrame]], Iterator[pd.DataFrame]]:
     """Return a function: rows of age_mixes ► one row per product category and age group."""
 
     def compare(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         for mixes in batches:
             for _, mix in mixes.iterrows():
-                rows = _compared(circle_of(mix), everyone, settings)
+                rows = _compared(buyer_group_of(mix), everyone, settings)
                 yield rows.assign(product_category=mix["product_category"])[AFFINITY_TYPE.names]
 
     return compare
 
 
-def _compared(category: CircleMix, everyone: CircleMix, settings: Settings) -> pd.DataFrame:
+def _compared(category: BuyerGroupMix, everyone: BuyerGroupMix, settings: Settings) -> pd.DataFrame:
     """Return one row per age group; shares and index are of the counts as shown."""
     bounds, minimum = settings.age_group_lower_bounds_years, settings.minimum_cell_count
     of_group, of_both = (

@@ -18,16 +18,9 @@ from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from jobs.ages.age_cells import AgeCells, age_cell, age_cells
+from jobs.ages.age_group_estimates import CellSums, Estimates, GroupEstimates, estimate_groups
 from jobs.ages.age_groups import age_group_names
-from jobs.ages.age_mix_estimation import (
-    CellSums,
-    Estimates,
-    GroupEstimates,
-    ShiftCalibration,
-    cell_likelihoods,
-    estimate_groups,
-)
-from jobs.ages.age_mix_rows import circle_of
+from jobs.ages.age_mix_estimation import ShiftCalibration, buyer_group_of, cell_likelihoods
 from jobs.ages.shift_calibration import shift_calibration
 from jobs.ages.small_cells import with_small_groups_folded
 from jobs.schemas.buyers import AGE_GROUP_PURCHASES, AGE_MIXES, TRANSACTION_AGES, UNKNOWN
@@ -115,7 +108,7 @@ def _category_estimator(
         place = np.cumsum(~sums.duplicated(ROW)) - 1
         sums_by_cell = CellSums(place, cell, *sums[CELL_SUMS].to_numpy().T)
         estimates = estimate_groups(
-            likelihoods[:, cells.rows(numbers)], circle_of(mixes.iloc[0]), sums_by_cell, len(rows), bounds
+            likelihoods[:, cells.rows(numbers)], buyer_group_of(mixes.iloc[0]), sums_by_cell, len(rows), bounds
         )
         return _estimate_rows(rows, age_group_names(bounds), estimates)
 

@@ -17,8 +17,15 @@ from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from jobs.ages.age_cells import AgeCells, age_cell, age_cells
-from jobs.ages.age_mix_estimation import CircleMix, Floats, ShiftCalibration, cell_likelihoods, circle_mix, seeded
-from jobs.ages.age_mix_rows import columns_of
+from jobs.ages.age_mix_estimation import (
+    BuyerGroupMix,
+    ShiftCalibration,
+    buyer_group_mix,
+    cell_likelihoods,
+    columns_of,
+    seeded,
+)
+from jobs.ages.age_mix_fit import Floats
 from jobs.ages.shift_calibration import shift_calibration
 from jobs.schemas.buyers import AGE_MIXES, TRANSACTION_AGES
 from jobs.schemas.landed import TRANSACTION_LINES
@@ -50,7 +57,7 @@ def age_mixes(
     """
     cells = age_cells(transaction_ages)
     likelihoods = cell_likelihoods(cells.distribution, calibration)
-    everyone = circle_mix(likelihoods, cells.transaction_count, calibration, seeded(business_date, ALL))
+    everyone = buyer_group_mix(likelihoods, cells.transaction_count, calibration, seeded(business_date, ALL))
     fit = _circle_fitter(cells, likelihoods, everyone, calibration, business_date)
     mix_type = from_arrow_schema(pa.schema(MIX_COLUMNS))
     mixes = _circle_cells(transaction_lines, transaction_ages).groupBy(*CIRCLE).applyInPandas(fit, mix_type)
@@ -75,14 +82,14 @@ def _circle_cells(transaction_lines: DataFrame, transaction_ages: DataFrame) -> 
 
 
 def _circle_fitter(
-    cells: AgeCells, likelihoods: Floats, everyone: CircleMix, calibration: ShiftCalibration, business_date: date
+    cells: AgeCells, likelihoods: Floats, everyone: BuyerGroupMix, calibration: ShiftCalibration, business_date: date
 ) -> Callable[[pd.DataFrame], pd.DataFrame]:
     """Return a function: the cells of a circle ► its row."""
 
     def fit(circle_cells: pd.DataFrame) -> pd.DataFrame:
         circle_cells = circle_cells.sort_values("cell")
         circle, product_category = circle_cells[CIRCLE].iloc[0]
-        mix = circle_mix(
+        mix = buyer_group_mix(
             likelihoods[:, cells.rows(circle_cells["cell"].to_numpy(np.int64))],
             circle_cells["count"].to_numpy(np.float64),
             calibration,
@@ -94,5 +101,5 @@ def _circle_fitter(
     return fit
 
 
-def _mix_row(circle: str, product_category: str, mix: CircleMix) -> dict[str, object]:
+def _mix_row(circle: str, product_category: str, mix: BuyerGroupMix) -> dict[str, object]:
     return {"circle": circle, "product_category": product_category} | columns_of(mix)

@@ -19,17 +19,9 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from jobs.ages.age_mix_estimation import (
-    SHOP_LOG_SPREAD,
-    YEARS,
-    Floats,
-    Integers,
-    Replicate,
-    UsualMix,
-    fit_mix,
-    group_sums,
-    likelihoods,
-)
+from jobs.ages.age_group_estimates import group_sums
+from jobs.ages.age_mix_estimation import Replicate, likelihoods
+from jobs.ages.age_mix_fit import SHOP_LOG_SPREAD, YEARS, Floats, Integers, UsualMix, fit_mix
 from jobs.operations.sample_day.sample_receipts import BUYER_AGE_SHARES
 from models.evaluate_age_resnet50 import distributions_of_split
 from models.face_labels import ages_years, read_face_labels

@@ -21,7 +21,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from jobs.ages.age_mix_estimation import YEARS, Estimates, Floats, Integers, ShiftCalibration, affinity, estimate_groups
+from jobs.ages.age_group_estimates import Estimates, affinity, estimate_groups
+from jobs.ages.age_mix_estimation import ShiftCalibration
+from jobs.ages.age_mix_fit import YEARS, Floats, Integers
 from jobs.ages.shift_calibration import shift_calibration
 from jobs.operations.sample_day.sample_baskets import TRADING_YEAR, completejourney_baskets
 from jobs.operations.sample_day.sample_receipts import sample_receipts

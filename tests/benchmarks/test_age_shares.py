@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from jobs.ages.age_mix_estimation import Estimates
+from jobs.ages.age_group_estimates import Estimates
 from tests.benchmarks.age_shares import Day, _faces_of, _is_held, _summary
 
 

@@ -6,25 +6,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
+from jobs.ages.age_group_estimates import CellSums, affinity, estimate_groups, group_sums
 from jobs.ages.age_mix_estimation import (
-    EVEN_MIX,
-    MIX_KNOTS_YEARS,
-    SHOP_LOG_SPREAD,
-    YEARS,
-    CellSums,
+    BuyerGroupMix,
     Replicate,
     ShiftCalibration,
-    affinity,
+    buyer_group_mix,
+    buyer_group_of,
     cell_likelihoods,
     cell_numbers,
-    circle_mix,
+    columns_of,
     corrected,
-    estimate_groups,
-    fit_mix,
-    group_sums,
     likelihoods,
     seeded,
 )
+from jobs.ages.age_mix_fit import EVEN_MIX, MIX_KNOTS_YEARS, SHOP_LOG_SPREAD, YEARS, fit_mix
 from jobs.ages.shift_calibration import shift_calibration
 from models.weights import MODEL_VERSIONS
 from tests.simulated_buyers import (
@@ -75,8 +71,8 @@ def test_a_part_that_looks_like_all_buyers_buys_as_they_do():
     cells = cells_of(distributions)
     calibration = exact_calibration()
     rows = cell_likelihoods(cells.distribution, calibration)
-    everyone = circle_mix(rows, cells.transaction_count, calibration, np.random.default_rng(1))
-    part = circle_mix(rows, cells.transaction_count / 4, calibration, np.random.default_rng(2), everyone)
+    everyone = buyer_group_mix(rows, cells.transaction_count, calibration, np.random.default_rng(1))
+    part = buyer_group_mix(rows, cells.transaction_count / 4, calibration, np.random.default_rng(2), everyone)
     assert np.allclose(affinity(part, everyone, BOUNDS).value, 1.0, atol=1e-3)
 
 
@@ -126,22 +122,22 @@ def _shares(cells, calibration):
 
 @settings(deadline=None, max_examples=25)
 @given(st.integers(0, 10**6), st.integers(1, 60), st.integers(1, 5))
-def test_estimates_add_up_to_what_was_sold_at_each_place(seed, count, place_count):
+def test_estimates_add_up_to_what_was_sold_at_each_place(seed, count, store_count):
     random = np.random.default_rng(seed)
     cells = cells_of(seen(random.integers(0, 101, count), random))
     calibration = exact_calibration()
     rows = cell_likelihoods(cells.distribution, calibration)
-    circle = circle_mix(rows, cells.transaction_count, calibration, random)
-    place = random.integers(0, place_count, count)
+    circle = buyer_group_mix(rows, cells.transaction_count, calibration, random)
+    place = random.integers(0, store_count, count)
     quantity, amount = random.integers(-2, 9, count).astype(float), random.normal(5, 9, count).round(2)
     sums = CellSums(place, cells.cell, np.ones(count), quantity, quantity**2, amount, amount**2)
-    estimates = estimate_groups(rows, circle, sums, place_count, BOUNDS)
+    estimates = estimate_groups(rows, circle, sums, store_count, BOUNDS)
     for estimated, sold in (
         (estimates.transaction_count, np.ones(count)),
         (estimates.quantity, quantity),
         (estimates.net_amount, amount),
     ):
-        assert np.allclose(estimated.value.sum(axis=1), np.bincount(place, sold, place_count), rtol=0, atol=1e-9)
+        assert np.allclose(estimated.value.sum(axis=1), np.bincount(place, sold, store_count), rtol=0, atol=1e-9)
         assert (estimated.low <= estimated.value + 1e-9).all()
         assert (estimated.value <= estimated.high + 1e-9).all()
     assert (estimates.transaction_count.low >= 0).all()
@@ -151,7 +147,7 @@ def test_a_place_without_buyers_has_nothing():
     _, distributions = day_of_buyers(1, 50)
     cells = cells_of(distributions)
     rows = cell_likelihoods(cells.distribution, exact_calibration())
-    circle = circle_mix(rows, cells.transaction_count, exact_calibration(), np.random.default_rng(1))
+    circle = buyer_group_mix(rows, cells.transaction_count, exact_calibration(), np.random.default_rng(1))
     estimates = estimate_groups(rows, circle, sums_of_one_place(cells), 2, BOUNDS)
     assert not estimates.transaction_count.high[1].any()
 
@@ -160,7 +156,7 @@ def test_without_buyers_the_mix_is_the_usual_one():
     usual = other_shop(np.random.default_rng(1)) + 1e-9
     calibration = ShiftCalibration(1.0, np.zeros(101), EVEN_MIX, 20.0, 500.0, (), usual / usual.sum())
     rows = cell_likelihoods(np.empty((0, 101)), calibration)
-    circle = circle_mix(rows, np.empty(0), calibration, np.random.default_rng(1))
+    circle = buyer_group_mix(rows, np.empty(0), calibration, np.random.default_rng(1))
     assert circle.transaction_count == 0
     assert np.allclose(circle.mix, calibration.usual_mix)
     assert np.allclose(circle.shares, calibration.usual_mix)
@@ -191,7 +187,7 @@ def test_intervals_are_the_same_in_every_run_of_a_date_and_others_for_other_circ
 
     def resampled(business_date, circle):
         random = seeded(business_date, circle)
-        return circle_mix(rows, cells.transaction_count, exact_calibration(), random).resampled_mixes
+        return buyer_group_mix(rows, cells.transaction_count, exact_calibration(), random).resampled_mixes
 
     once = resampled(BUSINESS_DATE, "all")
     assert np.array_equal(once, resampled(BUSINESS_DATE, "all"))
@@ -229,3 +225,11 @@ def test_each_model_version_has_a_shift_calibration(version):
         assert shares.min() > 0
         assert shares.sum() == pytest.approx(1.0)
     assert len(cell_likelihoods(EVEN_MIX[None], calibration)) > 20
+
+
+def test_a_circle_comes_back_from_its_columns() -> None:
+    random = np.random.default_rng(1)
+    circle = BuyerGroupMix(7, random.random(101), random.random(101), random.random((3, 101)), random.random((3, 101)))
+    found = buyer_group_of(columns_of(circle))
+    for name, value in vars(circle).items():
+        assert getattr(found, name) == pytest.approx(value)

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from jobs.ages.age_mix_estimation import NORMAL_QUANTILE_95
+from jobs.ages.age_group_estimates import NORMAL_QUANTILE_95
 from jobs.report.day_tables import COLUMNS, DayTables
 from jobs.report.purchases import Bar, purchases
 from jobs.report.small_counts import shown

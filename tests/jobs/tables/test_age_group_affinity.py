@@ -6,8 +6,7 @@ import pandas as pd
 import pytest
 from pyspark.sql import Row, SparkSession
 
-from jobs.ages.age_mix_estimation import CircleMix
-from jobs.ages.age_mix_rows import columns_of
+from jobs.ages.age_mix_estimation import BuyerGroupMix, columns_of
 from jobs.schemas.buyers import AGE_MIXES
 from jobs.settings import Settings
 from jobs.tables.age_group_affinity import age_group_affinity
@@ -27,7 +26,7 @@ def shares_by_year(group_shares: Sequence[float]) -> np.ndarray[Any, np.dtype[np
 def mix(circle: str, product_category: str, transaction_count: int, *group_shares: Sequence[float]) -> dict[str, Any]:
     """A row of age_mixes; the first shares are the estimate, the others are resampled."""
     shares = np.stack([shares_by_year(each) for each in group_shares])
-    row = columns_of(CircleMix(transaction_count, shares[0], shares[0], shares, shares))
+    row = columns_of(BuyerGroupMix(transaction_count, shares[0], shares[0], shares, shares))
     return {"circle": circle, "product_category": product_category} | row
 
 

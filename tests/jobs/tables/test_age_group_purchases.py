@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from pyspark.sql import DataFrame, Row, SparkSession
 
 from jobs.ages.age_cells import age_cells
+from jobs.ages.age_group_estimates import group_sums
 from jobs.ages.age_groups import age_group_names
-from jobs.ages.age_mix_estimation import corrected, group_sums
+from jobs.ages.age_mix_estimation import corrected
 from jobs.schemas.buyers import AGE_GROUP_PURCHASES, TRANSACTION_AGES
 from jobs.schemas.landed import TRANSACTION_LINES
 from jobs.settings import Settings

@@ -7,7 +7,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pyspark.sql import Row, SparkSession
 
-from jobs.ages.age_mix_estimation import Floats, fit_mix, likelihoods
+from jobs.ages.age_mix_estimation import likelihoods
+from jobs.ages.age_mix_fit import Floats, fit_mix
 from jobs.schemas.buyers import TRANSACTION_AGES
 from jobs.schemas.landed import TRANSACTION_LINES
 from jobs.tables.age_mixes import age_mixes

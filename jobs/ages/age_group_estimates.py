@@ -1,0 +1,121 @@
+"""age_group_estimates: what buyers of each age group bought, and what they buy more often than all buyers do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from jobs.ages.age_mix_estimation import BuyerGroupMix
+from jobs.ages.age_mix_fit import YEARS, Floats, Integers
+
+LEAST_SHARE = 1e-9
+NORMAL_QUANTILE_95 = 1.6448536269514722
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """A number with its 90 % interval, each an array of one shape."""
+
+    value: Floats
+    low: Floats
+    high: Floats
+
+
+@dataclass(frozen=True)
+class GroupEstimates:
+    """Of each store and age group, (stores, groups): transactions, quantity and net amount."""
+
+    transaction_count: Estimates
+    quantity: Estimates
+    net_amount: Estimates
+
+
+@dataclass(frozen=True)
+class CellSums:
+    """Sums over the transactions of a group of buyers by store and cell: (n,) arrays of one length.
+
+    Stores are numbered from 0. Squares are summed over transactions.
+    """
+
+    store_index: Integers
+    cell: Integers
+    """Row of the cell in the likelihoods, not its number."""
+    transaction_count: Floats
+    quantity: Floats
+    squared_quantity: Floats
+    net_amount: Floats
+    squared_net_amount: Floats
+
+
+def estimate_groups(
+    likelihoods_by_cell: Floats,
+    buyer_group: BuyerGroupMix,
+    sums: CellSums,
+    store_count: int,
+    lower_bounds_years: Sequence[int],
+) -> GroupEstimates:
+    """Return what buyers of each age group bought at each store, with 90 % intervals of what they really did.
+
+    A store has the mix of all its group of buyers and the photos of its own. The interval holds who each buyer was,
+    given the photo, and what the mix and the calibration leave open. Sums over groups are those of all transactions.
+    """
+    weights = _group_weights(likelihoods_by_cell[0], buyer_group.mix, lower_bounds_years)
+    others = _group_weights(likelihoods_by_cell[1:], buyer_group.resampled_mixes, lower_bounds_years)
+
+    def estimates(total: Floats, squares: Floats) -> Estimates:
+        by_cell = _by_store_and_cell(sums, total, (store_count, len(weights)))
+        value = by_cell @ weights
+        between = ((by_cell @ others - value) ** 2).mean(axis=0)
+        within = _by_store_and_cell(sums, squares, (store_count, len(weights))) @ (weights * (1 - weights))
+        margin = NORMAL_QUANTILE_95 * np.sqrt(between + within)
+        return Estimates(value, value - margin, value + margin)
+
+    counted = estimates(sums.transaction_count, sums.transaction_count)
+    most = counted.value.sum(axis=1, keepdims=True)
+    return GroupEstimates(
+        Estimates(counted.value, np.maximum(counted.low, 0.0), np.minimum(counted.high, most)),
+        estimates(sums.quantity, sums.squared_quantity),
+        estimates(sums.net_amount, sums.squared_net_amount),
+    )
+
+
+def affinity(category: BuyerGroupMix, everyone: BuyerGroupMix, lower_bounds_years: Sequence[int]) -> Estimates:
+    """Return (groups,) how much more often each age group buys a category than all buyers do, with 90 % intervals."""
+    value = _index(category.shares, everyone.shares, lower_bounds_years)
+    others = _index(category.resampled_shares, everyone.resampled_shares, lower_bounds_years)
+    factor = np.exp(NORMAL_QUANTILE_95 * np.log(others).std(axis=0))
+    return Estimates(value, value / factor, value * factor)
+
+
+def group_sums(by_year: Floats, lower_bounds_years: Sequence[int]) -> Floats:
+    """Sum (…, 101) numbers by year of age to (…, groups) by age group."""
+    summed: Floats = by_year @ _is_in_group(lower_bounds_years)
+    return summed
+
+
+def _index(shares: Floats, all_shares: Floats, lower_bounds_years: Sequence[int]) -> Floats:
+    own, all_buyers = (group_sums(each, lower_bounds_years) for each in (shares, all_shares))
+    index: Floats = np.maximum(own, LEAST_SHARE) / np.maximum(all_buyers, LEAST_SHARE)
+    return index
+
+
+def _group_weights(likelihoods_by_cell: Floats, mix: Floats, lower_bounds_years: Sequence[int]) -> Floats:
+    """Return (…, k, groups) P(group) of a buyer of each cell."""
+    mass = group_sums(likelihoods_by_cell * mix[..., None, :], lower_bounds_years)
+    weights: Floats = mass / mass.sum(axis=-1, keepdims=True)
+    return weights
+
+
+def _by_store_and_cell(sums: CellSums, values: Floats, shape: tuple[int, int]) -> Floats:
+    table = np.zeros(shape)
+    np.add.at(table, (sums.store_index, sums.cell), values)
+    return table
+
+
+def _is_in_group(lower_bounds_years: Sequence[int]) -> Floats:
+    """Return (101, groups) 1 where a year of age belongs to a group."""
+    group = np.searchsorted(np.asarray(lower_bounds_years), YEARS, side="right") - 1
+    is_in_group: Floats = np.eye(len(lower_bounds_years))[group]
+    return is_in_group
