@@ -35,8 +35,8 @@ Result = TypeVar("Result")
 Content = tuple[str, float]
 """The sha256 of a photo's bytes, and how its frame is stretched: photos that share both share an estimate."""
 NO_CONTENT: Content = ("", 1.0)
-Shares = list[Callable[[], list[Result]]]
-"""What some threads are at: each gives the results of its share once it has them."""
+PendingResults = list[Callable[[], list[Result]]]
+"""Work in progress: call each entry to wait for that thread's results."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +55,13 @@ class Fetched:
 
 @dataclass(frozen=True)
 class Prepared:
-    """Photos on their way to the network; one of the same content as another before it has no face of its own."""
+    """A batch ready for the network. A photo whose content this task has already seen is not prepared again."""
 
     photos: list[Fetched]
-    new: list[int]
-    """Places of the photos that have a face of their own."""
-    faces: Shares[FacePhoto | UnusablePhotoError]
-    """Theirs."""
+    new_indexes: list[int]
+    """Places of the photos that are prepared."""
+    new_faces: PendingResults[FacePhoto | UnusablePhotoError]
+    """The faces of these photos."""
 
 
 class InferenceStage:
@@ -137,9 +137,11 @@ class InferenceStage:
         return Prepared(photos, new, _in_shares(face, [photos[place] for place in new], pool))
 
     def _estimate(self, photos: Prepared) -> list[dict[str, object]]:
-        estimates = self._estimator.estimate_faces(_joined(photos.faces))
-        rows = {place: estimate_row(estimate) for place, estimate in zip(photos.new, estimates, strict=True)}
-        self._rows |= {content: rows[place] for place in photos.new if (content := photos.photos[place].looked_at)}
+        estimates = self._estimator.estimate_faces(_joined(photos.new_faces))
+        rows = {place: estimate_row(estimate) for place, estimate in zip(photos.new_indexes, estimates, strict=True)}
+        self._rows |= {
+            content: rows[place] for place in photos.new_indexes if (content := photos.photos[place].looked_at)
+        }
         return [
             (rows[place] if place in rows else self._rows[photo.looked_at or NO_CONTENT])
             | {"content_sha256": photo.sha256}
@@ -162,7 +164,7 @@ def _pools(task_cores: int) -> tuple[Threads, Threads]:
     return fetching, preparing
 
 
-def _in_shares(function: Callable[[Item], Result], items: Sequence[Item], threads: Threads) -> Shares[Result]:
+def _in_shares(function: Callable[[Item], Result], items: Sequence[Item], threads: Threads) -> PendingResults[Result]:
     """Let each thread do an equal share, since a future for each photo would cost more than to read it from a disk.
 
     One thread is none: the caller does the work at once, because on one core two get in each other's way.
@@ -179,7 +181,7 @@ def _in_shares(function: Callable[[Item], Result], items: Sequence[Item], thread
     return [threads.pool.submit(results, share).result for share in shares]
 
 
-def _joined(shares: Shares[Result]) -> list[Result]:
+def _joined(shares: PendingResults[Result]) -> list[Result]:
     return [result for share in shares for result in share()]
 
 

@@ -14,14 +14,16 @@ from jobs.landing.cashier_pseudonyms import key_generation
 from jobs.landing.deliveries import landed_transaction_lines, line_reader, receipt_files
 from jobs.landing.receipt_comparison import compared_lines
 from jobs.landing.receipt_lines import JUDGED_LINE_SCHEMA, judged_receipt_lines
-from jobs.landing.tombstones import Erased, without_erased_landed_lines
+from jobs.landing.tombstones import ErasedPeople, without_erased_landed_lines
 from jobs.warehouse.arrow_frames import arrow_frame
 from jobs.warehouse.object_store import ObjectStore
 
 
-def judged_transaction_lines(spark: SparkSession, landing_uri: str, day: BusinessDay, erased: Erased) -> DataFrame:
+def judged_transaction_lines(
+    spark: SparkSession, landing_uri: str, day: BusinessDay, erased: ErasedPeople
+) -> DataFrame:
     """Return the lines of a day's receipt files but those of erased transactions, as `judged_lines` does."""
-    if erased:
+    if not erased.is_empty:
         landed_lines = landed_transaction_lines(spark, landing_uri, day.business_date)
         return judged_lines(without_erased_landed_lines(landed_lines, erased), day)
     landing = ObjectStore(landing_uri)

@@ -40,8 +40,8 @@ BETWEEN_WORDS = r"(?:[\s,;|\"'{}\[\]()=]:*)+"
 
 
 @dataclass(frozen=True)
-class Erased:
-    """The hashes of a day's tombstones. False when there is none."""
+class ErasedPeople:
+    """Hashes of everyone who was erased from one business date."""
 
     business_date: date
     erasure_count: int = 0
@@ -50,10 +50,12 @@ class Erased:
     photos: frozenset[str] = field(default_factory=frozenset)
     cases: frozenset[str] = field(default_factory=frozenset)
 
-    def __bool__(self) -> bool:
-        return bool(self.transactions or self.photos)
+    @property
+    def is_empty(self) -> bool:
+        """Whether nobody was erased."""
+        return not (self.transactions or self.photos)
 
-    def __or__(self, other: Erased) -> Erased:
+    def __or__(self, other: ErasedPeople) -> ErasedPeople:
         """Return the hashes of both, of the same day."""
         return replace(
             self,
@@ -109,56 +111,56 @@ def days_with_tombstones(store: ObjectStore) -> list[date]:
     return sorted(date.fromisoformat(folder.rpartition("=")[2]) for folder in folders)
 
 
-def read_erased(store: ObjectStore, business_date: date) -> Erased:
+def read_erased(store: ObjectStore, business_date: date) -> ErasedPeople:
     """Return the hashes of all of a day's tombstones."""
-    erased = Erased(business_date)
+    erased = ErasedPeople(business_date)
     for tombstone in tombstones(store, business_date):
         erased |= of_tombstone(business_date, tombstone)
     return erased
 
 
-def of_tombstone(business_date: date, tombstone: dict[str, Any]) -> Erased:
+def of_tombstone(business_date: date, tombstone: dict[str, Any]) -> ErasedPeople:
     """Return the hashes of one tombstone."""
     hashes = {name: frozenset(tombstone[name]) for name in HASHES}
-    return Erased(business_date, erasure_count=1, **hashes)
+    return ErasedPeople(business_date, erasure_count=1, **hashes)
 
 
-def without_erased_photos(photos: DataFrame, erased: Erased) -> DataFrame:
+def without_erased_photos(photos: DataFrame, erased: ErasedPeople) -> DataFrame:
     """Leave out photos that are erased, or whose key names an erased transaction; rows as of checkout_photos."""
-    if not erased:
+    if erased.is_empty:
         return photos
     is_erased = _is_any("photo", ["photo_key"], erased, erased.photos)
     is_of_erased = F.col("transaction_id").isNotNull() & _is_any("transaction", KEY, erased, erased.transactions)
     return photos.where(~(is_erased | is_of_erased))
 
 
-def without_erased_lines(lines: DataFrame, erased: Erased) -> DataFrame:
+def without_erased_lines(lines: DataFrame, erased: ErasedPeople) -> DataFrame:
     """Leave out the lines of erased transactions; rows as of transaction_lines."""
-    return lines.where(~_is_any("transaction", KEY, erased, erased.transactions)) if erased else lines
+    return lines if erased.is_empty else lines.where(~_is_any("transaction", KEY, erased, erased.transactions))
 
 
-def without_erased_landed_lines(landed_lines: DataFrame, erased: Erased) -> DataFrame:
+def without_erased_landed_lines(landed_lines: DataFrame, erased: ErasedPeople) -> DataFrame:
     """Leave out landed receipt lines of erased transactions, those among them that would be rejected."""
-    return landed_lines.where(~_is_erased_landed_line(landed_lines, erased)) if erased else landed_lines
+    return landed_lines if erased.is_empty else landed_lines.where(~_is_erased_landed_line(landed_lines, erased))
 
 
-def erased_line_count(landed_lines: DataFrame, erased: Erased) -> int:
+def erased_line_count(landed_lines: DataFrame, erased: ErasedPeople) -> int:
     """Count what `without_erased_landed_lines` leaves out."""
-    return landed_lines.where(_is_erased_landed_line(landed_lines, erased)).count() if erased else 0
+    return 0 if erased.is_empty else landed_lines.where(_is_erased_landed_line(landed_lines, erased)).count()
 
 
-def without_erased_rejected_lines(rejected_lines: DataFrame, erased: Erased) -> DataFrame:
+def without_erased_rejected_lines(rejected_lines: DataFrame, erased: ErasedPeople) -> DataFrame:
     """Leave out rejected lines of erased transactions; rows as of rejected_transaction_lines."""
-    if not erased:
+    if erased.is_empty:
         return rejected_lines
     record = F.from_json("landed_line", ", ".join(f"{name} string" for name in KEY))
     is_erased = _is_of_erased({name: record[name] for name in KEY}, F.col("landed_line"), erased)
     return rejected_lines.where(~is_erased)
 
 
-def without_erased_outcomes(outcomes: pa.Table, erased: Erased) -> pa.Table:
+def without_erased_outcomes(outcomes: pa.Table, erased: ErasedPeople) -> pa.Table:
     """Leave out landed outcomes of the cases of erased transactions; rows as of landing.landed_outcomes."""
-    if not erased:
+    if erased.is_empty:
         return outcomes
     is_kept = [not _is_erased_outcome(outcome, erased) for outcome in outcomes.to_pylist()]
     return outcomes.filter(pa.array(is_kept, pa.bool_()))
@@ -181,7 +183,7 @@ def refuse_window_begun_before_an_erasure(warehouse: Warehouse, business_date: d
     _refuse_unless_respected(warehouse, business_date, [outcomes], count, "the run")
 
 
-def erased_of_days(store: ObjectStore, days: Iterable[date]) -> dict[date, Erased]:
+def erased_of_days(store: ObjectStore, days: Iterable[date]) -> dict[date, ErasedPeople]:
     """Return the hashes of those of the days from which someone was erased."""
     with_tombstones = set(days_with_tombstones(store))
     return {day: read_erased(store, day) for day in days if day in with_tombstones}
@@ -198,13 +200,13 @@ def _refuse_unless_respected(
             )
 
 
-def _is_erased_landed_line(landed_lines: DataFrame, erased: Erased) -> Column:
+def _is_erased_landed_line(landed_lines: DataFrame, erased: ErasedPeople) -> Column:
     fields = {name: F.nullif(F.trim(F.col(name)), F.lit("")) for name in KEY}
     others = [name for name in landed_lines.columns if name not in ("source_file", "line_in_file", "parse_problem")]
     return _is_of_erased(fields, F.coalesce("unparsed_line", F.to_json(F.struct(*others))), erased)
 
 
-def _is_of_erased(fields: dict[str, Column], text: Column, erased: Erased) -> Column:
+def _is_of_erased(fields: dict[str, Column], text: Column, erased: ErasedPeople) -> Column:
     """Judge a line by its key, by its id alone where store or till is missing, by its words where the id is."""
     store_id, till_id, transaction_id = (fields[name] for name in KEY)
     by_key = _is_any("transaction", [store_id, till_id, transaction_id], erased, erased.transactions)
@@ -217,13 +219,13 @@ def _is_of_erased(fields: dict[str, Column], text: Column, erased: Erased) -> Co
     return F.when(transaction_id.isNull(), by_words).when(store_id.isNull() | till_id.isNull(), by_id).otherwise(by_key)
 
 
-def _is_any(kind: str, key: Iterable[str | Column], erased: Erased, hashes: frozenset[str]) -> Column:
+def _is_any(kind: str, key: Iterable[str | Column], erased: ErasedPeople, hashes: frozenset[str]) -> Column:
     """Whether the key_hash of a row is among the hashes."""
     parts = F.to_json(F.array(F.lit(kind), F.lit(erased.business_date.isoformat()), *key))
     return F.sha2(parts, 256).isin(*hashes)
 
 
-def _is_erased_outcome(outcome: dict[str, str | None], erased: Erased) -> bool:
+def _is_erased_outcome(outcome: dict[str, str | None], erased: ErasedPeople) -> bool:
     if case_id := (outcome["case_id"] or "").strip():
         return erased.has_case(case_id)
     return any(erased.has_case(word) for word in re.split(BETWEEN_WORDS, outcome["unparsed_line"] or ""))

@@ -30,7 +30,7 @@ from jobs.landing.tombstones import (
     FOLDER,
     HASHES,
     KEY,
-    Erased,
+    ErasedPeople,
     read_erased,
     without_erased_lines,
     without_erased_photos,
@@ -132,7 +132,7 @@ def _write_tombstone(own: Warehouse, person: Person, reason: str | None, setting
     return tombstone
 
 
-def delete_photos(landing: ObjectStore, erased: Erased, settings: Settings) -> int:
+def delete_photos(landing: ObjectStore, erased: ErasedPeople, settings: Settings) -> int:
     """Delete the erased photos that lie in the landing, and those whose key names an erased transaction."""
     folder = photos_folder(erased.business_date)
     keys = [entry.key for entry in landing.list(folder)]
@@ -149,7 +149,7 @@ def delete_photos(landing: ObjectStore, erased: Erased, settings: Settings) -> i
 
 
 def _publish_without(
-    own: Warehouse, erased: Erased, tombstone: Tombstone, settings: Settings, step_done: StepDone
+    own: Warehouse, erased: ErasedPeople, tombstone: Tombstone, settings: Settings, step_done: StepDone
 ) -> None:
     """Publish the day without the person, unless it is not published or some other run has done so since.
 
@@ -186,7 +186,7 @@ def _refuse_half_published(own: Warehouse, day: date, live_run_id: str) -> None:
         )
 
 
-def _stage_without(own: Warehouse, erased: Erased, erased_before: int, step_done: StepDone) -> None:
+def _stage_without(own: Warehouse, erased: ErasedPeople, erased_before: int, step_done: StepDone) -> None:
     """Stage the published tables that others are made from, without what is erased."""
     day = erased.business_date
     for table in TAKEN_FROM_PUBLISHED:
@@ -200,7 +200,7 @@ def _stage_without(own: Warehouse, erased: Erased, erased_before: int, step_done
             own.stage(table, day, kept, Origin(erasure_count=erased.erasure_count, erased_line_count=line_count))
 
 
-def _without(own: Warehouse, table: Table, rows: DataFrame, erased: Erased) -> DataFrame:
+def _without(own: Warehouse, table: Table, rows: DataFrame, erased: ErasedPeople) -> DataFrame:
     if table is CHECKOUT_PHOTOS:
         return without_erased_photos(rows, erased)
     if table is PHOTO_AGE_ESTIMATES:

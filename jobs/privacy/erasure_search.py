@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from jobs.landing.tombstones import KEY, Erased
+from jobs.landing.tombstones import KEY, ErasedPeople
 from jobs.schemas.landed import TRANSACTION_LINES
 from jobs.warehouse.warehouse import Warehouse
 
@@ -36,7 +36,7 @@ class Search:
     found: dict[str, int]
 
 
-def search(warehouse: Warehouse, erased: Erased, texts: Iterable[str]) -> Search:
+def search(warehouse: Warehouse, erased: ErasedPeople, texts: Iterable[str]) -> Search:
     """Look through all files, staged and rescored ones among them; a file that goes meanwhile is passed over."""
     needles = tuple(filter(None, texts))
     row_counts: dict[str, int] = {}
@@ -51,7 +51,7 @@ def search(warehouse: Warehouse, erased: Erased, texts: Iterable[str]) -> Search
     return Search(len(row_counts), sum(row_counts.values()), {key: count for key, count in found.items() if count})
 
 
-def found_rows(rows: pa.RecordBatch, erased: Erased, needles: tuple[str, ...], is_of_day: bool) -> int:
+def found_rows(rows: pa.RecordBatch, erased: ErasedPeople, needles: tuple[str, ...], is_of_day: bool) -> int:
     """Count the rows of a batch that hold an erased key or one of the texts."""
     is_found = np.zeros(rows.num_rows, dtype=bool)
     for name in rows.schema.names:
@@ -62,7 +62,7 @@ def found_rows(rows: pa.RecordBatch, erased: Erased, needles: tuple[str, ...], i
     return int(is_found.sum())
 
 
-def _found_in_file(parquet: pq.ParquetFile, erased: Erased, needles: tuple[str, ...], is_of_day: bool) -> int:
+def _found_in_file(parquet: pq.ParquetFile, erased: ErasedPeople, needles: tuple[str, ...], is_of_day: bool) -> int:
     schema = parquet.schema_arrow
     of_key = {*OF_KEY, *KEY} if is_of_day else {CASE}
     columns = [name for name in schema.names if name in of_key or (needles and _may_hold_text(schema.field(name)))]
@@ -102,7 +102,7 @@ def _texts(value: object) -> Iterator[str]:
             yield from _texts(part)
 
 
-def _of_erased_transaction(rows: pa.RecordBatch, erased: Erased) -> np.ndarray:
+def _of_erased_transaction(rows: pa.RecordBatch, erased: ErasedPeople) -> np.ndarray:
     if not set(KEY) <= set(rows.schema.names):
         return np.zeros(rows.num_rows, dtype=bool)
     columns = [pc.fill_null(rows.column(name), "") for name in KEY]
@@ -111,21 +111,21 @@ def _of_erased_transaction(rows: pa.RecordBatch, erased: Erased) -> np.ndarray:
     return _is_in(joined, keys)
 
 
-def _of_erased_photo(rows: pa.RecordBatch, erased: Erased) -> np.ndarray:
+def _of_erased_photo(rows: pa.RecordBatch, erased: ErasedPeople) -> np.ndarray:
     keys = rows.column("photo_key")
     return _is_in(keys, filter(erased.has_photo, filter(None, pc.unique(keys).to_pylist())))
 
 
-def _with_erased_photo(rows: pa.RecordBatch, erased: Erased) -> np.ndarray:
+def _with_erased_photo(rows: pa.RecordBatch, erased: ErasedPeople) -> np.ndarray:
     return np.array([any(map(erased.has_photo, keys or ())) for keys in rows.column("photo_keys").to_pylist()], bool)
 
 
-def _of_erased_case(rows: pa.RecordBatch, erased: Erased) -> np.ndarray:
+def _of_erased_case(rows: pa.RecordBatch, erased: ErasedPeople) -> np.ndarray:
     cases = rows.column("case_id")
     return _is_in(cases, filter(erased.has_case, filter(None, pc.unique(cases).to_pylist())))
 
 
-def _of_erased_line(rows: pa.RecordBatch, erased: Erased) -> np.ndarray:
+def _of_erased_line(rows: pa.RecordBatch, erased: ErasedPeople) -> np.ndarray:
     return np.array([erased.has_landed_line(line or "") for line in rows.column("landed_line").to_pylist()], bool)
 
 

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from jobs.errors import InputError
 from jobs.landing.case_ids import case_id
-from jobs.landing.tombstones import KEY, Erased, key_hash, of_tombstone, tombstones
+from jobs.landing.tombstones import KEY, ErasedPeople, key_hash, of_tombstone, tombstones
 from jobs.schemas.buyers import TRANSACTION_AGES
 from jobs.schemas.landed import CHECKOUT_PHOTOS, REJECTED_TRANSACTION_LINES
 from jobs.warehouse.object_store import ObjectStore
@@ -58,11 +58,11 @@ class Person:
     tombstone: dict[str, Any] | None = None
 
     @property
-    def erased(self) -> Erased:
+    def erased(self) -> ErasedPeople:
         """The hashes that stand for the person, those of the tombstone among them."""
-        own = Erased(self.business_date, photos=self._hashes("photo", *((key,) for key in self.photo_keys)))
+        own = ErasedPeople(self.business_date, photos=self._hashes("photo", *((key,) for key in self.photo_keys)))
         if self.transaction:
-            own |= Erased(
+            own |= ErasedPeople(
                 self.business_date,
                 transactions=self._hashes("transaction", self.transaction),
                 transaction_ids=self._hashes("transaction_id", self.transaction[-1:]),

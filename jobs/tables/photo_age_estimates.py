@@ -33,12 +33,12 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
     check_model(settings)
     photos = warehouse.read(CHECKOUT_PHOTOS, business_date)
     published = warehouse.read_published(PHOTO_AGE_ESTIMATES, business_date)
-    known = taken_over(photos, published, settings) if published and settings.reuse_estimates else None
+    known = reusable_estimates(photos, published, settings) if published and settings.reuse_estimates else None
     new = photos.join(known, "photo_key", how="left_anti") if known else photos
     new_count = new.count()
     photos_done = warehouse.spark.sparkContext.accumulator(0)
     with reported_progress(photos_done, new_count):
-        estimates = photo_age_estimates(spread(new, new_count), settings, warehouse.run_id, photos_done)
+        estimates = photo_age_estimates(dealt_to_tasks(new, new_count), settings, warehouse.run_id, photos_done)
         warehouse.stage(PHOTO_AGE_ESTIMATES, business_date, estimates.unionByName(known) if known else estimates)
     refuse_if_photos_were_deleted(warehouse, business_date, ObjectStore(settings.landing_uri))
     photo_count = warehouse.staging.staged(PHOTO_AGE_ESTIMATES, business_date).row_count
@@ -63,7 +63,7 @@ def photo_age_estimates(photos: DataFrame, settings: Settings, run_id: str, phot
     )
 
 
-def taken_over(photos: DataFrame, published: DataFrame, settings: Settings) -> DataFrame:
+def reusable_estimates(photos: DataFrame, published: DataFrame, settings: Settings) -> DataFrame:
     """Return the published rows that a look at the photo, as it is now and with these settings, would give again."""
     is_of_the_model = F.col("model_version") == settings.model_version
     is_of_the_engine = F.col("inference_engine") == settings.inference_engine
@@ -82,8 +82,8 @@ def _stretch(settings: Settings) -> Column:
     return F.coalesce(by_till[F.concat_ws("/", "store_id", "till_id")], F.lit(1.0))
 
 
-def spread(photos: DataFrame, photo_count: int) -> DataFrame:
-    """Deal photos out to tasks in equal numbers; those of the same size in bytes, so of the same content, to one."""
+def dealt_to_tasks(photos: DataFrame, photo_count: int) -> DataFrame:
+    """Spread photos evenly over tasks. Photos of equal byte size go to the same task: duplicates are inferred once."""
     context = photos.sparkSession.sparkContext
     slots = max(1, context.defaultParallelism // int(context.getConf().get("spark.task.cpus", "1")))
     tasks = _task_count(photo_count, slots)

@@ -91,8 +91,8 @@ class ObjectStore:
     def list_folder(self, folder: str) -> tuple[Sequence[str], Sequence[StoredObject]]:
         """Return the sub-folders of a folder and the objects that lie in it directly."""
         try:
-            with self._explained(folder):
-                listing = _persistently(lambda: obstore.list_with_delimiter(self._store, folder or None))
+            with self._store_errors(folder):
+                listing = _with_retries(lambda: obstore.list_with_delimiter(self._store, folder or None))
         except UnusableKeyError:
             return self._listed_with_refused_keys(folder, recursive=False)
         return list(listing["common_prefixes"]), [_stored_object(entry) for entry in listing["objects"]]
@@ -104,7 +104,7 @@ class ObjectStore:
     def exists(self, key: str) -> bool:
         """Say whether the object is there."""
         try:
-            with self._explained(key):
+            with self._store_errors(key):
                 obstore.head(self._store, key)
         except FileNotFoundError:
             return False
@@ -116,7 +116,7 @@ class ObjectStore:
         FileNotFoundError when it is not there, ReplacedError when its etag is another, StoreError when
         bytes are missing.
         """
-        with self._explained(key):
+        with self._store_errors(key):
             answer = obstore.get(self._store, key, options=_only_if(etag))
             content = bytes(answer.bytes())
         whole = answer.meta["size"] if size_bytes is None else size_bytes
@@ -127,7 +127,7 @@ class ObjectStore:
     @contextmanager
     def reader(self, key: str) -> Iterator[io.BufferedReader]:
         """Open an object for reading at any offset; a ReplacedError when another takes its place meanwhile."""
-        with self._explained(key):
+        with self._store_errors(key):
             opened = _stored_object(obstore.head(self._store, key))
             download = _Download(lambda first, end: self._read_range(key, opened.etag, first, end), opened.size_bytes)
             yield io.BufferedReader(download, DOWNLOAD_BUFFER_BYTES)
@@ -135,20 +135,20 @@ class ObjectStore:
     @contextmanager
     def writer(self, key: str) -> Iterator[IO[bytes]]:
         """Open an object for writing; it appears whole when the block ends, and not at all when it fails."""
-        with self._explained(key):
+        with self._store_errors(key):
             upload = _Upload(obstore.open_writer(self._store, key), lambda error: self._failed(key, error))
             yield cast("IO[bytes]", upload)
             upload.finish()
 
     def write(self, key: str, data: bytes) -> None:
         """Write an object in one atomic replace."""
-        with self._explained(key):
+        with self._store_errors(key):
             obstore.put(self._store, key, data)
 
     def create(self, key: str, data: bytes) -> bool:
         """Write an object only if none is there; say whether it was written."""
         try:
-            with self._explained(key):
+            with self._store_errors(key):
                 obstore.put(self._store, key, data, mode="create", use_multipart=False)
         except FileExistsError:
             return False
@@ -156,23 +156,23 @@ class ObjectStore:
 
     def copy(self, source_key: str, target_key: str) -> None:
         """Copy an object over another in one atomic replace."""
-        with self._explained(target_key):
-            _persistently(lambda: obstore.copy(self._store, source_key, target_key, overwrite=True))
+        with self._store_errors(target_key):
+            _with_retries(lambda: obstore.copy(self._store, source_key, target_key, overwrite=True))
 
     def delete(self, keys: Iterable[str]) -> None:
         """Delete objects; one that is not there is no error."""
         for key in keys:
             try:
-                with self._explained(key):
+                with self._store_errors(key):
                     self._delete(key)
             except UnusableKeyError:
-                filesystem, root = _other_client(self.uri)
+                filesystem, root = _pyarrow_filesystem(self.uri)
                 filesystem.delete_file(f"{root}/{key}")
             except FileNotFoundError:
                 continue
 
     def _delete(self, key: str) -> None:
-        _persistently(lambda: obstore.delete(self._store, key))
+        _with_retries(lambda: obstore.delete(self._store, key))
 
     def delete_folder(self, folder: str) -> None:
         """Delete a folder that nobody uses: its objects, and on a file system what is half written, and itself."""
@@ -219,7 +219,7 @@ class ObjectStore:
         failures = 0
         while True:
             try:
-                with self._explained(prefix):
+                with self._store_errors(prefix):
                     for page in obstore.list(self._store, prefix or None, offset=last_key, chunk_size=1000):
                         yield from (_stored_object(entry) for entry in page)
                         last_key, failures = page[-1]["path"] if page else last_key, 0
@@ -232,7 +232,7 @@ class ObjectStore:
 
     def _listed_with_refused_keys(self, folder: str, recursive: bool) -> tuple[Sequence[str], Sequence[StoredObject]]:
         """List a folder that holds a key which obstore refuses, and with it the whole listing, through pyarrow."""
-        filesystem, root = _other_client(self.uri)
+        filesystem, root = _pyarrow_filesystem(self.uri)
         try:
             found = filesystem.get_file_info(fs.FileSelector(f"{root}/{folder}".rstrip("/"), recursive=recursive))
         except OSError as error:
@@ -248,7 +248,7 @@ class ObjectStore:
     def _as_listed(self, entry: Any, root: str) -> StoredObject | None:
         key = entry.path.removeprefix(f"{root}/")
         try:
-            with self._explained(key):
+            with self._store_errors(key):
                 return _stored_object(obstore.head(self._store, key))
         except UnusableKeyError:
             return StoredObject(key, entry.size, "", entry.mtime)
@@ -257,7 +257,7 @@ class ObjectStore:
 
     def _read_range(self, key: str, etag: str, first: int, end: int) -> bytes:
         """Return the bytes from first to before end of an object that still has the etag."""
-        with self._explained(key):
+        with self._store_errors(key):
             answer = obstore.get(self._store, key, options={**_only_if(etag), "range": (first, end)})
             content = bytes(answer.bytes())
         if len(content) != end - first:
@@ -265,7 +265,7 @@ class ObjectStore:
         return content
 
     @contextmanager
-    def _explained(self, key: str) -> Iterator[None]:
+    def _store_errors(self, key: str) -> Iterator[None]:
         try:
             yield
         except exceptions.AlreadyExistsError as error:
@@ -361,16 +361,16 @@ class _Upload(io.RawIOBase):
         return True
 
     def write(self, data: Any) -> int:
-        with self._explained():
+        with self._upload_errors():
             self._upload.write(bytes(data))
         return len(data)
 
     def finish(self) -> None:
-        with self._explained():
+        with self._upload_errors():
             self._upload.close()
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _upload_errors(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
@@ -403,7 +403,7 @@ def _open(uri: str, environment: tuple[tuple[str, str], ...]) -> Any:
     )
 
 
-def _other_client(uri: str) -> tuple[Any, str]:
+def _pyarrow_filesystem(uri: str) -> tuple[Any, str]:
     """Return pyarrow's file system for a URI, which takes any key, and the folder of the URI in it."""
     parts = urlsplit(uri)
     if parts.scheme == "file":
@@ -421,7 +421,7 @@ def _other_client(uri: str) -> tuple[Any, str]:
     )
 
 
-def _persistently(ask: Callable[[], Answer]) -> Answer:
+def _with_retries(ask: Callable[[], Answer]) -> Answer:
     """Ask again for what may be done twice, where the answer was cut off and the library does not ask again."""
     for failures in range(1, ATTEMPTS):
         try:

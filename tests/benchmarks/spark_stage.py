@@ -15,7 +15,7 @@ from pyspark.sql import SparkSession
 from jobs.local_spark import local_spark_environment
 from jobs.settings import read_settings
 from jobs.spark import spark_session
-from jobs.tables.photo_age_estimates import photo_age_estimates, spread
+from jobs.tables.photo_age_estimates import dealt_to_tasks, photo_age_estimates
 from jobs.warehouse.object_store import ObjectStore
 from tests.benchmarks.job import Job, Ready
 
@@ -76,7 +76,7 @@ def _estimates(session: SparkSession, photos: str, photo_count: int | None = Non
         "size_bytes": [entry.size_bytes for entry in listed],
         "key_problem": pa.nulls(len(listed), pa.string()),
     }
-    photo_rows = spread(session.createDataFrame(pa.table(columns)), len(listed))
+    photo_rows = dealt_to_tasks(session.createDataFrame(pa.table(columns)), len(listed))
     return photo_age_estimates(photo_rows, settings, "benchmark", session.sparkContext.accumulator(0)).toArrow()
 
 

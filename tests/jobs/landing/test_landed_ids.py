@@ -16,7 +16,7 @@ from jobs.landing import deliveries
 from jobs.landing.cashier_pseudonyms import cashier_pseudonyms
 from jobs.landing.deliveries import landed_transaction_lines, transactions_folder
 from jobs.landing.landed_files import read_landed_lines
-from jobs.landing.tombstones import Erased, key_hash, without_erased_landed_lines
+from jobs.landing.tombstones import ErasedPeople, key_hash, without_erased_landed_lines
 from jobs.settings import KEY_VARIABLE
 from jobs.warehouse.object_store import ObjectStore
 from tests.rows import BUSINESS_DATE
@@ -223,7 +223,7 @@ def test_a_cashier_has_one_pseudonym_in_all_forms_of_the_id(
 
 def test_an_erased_receipt_stays_erased_in_all_forms_of_its_id(spark: SparkSession, landing: ObjectStore) -> None:
     deliver_in_all_forms(landing)
-    erased = Erased(
+    erased = ErasedPeople(
         BUSINESS_DATE,
         erasure_count=1,
         transactions=frozenset({key_hash(BUSINESS_DATE, "transaction", "42", "42", "42")}),

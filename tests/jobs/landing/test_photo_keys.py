@@ -4,7 +4,7 @@ import pyarrow as pa
 
 from jobs.landing.deliveries import photos_folder
 from jobs.landing.photo_keys import key_fields
-from jobs.landing.tombstones import Erased, key_hash
+from jobs.landing.tombstones import ErasedPeople, key_hash
 from jobs.privacy.erase import delete_photos
 from jobs.settings import Settings
 from jobs.warehouse.object_store import ObjectStore
@@ -34,6 +34,8 @@ def test_a_landed_photo_whose_key_names_an_erased_receipt_is_deleted(settings: S
     keys = [f"{folder}/7/2/{name}/20261120T183015Z.jpg" for name in ("t1", "t2")] + [f"{folder}/junk.jpg"]
     for key in keys:
         landing.write(key, b"photo")
-    erased = Erased(BUSINESS_DATE, transactions=frozenset([key_hash(BUSINESS_DATE, "transaction", "7", "2", "t1")]))
+    erased = ErasedPeople(
+        BUSINESS_DATE, transactions=frozenset([key_hash(BUSINESS_DATE, "transaction", "7", "2", "t1")])
+    )
     assert delete_photos(landing, erased, settings.model_copy(update={"photo_key_template": template})) == 1
     assert {entry.key for entry in landing.list(folder)} == set(keys[1:])

@@ -12,7 +12,7 @@ from jobs.errors import InputError
 from jobs.landing import tombstones as module
 from jobs.landing.landed_files import LANDED_LINE_SCHEMA, OUTCOME_FIELDS, landed_schema
 from jobs.landing.tombstones import (
-    Erased,
+    ErasedPeople,
     erased_line_count,
     key_hash,
     read_erased,
@@ -36,7 +36,7 @@ from tests.rows import BUSINESS_DATE, line, rows_of
 
 ODD_ID = 'Ä "4\\7" 11'
 ERASED = Person(BUSINESS_DATE, ("0042", "03", "t1"), frozenset(["photos/a.jpg"])).erased
-NOBODY = Erased(BUSINESS_DATE)
+NOBODY = ErasedPeople(BUSINESS_DATE)
 
 
 def landed(spark: SparkSession, *lines: dict[str, str]) -> Any:
@@ -107,7 +107,7 @@ def test_photos_of_the_person_are_left_out_by_key_and_by_the_transaction_that_th
 
 def test_a_day_without_tombstones_is_not_touched(spark: SparkSession) -> None:
     lines = landed(spark, record())
-    filters: list[Callable[[Any, Erased], Any]] = [
+    filters: list[Callable[[Any, ErasedPeople], Any]] = [
         without_erased_landed_lines,
         without_erased_lines,
         without_erased_photos,

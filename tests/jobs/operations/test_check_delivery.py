@@ -12,7 +12,7 @@ from jobs.cli import app
 from jobs.landing.business_day import business_day
 from jobs.landing.deliveries import photos_folder, transactions_folder
 from jobs.landing.judged_lines import judged_transaction_lines
-from jobs.landing.tombstones import Erased
+from jobs.landing.tombstones import ErasedPeople
 from jobs.operations.check_delivery import check_landed_day
 from jobs.operations.sample_day.sample_day import write_sample_day
 from jobs.operations.sample_day.sample_faces import synthetic_face_photos
@@ -130,7 +130,7 @@ def test_the_command_counts_what_the_night_stages(
     write_sample_day(landing, BUSINESS_DATE, synthetic_face_photos(), "synthetic", 1, settings.store_time_zone)
     counts = check_landed_day(landing, BUSINESS_DATE, settings).counts
     day = business_day(BUSINESS_DATE, settings)
-    lines = judged_transaction_lines(spark, settings.landing_uri, day, Erased(BUSINESS_DATE))
+    lines = judged_transaction_lines(spark, settings.landing_uri, day, ErasedPeople(BUSINESS_DATE))
     kept = {row.is_kept: row["count"] for row in lines.groupBy("is_kept").count().collect()}
     assert (counts.kept_lines, counts.rejected_lines) == (kept[True], kept[False])
     assert counts.receipts_with_photo > 100

@@ -20,7 +20,7 @@ from jobs.errors import InputError
 from jobs.operations.sample_day.sample_faces import synthetic_face_photos
 from jobs.schemas.landed import CHECKOUT_PHOTOS, PHOTO_AGE_ESTIMATES
 from jobs.settings import Settings
-from jobs.tables.photo_age_estimates import _task_count, photo_age_estimates, run, spread, taken_over
+from jobs.tables.photo_age_estimates import _task_count, dealt_to_tasks, photo_age_estimates, reusable_estimates, run
 from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.warehouse import Warehouse
 from models.age_estimator import AgeEstimator
@@ -267,7 +267,7 @@ def test_what_another_model_or_engine_said_and_what_may_pass_is_not_taken_over(
         estimate | {"photo_key": "e", "inference_engine": "tensorflow"},
         estimate | {"photo_key": "gone"},
     ]
-    known = taken_over(photos, rows_of(spark, PHOTO_AGE_ESTIMATES, *published), settings)
+    known = reusable_estimates(photos, rows_of(spark, PHOTO_AGE_ESTIMATES, *published), settings)
     assert sorted(row.photo_key for row in known.collect()) == ["a", "m", "n"]
 
 
@@ -297,7 +297,7 @@ def test_an_estimate_is_made_again_once_its_till_has_another_stretch(spark: Spar
         ),
     )
     stretched = settings.model_copy(update={"photo_stretch": {"0042/03": 2.0}})
-    assert sorted(row.photo_key for row in taken_over(photos, published, stretched).collect()) == ["b", "c"]
+    assert sorted(row.photo_key for row in reusable_estimates(photos, published, stretched).collect()) == ["b", "c"]
 
 
 def test_a_day_that_earlier_code_published_is_looked_at_again_and_accuses_nobody_in_the_dark(
@@ -352,7 +352,7 @@ def test_tasks_get_equal_numbers_of_photos_and_photos_of_one_size_meet_in_one(sp
         CHECKOUT_PHOTOS,
         *({"photo_key": str(number), "size_bytes": size} for number, size in enumerate(sizes)),
     )
-    tasks = spread(photos, len(sizes)).select("size_bytes", F.spark_partition_id().alias("task")).toPandas()
+    tasks = dealt_to_tasks(photos, len(sizes)).select("size_bytes", F.spark_partition_id().alias("task")).toPandas()
     counts = tasks["task"].value_counts()
     assert sorted(counts.index) == list(range(_task_count(len(sizes), spark.sparkContext.defaultParallelism)))
     assert counts.max() - counts.min() <= 2 * 23

@@ -7,7 +7,7 @@ from pyspark.sql import DataFrame, SparkSession
 from jobs.landing.business_day import BusinessDay, business_day
 from jobs.landing.deliveries import SUCCESS, transactions_folder
 from jobs.landing.judged_lines import judged_lines, judged_transaction_lines
-from jobs.landing.tombstones import Erased
+from jobs.landing.tombstones import ErasedPeople
 from jobs.settings import Settings
 from jobs.tables.rejected_transaction_lines import rejected_transaction_lines
 from jobs.tables.transaction_lines import transaction_lines
@@ -58,6 +58,6 @@ def test_what_stores_delivered_is_kept_or_rejected(
     landing.write(f"{folder}/{file_name}", (FIELD / file_name).read_bytes())
     landing.write(f"{folder}/{SUCCESS}", b"")
     day = business_day(BUSINESS_DATE, settings)
-    lines = judged_transaction_lines(spark, settings.landing_uri, day, Erased(BUSINESS_DATE))
+    lines = judged_transaction_lines(spark, settings.landing_uri, day, ErasedPeople(BUSINESS_DATE))
     assert transaction_lines(lines).count() == kept
     assert rejected_transaction_lines(lines).count() == rejected
