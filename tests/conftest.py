@@ -16,7 +16,7 @@ from jobs.local_spark import local_spark_environment
 from jobs.settings import Settings, read_settings
 from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.warehouse import Warehouse
-from tests.s3_server import S3_ENVIRONMENT, running_s3_server
+from tests.servers.s3_server import S3_ENVIRONMENT, running_s3_server
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -64,7 +64,7 @@ def s3_bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """The machine's Chromium; without one a test is skipped, but fails in CI."""
-    from tests.chromium import MISSING, chromium, chromium_path
+    from tests.servers.chromium import MISSING, chromium, chromium_path
 
     if chromium_path() is None and not os.environ.get("CI"):
         pytest.skip(MISSING)

@@ -12,8 +12,8 @@ from jobs.cli import app
 from jobs.operations.render_readmes import README
 from jobs.warehouse.catalogue import write_catalogue
 from jobs.warehouse.object_store import ObjectStore
+from tests.given.rows import BUSINESS_DATE
 from tests.readme_commands import NOT_RUN, arguments, commands, why_not_run
-from tests.rows import BUSINESS_DATE
 
 OF_OURS = [command for command in commands() if command.startswith("checkout-ages ")]
 

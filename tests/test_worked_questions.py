@@ -14,7 +14,7 @@ from jobs.schemas.table import Table
 from jobs.warehouse.catalogue import write_catalogue
 from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.warehouse import Warehouse
-from tests.rows import BUSINESS_DATE, at, certain_of
+from tests.given.rows import BUSINESS_DATE, at, certain_of
 from tests.worked_questions import READERS, Row, answer_of, assert_other_engines_agree, close_to, worked_questions
 
 DAY_BEFORE = BUSINESS_DATE - timedelta(days=1)

@@ -28,7 +28,16 @@ from models.face_labels import ages_years, read_face_labels
 from models.fit_shift_calibration import SMOOTHING_YEARS, TRUSTED_TRANSACTIONS, USUAL_WEIGHT, fit, usual_mix
 from models.trained_version import load_trained_version
 from models.weights import MODEL_VERSIONS
-from tests.simulated_buyers import BOUNDS, SHOP_AGES, distance, draw_ages, mix_of, nearest_faces, shares_of, smooth
+from tests.given.simulated_buyers import (
+    BOUNDS,
+    SHOP_AGES,
+    distance,
+    draw_ages,
+    mix_of,
+    nearest_faces,
+    shares_of,
+    smooth,
+)
 
 SHOPS = {
     "usual": mix_of(SHOP_AGES),

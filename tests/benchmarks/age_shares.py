@@ -31,7 +31,7 @@ from models.evaluate_age_resnet50 import distributions_of_split
 from models.face_labels import ages_years, read_face_labels
 from models.trained_version import load_trained_version
 from models.weights import MODEL_VERSIONS
-from tests.simulated_buyers import (
+from tests.given.simulated_buyers import (
     BOUNDS,
     SHOP_AGES,
     circles_of,

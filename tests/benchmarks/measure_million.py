@@ -26,7 +26,7 @@ from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.warehouse import Warehouse
 from tests.benchmarks.large_day import SEED, TRANSACTIONS_PER_STORE, StoreDay, lines_of, photos_of, store_day
 from tests.benchmarks.measure_nights import BUSINESS_DATE, RUN_ID, environment, measured_step, scratch
-from tests.s3_server import BUCKET, S3_ENVIRONMENT, running_s3_server
+from tests.servers.s3_server import BUCKET, S3_ENVIRONMENT, running_s3_server
 
 DRIVER_MEMORY = "1400m"
 LINES_PER_RECEIPT = 2

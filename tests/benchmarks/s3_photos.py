@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 from jobs.warehouse.object_store import ObjectStore
 from tests.benchmarks.job import photo_files
-from tests.s3_server import BUCKET, S3_ENVIRONMENT, running_s3_server
+from tests.servers.s3_server import BUCKET, S3_ENVIRONMENT, running_s3_server
 
 UPLOAD_THREADS = 8
 

@@ -22,7 +22,7 @@ from tests.benchmarks.measure_million import measured_million
 from tests.benchmarks.memory import process_name
 from tests.benchmarks.photos import drawn_photos, own_photos, photo_set
 from tests.benchmarks.plan import Plan, photo_sets
-from tests.rows import BUSINESS_DATE
+from tests.given.rows import BUSINESS_DATE
 
 REPOSITORY = Path(__file__).parents[2]
 

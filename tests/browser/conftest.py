@@ -12,8 +12,8 @@ from playwright.sync_api import Browser, BrowserContext, Page
 from jobs.report.page_address import page_key
 from jobs.settings import Settings, read_settings
 from jobs.steps import nightly_report
-from tests.published_days import publish_days
-from tests.rows import BUSINESS_DATE
+from tests.given.published_days import publish_days
+from tests.given.rows import BUSINESS_DATE
 
 
 @pytest.fixture(scope="session")

@@ -14,9 +14,9 @@ from playwright.sync_api import Browser
 from jobs.report.page_address import page_key
 from jobs.settings import read_settings
 from jobs.steps import nightly_report
-from tests.chromium import chromium
-from tests.published_days import publish_days
-from tests.rows import BUSINESS_DATE
+from tests.given.published_days import publish_days
+from tests.given.rows import BUSINESS_DATE
+from tests.servers.chromium import chromium
 
 PICTURES = Path(__file__).resolve().parent / "screenshots"
 SHOTS = {

@@ -13,9 +13,9 @@ from jobs.report.page_address import INDEX, page_key
 from jobs.settings import Settings
 from jobs.steps import nightly_report
 from jobs.warehouse.warehouse import Warehouse
-from tests.published_days import CASHIER, HOSTILE, PHOTO, RECEIPT
+from tests.given.published_days import CASHIER, HOSTILE, PHOTO, RECEIPT
+from tests.given.rows import BUSINESS_DATE
 from tests.report_numbers import QUERIES, found, said
-from tests.rows import BUSINESS_DATE
 
 pytestmark = pytest.mark.slow
 

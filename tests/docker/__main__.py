@@ -26,7 +26,7 @@ from tests.docker.airflow_client import Airflow, NightFailedError
 from tests.docker.engine import Engine, NoEngineError, find_engine
 from tests.docker.published_day import complaints
 from tests.docker.screenshots import take_screenshots
-from tests.s3_server import free_port
+from tests.servers.s3_server import free_port
 
 PROJECT = "checkout-ages-test"
 BUSINESS_DATE = "2026-11-20"

@@ -19,9 +19,9 @@ from jobs.settings import read_settings
 from jobs.steps.order import run_night
 from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.warehouse import Warehouse
-from tests.rows import BUSINESS_DATE, at
-from tests.s3_server import S3_ENVIRONMENT
-from tests.spark_cluster import REPOSITORY, Cluster, running_cluster
+from tests.given.rows import BUSINESS_DATE, at
+from tests.servers.s3_server import S3_ENVIRONMENT
+from tests.servers.spark_cluster import REPOSITORY, Cluster, running_cluster
 
 pytestmark = pytest.mark.slow
 

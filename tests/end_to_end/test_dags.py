@@ -23,8 +23,8 @@ from jobs.schemas.dictionary import (
 )
 from jobs.schemas.landed import PHOTO_AGE_ESTIMATES, TRANSACTION_LINES
 from jobs.warehouse.object_store import ObjectStore
-from tests.airflow_runs import asset_events, complaints, new_airflow, run_dag
-from tests.s3_server import S3_ENVIRONMENT
+from tests.servers.airflow_runs import asset_events, complaints, new_airflow, run_dag
+from tests.servers.s3_server import S3_ENVIRONMENT
 
 pytestmark = pytest.mark.slow
 

@@ -30,10 +30,10 @@ from jobs.steps.order import run_night, run_windows
 from jobs.steps.rules.night_rules import Rule
 from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.warehouse import Warehouse
-from tests.duckdb_s3 import connect_over_s3
+from tests.given.rows import BUSINESS_DATE, at
 from tests.report_numbers import QUERIES, found, said
-from tests.rows import BUSINESS_DATE, at
-from tests.s3_server import S3_ENVIRONMENT
+from tests.servers.duckdb_s3 import connect_over_s3
+from tests.servers.s3_server import S3_ENVIRONMENT
 from tests.worked_questions import answer_of, worked_questions
 
 pytestmark = pytest.mark.slow

@@ -7,7 +7,7 @@ import pytest
 
 from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.warehouse import Warehouse
-from tests.rows import BUSINESS_DATE
+from tests.given.rows import BUSINESS_DATE
 
 
 def run_step(step: str, environment: dict[str, str], run_id: str = "test-run") -> subprocess.CompletedProcess[str]:

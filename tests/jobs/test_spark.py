@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 from jobs.errors import InputError, StoreError
 from jobs.landing.deliveries import landed_photos
 from jobs.spark import code_digest, refuse_other_code, reraising_worker_errors
-from tests.rows import BUSINESS_DATE
+from tests.given.rows import BUSINESS_DATE
 
 
 def installed(folder: Path, **contents: str) -> Path:

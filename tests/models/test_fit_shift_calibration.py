@@ -6,7 +6,7 @@ from scipy.optimize import check_grad
 
 from models.fit_shift_calibration import BIAS_KNOTS_YEARS, _loss, calibrate, fit, usual_mix
 from models.weights import MODEL_VERSIONS, PINNED_SHA256, SHIFT_CALIBRATION, shift_calibration_path
-from tests.simulated_buyers import draw_ages, seen, trained_ages
+from tests.given.simulated_buyers import draw_ages, seen, trained_ages
 
 
 def photos(count=1500):

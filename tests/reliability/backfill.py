@@ -26,7 +26,7 @@ from jobs.operations.sample_day.sample_faces import synthetic_face_photos
 from jobs.schemas.dictionary import NIGHT_TABLES
 from jobs.settings import Settings
 from jobs.warehouse.object_store import ObjectStore
-from tests.s3_server import free_port
+from tests.servers.s3_server import free_port
 
 DAG_ID = "checkout_ages_nightly"
 DAYS = 10

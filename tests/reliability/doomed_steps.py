@@ -21,8 +21,8 @@ import psutil
 import pyarrow.parquet as pq
 
 from jobs.warehouse.object_store import ObjectStore
+from tests.given.rows import BUSINESS_DATE
 from tests.reliability.kill_switch import Switch, install, local_path
-from tests.rows import BUSINESS_DATE
 
 TIMEOUT_SECONDS = 120.0
 TORN_TABLE = "transaction_lines/"

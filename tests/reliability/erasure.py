@@ -31,8 +31,8 @@ from jobs.steps.order import module_of, run_night, run_windows
 from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.run_records import RunRecords
 from jobs.warehouse.warehouse import Warehouse
-from tests.jobs.privacy.test_erase import OUTCOMES, land_day, photo_key
-from tests.rows import BUSINESS_DATE
+from tests.given.day_of_an_erasure import OUTCOMES, land_day, photo_key
+from tests.given.rows import BUSINESS_DATE
 
 REQUESTS = (
     Request(transaction_id="t2", store_id="0042", till_id="03", business_date=BUSINESS_DATE),

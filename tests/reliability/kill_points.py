@@ -27,6 +27,7 @@ from urllib.parse import urlsplit
 from jobs.errors import InputError
 from jobs.steps.order import TABLE_STEPS
 from jobs.warehouse.object_store import ObjectStore
+from tests.given.rows import BUSINESS_DATE
 from tests.reliability import spark_kill_points
 from tests.reliability.doomed_steps import DIES, DROPS, SERVER, STOPS, Started, Step, start
 from tests.reliability.kill_switch import Point, arm, fired
@@ -47,8 +48,7 @@ from tests.reliability.staged_nights import (
     stage_newer,
 )
 from tests.reliability.whole_days import OLD, Content, Day, Reader, connected
-from tests.rows import BUSINESS_DATE
-from tests.s3_server import BUCKET, S3_ENVIRONMENT, running_s3_server
+from tests.servers.s3_server import BUCKET, S3_ENVIRONMENT, running_s3_server
 
 log = logging.getLogger(__name__)
 

@@ -35,7 +35,7 @@ from jobs.warehouse import object_store
 from jobs.warehouse.object_store import ObjectStore, StoredObject
 from jobs.warehouse.warehouse import Warehouse
 from tests.reliability.fault_proxy import Fault, FaultProxy, Plan, Request, running_proxy
-from tests.s3_server import BUCKET, S3_ENVIRONMENT, S3_PORT, running_s3_server
+from tests.servers.s3_server import BUCKET, S3_ENVIRONMENT, S3_PORT, running_s3_server
 
 BUSINESS_DATE = date(2026, 11, 20)
 FACES = 16

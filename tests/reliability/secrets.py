@@ -31,7 +31,7 @@ from jobs.operations.demo import REPOSITORY, airflow_environment
 from jobs.operations.render_readmes import README
 from jobs.settings import KEY_VARIABLE
 from tests.reliability.secret_search import Search, Seen, files_of, forms_of, watched
-from tests.s3_server import Identity, free_port, running_s3_server
+from tests.servers.s3_server import Identity, free_port, running_s3_server
 
 BUSINESS_DATE = date(2026, 11, 20)
 SEARCHED = (

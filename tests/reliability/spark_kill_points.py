@@ -27,10 +27,10 @@ from jobs.operations.sample_day.sample_faces import synthetic_face_photos
 from jobs.steps.order import TABLE_STEPS
 from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.warehouse import Warehouse
+from tests.given.rows import BUSINESS_DATE, at
 from tests.reliability import kill_switch
 from tests.reliability.kill_switch import SWITCH, Moment, Point, arm, fired
 from tests.reliability.staged_nights import NEW, environment
-from tests.rows import BUSINESS_DATE, at
 
 log = logging.getLogger(__name__)
 

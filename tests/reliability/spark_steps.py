@@ -11,7 +11,7 @@ from jobs.spark import spark_session
 from jobs.steps.order import module_of
 from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.warehouse import Warehouse
-from tests.rows import BUSINESS_DATE
+from tests.given.rows import BUSINESS_DATE
 
 
 def main() -> None:

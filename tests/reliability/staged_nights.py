@@ -15,8 +15,8 @@ from jobs.schemas.runs import PIPELINE_RUNS, WINDOW_RUNS
 from jobs.schemas.table import Table
 from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.warehouse import Warehouse
+from tests.given.rows import BUSINESS_DATE
 from tests.reliability.whole_days import OLD, Content, Day
-from tests.rows import BUSINESS_DATE
 
 NEW, NEWER = "new", "newer"
 GENERATED_ROWS = 40

@@ -9,7 +9,7 @@ import pytest
 from tests.reliability import s3_faults
 from tests.reliability.fault_proxy import FaultProxy, running_proxy
 from tests.reliability.s3_faults import IMPATIENT, Findings, endpoint_at, patience
-from tests.s3_server import S3_PORT
+from tests.servers.s3_server import S3_PORT
 
 pytestmark = pytest.mark.slow
 

@@ -17,7 +17,7 @@ from jobs.errors import InputError
 from jobs.warehouse.object_store import ObjectStore
 from tests.reliability.secret_search import Search, files_of, forms_of
 from tests.reliability.secrets import LANDING, WAREHOUSE, measure, night_identity, readme_policies
-from tests.s3_server import free_port, running_s3_server
+from tests.servers.s3_server import free_port, running_s3_server
 
 SECRET = "wJalr/XUtnFEMI+K7MDENG=bPxR"
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 import duckdb
 
 from jobs.schemas.table import Table
-from tests.duckdb_s3 import connect_over_s3
-from tests.rows import BUSINESS_DATE
+from tests.given.rows import BUSINESS_DATE
+from tests.servers.duckdb_s3 import connect_over_s3
 
 Content = tuple[object, ...]
 """Of a table its row count, the hash of all columns of all rows and its run; of the commit marks their runs."""

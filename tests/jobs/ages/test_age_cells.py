@@ -6,8 +6,8 @@ from pyspark.sql import functions as F
 from jobs.ages.age_cells import age_cell, age_cells
 from jobs.ages.age_mix_estimation import cell_numbers
 from jobs.schemas.buyers import TRANSACTION_AGES
-from tests.ages import buyer
-from tests.rows import rows_of
+from tests.given.ages import buyer
+from tests.given.rows import rows_of
 
 AGES = np.random.default_rng(1).normal(30, 2, 300).tolist()
 BUYERS = [buyer(f"t{n:03}", age) for n, age in enumerate(AGES)]

@@ -2,7 +2,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from jobs.ages.age_groups import age_group, age_group_names, probability_under
-from tests.rows import certain_of
+from tests.given.rows import certain_of
 
 BOUNDS = (0, 18, 25, 35, 45, 55, 65)
 

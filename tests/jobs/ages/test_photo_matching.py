@@ -27,8 +27,8 @@ from jobs.settings import read_settings
 from jobs.tables.transaction_ages import transaction_ages
 from models.model_manifest import read_manifest
 from models.weights import MODEL_VERSIONS
-from tests.random_days import Days, random_days
-from tests.rows import line
+from tests.given.random_days import Days, random_days
+from tests.given.rows import line
 
 RANDOM_DAYS = 2400
 REAL_DATES = (date(2026, 3, 14), date(2026, 11, 20), date(2026, 12, 23))

@@ -20,7 +20,7 @@ from jobs.landing.deliveries import line_reader
 from jobs.landing.landed_files import read_landed_lines
 from jobs.settings import KEY_VARIABLE
 from jobs.warehouse.object_store import ObjectStore
-from tests.rows import BUSINESS_DATE
+from tests.given.rows import BUSINESS_DATE
 
 KEY, OTHER_KEY = "first-key-" * 4, "second-key" * 4
 PSEUDONYMS = CashierPseudonyms(KEY.encode())

@@ -15,8 +15,8 @@ from jobs.landing.deliveries import (
 )
 from jobs.landing.landed_files import read_landed_lines
 from jobs.warehouse.object_store import ObjectStore
-from tests.rows import BUSINESS_DATE
-from tests.s3_server import BUCKET, S3_ENVIRONMENT
+from tests.given.rows import BUSINESS_DATE
+from tests.servers.s3_server import BUCKET, S3_ENVIRONMENT
 
 FOLDER = transactions_folder(BUSINESS_DATE)
 PHOTOS = photos_folder(BUSINESS_DATE)

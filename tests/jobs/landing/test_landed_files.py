@@ -1,4 +1,3 @@
-import gzip
 import io
 import json
 import tracemalloc
@@ -18,23 +17,15 @@ from jobs.landing import landed_lines, landed_parquet
 from jobs.landing.landed_files import LONGEST_FIELD_BYTES, has_known_ending, read_landed_lines
 from jobs.landing.landed_lines import LONGEST_LINE_BYTES
 from jobs.warehouse.object_store import ObjectStore
+from tests.given.landed_files import HEADER_LINE, lines_of, zipped_bytes
 
 HEADER = "transaction_id,store_id,quantity,product_category"
-
-
-def zipped_bytes(content: bytes) -> bytes:
-    return gzip.compress(content, mtime=0)
 
 
 def parquet_bytes(columns: dict[str, Any]) -> bytes:
     content = io.BytesIO()
     pq.write_table(pa.table(columns), content)
     return content.getvalue()
-
-
-def lines_of(landing: ObjectStore, key: str, content: bytes) -> list[dict[str, Any]]:
-    landing.write(key, content)
-    return [line for batch in read_landed_lines(landing, key) for line in batch.to_pylist()]
 
 
 @pytest.mark.parametrize("zipped", [False, True])
@@ -139,9 +130,6 @@ def test_an_empty_file_is_said(landing: ObjectStore, key: str, content: bytes) -
 @pytest.mark.parametrize("content", [b"sku,quantity", b"sku,quantity\r\n", b"\n\nsku,quantity\n\n\n"])
 def test_a_file_with_a_header_alone_has_no_rows(landing: ObjectStore, content: bytes) -> None:
     assert lines_of(landing, "a.csv", content) == []
-
-
-HEADER_LINE = "transaction_id,store_id,quantity\n"
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from jobs.landing.landed_files import read_landed_lines
 from jobs.landing.tombstones import ErasedPeople, key_hash, without_erased_landed_lines
 from jobs.settings import KEY_VARIABLE
 from jobs.warehouse.object_store import ObjectStore
-from tests.rows import BUSINESS_DATE
+from tests.given.rows import BUSINESS_DATE
 
 FORMATS = ("csv", "jsonl", "parquet")
 KEY = {KEY_VARIABLE: "k" * 40}

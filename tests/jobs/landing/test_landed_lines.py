@@ -3,7 +3,7 @@ import zlib
 import pytest
 
 from jobs.warehouse.object_store import ObjectStore
-from tests.jobs.landing.test_landed_files import HEADER_LINE, lines_of, zipped_bytes
+from tests.given.landed_files import HEADER_LINE, lines_of, zipped_bytes
 
 AS_CSV = HEADER_LINE + "t1,1,2\n"
 AS_JSON = '{"transaction_id": "t1", "store_id": 1}\n'

@@ -13,7 +13,7 @@ from jobs.settings import Settings
 from jobs.tables import transaction_lines
 from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.warehouse import Warehouse
-from tests.rows import BUSINESS_DATE
+from tests.given.rows import BUSINESS_DATE
 
 PAGE = (Path(landed_files.__file__).parent / "README.md").read_text()
 

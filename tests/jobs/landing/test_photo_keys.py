@@ -8,7 +8,7 @@ from jobs.landing.tombstones import ErasedPeople, key_hash
 from jobs.privacy.erase import delete_photos
 from jobs.settings import Settings
 from jobs.warehouse.object_store import ObjectStore
-from tests.rows import BUSINESS_DATE
+from tests.given.rows import BUSINESS_DATE
 
 
 def test_a_template_is_taken_apart_into_its_fields_and_levels_to_skip() -> None:

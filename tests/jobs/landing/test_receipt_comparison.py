@@ -14,7 +14,7 @@ from jobs.landing.judged_lines import judged_lines
 from jobs.landing.receipt_comparison import compared_lines
 from jobs.landing.receipt_lines import judged_receipt_lines
 from jobs.operations.delivery_database import JUDGED_IN_DUCKDB, in_duckdb
-from tests.jobs.landing.test_receipt_lines import DAY, landed_batch
+from tests.given.landed_lines import DAY, landed_batch
 
 WAY_OUT = "; make transaction_id unique in the day, with the number of the shift for example"
 COLUMNS = ["source_file", "line_in_file"]

@@ -6,39 +6,11 @@ from decimal import Decimal
 from random import Random
 from typing import Any
 
-import pyarrow as pa
 import pytest
 
-from jobs.landing.business_day import BusinessDay
-from jobs.landing.landed_files import LANDED_LINE_SCHEMA
 from jobs.landing.receipt_lines import judged_receipt_lines
-from tests.rows import BUSINESS_DATE, at
-
-DAY = BusinessDay(BUSINESS_DATE, at("00:00:00"), at("23:00:00"))
-LANDED = {
-    "source_file": "transactions/a.csv",
-    "line_in_file": 1,
-    "transaction_id": "t1",
-    "store_id": "0042",
-    "till_id": "03",
-    "cashier_id": "c1",
-    "opened_at": "2026-11-20T18:30:00Z",
-    "closed_at": "2026-11-20T18:31:00Z",
-    "line_number": "1",
-    "line_type": "sale",
-    "sku": "s1",
-    "product_category": "BEER",
-    "quantity": "1",
-    "net_amount": "2.50",
-    "currency": "USD",
-    "is_alcohol": "true",
-    "id_check": "not_asked",
-}
-
-
-def landed_batch(*lines: dict[str, Any]) -> pa.RecordBatch:
-    """Landed lines, all fields text, with what a test does not name filled in."""
-    return pa.RecordBatch.from_pylist([LANDED | line for line in lines], schema=LANDED_LINE_SCHEMA)
+from tests.given.landed_lines import DAY, LANDED, landed_batch
+from tests.given.rows import at
 
 
 def judged(*lines: dict[str, Any]) -> list[dict[str, Any]]:

@@ -31,8 +31,8 @@ from jobs.steps import publish_night
 from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.staging import Origin
 from jobs.warehouse.warehouse import Warehouse
-from tests.jobs.steps.test_publish_night import staged_run
-from tests.rows import BUSINESS_DATE, line, rows_of
+from tests.given.rows import BUSINESS_DATE, line, rows_of
+from tests.given.staged_runs import staged_run
 
 ODD_ID = 'Ä "4\\7" 11'
 ERASED = Person(BUSINESS_DATE, ("0042", "03", "t1"), frozenset(["photos/a.jpg"])).erased

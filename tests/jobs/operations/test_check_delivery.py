@@ -18,7 +18,7 @@ from jobs.operations.sample_day.sample_day import write_sample_day
 from jobs.operations.sample_day.sample_faces import synthetic_face_photos
 from jobs.settings import Settings
 from jobs.warehouse.object_store import ObjectStore
-from tests.rows import BUSINESS_DATE, at
+from tests.given.rows import BUSINESS_DATE, at
 
 FIELD = Path(__file__).parents[1] / "field" / "transactions"
 HEADER = (FIELD / "SALES.CSV").read_text().splitlines()[0]

@@ -13,7 +13,7 @@ from jobs.operations import doctor
 from jobs.operations.doctor import CHECKS, Finding, findings
 from jobs.settings import Settings
 from jobs.warehouse.object_store import ObjectStore
-from tests.s3_server import S3_ENVIRONMENT
+from tests.servers.s3_server import S3_ENVIRONMENT
 
 CHECK_NAMES = [name for name, _, _ in CHECKS]
 SPARK_CONNECTION = {

@@ -25,7 +25,7 @@ from jobs.steps.order import run_night
 from jobs.warehouse.catalogue import CATALOGUE
 from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.warehouse import Warehouse
-from tests.rows import BUSINESS_DATE
+from tests.given.rows import BUSINESS_DATE
 
 NEXT_DATE = BUSINESS_DATE + timedelta(days=1)
 LIVE_VERSION, OTHER_VERSION = "age_resnet50-3", "age_resnet50-1"

@@ -19,8 +19,8 @@ from jobs.schemas.table import Table
 from jobs.settings import Settings
 from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.warehouse import Warehouse
-from tests.jobs.privacy.test_person_to_erase import publish
-from tests.rows import BUSINESS_DATE
+from tests.given.people_to_erase import publish
+from tests.given.rows import BUSINESS_DATE
 
 PHOTO = f"photos/business_date={BUSINESS_DATE}/a.jpg"
 KEY = {"store_id": "0042", "till_id": "03", "transaction_id": "t1"}

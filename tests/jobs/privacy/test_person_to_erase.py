@@ -1,29 +1,22 @@
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Any
 
-import pyarrow as pa
 import pytest
 
 from jobs.errors import InputError
 from jobs.privacy.person_to_erase import Person, Request, find_person
 from jobs.schemas.buyers import TRANSACTION_AGES
 from jobs.schemas.landed import CHECKOUT_PHOTOS, REJECTED_TRANSACTION_LINES
-from jobs.schemas.table import Table
 from jobs.settings import Settings
 from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.warehouse import Warehouse
-from tests.rows import BUSINESS_DATE
+from tests.given.people_to_erase import publish
+from tests.given.rows import BUSINESS_DATE
 
 EVE = BUSINESS_DATE - timedelta(days=1)
 PHOTO = f"photos/business_date={BUSINESS_DATE}/a.jpg"
 NAMED_PHOTO = f"photos/business_date={BUSINESS_DATE}/t1.jpg"
 KEY = {"store_id": "0042", "till_id": "03", "transaction_id": "t1"}
-
-
-def publish(settings: Settings, table: Table, day: date, *rows: dict[str, Any]) -> None:
-    columns = {name: [row.get(name) for row in rows] for name in table.column_names}
-    store = ObjectStore(settings.warehouse_uri)
-    Warehouse(store, "night").published.write(table, day, pa.table(columns, schema=table.schema))
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from jobs.report.comparison import Comparison, comparison
 from jobs.report.day_tables import DayTables
 from jobs.settings import Settings, read_settings
-from tests.rows import BUSINESS_DATE
+from tests.given.rows import BUSINESS_DATE
 
 SETTINGS = read_settings({}, landing_uri="/in", warehouse_uri="/out")
 NO_TABLES = duckdb.connect()

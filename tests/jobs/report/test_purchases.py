@@ -16,7 +16,7 @@ from jobs.report.purchases import Bar, purchases
 from jobs.report.small_counts import shown
 from jobs.schemas.buyers import AGE_GROUP_PURCHASES, AGE_MIXES
 from jobs.settings import read_settings
-from tests.published_days import day_rows
+from tests.given.published_days import day_rows
 
 SETTINGS = read_settings({}, landing_uri="/in", warehouse_uri="/out")
 

@@ -31,7 +31,7 @@ from jobs.steps.rules.night_rules import RULES, checked_columns
 from jobs.steps.rules.rule import RuleResult
 from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.warehouse import Warehouse
-from tests.rows import BUSINESS_DATE, at, line
+from tests.given.rows import BUSINESS_DATE, at, line
 
 HOURS = range(10, 20)
 BUYER = {"store_id": "0042", "till_id": "03", "transaction_id": "t1"}

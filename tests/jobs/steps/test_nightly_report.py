@@ -21,8 +21,8 @@ from jobs.settings import Settings
 from jobs.steps import nightly_report, restate_reports
 from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.warehouse import Warehouse
-from tests.published_days import publish, publish_days, publish_run
-from tests.rows import BUSINESS_DATE
+from tests.given.published_days import publish, publish_days, publish_run
+from tests.given.rows import BUSINESS_DATE
 
 EVE = BUSINESS_DATE - timedelta(days=1)
 

@@ -21,9 +21,9 @@ from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.run_records import RunRecords
 from jobs.warehouse.staging import Staging
 from jobs.warehouse.warehouse import Warehouse
-from tests.jobs.tables.test_cashier_alcohol_audit import day_of, sales
-from tests.jobs.tables.test_cashier_alcohol_days import sale
-from tests.rows import BUSINESS_DATE, rows_of
+from tests.given.alcohol_sales import sale
+from tests.given.cashier_days import day_of, sales
+from tests.given.rows import BUSINESS_DATE, rows_of
 
 EVE = BUSINESS_DATE - timedelta(days=1)
 AUDITED = """SELECT business_date::VARCHAR, run_id, cashier_id, sale_count, day_count, run_ids

@@ -10,32 +10,18 @@ import pytest
 
 from jobs.errors import InputError, PublishingLockError, UnchangedDayError
 from jobs.schemas.buyers import TRANSACTION_AGES
-from jobs.schemas.dictionary import NIGHT_TABLES, PUBLISHED_TABLES
+from jobs.schemas.dictionary import PUBLISHED_TABLES
 from jobs.schemas.landed import TRANSACTION_LINES
-from jobs.schemas.runs import CHECK_RESULTS
 from jobs.schemas.table import Table
 from jobs.settings import Settings
 from jobs.steps import announce_published_day, publish_night
 from jobs.steps.publish_night import input_digest
-from jobs.steps.rules.rule import RuleResult, as_rows
 from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.run_records import RunRecords
 from jobs.warehouse.staging import Staging
 from jobs.warehouse.warehouse import Warehouse
-from tests.rows import BUSINESS_DATE, arrow_rows, line
-
-
-def staged_run(settings: Settings, run_id: str, line_count: int, try_number: int | None = None) -> Warehouse:
-    """A checked run with some receipt lines and nothing else."""
-    warehouse = Warehouse(ObjectStore(settings.warehouse_uri), run_id, try_number=try_number)
-    lines = [line(line_number=number) for number in range(1, line_count + 1)]
-    for table in NIGHT_TABLES:
-        rows = lines if table is TRANSACTION_LINES else []
-        warehouse.stage_arrow(table, BUSINESS_DATE, arrow_rows(table, *rows))
-    results = [RuleResult("the day has photos", "warn", True, ["none landed"])]
-    warehouse.stage_arrow(CHECK_RESULTS, BUSINESS_DATE, as_rows(results))
-    warehouse.staging.mark_checked(BUSINESS_DATE, ["the day has photos: none landed"])
-    return warehouse
+from tests.given.rows import BUSINESS_DATE, arrow_rows, line
+from tests.given.staged_runs import staged_run
 
 
 def published(settings: Settings, query: str) -> list[tuple[object, ...]]:

@@ -10,8 +10,8 @@ from jobs.ages.age_mix_estimation import BuyerGroupMix, columns_of
 from jobs.schemas.buyers import AGE_MIXES
 from jobs.settings import Settings
 from jobs.tables.age_group_affinity import age_group_affinity
-from tests.ages import BOUNDS
-from tests.rows import rows_of
+from tests.given.ages import BOUNDS
+from tests.given.rows import rows_of
 
 GROUPS = ["0-17", "18-24", "25-34", "35-44", "45-54", "55-64", "65+"]
 EVERYONE = [0.02, 0.08, 0.2, 0.2, 0.2, 0.2, 0.1]

@@ -19,8 +19,8 @@ from jobs.schemas.landed import TRANSACTION_LINES
 from jobs.settings import Settings
 from jobs.tables.age_group_purchases import age_group_purchases, cell_sums
 from jobs.tables.age_mixes import age_mixes
-from tests.ages import BOUNDS, CALIBRATION, buyer
-from tests.rows import BUSINESS_DATE, line, rows_of
+from tests.given.ages import BOUNDS, CALIBRATION, buyer
+from tests.given.rows import BUSINESS_DATE, line, rows_of
 
 KEY = AGE_GROUP_PURCHASES.key
 Rows = list[dict[str, Any]]

@@ -12,8 +12,8 @@ from jobs.ages.age_mix_fit import Floats, fit_mix
 from jobs.schemas.buyers import TRANSACTION_AGES
 from jobs.schemas.landed import TRANSACTION_LINES
 from jobs.tables.age_mixes import age_mixes
-from tests.ages import CALIBRATION, YEARS, buyer
-from tests.rows import BUSINESS_DATE, line, rows_of
+from tests.given.ages import CALIBRATION, YEARS, buyer
+from tests.given.rows import BUSINESS_DATE, line, rows_of
 
 
 def mixes_of(

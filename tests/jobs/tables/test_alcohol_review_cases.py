@@ -7,7 +7,7 @@ from jobs.schemas.buyers import TRANSACTION_AGES
 from jobs.schemas.table import TRANSACTION_KEY
 from jobs.settings import Settings
 from jobs.tables.alcohol_review_cases import alcohol_review_cases
-from tests.rows import at, rows_of
+from tests.given.rows import at, rows_of
 
 
 def sale(case_id: str, probability: float, **given: Any) -> dict[str, Any]:

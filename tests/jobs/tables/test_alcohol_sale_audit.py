@@ -16,7 +16,7 @@ from jobs.schemas.table import Table
 from jobs.settings import Settings, read_settings
 from jobs.tables.age_mixes import age_mixes
 from jobs.tables.alcohol_sale_audit import alcohol_sale_audit
-from tests.rows import BUSINESS_DATE, certain_of, line, rows_of
+from tests.given.rows import BUSINESS_DATE, certain_of, line, rows_of
 
 EVEN = [1 / 101] * 101
 YEARS = np.arange(101)

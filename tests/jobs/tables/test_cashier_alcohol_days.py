@@ -10,26 +10,10 @@ from pyspark.sql import SparkSession
 from jobs.schemas.alcohol import ALCOHOL_SALE_AUDIT, CASHIER_ALCOHOL_DAYS
 from jobs.tables.cashier_alcohol_days import cashier_alcohol_days
 from tests.cashier_days_query import cashier_days_by_query
-from tests.rows import at, rows_of
+from tests.given.alcohol_sales import sale
+from tests.given.rows import at, rows_of
 
 SUMS = [name for name in CASHIER_ALCOHOL_DAYS.column_names if name not in ("model_version", "run_id")]
-
-
-def sale(**given: Any) -> dict[str, Any]:
-    """An audited alcohol sale, not asked, whose buyer is under 18 with 0.25 and under 25 with 0.5."""
-    defaults = {
-        "store_id": "0042",
-        "till_id": "03",
-        "transaction_id": "t1",
-        "cashier_id": "c1",
-        "closed_at": at("18:31:00"),
-        "id_check": "not_asked",
-        "audit_status": "challenge_age_unchecked",
-        "estimate_status": "estimated",
-        "under_legal_age_probability": 0.25,
-        "under_challenge_age_probability": 0.5,
-    }
-    return defaults | given
 
 
 NO_ESTIMATE = {

@@ -6,7 +6,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from jobs.landing.business_day import BusinessDay
 from jobs.tables.checkout_photos import checkout_photos
-from tests.rows import BUSINESS_DATE, at
+from tests.given.rows import BUSINESS_DATE, at
 
 DAY = BusinessDay(BUSINESS_DATE, at("00:00:00"), at("23:00:00"))
 TEMPLATE = "photos/business_date=2026-11-20/store_id={store_id}/till_id={till_id}/{taken_at}.{extension}"

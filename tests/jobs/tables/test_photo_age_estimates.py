@@ -25,7 +25,7 @@ from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.warehouse import Warehouse
 from models.age_estimator import AgeEstimator
 from models.photo_statuses import PHOTO_CHECKS_VERSION
-from tests.rows import BUSINESS_DATE, rows_of
+from tests.given.rows import BUSINESS_DATE, rows_of
 
 FIELD = Path(__file__).parents[2] / "models" / "field"
 

@@ -10,7 +10,7 @@ from jobs.schemas.buyers import TRANSACTION_AGES
 from jobs.schemas.landed import CHECKOUT_PHOTOS, PHOTO_AGE_ESTIMATES, PHOTO_COVERAGE
 from jobs.settings import Settings
 from jobs.tables.photo_coverage import photo_coverage
-from tests.rows import at, rows_of
+from tests.given.rows import at, rows_of
 
 TILL = {"store_id": "0042", "till_id": "03"}
 ESTIMATED = {"estimate_status": "estimated", "photo_count": 1, "usable_photo_count": 1}

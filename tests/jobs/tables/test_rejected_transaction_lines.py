@@ -3,7 +3,7 @@ import json
 from pyspark.sql import SparkSession
 
 from jobs.tables.rejected_transaction_lines import rejected_transaction_lines
-from tests.jobs.tables.test_transaction_lines import judged
+from tests.given.judged_lines import judged
 
 
 def test_a_record_that_could_not_be_taken_apart_keeps_its_text(spark: SparkSession) -> None:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from jobs.schemas.alcohol import ALCOHOL_REVIEW_CASES, REVIEW_PRECISION, REVIEWED_CASES
-from jobs.steps.check_window import FAIL_RULES, WARN_RULES
+from jobs.steps.rules.window_rules import RULES
 from jobs.tables.review_precision import (
     CASE_COLUMNS,
     OUTCOME_COLUMNS,
@@ -17,8 +17,9 @@ from jobs.tables.review_precision import (
     precision_interval,
     review_precision,
 )
-from tests.rows import BUSINESS_DATE
+from tests.given.rows import BUSINESS_DATE
 
+QUERIES = {rule.name: rule.query for rule in RULES}
 FIRST_DATE = date(2026, 10, 24)
 
 
@@ -169,7 +170,7 @@ def sentences(rule: str, window: tuple[list[dict[str, Any]], list[dict[str, Any]
     with duckdb.connect() as connection:
         connection.register("reviewed_cases", pa.Table.from_pylist(window[0], REVIEWED_CASES.schema))
         connection.register("review_precision", pa.Table.from_pylist(window[1], REVIEW_PRECISION.schema))
-        return [sentence for (sentence,) in connection.execute((FAIL_RULES | WARN_RULES)[rule]).fetchall()]
+        return [sentence for (sentence,) in connection.execute(QUERIES[rule]).fetchall()]
 
 
 @pytest.mark.parametrize("rule", BROKEN_WINDOWS)

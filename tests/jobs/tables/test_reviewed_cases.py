@@ -17,7 +17,7 @@ from jobs.settings import Settings
 from jobs.tables.reviewed_cases import CASE_COLUMNS, OUTCOMES, reviewed_cases
 from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.warehouse import Warehouse
-from tests.rows import BUSINESS_DATE, at
+from tests.given.rows import BUSINESS_DATE, at
 
 LATER = "2026-11-23T09:30:00Z"
 HEADER = ",".join(OUTCOME_FIELDS)

@@ -7,7 +7,7 @@ from jobs.schemas.landed import CHECKOUT_PHOTOS, PHOTO_AGE_ESTIMATES, TRANSACTIO
 from jobs.settings import Settings
 from jobs.tables.transaction_ages import transaction_ages
 from models.model_manifest import read_manifest
-from tests.rows import at, certain_of, line, rows_of
+from tests.given.rows import at, certain_of, line, rows_of
 
 
 def photo(key: str, clock: str | None, age: int | None = 30, **given: Any) -> dict[str, Any]:

@@ -1,27 +1,20 @@
 from pathlib import Path
-from typing import Any
 
 import pytest
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 
-from jobs.landing.business_day import BusinessDay, business_day
+from jobs.landing.business_day import business_day
 from jobs.landing.deliveries import SUCCESS, transactions_folder
-from jobs.landing.judged_lines import judged_lines, judged_transaction_lines
+from jobs.landing.judged_lines import judged_transaction_lines
 from jobs.landing.tombstones import ErasedPeople
 from jobs.settings import Settings
 from jobs.tables.rejected_transaction_lines import rejected_transaction_lines
 from jobs.tables.transaction_lines import transaction_lines
 from jobs.warehouse.object_store import ObjectStore
-from tests.jobs.landing.test_receipt_lines import DAY, landed_batch
-from tests.rows import BUSINESS_DATE
+from tests.given.judged_lines import judged
+from tests.given.rows import BUSINESS_DATE
 
 FIELD = Path(__file__).parents[1] / "field" / "transactions"
-
-
-def judged(spark: SparkSession, *lines: dict[str, Any], day: BusinessDay = DAY) -> DataFrame:
-    import pyarrow as pa
-
-    return judged_lines(spark.createDataFrame(pa.Table.from_batches([landed_batch(*lines)])), day)
 
 
 def test_of_lines_with_the_same_key_the_first_by_file_and_position_is_kept(spark: SparkSession) -> None:

@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 from jobs.schemas.landed import TRANSACTION_LINES
 from jobs.warehouse.arrow_frames import arrow_frame, parquet_frame, write_parquet
 from jobs.warehouse.object_store import ObjectStore
-from tests.rows import arrow_rows, line
+from tests.given.rows import arrow_rows, line
 
 LINES = TRANSACTION_LINES
 WORDS = pa.schema([("word", pa.string()), ("task", pa.int64())])

@@ -1,12 +1,9 @@
 from __future__ import annotations
 
 import shutil
-from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import duckdb
-import pyarrow as pa
 import pytest
 
 from jobs.schemas.buyers import AGE_GROUP_PURCHASES
@@ -14,26 +11,17 @@ from jobs.schemas.dictionary import TABLES
 from jobs.schemas.landed import PHOTO_COVERAGE
 from jobs.schemas.runs import MODEL_COMPARISON
 from jobs.schemas.table import BUSINESS_DATE as BUSINESS_DATE_COLUMN
-from jobs.schemas.table import Table, meaning
+from jobs.schemas.table import meaning
 from jobs.settings import Settings
 from jobs.steps import publish_night
 from jobs.warehouse.catalogue import CATALOGUE, write_catalogue
 from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.warehouse import Warehouse
-from tests.duckdb_s3 import connect_over_s3
-from tests.jobs.steps.test_publish_night import staged_run
-from tests.rows import BUSINESS_DATE
-from tests.s3_server import S3_ENVIRONMENT
-
-DAY_BEFORE = BUSINESS_DATE - timedelta(days=1)
-
-
-def publish(store: ObjectStore, table: Table, business_date: Any, *rows: dict[str, Any]) -> None:
-    Warehouse(store, "run-1").published.write(table, business_date, pa.Table.from_pylist(list(rows), table.schema))
-
-
-def covered(store_id: str, transaction_count: int) -> dict[str, Any]:
-    return {"store_id": store_id, "till_id": "03", "hour": 9, "transaction_count": transaction_count, "run_id": "r"}
+from tests.given.catalogued_tables import DAY_BEFORE, covered, publish
+from tests.given.rows import BUSINESS_DATE
+from tests.given.staged_runs import staged_run
+from tests.servers.duckdb_s3 import connect_over_s3
+from tests.servers.s3_server import S3_ENVIRONMENT
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 
 from jobs.errors import InputError, ReplacedError, StoreError, UnusableKeyError
 from jobs.warehouse.object_store import ObjectStore
-from tests.s3_server import BUCKET, running_https_s3_server
+from tests.servers.s3_server import BUCKET, running_https_s3_server
 
 
 def test_what_is_written_is_read_and_listed(store: ObjectStore) -> None:

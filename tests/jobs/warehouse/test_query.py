@@ -17,9 +17,9 @@ from jobs.schemas.landed import PHOTO_COVERAGE
 from jobs.warehouse.catalogue import CATALOGUE, write_catalogue
 from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.query import print_answer, query
-from tests.jobs.warehouse.test_catalogue import covered, publish
-from tests.rows import BUSINESS_DATE
-from tests.s3_server import S3_ENVIRONMENT
+from tests.given.catalogued_tables import covered, publish
+from tests.given.rows import BUSINESS_DATE
+from tests.servers.s3_server import S3_ENVIRONMENT
 
 runner = CliRunner()
 ONE_ROW = "SELECT store_id, transaction_count, 12.50::DECIMAL(28, 2) AS amount, NULL AS nothing FROM photo_coverage"

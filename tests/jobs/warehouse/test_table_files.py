@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from jobs.schemas.landed import PHOTO_AGE_ESTIMATES, REJECTED_TRANSACTION_LINES, TRANSACTION_LINES
 from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.table_files import ROW_GROUP_ROWS, content_digest, write_table_file
-from tests.rows import arrow_rows
+from tests.given.rows import arrow_rows
 
 ROW_COUNT = 4 * ROW_GROUP_ROWS
 ROWS = st.lists(

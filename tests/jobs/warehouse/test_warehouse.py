@@ -14,7 +14,7 @@ from jobs.schemas.runs import CHECK_RESULTS, MODEL_COMPARISON, PIPELINE_RUNS
 from jobs.settings import Settings
 from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.warehouse import Warehouse
-from tests.rows import BUSINESS_DATE, line, rows_of
+from tests.given.rows import BUSINESS_DATE, line, rows_of
 
 
 def stage_lines(warehouse: Warehouse, spark: SparkSession, *lines: dict[str, object]) -> None:

@@ -24,7 +24,7 @@ from jobs.schemas.table import Table
 from jobs.settings import Settings
 from jobs.steps.rules.till_clocks import DISAGREEING_CLOCKS
 from jobs.tables.transaction_ages import transaction_ages
-from tests.rows import BUSINESS_DATE, at, certain_of
+from tests.given.rows import BUSINESS_DATE, at, certain_of
 
 FIELD = Path(__file__).parents[2] / "field" / "transactions"
 

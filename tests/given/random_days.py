@@ -10,7 +10,7 @@ from typing import Any
 
 from numpy.random import Generator
 
-from tests.rows import at, certain_of, line
+from tests.given.rows import at, certain_of, line
 
 TICK_SECONDS = 10
 TICKS = 24

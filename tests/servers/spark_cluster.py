@@ -23,9 +23,9 @@ import psutil
 import pyspark
 
 from jobs.local_spark import SMALL_DAY_OPTIONS, local_spark_environment
-from tests.s3_server import free_port
+from tests.servers.s3_server import free_port
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 SPARK_HOME = Path(pyspark.__file__).resolve().parent
 SECONDS_TO_START = 300
 NOT_NEEDED = shutil.ignore_patterns("__pycache__", "age_resnet50-1", "*.onnx", "synthetic_faces-2*")

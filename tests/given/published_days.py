@@ -21,7 +21,7 @@ from jobs.schemas.table import Table
 from jobs.steps.rules.night_rules import RULES
 from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.warehouse import Warehouse
-from tests.rows import BUSINESS_DATE
+from tests.given.rows import BUSINESS_DATE
 
 RUN_ID = "night-1"
 MODEL = "age_resnet50-2"

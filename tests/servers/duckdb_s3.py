@@ -6,7 +6,7 @@ from importlib.metadata import files
 
 import duckdb
 
-from tests.s3_server import S3_ENVIRONMENT
+from tests.servers.s3_server import S3_ENVIRONMENT
 
 
 def connect_over_s3() -> duckdb.DuckDBPyConnection:

@@ -1,0 +1,1 @@
+"""Makers of rows, days, buyers and runs for tests."""

@@ -1,0 +1,1 @@
+"""Servers that tests start: S3, Spark, Airflow, Chromium."""
