@@ -15,7 +15,7 @@ image_lock = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 
 	    --constraint requirements.lock --no-emit-index-url --no-emit-find-links --no-annotate \
 	    --custom-compile-command "make lock" -o docker/$(1).lock pyproject.toml
 
-.PHONY: help setup demo test pytest bench reliability up down docker-test airflow-screenshots lint lock readme card screenshots clean
+.PHONY: help setup demo test quick pytest bench reliability up down docker-test airflow-screenshots lint lock readme card screenshots clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
@@ -26,6 +26,9 @@ demo: setup ## run one night on a sample day through Airflow and Spark, and show
 	@.venv/bin/python -m jobs.operations.demo
 
 test: lint pytest ## everything that CI runs: lint, types, import rules, tests
+
+quick: lint ## for the inner loop: lint, types, import rules and the tests that start no Spark, Airflow or server; minutes
+	.venv/bin/pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not slow and not servers"
 
 pytest: setup
 	.venv/bin/pytest -n 3 --dist loadfile --no-loadscope-reorder

@@ -25,6 +25,18 @@ UNCOMPILED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factor
 """To compile a hundred plans takes longer than to run them on a few rows; the applications that tests submit do."""
 
 
+FIXTURES_WITH_SERVERS = {"spark", "s3_bucket", "browser", "dag", "dag_bag", "dag_file", "load_dag_file"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests that start Spark, Airflow or a server, so that `make quick` leaves them out."""
+    for item in items:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        on_s3 = getattr(item, "callspec", None) is not None and item.callspec.params.get("store") == "s3"
+        if fixtures & FIXTURES_WITH_SERVERS or on_s3:
+            item.add_marker("servers")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def environment() -> None:
     """Set before Spark starts, whose Python workers inherit what its JVM was started with."""
