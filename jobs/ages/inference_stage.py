@@ -28,7 +28,7 @@ from models.photo_statuses import PhotoStatus
 FETCH_THREADS = 8
 PHOTOS_AHEAD = 64
 BYTES_AHEAD = 64 * 1024 * 1024
-"""Photos that are fetched, or held as faces, before those that the network runs on: a worker's memory hangs on it."""
+"""Photos that are fetched, or held as faces, before those that the network runs on; a worker's memory grows with it."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -159,7 +159,7 @@ class Threads:
 
 @lru_cache(maxsize=1)
 def _pools(task_cores: int) -> tuple[Threads, Threads]:
-    """Return the threads that fetch and those that prepare; a worker keeps them, since new ones cost memory anew."""
+    """Return the threads that fetch and those that prepare; a worker keeps them, since new ones cost memory again."""
     fetching, preparing = (Threads(ThreadPoolExecutor(count), count) for count in (FETCH_THREADS, task_cores))
     return fetching, preparing
 

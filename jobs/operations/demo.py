@@ -150,7 +150,7 @@ def airflow_environment(
 
 
 def write_landing() -> None:
-    """Write the sample day, and its truth beside the landing folder."""
+    """Write the sample day, and its truth next to the landing folder."""
     time_zone = Settings.model_fields["store_time_zone"].default
     truth = write_sample_day(
         ObjectStore(LANDING.as_uri()), BUSINESS_DATE, synthetic_face_photos(), "completejourney", SEED, time_zone

@@ -1,6 +1,6 @@
-"""doctor: whether this machine can run the night, one finding a part, each with the way to mend it.
+"""doctor: whether this machine can run the night, one finding a part, each with the way to fix it.
 
-What it writes is one empty object beside the tables, twice, which it deletes. It shows no credentials.
+What it writes is one empty object next to the tables, twice, which it deletes. It shows no credentials.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ print(f"{connection.conn_type}, {(connection.host or 'no host').rpartition('@')[
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found of one part; `mend` is empty where there is nothing to mend."""
+    """What was found of one part; `mend` is empty where there is nothing to fix."""
 
     check: str
     status: Literal["ok", "fails", "not needed"]
@@ -183,7 +183,7 @@ CHECKS: tuple[tuple[str, Callable[[Settings], str], str], ...] = (
     ("spark", _spark, "see Java and SPARK_* variables; `make setup` installs what it needs"),
     ("workers", _workers, "set PYSPARK_PYTHON to a Python in which this project is installed, on every machine"),
 )
-"""In the order in which they are made: name, what finds out and raises where it fails, how to mend it."""
+"""In the order in which they are made: name, what finds out and raises where it fails, how to fix it."""
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""rescore: published days built again with another model version, in a warehouse beside the live tables.
+"""rescore: published days built again with another model version, in a warehouse next to the live tables.
 
 Photos' keys and receipt lines are taken from the live tables, so that only the model differs; the rest is built,
 checked and published by the steps of a night. Live tables are read, never written. The input_digest of such a run is
@@ -49,7 +49,7 @@ def published_days(live: Warehouse, first: date, last: date) -> tuple[list[date]
 def rescore_day(live: Warehouse, business_date: date, settings: Settings, step_done: StepDone) -> pa.Table:
     """Build, check and publish one day with the settings' model version; return its model_comparison.
 
-    Raises InputError for what a person can mend, a live day that is published anew meanwhile among it, and
+    Raises InputError for what a person can fix, a live day that is published again meanwhile among it, and
     FailedCheckError when a check fails; then nothing is published.
     """
     rescored = live.rescored(settings.model_version)

@@ -2,7 +2,7 @@
 
 In this order: write a tombstone, which every later run of the day respects; delete the photos from the landing and what
 other runs have staged; publish the day again, made from its published tables without the person, by the night's own
-steps; build the windows anew that hold the day; delete the day from the warehouses of other models; search all files;
+steps; build again the windows that hold the day; delete the day from the warehouses of other models; search all files;
 write the proof; write the pages again that show the day. It can be killed anywhere and run again. Totals of the day
 then no longer equal the tills' log: `erased_line_count` in pipeline_runs says by how many lines.
 
@@ -70,9 +70,9 @@ def erase(
     settings: Settings,
     step_done: StepDone,
 ) -> Proof:
-    """Erase a person and return the proof, which lies beside the tombstone too.
+    """Erase a person and return the proof, which lies next to the tombstone too.
 
-    Raises InputError for what a person can mend, and FailedCheckError when a check of the day fails or the search finds
+    Raises InputError for what a person can fix, and FailedCheckError when a check of the day fails or the search finds
     the person still; the tombstone stands then, and the same request goes on from there.
     """
     day = person.business_date
@@ -212,7 +212,7 @@ def _without(own: Warehouse, table: Table, rows: DataFrame, erased: ErasedPeople
 
 
 def _build_windows(own: Warehouse, day: date, settings: Settings, step_done: StepDone) -> list[date]:
-    """Build the windows anew that are out and hold the day."""
+    """Build again the published windows that hold the day."""
     with_day = {day + timedelta(days=number) for number in range(settings.window_days)}
     own.staging.drop_of_others(with_day, REVIEWED_CASES)
     if with_day.isdisjoint(own.published.dates(CASHIER_ALCOHOL_AUDIT)):

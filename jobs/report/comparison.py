@@ -54,7 +54,7 @@ class Trend:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The day beside those before it."""
+    """The day next to the days before it."""
 
     days: Sequence[date]
     """Of the window, the day itself the last."""

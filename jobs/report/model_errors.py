@@ -1,4 +1,4 @@
-"""model_errors: what is known of how far the age model errs, from the evaluation kept beside its weights."""
+"""model_errors: what is known of how far the age model errs, from the evaluation kept next to its weights."""
 
 from __future__ import annotations
 

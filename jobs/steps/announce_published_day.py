@@ -1,6 +1,6 @@
 """announce_published_day: whether a published day says anything new, and what of it, for who waits for it.
 
-A day that was run again and came out the same has nothing to tell: the windows that hold it need not be built anew.
+A day that was run again and came out the same has nothing to tell: the windows that hold it need not be built again.
 Else the last line that is printed tells it as JSON: `business_date`, `run_id`, `row_counts` by table, `changed_tables`
 and `report`, where the day's report lies.
 """

@@ -1,7 +1,7 @@
 """nightly_report: writes the page of a published day, {warehouse}/reports/business_date=D/index.html, and the index.
 
 What the pages say is in `jobs/report/`. A page is made from the published tables and replaced in one step; so are the
-pages of later days that show the day in their trailing window, and the index of all days. A run again makes them anew.
+pages of later days that show the day in their trailing window, and the index of all days. A run again makes them again.
 The last line that is printed says where readers find the page. No table depends on a page, and a page that cannot be
 made changes nothing that is published.
 """

@@ -1,4 +1,4 @@
-"""restate_reports: writes the pages again that show a day whose tables, or window of cashiers, were published anew.
+"""restate_reports: writes the pages again that show a day whose tables, or window of cashiers, were published again.
 
 They are that of the day itself, those of later days that hold it in their trailing window, and the index. A day without
 a page stays without one.

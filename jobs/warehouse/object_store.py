@@ -4,9 +4,9 @@ Credentials and endpoint come from the environment, by the standard names: AWS_A
 AWS_SESSION_TOKEN, AWS_REGION, AWS_ENDPOINT_URL. Only an endpoint that begins with http:// is spoken to in the clear; of
 another CA than the system's, SSL_CERT_FILE names the certificate.
 
-Requests that fail by the way are made again, a bounded number of times, with backoff and jitter. What fails for good is
-a StoreError that names the object; refused credentials and a missing bucket are an InputError. Bytes are those of one
-version of an object and all of them, or an error.
+Transient failures are retried a bounded number of times with backoff and jitter. What still fails raises StoreError
+naming the object; refused credentials and a missing bucket raise InputError. Bytes are those of one version of an
+object and all of them, or an error.
 """
 
 from __future__ import annotations

@@ -64,15 +64,20 @@ def content_digest(parquet: pq.ParquetFile) -> str:
     return hashlib.sha256(f"{schema}{sums}".encode()).hexdigest()
 
 
-def _row_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """Join and cut batches to row groups, which are also what one task reads; their size hangs on the run.
+def row_group_rows(run_id: str) -> int:
+    """Return how many rows a row group of a run has: on purpose not the same in each run.
 
-    DuckDB opens a file anew for each row group. Where another run's file has taken its place meanwhile, it then finds
-    no page where it looks for one, and says so. Were both laid out alike, it would return rows of both.
+    DuckDB reopens the file for every row group, and if another run replaced it meanwhile, the read fails instead of
+    mixing rows of two runs.
     """
+    return ROW_GROUP_ROWS + crc32(run_id.encode()) % LAYOUTS
+
+
+def _row_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """Regroup batches into row groups, which are also what one task reads."""
     waiting: list[pa.RecordBatch] = []
     for batch in filter(len, batches):
-        row_count = ROW_GROUP_ROWS + crc32(batch["run_id"][0].as_py().encode()) % LAYOUTS
+        row_count = row_group_rows(batch["run_id"][0].as_py())
         waiting.append(batch)
         while sum(len(rows) for rows in waiting) >= row_count:
             joined = pa.Table.from_batches(waiting)

@@ -6,7 +6,7 @@
     {warehouse}/_staging/{run_id}/business_date=D/{table}/part-0.parquet    built, not yet published
     {warehouse}/_locks/business_date=D/NUMBER.json              who publishes that day: the highest number says it
     {warehouse}/_locks/window_runs/business_date=D/NUMBER.json  who publishes the window that ends on it
-    {warehouse}/_rescored/{model_version}/…                     a warehouse of another model's tables, laid out likewise
+    {warehouse}/_rescored/{model_version}/…                     a warehouse of another model's tables, laid out alike
     {warehouse}/_erased/business_date=D/…                       who was erased from that day, see `erased`
     {warehouse}/_retention/business_date=D.json                 photos that `retain` is about to delete
 
