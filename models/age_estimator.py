@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from models.age_distribution import YEARS_OF_AGE, Floats, probabilities, summarise
+from models.age_distribution import YEARS_OF_AGE, Floats, pooled, probabilities, summarise
 from models.face_finding import FaceFinder
 from models.face_photo import FacePhoto, UnusableFaceError, read_crop, read_face
 from models.model_manifest import ModelManifest, read_manifest
@@ -35,7 +35,8 @@ Engine = Literal["openvino", "tensorflow"]
 """What runs the network: int8 on OpenVINO, or the reference, float32 on TensorFlow."""
 
 Network = Callable[[Sequence[NDArray[np.uint8]]], Sequence[NDArray[np.float32]]]
-"""Batches of (batch_size, side, side, 3) pixels ► the (batch_size, 101) logits of each."""
+"""Batches of (batch_size, side, side, 3) pixels ► the logits of each: (batch_size, 101), or (batch_size, 202) with a
+second opinion."""
 
 
 @dataclass(frozen=True)
@@ -98,8 +99,7 @@ class AgeEstimator:
         if engine == "openvino":
             network = OpenVinoNetwork(openvino_path(version, folder), manifest.image_size, batch_size, threads)
         else:
-            weights = model_files(version, folder).weights
-            network = TensorFlowNetwork(weights, manifest.head, manifest.image_size, batch_size, threads)
+            network = TensorFlowNetwork(model_files(version, folder), manifest, batch_size, threads)
         return cls(version, manifest, network, FaceFinder.load(threads), batch_size, limits)
 
     def read_face(self, photo: bytes, stretch: float = 1.0) -> FacePhoto:
@@ -138,9 +138,13 @@ class AgeEstimator:
         """Return (n, 101) calibrated distributions over years of age for (n, side, side, 3) pixels."""
         if not len(pixels):
             return np.empty((0, YEARS_OF_AGE))
+        return calibrated(self.opinions(pixels), self.manifest)
+
+    def opinions(self, pixels: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        """Return the (n, 101) logits of ResNet50 and, where the version asks it, of the small face network."""
         views = [pixels, pixels[:, :, ::-1]] if self.manifest.mirrored else [pixels]
-        logits = np.split(self._logits(np.concatenate(views)), len(views))
-        return probabilities(np.mean(logits, axis=0), self.manifest.temperature)
+        logits = np.mean(np.split(self._logits(np.concatenate(views)), len(views)), axis=0)
+        return split_opinions(logits)
 
     def _logits(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Run all photos in batches of one fixed shape, because TensorFlow traces each new shape anew."""
@@ -169,6 +173,19 @@ class AgeEstimator:
         return [
             AgeEstimate(ESTIMATED, None, *row) for row in zip(*(column.tolist() for column in columns), strict=True)
         ]
+
+
+def split_opinions(logits: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """Return the (n, 101) logits of each network from those of all, side by side."""
+    return np.split(logits, logits.shape[1] // YEARS_OF_AGE, axis=1)
+
+
+def calibrated(opinions: Sequence[NDArray[np.float32]], manifest: ModelManifest) -> Floats:
+    """Return the (n, 101) distributions that a version gives, from the (n, 101) logits of each of its networks."""
+    if manifest.second_opinion is None:
+        return probabilities(opinions[0], manifest.temperature)
+    first, second = opinions
+    return pooled(first, second, manifest.second_opinion.share, manifest.temperature)
 
 
 def _without_estimate(unusable: UnusablePhotoError) -> AgeEstimate:

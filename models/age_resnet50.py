@@ -59,8 +59,8 @@ def build_network(head: str, dropout: float = 0.0) -> keras.Model:
 
 
 def years_as_logits(outputs: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return (n, 101) logits from the outputs of either head; one number is shared between its two nearest years."""
-    if outputs.shape[1] == YEARS_OF_AGE:
+    """Return logits over years of age as they are; of (n, 1) years, (n, 101) shared between the two nearest."""
+    if outputs.shape[1] != 1:
         return outputs
     distance = np.abs(np.arange(YEARS_OF_AGE) - np.clip(outputs, 0, YEARS_OF_AGE - 1))
     logits: NDArray[np.float32] = np.log(np.maximum(1 - distance, 1e-12)).astype("float32")

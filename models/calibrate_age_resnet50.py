@@ -18,19 +18,22 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from models.age_distribution import (
+    YEARS_OF_AGE,
     Floats,
     corrected_age_years,
     fit_interval_mass,
+    fit_pool,
     fit_temperature,
     fit_young_adult_correction,
+    pooled,
     probabilities,
 )
+from models.age_network import with_second_opinion
 from models.age_resnet50 import build_network, load_weights, read_weights, years_as_logits
-from models.face_finding import FaceFinder
 from models.face_labels import ages_years
-from models.face_photo import read_face
-from models.model_manifest import ModelManifest, TrainingFacts, write_manifest
-from models.weights import file_sha256
+from models.face_pixels import network_pixels
+from models.model_manifest import ModelManifest, SecondOpinion, TrainingFacts, write_manifest
+from models.weights import SECOND_OPINION_HEAD, file_sha256
 
 BATCH_SIZE = 32
 
@@ -40,6 +43,7 @@ class Calibration:
     """What was fitted at one image size, and how far off the estimates then are."""
 
     image_size: int
+    second_share: float | None
     temperature: float
     interval_mass: float | list[float]
     young_adult_correction: float
@@ -52,55 +56,57 @@ def calibrate_version(folder: Path, faces: pd.DataFrame, images: Path, image_siz
     valid_faces = faces[faces["split"] == "valid"]
     network = build_network(facts.recipe["head"])
     load_weights(network, read_weights(folder / "weights.npz"))
-    mirrored = bool(facts.recipe.get("mirrored"))
-    calibrations = [_calibrate(network, valid_faces, images, image_size, mirrored) for image_size in image_sizes]
+    side_pixels: int | None = facts.recipe.get("second_opinion_side_pixels")
+    head = folder / SECOND_OPINION_HEAD
+    if side_pixels:
+        network = with_second_opinion(network, side_pixels, head)
+    calibrations = [_calibrate(network, valid_faces, images, image_size) for image_size in image_sizes]
     for each in calibrations:
         print(f"{each.image_size} px: valid mae {each.mae_years:.2f}, temperature {each.temperature:.2f}", flush=True)
     best = min(calibrations, key=lambda calibration: calibration.mae_years)
+    second = SecondOpinion(side_pixels, best.second_share or 0.0, file_sha256(head)) if side_pixels else None
     manifest = ModelManifest(
-        *(best.image_size, best.temperature, best.interval_mass, facts, mirrored),
-        *(best.young_adult_correction, file_sha256(folder / "weights.npz")),
+        image_size=best.image_size,
+        temperature=best.temperature,
+        interval_mass=best.interval_mass,
+        training=facts,
+        young_adult_correction=best.young_adult_correction,
+        weights_sha256=file_sha256(folder / "weights.npz"),
+        second_opinion=second,
     )
     write_manifest(manifest, folder / "manifest.json")
     return manifest
 
 
-def predict_logits(
-    network: keras.Model, faces: pd.DataFrame, images: Path, image_size: int, mirrored: bool
-) -> NDArray[np.float32]:
-    """Return (n, 101) logits, of the same pixels that inference sees, on any Keras backend.
-
-    With `mirrored` they are the means of those of each photo and its mirror image.
-    """
+def predict_logits(network: keras.Model, faces: pd.DataFrame, images: Path, image_size: int) -> NDArray[np.float32]:
+    """Return (n, 101) logits, with a second opinion (n, 202), of the same pixels that inference sees."""
     file_names = list(faces["file_name"])
     batches = [file_names[at : at + BATCH_SIZE] for at in range(0, len(file_names), BATCH_SIZE)]
-    pixels = (_pixels(images, batch, image_size) for batch in batches)
-    outputs = [_output(network, batch, mirrored) for batch in pixels]
+    outputs = [network.predict_on_batch(network_pixels(images, batch, image_size)) for batch in batches]
     return years_as_logits(np.concatenate(outputs).astype("float32"))
 
 
-def _output(network: keras.Model, pixels: NDArray[np.float32], mirrored: bool) -> NDArray[np.float32]:
-    output: NDArray[np.float32] = network.predict_on_batch(pixels)
-    return (output + network.predict_on_batch(pixels[:, :, ::-1])) / 2 if mirrored else output
-
-
-def _calibrate(network: keras.Model, faces: pd.DataFrame, images: Path, image_size: int, mirrored: bool) -> Calibration:
+def _calibrate(network: keras.Model, faces: pd.DataFrame, images: Path, image_size: int) -> Calibration:
     ages = ages_years(faces)
-    logits = predict_logits(network, faces, images, image_size, mirrored)
+    logits = predict_logits(network, faces, images, image_size)
     if network.output_shape[1] == 1:  # one number says nothing about how sure it is
-        return Calibration(image_size, 1.0, 1.0, 0.0, _mae_years(probabilities(logits), ages, 0.0))
-    temperature = fit_temperature(logits, ages)
-    distribution = probabilities(logits, temperature)
+        return Calibration(image_size, None, 1.0, 1.0, 0.0, _mae_years(probabilities(logits), ages, 0.0))
+    share, temperature, distribution = _fitted(logits, ages)
     masses = fit_interval_mass(distribution, ages).round(4).tolist()
     correction = round(fit_young_adult_correction(distribution, ages), 4)
-    return Calibration(image_size, temperature, masses, correction, _mae_years(distribution, ages, correction))
+    mae_years = _mae_years(distribution, ages, correction)
+    return Calibration(image_size, share, temperature, masses, correction, mae_years)
+
+
+def _fitted(logits: NDArray[np.float32], ages: NDArray[np.int64]) -> tuple[float | None, float, Floats]:
+    """Return the share of the second opinion, if there is one, the temperature, and the distributions with them."""
+    if logits.shape[1] == YEARS_OF_AGE:
+        temperature = fit_temperature(logits, ages)
+        return None, temperature, probabilities(logits, temperature)
+    first, second = np.split(logits, 2, axis=1)
+    share, temperature = fit_pool(first, second, ages)
+    return share, temperature, pooled(first, second, share, temperature)
 
 
 def _mae_years(distribution: Floats, ages: NDArray[np.int64], young_adult_correction: float) -> float:
     return float(np.abs(corrected_age_years(distribution, young_adult_correction) - ages).mean())
-
-
-def _pixels(images: Path, file_names: Sequence[str], image_size: int) -> NDArray[np.float32]:
-    finder = FaceFinder.load()
-    photos = [read_face((images / file_name).read_bytes(), finder, image_size) for file_name in file_names]
-    return np.stack([photo.pixels for photo in photos]).astype("float32")

@@ -50,7 +50,10 @@ def train(
     recipe: Annotated[Literal["default", "seed"], typer.Option(help="ours, or that of the seed notebooks")] = "default",
     init: Annotated[Path | None, typer.Option(help="weights to start from: layer/weight:0 arrays in an .npz")] = None,
     image_size: Annotated[int | None, typer.Option(min=32, max=512, help="side of the photos in pixels")] = None,
-    epochs: Annotated[int | None, typer.Option(min=1)] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(min=0, help="of ResNet50; with 0 it stays as in --init, and only the second opinion is trained"),
+    ] = None,
     loss: Annotated[Loss | None, typer.Option(help="what the default recipe minimises")] = None,
     without: Annotated[list[Variation] | None, typer.Option(help="a variation of the photos to leave out")] = None,
     data: Annotated[str, typer.Option(help="name and terms of the photos, for the manifest")] = "not stated",

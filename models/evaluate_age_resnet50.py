@@ -20,8 +20,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from rich.table import Table
 
-from models.age_distribution import Floats, probability_under
-from models.age_estimator import ESTIMATED, AgeEstimator, Engine
+from models.age_distribution import Floats, disagreement_years, probability_under
+from models.age_estimator import ESTIMATED, AgeEstimator, Engine, calibrated
 from models.age_metrics import (
     RELIABILITY_AGES_YEARS,
     Figures,
@@ -50,8 +50,8 @@ UTKFACE_CODES = {
 }
 """What the codes in UTKFace's file names mean; other labels are taken as they are written."""
 
-TRAIT_DIGITS = {"face_side_pixels": 0, "sharpness": 3, "brightness": 0}
-"""What errors are told apart by, and how many digits say it."""
+TRAITS = {"face_side_pixels": (4, 0), "sharpness": (4, 3), "brightness": (4, 0), "disagreement_years": (5, 1)}
+"""What errors are told apart by: into how many equally filled bins, and with how many digits."""
 
 LOOKED_AT_COLUMNS = ["estimate_status", "estimate_reason", *PhotoTraits.__annotations__]
 PREDICTION_COLUMNS = [
@@ -66,6 +66,7 @@ PREDICTION_COLUMNS = [
     "age_interval_high_years",
     *(f"under_{age}_probability" for age in RELIABILITY_AGES_YEARS),
     *PhotoTraits.__annotations__,
+    "disagreement_years",
 ]
 
 
@@ -186,8 +187,8 @@ def _figures_for_whom(judged: JudgedAges, rows: pd.DataFrame, bootstrap: GroupBo
         for label in UTKFACE_CODES
         if label in rows.columns
     }
-    for trait, digits in TRAIT_DIGITS.items():
-        bins = quantile_bin_rows(rows[trait].to_numpy("float64"), digits=digits)
+    for trait, (count, digits) in TRAITS.items():
+        bins = quantile_bin_rows(rows[trait].to_numpy("float64"), count, digits)
         figures[f"by_{trait}"] = figures_by(trait, judged, bins, bootstrap)
     figures["confusion"] = confusion(judged)
     figures["reliability"] = {f"under_{age}": reliability(judged, age, bootstrap) for age in RELIABILITY_AGES_YEARS}
@@ -205,6 +206,7 @@ def _predict(estimator: AgeEstimator, faces: pd.DataFrame, images: Path) -> tupl
     """Return a row per listed photo, and the distributions, plain and mirrored, of those that could be estimated."""
     rows: list[dict[str, Any]] = []
     plain, mirrored = [], []
+    apart: list[float] = []
     for at in range(0, len(faces), CHUNK_PHOTOS):
         chunk: list[Pixels] = []
         for file_name in faces["file_name"].iloc[at : at + CHUNK_PHOTOS]:
@@ -212,10 +214,15 @@ def _predict(estimator: AgeEstimator, faces: pd.DataFrame, images: Path) -> tupl
             rows.append(row)
             chunk += [] if pixels is None else [pixels]
         if chunk:
-            plain.append(estimator.estimate_pixels(np.stack(chunk)))
+            opinions = estimator.opinions(np.stack(chunk))
+            plain.append(calibrated(opinions, estimator.manifest))
+            apart += disagreement_years(*opinions).tolist() if len(opinions) > 1 else []
             sees_both = estimator.manifest.mirrored
             mirrored.append(plain[-1] if sees_both else estimator.estimate_pixels(np.stack(chunk)[:, :, ::-1]))
     predictions = pd.concat([faces, pd.DataFrame(rows, columns=LOOKED_AT_COLUMNS, index=faces.index)], axis=1)
+    predictions["disagreement_years"] = np.nan
+    if apart:
+        predictions.loc[predictions["estimate_status"] == ESTIMATED, "disagreement_years"] = apart
     none = estimator.estimate_pixels(np.empty((0, 1, 1, 3), dtype=np.uint8))
     return predictions, np.concatenate([none, *plain]), np.concatenate([none, *mirrored])
 

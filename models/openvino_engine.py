@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 
 class OpenVinoNetwork:
-    """Batches of (batch_size, side, side, 3) pixels ► the (batch_size, 101) logits of each, a batch on each core."""
+    """Batches of (batch_size, side, side, 3) pixels ► (batch_size, 101 or 202) logits of each, a batch on each core."""
 
     def __init__(self, path: Path, image_size: int, batch_size: int, threads: int | None) -> None:
         """Compile the network for one shape. `threads` is how many batches run at a time; None takes every core."""

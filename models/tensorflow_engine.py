@@ -1,23 +1,25 @@
-"""tensorflow_engine: the age network on TensorFlow, the reference that the fast engine is held against."""
+"""tensorflow_engine: a version's networks on TensorFlow, the reference that the fast engine is held against."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.age_resnet50 import build_network, load_weights, read_weights, years_as_logits
+from models.age_network import load_age_network
+from models.age_resnet50 import years_as_logits
+from models.model_manifest import ModelManifest
+from models.weights import ModelFiles
 
 
 class TensorFlowNetwork:
-    """Batches of (batch_size, side, side, 3) pixels ► the (batch_size, 101) logits of each."""
+    """Batches of (batch_size, side, side, 3) pixels ► the (batch_size, 101 or 202) logits of each."""
 
-    def __init__(self, weights: Path, head: str, image_size: int, batch_size: int, threads: int | None) -> None:
+    def __init__(self, files: ModelFiles, manifest: ModelManifest, batch_size: int, threads: int | None) -> None:
         """Start TensorFlow (10–16 s in a fresh process). `threads` bounds its threads; None takes every core.
 
         The weights may lack arrays, which then stay as they were initialised: `missing` names them.
@@ -30,9 +32,9 @@ class TensorFlowNetwork:
             raise RuntimeError(f"this engine is TensorFlow, but KERAS_BACKEND is '{keras.backend.backend()}': unset it")
         if threads:
             _limit_threads(tf, threads)
-        network = build_network(head)
-        self.missing = load_weights(network, read_weights(weights))
-        signature = [tf.TensorSpec((batch_size, image_size, image_size, 3), tf.uint8)]
+        network, self.missing = load_age_network(files, manifest)
+        side = manifest.image_size
+        signature = [tf.TensorSpec((batch_size, side, side, 3), tf.uint8)]
         self._graph = tf.function(
             lambda pixels: network(tf.cast(pixels, tf.float32), training=False), input_signature=signature
         )

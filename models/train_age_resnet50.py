@@ -1,4 +1,4 @@
-"""train_age_resnet50: labelled faces ► a version of the age network: weights, manifest and learning curves.
+"""train_age_resnet50: labelled faces ► a version of the age model: weights, head, manifest and learning curves.
 
 Runs on any Keras backend (KERAS_BACKEND=tensorflow, torch or jax); the weights are the same. Each epoch is
 checkpointed, and a run that was killed goes on behind its last whole epoch.
@@ -28,8 +28,9 @@ from models.layerwise_adamw import LayerwiseAdamW
 from models.learning_curves import plot_learning_curves
 from models.model_manifest import TrainingFacts
 from models.teacher_targets import TeacherTargets, read_teacher
+from models.train_second_opinion import train_second_opinion
 from models.training_recipe import TrainingRecipe, age_weights, effective_age_prior
-from models.weights import file_sha256
+from models.weights import SECOND_OPINION_HEAD, file_sha256
 
 EPOCHS_FILE = "epochs.csv"
 CHECKPOINT_FOLDER = "checkpoint"
@@ -56,6 +57,8 @@ def train_version(
     asked for, or asked for with other options than it was begun with.
     """
     if init is None:
+        if not recipe.epochs:
+            raise ModelInputError("without epochs ResNet50 stays as it is: name its weights with --init")
         recipe = replace(recipe, rate_factors={})  # random layers must learn
     if teacher and recipe.loss != "label_distribution":
         raise ModelInputError(f"a teacher goes with the loss label_distribution, not '{recipe.loss}': leave one out")
@@ -71,7 +74,10 @@ def train_version(
     (out / "training.json").write_text(_as_json(facts))
     network = train(agreed_faces, images, init, out, recipe, targets)
     write_weights(network_weights(network), out / "weights.npz")
-    plot_learning_curves(out / EPOCHS_FILE, out / "learning_curves.png", recipe.name)
+    if recipe.epochs:
+        plot_learning_curves(out / EPOCHS_FILE, out / "learning_curves.png", recipe.name)
+    if side_pixels := recipe.second_opinion_side_pixels:
+        train_second_opinion(agreed_faces, images, recipe.image_size, side_pixels, out / SECOND_OPINION_HEAD)
     calibrate_version(out, agreed_faces, images, [recipe.image_size])
 
 
@@ -83,9 +89,14 @@ def train(
     recipe: TrainingRecipe,
     teacher: TeacherTargets | None = None,
 ) -> keras.Model:
-    """Train on split `train`, watch split `valid`, return the network with its weights averaged over late steps."""
+    """Train on split `train`, watch split `valid`, return the network with its weights averaged over late steps.
+
+    Without epochs the network stays as `init` has it.
+    """
     train_faces, valid_faces = (faces[faces["split"] == split] for split in ("train", "valid"))
     network = _network_to_train(init, recipe)
+    if not recipe.epochs:
+        return network
     steps = recipe.epochs * int(np.ceil(len(train_faces) / recipe.batch_size))
     metrics = [mae] if recipe.head == "years" else [keras.losses.mean_absolute_error]
     loss = taught(recipe.teacher_share, recipe.embedding_weight) if teacher else LOSSES.get(recipe.loss, recipe.loss)
@@ -113,13 +124,18 @@ def training_facts(
     """Return what the manifest says about a training on `faces`."""
     ages = ages_years(faces[faces["split"] == "train"])
     return TrainingFacts(
-        started_from=init.name if init else "random weights",
+        started_from=_name_of(init) if init else "random weights",
         data=data,
         photo_count=len(ages),
         age_prior=effective_age_prior(ages, recipe).round(6).tolist(),
         recipe=asdict(recipe),
         taught_by=f"{teacher.name}, sha256 {file_sha256(teacher)}" if teacher else None,
     )
+
+
+def _name_of(init: Path) -> str:
+    """Return the version or training whose weights these are, or the name of another file."""
+    return init.resolve().parent.name if init.name == "weights.npz" else init.name
 
 
 def _report_left_out(faces: pd.DataFrame, report: Path) -> None:

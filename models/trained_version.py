@@ -10,7 +10,14 @@ from models.face_finding import FaceFinder
 from models.model_manifest import ModelManifest, parse_manifest, read_manifest
 from models.openvino_engine import OpenVinoNetwork
 from models.tensorflow_engine import TensorFlowNetwork
-from models.weights import MODEL_VERSIONS, OPENVINO_NETWORK, file_sha256, model_files
+from models.weights import (
+    MODEL_VERSIONS,
+    OPENVINO_NETWORK,
+    SECOND_OPINION_HEAD,
+    ModelFiles,
+    file_sha256,
+    model_files,
+)
 
 
 def load_trained_version(version: str, engine: Engine = "openvino") -> AgeEstimator:
@@ -22,30 +29,32 @@ def load_trained_version(version: str, engine: Engine = "openvino") -> AgeEstima
     """
     if version in MODEL_VERSIONS:
         return AgeEstimator.load(version, engine)
-    weights, manifest = trained_files(version)
+    files, manifest = trained_files(version)
     load = _load_openvino if engine == "openvino" else _load_tensorflow
-    network = load(weights, manifest)
-    return AgeEstimator(weights.resolve().parent.name, manifest, network, FaceFinder.load(), BATCH_SIZE)
+    network = load(files, manifest)
+    return AgeEstimator(files.weights.resolve().parent.name, manifest, network, FaceFinder.load(), BATCH_SIZE)
 
 
-def trained_files(version: str) -> tuple[Path, ModelManifest]:
-    """Return the weights and the manifest of a committed version or of the folder that a training has written.
+def trained_files(version: str) -> tuple[ModelFiles, ModelManifest]:
+    """Return the files and the manifest of a committed version or of the folder that a training has written.
 
     Raises as `load_trained_version` does.
     """
     if version in MODEL_VERSIONS:
-        return model_files(version).weights, read_manifest(version)
+        return model_files(version), read_manifest(version)
     folder = Path(version)
     if not folder.is_dir():
         raise ModelInputError(
             f"weights '{version}' are neither a model version nor a folder: name one of {', '.join(MODEL_VERSIONS)}, "
             "or a folder with weights.npz and manifest.json"
         )
-    return folder / "weights.npz", _read_manifest(folder)
+    manifest = _read_manifest(folder)
+    head = folder / SECOND_OPINION_HEAD if manifest.second_opinion else None
+    return ModelFiles(folder / "weights.npz", folder / "manifest.json", head), manifest
 
 
-def _load_openvino(weights: Path, manifest: ModelManifest) -> Network:
-    path = weights.with_name(OPENVINO_NETWORK)
+def _load_openvino(files: ModelFiles, manifest: ModelManifest) -> Network:
+    path = files.weights.with_name(OPENVINO_NETWORK)
     if not path.is_file():
         raise ModelInputError(
             f"folder '{path.parent}' has no {OPENVINO_NETWORK}: make it with `checkout-ages export`, "
@@ -54,11 +63,11 @@ def _load_openvino(weights: Path, manifest: ModelManifest) -> Network:
     return OpenVinoNetwork(path, manifest.image_size, BATCH_SIZE, None)
 
 
-def _load_tensorflow(weights: Path, manifest: ModelManifest) -> Network:
-    network = TensorFlowNetwork(weights, manifest.head, manifest.image_size, BATCH_SIZE, None)
+def _load_tensorflow(files: ModelFiles, manifest: ModelManifest) -> Network:
+    network = TensorFlowNetwork(files, manifest, BATCH_SIZE, None)
     if missing := network.missing:
         raise ModelInputError(
-            f"weights file '{weights}' lacks {len(missing)} arrays of the network, as '{missing[0]}': "
+            f"weights file '{files.weights}' lacks {len(missing)} arrays of the network, as '{missing[0]}': "
             "name the folder of a finished training"
         )
     return network
@@ -74,10 +83,18 @@ def _read_manifest(folder: Path) -> ModelManifest:
         raise ModelInputError(
             f"manifest '{folder / 'manifest.json'}' cannot be read: {error!r}; write it anew by training"
         ) from error
-    found = file_sha256(folder / "weights.npz")
-    if manifest.weights_sha256 not in (None, found):
-        raise ModelInputError(
-            f"weights file '{folder / 'weights.npz'}' is not the one that its manifest.json was made for (expected "
-            f"sha256 {manifest.weights_sha256}, found {found}): take both files from one training"
-        )
+    _check_sum(folder / "weights.npz", manifest.weights_sha256)
+    if manifest.second_opinion:
+        _check_sum(folder / SECOND_OPINION_HEAD, manifest.second_opinion.head_sha256)
     return manifest
+
+
+def _check_sum(path: Path, expected: str | None) -> None:
+    if not path.is_file():
+        raise ModelInputError(f"folder '{path.parent}' has no {path.name}: name the folder of a finished training")
+    found = file_sha256(path)
+    if expected not in (None, found):
+        raise ModelInputError(
+            f"weights file '{path}' is not the one that its manifest.json was made for (expected sha256 {expected}, "
+            f"found {found}): take both files from one training"
+        )

@@ -45,8 +45,8 @@ class TrainingRecipe:
     augmentation: Augmentation = ALL_VARIATIONS
     small_photo_share: float = 0.5
     """Share of the epochs that see photos of 6/7 of the size."""
-    mirrored: bool = True
-    """Whether the version averages the network's answers to a photo and its mirror image, at twice the cost."""
+    second_opinion_side_pixels: int | None = 160
+    """Side to which faces are scaled for the small face network, whose answer is mixed in; None for ResNet50 alone."""
     teacher_share: float = 0.5
     """Where there is a teacher: its share of the ages that training draws towards; labels have the rest."""
     embedding_weight: float = 1.0
@@ -78,7 +78,7 @@ SEED_RECIPE = TrainingRecipe(
     audited_ages_weight=1.0,
     augmentation=NO_VARIATIONS,
     small_photo_share=0.0,
-    mirrored=False,
+    second_opinion_side_pixels=None,
 )
 """The notebooks' own: average pooling, Dense(1, relu), Adam at its own rate, photos scaled to 0–1, no augmentation."""
 

@@ -28,9 +28,17 @@ PINNED_SHA256 = {
     "centerface/centerface.onnx": "09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc",
     "centerface/openvino_int8.bin": "51879ecc656a940f52efabf2ae23a05e4abe3902d344aae44dd2e58b29130534",
     "centerface/openvino_int8.xml": "78477323453e50daeee489e9e3bdaecdd70e3cb1cf3e12a89153b777d4eaeb1a",
+    "hse_faceres_deep/weights.npz": "6ad6bb7b588249ea0c6f95c766ab23ed8d0a0341a7db26586e37c2ead8b05546",
     "synthetic_faces-2.npz": "4689521194ddb1b6d94bab6ae335ea56557fd60271a18f09de89e12815229304",
 }
 """The files that are read below `models/weights`, and the sums of the bytes that were committed."""
+
+FACE_NETWORK = "hse_faceres_deep"
+"""Folder of the small face network that gives a second opinion."""
+
+FACE_NETWORK_WEIGHTS = "weights.npz"
+SECOND_OPINION_HEAD = "second_opinion.npz"
+"""Name of the head of a version's second opinion, in its folder."""
 
 OPENVINO_NETWORK = "openvino_int8.xml"
 """Name of a quantised network in its folder."""
@@ -48,10 +56,12 @@ class WeightsError(Exception):
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """The two files of one version of the age network."""
+    """The files of one version of the age network that no engine owns."""
 
     weights: Path
     manifest: Path
+    second_opinion_head: Path | None = None
+    """None for a version without a second opinion."""
 
 
 def model_files(version: str, folder: Path = WEIGHTS_FOLDER) -> ModelFiles:
@@ -61,9 +71,20 @@ def model_files(version: str, folder: Path = WEIGHTS_FOLDER) -> ModelFiles:
     """
     if version not in MODEL_VERSIONS:
         raise WeightsError(f"unknown model version '{version}'; known versions: {', '.join(MODEL_VERSIONS)}")
+    head = f"{version}/{SECOND_OPINION_HEAD}"
     return ModelFiles(
-        weights=_verified(f"{version}/weights.npz", folder), manifest=_verified(f"{version}/manifest.json", folder)
+        weights=_verified(f"{version}/weights.npz", folder),
+        manifest=_verified(f"{version}/manifest.json", folder),
+        second_opinion_head=_verified(head, folder) if head in PINNED_SHA256 else None,
     )
+
+
+def face_network_path(folder: Path = WEIGHTS_FOLDER) -> Path:
+    """Return the verified weights of the small face network.
+
+    Raises WeightsError when the file is missing or altered.
+    """
+    return _verified(f"{FACE_NETWORK}/{FACE_NETWORK_WEIGHTS}", folder)
 
 
 def openvino_path(version: str, folder: Path = WEIGHTS_FOLDER) -> Path:

@@ -4,8 +4,8 @@ Each contender runs in a child process of its own, alone: it loads, warms up on 
 only the turn is timed. Those of this project (a to c) go through the timed photos once before, too: the JVM takes that
 long to come up to its speed. Round 1 of all contenders comes first, then round 2, and so on. Peak memory is that of
 loading and of a second turn in round 1, which is not timed: to read it takes time of the cores. The Keras recipes are
-timed on fewer of the photos and look for no face: they scale the whole photo. They see it and its mirror image, as the
-model version does, but in rows named one pass. Nights are measured without photos: all tables after inference, on
+timed on fewer of the photos and look for no face: they scale the whole photo. They ask both networks, as the model
+version does, but in rows named one network. Nights are measured without photos: all tables after inference, on
 generated estimates and millions of receipt lines. All figures go to a JSON file.
 """
 

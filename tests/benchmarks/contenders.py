@@ -5,20 +5,22 @@ from __future__ import annotations
 CONTENDERS = {
     "a": "face finding and network, on decoded photos",
     "a-prime": "network alone, on squares cut before",
+    "a-prime-before": "network alone, of the version before",
     "a-jpeg": "decoding, face finding and network, on files in memory",
     "b": "Spark stage, photos on disk to rows",
+    "b-before": "Spark stage, photos on disk to rows, with the version before",
     "c": "Spark stage, photos on S3 to rows",
     "d": "predict_batch_udf, Keras, same answer",
-    "d-one-pass": "predict_batch_udf, Keras, one pass, no mirroring",
+    "d-one-network": "predict_batch_udf, Keras, ResNet50 alone",
     "e": "Keras predict loop, same answer",
-    "e-one-pass": "Keras predict loop, one pass, no mirroring",
+    "e-one-network": "Keras predict loop, ResNet50 alone",
     "f-keras": "Ray Data, Keras, same answer",
     "f-fast": "Ray Data, this project's estimator",
     "g-keras": "Daft, Keras, same answer",
     "g-fast": "Daft, this project's estimator",
 }
 
-KERAS = frozenset({"d", "d-one-pass", "e", "e-one-pass", "f-keras", "g-keras"})
+KERAS = frozenset({"d", "d-one-network", "e", "e-one-network", "f-keras", "g-keras"})
 """At a third of the speed of the others or less, so that they are timed on fewer photos."""
 
 GROWTH, ENGINES, MATCHING, NIGHTS = "growth", "engines", "matching", "nights"
@@ -28,13 +30,15 @@ MILLION = "million"
 FUNCTIONS = {
     "a": "engine:finder_and_network",
     "a-prime": "engine:network_alone",
+    "a-prime-before": "engine:network_before_alone",
     "a-jpeg": "engine:decoding_finder_and_network",
     "b": "spark_stage:spark_stage",
+    "b-before": "spark_stage:spark_stage_before",
     "c": "spark_stage:spark_stage",
     "d": "public_recipes:predict_batch_udf_same_answer",
-    "d-one-pass": "public_recipes:predict_batch_udf_one_pass",
+    "d-one-network": "public_recipes:predict_batch_udf_one_network",
     "e": "public_recipes:predict_loop_same_answer",
-    "e-one-pass": "public_recipes:predict_loop_one_pass",
+    "e-one-network": "public_recipes:predict_loop_one_network",
     "f-keras": "ray_data:keras_actors",
     "f-fast": "ray_data:estimator_actors",
     "g-keras": "daft_frame:keras_class",
@@ -48,7 +52,7 @@ FUNCTIONS = {
 
 
 def chosen(only: str | None) -> list[str]:
-    """Return the names that a comma-separated choice means, in order; `d` means `d` and `d-one-pass`.
+    """Return the names that a comma-separated choice means, in order; `d` means `d` and `d-one-network`.
 
     No choice means all but MILLION.
 

@@ -20,7 +20,7 @@ from tests.benchmarks.keras_recipe import KerasAges
 
 
 class KerasClass:
-    """Scales whole photos and predicts, with photo and mirror image."""
+    """Scales whole photos and predicts with both networks."""
 
     returned = pa.float64()
 

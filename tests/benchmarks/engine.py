@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -17,7 +18,7 @@ import numpy as np
 
 from models.face_finding import FaceFinder
 from models.face_photo import FacePhoto, decode_to_search
-from tests.benchmarks.estimator import BATCH_SIZE, found_face, load_estimator
+from tests.benchmarks.estimator import BATCH_SIZE, MODEL_VERSION, VERSION_BEFORE, found_face, load_estimator
 from tests.benchmarks.job import Job, Ready, batches, photo_files, shares
 
 Prepare = Callable[[Sequence[Path]], Callable[[], int]]
@@ -41,6 +42,13 @@ def decoding_finder_and_network(job: Job) -> Iterator[Ready]:
 def network_alone(job: Job) -> Iterator[Ready]:
     """Estimate squares in memory; a photo without a face is one fewer."""
     with _processes(job, _prepare_network) as run:
+        yield Ready(run)
+
+
+@contextmanager
+def network_before_alone(job: Job) -> Iterator[Ready]:
+    """Estimate the same squares with the version before."""
+    with _processes(job, partial(_prepare_network, version=VERSION_BEFORE)) as run:
         yield Ready(run)
 
 
@@ -97,8 +105,8 @@ def _prepare_decoding_finder_and_network(files: Sequence[Path]) -> Callable[[], 
     return run
 
 
-def _prepare_network(files: Sequence[Path]) -> Callable[[], int]:
-    estimator, finder = load_estimator(threads=1), FaceFinder.load(threads=1)
+def _prepare_network(files: Sequence[Path], version: str = MODEL_VERSION) -> Callable[[], int]:
+    estimator, finder = load_estimator(threads=1, version=version), FaceFinder.load(threads=1)
     found = [found_face(decode_to_search(path.read_bytes()), finder, estimator.manifest.image_size) for path in files]
     faces = [face.pixels for face in found if isinstance(face, FacePhoto)]
     side = estimator.manifest.image_size

@@ -15,7 +15,7 @@ from models.face_photo import DecodedPhoto, FacePhoto, cut_face
 from models.photo_preprocessing import UnusablePhotoError
 from models.weights import MODEL_VERSIONS
 
-MODEL_VERSION = MODEL_VERSIONS[-1]
+MODEL_VERSION, VERSION_BEFORE = MODEL_VERSIONS[-1], MODEL_VERSIONS[-2]
 BATCH_SIZE = 64
 """Photos that are handed to the estimator, or to Keras, at a time."""
 
@@ -34,9 +34,9 @@ ESTIMATE_SCHEMA = pa.schema(
 )
 
 
-def load_estimator(threads: int) -> AgeEstimator:
-    """Load the newest version on the engine of the night."""
-    return AgeEstimator.load(MODEL_VERSION, threads=threads)
+def load_estimator(threads: int, version: str = MODEL_VERSION) -> AgeEstimator:
+    """Load a version, the newest unless told, on the engine of the night."""
+    return AgeEstimator.load(version, threads=threads)
 
 
 def found_face(decoded: DecodedPhoto, finder: FaceFinder, image_size: int) -> FacePhoto | UnusablePhotoError:

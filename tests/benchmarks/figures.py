@@ -19,11 +19,13 @@ class Spread:
 RATIOS = {
     "stage_local_to_engine": ("b", ("a",)),
     "stage_s3_to_engine": ("c", ("a",)),
+    "networks_to_version_before": ("a-prime", ("a-prime-before",)),
+    "stage_local_to_version_before": ("b", ("b-before",)),
     "stage_local_to_decoding_engine": ("b", ("a-jpeg",)),
     "stage_local_to_predict_batch_udf": ("b", ("d",)),
-    "stage_local_to_predict_batch_udf_one_pass": ("b", ("d-one-pass",)),
+    "stage_local_to_predict_batch_udf_one_network": ("b", ("d-one-network",)),
     "stage_local_to_keras_predict": ("b", ("e",)),
-    "stage_local_to_keras_predict_one_pass": ("b", ("e-one-pass",)),
+    "stage_local_to_keras_predict_one_network": ("b", ("e-one-network",)),
     "stage_local_to_ray_data": ("b", ("f-keras", "f-fast")),
     "stage_local_to_daft": ("b", ("g-keras", "g-fast")),
 }

@@ -20,8 +20,8 @@ from tests.benchmarks.turns import ContenderError, ready_child
 
 ON_S3 = "c"
 S3_SERVER = "weed"
-MAY_ANSWER_FEWER = "a-prime"
-"""It sees only the squares of photos in which a face was found."""
+MAY_ANSWER_FEWER = frozenset({"a-prime", "a-prime-before"})
+"""They see only the squares of photos in which a face was found."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def _turn(job: Job, is_weighed: bool) -> Turn:
         if is_weighed:
             child.go()
     rows = answer["rows"]
-    if rows != job.photo_count and (job.contender != MAY_ANSWER_FEWER or not rows):
+    if rows != job.photo_count and (job.contender not in MAY_ANSWER_FEWER or not rows):
         raise ContenderError(f"contender '{job.contender}' gave {rows} rows for {job.photo_count} photos")
     return Turn(
         photos_per_second=rows / answer["seconds"],

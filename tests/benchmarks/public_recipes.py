@@ -22,30 +22,30 @@ from tests.benchmarks.spark_stage import local_spark
 
 @contextmanager
 def predict_batch_udf_same_answer(job: Job) -> Iterator[Ready]:
-    with _predict_batch_udf(job, mirrored=True) as ready:
+    with _predict_batch_udf(job, whole=True) as ready:
         yield ready
 
 
 @contextmanager
-def predict_batch_udf_one_pass(job: Job) -> Iterator[Ready]:
-    with _predict_batch_udf(job, mirrored=False) as ready:
+def predict_batch_udf_one_network(job: Job) -> Iterator[Ready]:
+    with _predict_batch_udf(job, whole=False) as ready:
         yield ready
 
 
 @contextmanager
 def predict_loop_same_answer(job: Job) -> Iterator[Ready]:
-    yield _predict_loop(job, mirrored=True)
+    yield _predict_loop(job, whole=True)
 
 
 @contextmanager
-def predict_loop_one_pass(job: Job) -> Iterator[Ready]:
-    yield _predict_loop(job, mirrored=False)
+def predict_loop_one_network(job: Job) -> Iterator[Ready]:
+    yield _predict_loop(job, whole=False)
 
 
 @contextmanager
-def _predict_batch_udf(job: Job, mirrored: bool) -> Iterator[Ready]:
+def _predict_batch_udf(job: Job, whole: bool) -> Iterator[Ready]:
     def make_predict() -> Callable[[np.ndarray], np.ndarray]:
-        return KerasAges(threads=1, mirrored=mirrored)
+        return KerasAges(threads=1, whole=whole)
 
     with local_spark(len(job.cores)):
         session = SparkSession.builder.config("spark.ui.enabled", "false").getOrCreate()
@@ -60,8 +60,8 @@ def _predict_batch_udf(job: Job, mirrored: bool) -> Iterator[Ready]:
         yield Ready(run)
 
 
-def _predict_loop(job: Job, mirrored: bool) -> Ready:
-    ages = KerasAges(threads=len(job.cores), mirrored=mirrored)
+def _predict_loop(job: Job, whole: bool) -> Ready:
+    ages = KerasAges(threads=len(job.cores), whole=whole)
 
     def run(photos: str = job.photos) -> int:
         files = photo_files(photos)

@@ -22,7 +22,7 @@ ACTOR_CPUS = 0.25
 
 
 class KerasActor:
-    """Scales whole photos and predicts, with photo and mirror image."""
+    """Scales whole photos and predicts with both networks."""
 
     def __init__(self, warm_up_photos: str, gate: Gate) -> None:
         self._ages = KerasAges(threads=1)

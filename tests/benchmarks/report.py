@@ -101,7 +101,7 @@ def _scaling(growth: list[dict[str, Any]]) -> str:
 
 
 def _engines(cells: list[dict[str, Any]]) -> Table:
-    table = Table("engine", "threads", "pixels", "batch", title="Engines, one pass, by Keras predict in fp32")
+    table = Table("engine", "threads", "pixels", "batch", title="Engines, both networks, by Keras predict in fp32")
     for heading in ("photos/s", "lowest–highest", "ratio"):
         table.add_column(heading, justify="right")
     for cell in cells:

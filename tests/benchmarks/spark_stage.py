@@ -17,6 +17,7 @@ from jobs.settings import read_settings
 from jobs.spark import spark_session
 from jobs.tables.photo_age_estimates import dealt_to_tasks, photo_age_estimates
 from jobs.warehouse.object_store import ObjectStore
+from tests.benchmarks.estimator import VERSION_BEFORE
 from tests.benchmarks.job import Job, Ready
 
 
@@ -28,6 +29,14 @@ def spark_stage(job: Job) -> Iterator[Ready]:
         for photos in (job.warm_up_photos, job.photos):
             _estimates(session, photos)
         yield Ready(lambda: _estimates(session, job.photos).num_rows)
+
+
+@contextmanager
+def spark_stage_before(job: Job) -> Iterator[Ready]:
+    """Run the stage with the model version before."""
+    os.environ["CHECKOUT_AGES_MODEL_VERSION"] = VERSION_BEFORE
+    with spark_stage(job) as ready:
+        yield ready
 
 
 @contextmanager

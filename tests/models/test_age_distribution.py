@@ -12,10 +12,13 @@ from models.age_distribution import (
     YOUNG_ADULT_BIAS_YEARS,
     age_interval_years,
     corrected_age_years,
+    disagreement_years,
     expected_age_years,
     fit_interval_mass,
+    fit_pool,
     fit_temperature,
     fit_young_adult_correction,
+    pooled,
     probabilities,
     probability_under,
     summarise,
@@ -184,3 +187,54 @@ def test_an_age_beyond_a_gap_is_not_in_the_interval():
     torn = distribution_of({20: 0.6, 25: 0.3, 70: 0.1})
     wide_for_the_old = np.where(YEARS >= 60, 1.0, 0.7)
     assert summarise(torn, wide_for_the_old).age_interval_high_years.round(2).tolist() == [26.5]  # the estimate
+
+
+def bell(middle_years: float | np.ndarray, spread_years: float) -> np.ndarray:
+    """Return (n, 101) logits of normal distributions around `middle_years`."""
+    return -0.5 * ((YEARS - np.atleast_1d(middle_years)[:, None]) / spread_years) ** 2
+
+
+def spread_years_of(distribution: np.ndarray) -> float:
+    return float(np.sqrt((distribution * YEARS**2).sum(axis=1) - expected_age_years(distribution) ** 2)[0])
+
+
+@given(LOGITS, st.floats(0, 1), st.floats(0.3, 3))
+def test_two_equal_opinions_are_that_opinion(logits, share, temperature):
+    assert np.allclose(pooled(logits, logits, share, temperature), probabilities(logits, temperature), atol=1e-5)
+
+
+@given(LOGITS, LOGITS, st.floats(0, 1))
+def test_the_mean_of_a_mixture_lies_between_both_opinions(first, second, share):
+    means = expected_age_years(probabilities(first)), expected_age_years(probabilities(second))
+    mixed = expected_age_years(pooled(first, second, share, 1.0))
+    assert np.all((np.minimum(*means) - 1e-6 <= mixed) & (mixed <= np.maximum(*means) + 1e-6))
+
+
+def test_the_further_two_opinions_lie_apart_the_less_sure_is_the_estimate():
+    spreads = [spread_years_of(pooled(bell(30, 4), bell(30 + apart, 4), 0.5, 0.9)) for apart in (0, 5, 10, 20)]
+    assert spreads == sorted(spreads)
+    assert spreads[3] > 2 * spreads[0]
+    assert disagreement_years(bell(30, 4), bell(45, 4)).round(1).tolist() == [15.0]
+
+
+def test_the_fitted_share_follows_the_opinion_that_knows_more():
+    random = np.random.default_rng(5)
+    ages = random.integers(10, 80, 2000)
+    poor, good = (bell(ages + random.normal(0, error, len(ages)), error) for error in (8, 4))
+    share, temperature = fit_pool(poor, good, ages)
+    assert share > 0.6
+    assert fit_pool(good, poor, ages)[0] == pytest.approx(1 - share, abs=0.051)
+    assert temperature < 1, "a mixture of two calibrated opinions is too wide"
+
+
+def test_intervals_of_a_mixture_hold_alike_where_opinions_agree_and_where_they_do_not():
+    random = np.random.default_rng(6)
+    ages = random.integers(15, 75, 12_000)
+    first, second = (bell(ages + random.normal(0, 5, len(ages)), 5) for _ in range(2))
+    fitted, further = slice(0, 6000), slice(6000, None)
+    share, temperature = fit_pool(first[fitted], second[fitted], ages[fitted])
+    mass = fit_interval_mass(pooled(first[fitted], second[fitted], share, temperature), ages[fitted])
+    low, high = age_interval_years(pooled(first[further], second[further], share, temperature), mass)
+    held = (low <= ages[further]) & (ages[further] <= high)
+    by_disagreement = np.array_split(held[np.argsort(disagreement_years(first[further], second[further]))], 5)
+    assert all(0.86 <= fifth.mean() <= 0.95 for fifth in by_disagreement)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from models.age_distribution import expected_age_years, probability_under
 from models.age_estimator import AgeEstimate, AgeEstimator, Engine
-from models.model_manifest import ModelManifest, TrainingFacts
+from models.model_manifest import ModelManifest, SecondOpinion, TrainingFacts
 from models.photo_preprocessing import PhotoLimits, UnusablePhotoError
 from models.weights import MODEL_VERSIONS, WeightsError
 
@@ -97,6 +97,17 @@ def test_a_mirrored_version_takes_the_mean_of_what_it_says_to_both_sides():
     distribution = estimator.estimate_pixels(half)
     assert distribution[0, [20, 60]].round(6).tolist() == [0.5, 0.5]
     assert np.array_equal(estimator.estimate_pixels(half[:, :, ::-1]), distribution)
+
+
+def test_a_version_with_a_second_opinion_gives_the_mixture_of_both():
+    def two_opinions(batches: Sequence[np.ndarray]) -> list[np.ndarray]:
+        return [np.tile(np.concatenate([np.eye(101)[20], np.eye(101)[60]]) * 40, (len(each), 1)) for each in batches]
+
+    second = SecondOpinion(side_pixels=64, share=0.25)
+    estimator = AgeEstimator("two-1", replace(MANIFEST, second_opinion=second), two_opinions, None, batch_size=2)
+    pixels = np.zeros((3, SIDE, SIDE, 3), dtype="uint8")
+    assert [opinion.argmax(axis=1).tolist() for opinion in estimator.opinions(pixels)] == [[20] * 3, [60] * 3]
+    assert estimator.estimate_pixels(pixels)[:, [20, 60]].round(6).tolist() == [[0.75, 0.25]] * 3
 
 
 def test_an_estimate_has_its_interval_and_its_distribution():

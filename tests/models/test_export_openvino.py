@@ -46,7 +46,7 @@ def test_a_version_is_quantised_and_says_nearly_what_tensorflow_says(faces: Path
     for name in ("openvino_int8.xml", "openvino_int8.bin"):
         assert f'"quantised/{name}": "{file_sha256(out / name)}",' in printed
     assert str(tmp_path) not in (out / "openvino_int8.xml").read_text(), "a file says nothing of who made it"
-    for name in ("weights.npz", "manifest.json"):
+    for name in ("weights.npz", "manifest.json", "second_opinion.npz"):
         shutil.copy(WEIGHTS_FOLDER / version / name, out / name)
     pixels = np.stack([synthetic_face(person, 10 + 3 * person) for person in PEOPLE])
     quantised = expected_age_years(load_trained_version(str(out)).estimate_pixels(pixels))

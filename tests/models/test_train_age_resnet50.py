@@ -12,16 +12,21 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from models.age_distribution import MOST_CORRECTION
+from models.age_resnet50 import read_weights
 from models.cli import app
+from models.errors import ModelInputError
 from models.model_manifest import parse_manifest
 from models.train_age_resnet50 import training_facts
+from models.trained_version import load_trained_version
 from models.training_recipe import TrainingRecipe
-from models.weights import file_sha256
+from models.weights import MODEL_VERSIONS, WEIGHTS_FOLDER, file_sha256
 
 EAGERLY = """
 import sys, tensorflow
 tensorflow.config.run_functions_eagerly(True)
+from models.age_resnet50 import read_weights
 from models.cli import app
+from models.errors import ModelInputError
 app(sys.argv[1:])
 """
 PATIENCE_SECONDS = 240
@@ -95,10 +100,35 @@ def test_a_killed_training_goes_on_where_it_was_and_gives_a_version(images, tmp_
     ]
     manifest = parse_manifest(out / "manifest.json")
     assert manifest.weights_sha256 == file_sha256(out / "weights.npz")
-    assert (manifest.image_size, manifest.training.photo_count, manifest.mirrored) == (32, 7, True)
+    assert (manifest.image_size, manifest.training.photo_count, manifest.mirrored) == (32, 7, False)
     assert manifest.interval_mass == [1.0] * 101
     assert 0.0 <= manifest.young_adult_correction <= MOST_CORRECTION
     assert (out / "learning_curves.png").read_bytes().startswith(b"\x89PNG")
+    assert manifest.second_opinion is not None
+    assert manifest.second_opinion.head_sha256 == file_sha256(out / "second_opinion.npz")
+    assert 0 < manifest.second_opinion.share < 1
+
+
+def test_without_epochs_resnet50_stays_and_the_second_opinion_is_trained(images, tmp_path):
+    init = WEIGHTS_FOLDER / MODEL_VERSIONS[-1] / "weights.npz"
+    run = invoke(train_arguments(images, tmp_path / "run", "--epochs", "0", "--init", str(init)))
+    assert run.exit_code == 0, run.output
+    manifest = parse_manifest(tmp_path / "run" / "manifest.json")
+    assert (manifest.training.started_from, manifest.training.recipe["epochs"]) == (MODEL_VERSIONS[-1], 0)
+    before, after = read_weights(init), read_weights(tmp_path / "run" / "weights.npz")
+    assert all(np.array_equal(before[name], after[name]) for name in before)
+    version = load_trained_version(str(tmp_path / "run"), "tensorflow")
+    assert version.estimate_pixels(np.zeros((1, 32, 32, 3), "uint8")).sum() == pytest.approx(1)
+
+    (tmp_path / "run" / "second_opinion.npz").unlink()
+    with pytest.raises(ModelInputError, match=r"has no second_opinion\.npz: name the folder of a finished training"):
+        load_trained_version(str(tmp_path / "run"), "tensorflow")
+
+
+def test_without_epochs_there_must_be_weights(images, tmp_path):
+    refused = invoke(train_arguments(images, tmp_path / "run", "--epochs", "0"))
+    assert refused.exit_code == 2
+    assert "without epochs ResNet50 stays as it is: name its weights with --init" in refused.stderr
 
 
 @pytest.mark.filterwarnings("ignore:Even though the `tf.config.experimental_run_functions_eagerly`")
