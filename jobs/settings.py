@@ -55,7 +55,7 @@ class Settings(BaseModel):
         description="photo key below photos/business_date=D/; fields store_id, till_id, taken_at, extension, "
         "and optionally transaction_id; {ignored} stands for a folder level, or a part of a name, to skip",
     )
-    model_version: str = Field("age_resnet50-3", description="which age model estimates")
+    model_version: str = Field("age_resnet50-4", description="which age model estimates")
     inference_engine: Literal["openvino", "tensorflow"] = Field(
         "openvino", description="what runs the age model: openvino (int8, fast) or tensorflow (the reference)"
     )

@@ -2,7 +2,7 @@
 
 Finding the face and the network are two steps, so that a caller may find faces in threads while the network runs:
 
-    estimator = AgeEstimator.load("age_resnet50-3")
+    estimator = AgeEstimator.load("age_resnet50-4")
     estimates = estimator.estimate([photo.read_bytes() for photo in photos])
 """
 
@@ -91,8 +91,7 @@ class AgeEstimator:
         """Load a verified version: about a second on OpenVINO, 10–16 s on TensorFlow in a fresh process.
 
         `threads` bounds the threads of the engine and of the face finder; None lets them take every core.
-        Raises WeightsError when the version is unknown, one of its files is missing or altered, or it has no network
-        for the engine.
+        Raises WeightsError when the version is unknown, or one of its files is missing or altered.
         """
         manifest = read_manifest(version, folder)
         network: Network

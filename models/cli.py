@@ -64,7 +64,7 @@ def train(
 
     Runs on PyTorch where it is installed (twice as fast on a CPU) or as KERAS_BACKEND says.
 
-    Example: checkout-ages train --images faces --init models/weights/age_resnet50-3/weights.npz --out run
+    Example: checkout-ages train --images faces --init models/weights/age_resnet50-4/weights.npz --out run
     """
     with explained():
         _choose_keras_backend()
@@ -75,7 +75,7 @@ def train(
         chosen = recipe_of(recipe, image_size=image_size, epochs=epochs, loss=loss, without=without or [])
         faces = read_face_labels(labels, images)
         train_version(faces, images, init, out, chosen, data, resume, teacher)
-    console.print(f"wrote weights.npz, manifest.json and learning_curves.png to {out}")
+    console.print(f"wrote weights.npz, manifest.json and what goes with them to {out}")
 
 
 @app.command()
@@ -142,7 +142,7 @@ def export(
 ) -> None:
     """Quantise a network to int8 for OpenVINO: openvino_int8.xml and .bin, and the lines that pin them.
 
-    Example: checkout-ages export --labels labels.csv --images faces --weights age_resnet50-3 --out age_resnet50-3
+    Example: checkout-ages export --labels labels.csv --images faces --weights age_resnet50-4 --out age_resnet50-4
     """
     with explained():
         from models.export_openvino import export_network
@@ -164,7 +164,7 @@ def calibrate(
 ) -> None:
     """Fit how a version's distributions are corrected for the ages of buyers: shift_calibration.json, and its pin.
 
-    Example: checkout-ages calibrate --labels labels.csv --images faces --weights age_resnet50-3 --out age_resnet50-3
+    Example: checkout-ages calibrate --labels labels.csv --images faces --weights age_resnet50-4 --out age_resnet50-4
     """
     with explained():
         from models.face_labels import read_face_labels

@@ -1,6 +1,6 @@
 """export_openvino: quantises a version's networks, as one, or the face finder, to int8 for OpenVINO.
 
-    checkout-ages export --weights age_resnet50-3 --labels labels.csv --images faces --out export
+    checkout-ages export --weights age_resnet50-4 --labels labels.csv --images faces --out export
 
 Weights become 8 bits wide, and activations too, with ranges that are measured on photos of split `train`. Source:
 Nagel et al. 2021, "A White Paper on Neural Network Quantization" (post-training quantisation, bias correction).

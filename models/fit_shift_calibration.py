@@ -1,6 +1,6 @@
 """fit_shift_calibration: fit to split `valid` how a version's distributions are read in shops with another mix of ages.
 
-    checkout-ages calibrate --labels labels.csv --images faces --weights age_resnet50-3 --out age_resnet50-3
+    checkout-ages calibrate --labels labels.csv --images faces --weights age_resnet50-4 --out age_resnet50-4
 
 A distribution p leans towards the ages that the network was trained on. p^exponent · exp(bias) is fitted so that it is
 calibrated for the photos of `valid`, weighted to the usual mix of buyers; over the shares of ages that these have,

@@ -4,7 +4,7 @@ Writes synthetic_faces-2.npz, and beside it synthetic_faces-2.json with what was
 training photos, against how near unrelated (`valid`) photos come to them, and, with --model-version, how well the age
 network's estimates on samples follow the ages that were asked for. Needs 6 GB of memory and some minutes.
 
-    python -m models.train_synthetic_faces --labels labels.csv --images DIR --out DIR [--model-version age_resnet50-1]
+    python -m models.train_synthetic_faces --labels labels.csv --images DIR --out DIR [--model-version age_resnet50-3]
 """
 
 from __future__ import annotations

@@ -13,18 +13,17 @@ from pathlib import Path
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
 
 PINNED_SHA256 = {
-    "age_resnet50-1/manifest.json": "ba20357a232725077b326ce3099ece115faf79171c4003fc45de89315fcbb6f0",
-    "age_resnet50-1/weights.npz": "9da4b935e6620d7a08898dd7382fdd5db1381ee2389a194eef096d205a5efeac",
-    "age_resnet50-2/manifest.json": "203791592f5057bd47c8f4a0e2e6cc6b9e8e23ccc33cddf336420b47a0cc4545",
-    "age_resnet50-2/openvino_int8.bin": "8a1c8b5d653cee3ac7274665f2256f8992513f58a96f4dc0703f15d350e0c23e",
-    "age_resnet50-2/openvino_int8.xml": "0f43077262f98aa3c26e643c6ef9d94e8fdcbc7b104b2bcdacd56f1943bef351",
-    "age_resnet50-2/shift_calibration.json": "1ebf4ad49a8e627ad2854b0a50a8d8d6d2c1beaf2ccf77fa12261143d34f5936",
-    "age_resnet50-2/weights.npz": "fa7530fb9821587b5c7b269e83ce7ad7b7183a4486f98cbfc05b2c48b1b6f3d8",
     "age_resnet50-3/manifest.json": "9c4415be10956b369a5cf8f48f1be79018cc5130d759c4d383c7d6bc65847907",
     "age_resnet50-3/openvino_int8.bin": "f1e3c8b6112f9030ef8e07c8e3ed9e5a1a6f085c2e9bc240c8bfc0c7aa4d13e3",
     "age_resnet50-3/openvino_int8.xml": "ab0b17277940890c7e81443876af6e0513d1a3a0e2490544d2498dd0046fbd6e",
     "age_resnet50-3/shift_calibration.json": "19b4123237978742b9da0ef5787370503b9db717cd020ee3b8f6e08652e1fc32",
     "age_resnet50-3/weights.npz": "9d362b8a1b0a9ec28b90042c9cc6e4cfd95e79952739ae3d0cd25b55f0e2f160",
+    "age_resnet50-4/manifest.json": "392bb42109079f00772ff262a7c97f8ee8943bbc11acf83f492807f96a2bbf9f",
+    "age_resnet50-4/openvino_int8.bin": "256077955a110035fb738ce2294de976458a8c46f45fee50ac921f49d2a38cdb",
+    "age_resnet50-4/openvino_int8.xml": "74bb8b17fef7c813df959f979b7c1dea31771285e57f1dbb7a2f768fb9825646",
+    "age_resnet50-4/second_opinion.npz": "cc68154ddf4fb5910a6bb29f15d474f0554667cdb1b103c8a814e7cafe1ff356",
+    "age_resnet50-4/shift_calibration.json": "1b7f16aaaad7343a50fcfdd45d469f3fb821ff8925f64d0c6056222b3ebfb95d",
+    "age_resnet50-4/weights.npz": "9d362b8a1b0a9ec28b90042c9cc6e4cfd95e79952739ae3d0cd25b55f0e2f160",
     "centerface/centerface.onnx": "09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc",
     "centerface/openvino_int8.bin": "51879ecc656a940f52efabf2ae23a05e4abe3902d344aae44dd2e58b29130534",
     "centerface/openvino_int8.xml": "78477323453e50daeee489e9e3bdaecdd70e3cb1cf3e12a89153b777d4eaeb1a",
@@ -90,16 +89,10 @@ def face_network_path(folder: Path = WEIGHTS_FOLDER) -> Path:
 def openvino_path(version: str, folder: Path = WEIGHTS_FOLDER) -> Path:
     """Return the verified int8 network of a version for OpenVINO; its arrays lie beside it as .bin.
 
-    Raises WeightsError when the version is unknown or has none, or a file is missing or altered.
+    Raises WeightsError when the version is unknown or a file is missing or altered.
     """
     model_files(version, folder)
-    name = f"{version}/{OPENVINO_NETWORK}"
-    if name not in PINNED_SHA256:
-        raise WeightsError(
-            f"model version '{version}' has no network for OpenVINO: set the inference engine to tensorflow, "
-            "or make one with `checkout-ages export`"
-        )
-    return _verified_network(name, folder)
+    return _verified_network(f"{version}/{OPENVINO_NETWORK}", folder)
 
 
 def shift_calibration_path(version: str, folder: Path = WEIGHTS_FOLDER) -> Path | None:

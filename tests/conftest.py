@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 from pyspark.sql import SparkSession
 
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 UNCOMPILED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
 """To compile a hundred plans takes longer than to run them on a few rows; the applications that tests submit do."""
 
+
+hypothesis.settings.register_profile("checkout-ages", deadline=None)
+hypothesis.settings.load_profile("checkout-ages")
+"""On a machine at its limit one example may take a second; a test fails by what it asserts, not by the clock."""
 
 FIXTURES_WITH_SERVERS = {"spark", "s3_bucket", "browser", "dag", "dag_bag", "dag_file", "load_dag_file"}
 

@@ -102,13 +102,13 @@ PUBLISHED: dict[Table, list[dict[str, Any]]] = {
     ],
     REJECTED_TRANSACTION_LINES: [{"source_file": "f", "line_in_file": 1, "rejection_reason": "no till_id"}],
     PIPELINE_RUNS: [
-        night("run-1", "20:00:00", 8, "age_resnet50-1", ["the day has photos"]),
-        night("run-2", "21:00:00", 16, "age_resnet50-3", []),
+        night("run-1", "20:00:00", 8, "age_resnet50-3", ["the day has photos"]),
+        night("run-2", "21:00:00", 16, "age_resnet50-4", []),
     ],
 }
 DAY_BEFORE_PUBLISHED = {
     AGE_MIXES: [mix("all", 24)],
-    PIPELINE_RUNS: [night("run-0", "03:00:00", 4, "age_resnet50-1", [])],
+    PIPELINE_RUNS: [night("run-0", "03:00:00", 4, "age_resnet50-3", [])],
     REJECTED_TRANSACTION_LINES: [{"source_file": "f", "line_in_file": 1, "rejection_reason": "of another day"}],
 }
 
@@ -148,7 +148,7 @@ ANSWERS: dict[str, list[Row]] = {
     COMPARABLE: [
         {"business_date": day, "transaction_count": count, "share_with_photo": 0.5, "share_estimated": 0.25}
         | {"mean_estimated_age_years": 40.0, "model_version": model_version, "warnings": []}
-        for day, count, model_version in ((BUSINESS_DATE, 16, "age_resnet50-3"), (DAY_BEFORE, 4, "age_resnet50-1"))
+        for day, count, model_version in ((BUSINESS_DATE, 16, "age_resnet50-4"), (DAY_BEFORE, 4, "age_resnet50-3"))
     ],
     UNUSED: [
         {"what": "photo", "why": "no_face", "how_many": 2},

@@ -85,7 +85,7 @@ def rescore(
 ) -> None:
     """Build published days again with another model version, beside the live tables, and show what would change.
 
-    Example: checkout-ages rescore --from 2026-11-18 --to 2026-11-20 --model-version age_resnet50-1
+    Example: checkout-ages rescore --from 2026-11-18 --to 2026-11-20 --model-version age_resnet50-3
     """
     from jobs.ages.age_inference import check_model
     from jobs.operations.rescore import published_days, rescore_day

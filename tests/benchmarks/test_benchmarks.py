@@ -135,7 +135,7 @@ def test_a_quick_benchmark_writes_the_promised_figures(tmp_path: Path) -> None:
 
 def test_a_generated_day_is_staged_as_its_tables_declare(tmp_path: Path) -> None:
     warehouse = Warehouse(ObjectStore(tmp_path.as_uri()), "generated")
-    stage_large_day(warehouse, BUSINESS_DATE, 20_000, "age_resnet50-3")
+    stage_large_day(warehouse, BUSINESS_DATE, 20_000, "age_resnet50-4")
     lines, photos, estimates = (
         warehouse.staging.read_arrow(table, BUSINESS_DATE, table.column_names)
         for table in (TRANSACTION_LINES, CHECKOUT_PHOTOS, PHOTO_AGE_ESTIMATES)

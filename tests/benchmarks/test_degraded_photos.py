@@ -17,7 +17,7 @@ def measurement(tmp_path: Path) -> Measurement:
     for number, photo in enumerate(synthetic_face_photos()(AGES, [3, 4, 8], 1)):
         (tmp_path / f"{number}.jpg").write_bytes(photo.content)
     faces = pd.DataFrame({"file_name": [f"{number}.jpg" for number in range(3)], "real_age": AGES})
-    estimator = AgeEstimator.load("age_resnet50-3", batch_size=4, threads=1)
+    estimator = AgeEstimator.load("age_resnet50-4", batch_size=4, threads=1)
     return Measurement(estimator, faces.assign(gender="male", race="white"), tmp_path)
 
 

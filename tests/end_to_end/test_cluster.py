@@ -191,7 +191,7 @@ def sent_along(archive: Path) -> dict[str, str]:
 
 
 def is_not_needed(name: str) -> bool:
-    return any(part in name for part in ("__pycache__", "age_resnet50-1", ".onnx", "synthetic_faces-2"))
+    return any(part in name for part in ("__pycache__", "age_resnet50-3", ".onnx", "synthetic_faces-2"))
 
 
 def said_until_first_photos_are_done(night: subprocess.Popen[str]) -> str:

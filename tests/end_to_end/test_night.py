@@ -269,7 +269,7 @@ def test_an_unknown_model_version_is_refused_and_nothing_is_published(
     spark: SparkSession, settings: Settings, landing: ObjectStore
 ) -> None:
     land_empty_day(landing)
-    with pytest.raises(InputError, match="unknown model version 'age_resnet50-99'; known versions: age_resnet50-1"):
+    with pytest.raises(InputError, match="unknown model version 'age_resnet50-99'; known versions: age_resnet50-3"):
         run_whole_night(spark, settings.model_copy(update={"model_version": "age_resnet50-99"}), "unknown")
     assert not Path(settings.warehouse_uri.removeprefix("file://"), "photo_age_estimates").exists()
 

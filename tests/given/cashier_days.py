@@ -35,6 +35,6 @@ def day_of(*rows: list[dict[str, Any]], run_id: str = "night-1") -> pa.Table:
     """Rows of cashier_alcohol_days for these sales."""
     flat = [row for sales_of_one in rows for row in sales_of_one]
     days = cashier_days_by_query(pa.Table.from_pylist(flat, ALCOHOL_SALE_AUDIT.schema), "UTC")
-    for name, text in (("model_version", "age_resnet50-3"), ("run_id", run_id)):
+    for name, text in (("model_version", "age_resnet50-4"), ("run_id", run_id)):
         days = days.append_column(name, pa.repeat(pa.scalar(text), days.num_rows))
     return days.select(CASHIER_ALCOHOL_DAYS.column_names).cast(CASHIER_ALCOHOL_DAYS.schema)

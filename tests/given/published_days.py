@@ -24,7 +24,7 @@ from jobs.warehouse.warehouse import Warehouse
 from tests.given.rows import BUSINESS_DATE
 
 RUN_ID = "night-1"
-MODEL = "age_resnet50-2"
+MODEL = "age_resnet50-3"
 HOSTILE = "<img src=x onerror=alert(1)>$\\frac{1}$ & \"quoted\" <script>alert('x')</script>"
 CASHIER, RECEIPT, PHOTO = "cashier-4711", "receipt-0815", "photos/secret.jpg"
 AGE_GROUPS = ("0-17", "18-24", "25-34", "35-44", "45-54", "55-64", "65+")

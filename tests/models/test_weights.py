@@ -66,13 +66,13 @@ def test_a_missing_file_is_named_with_the_way_out(tmp_path):
 
 
 def test_an_unknown_version_lists_the_known_ones():
-    with pytest.raises(WeightsError, match=r"unknown model version 'age_vgg16-9'; known versions: age_resnet50-1"):
+    with pytest.raises(WeightsError, match=r"unknown model version 'age_vgg16-9'; known versions: age_resnet50-3"):
         model_files("age_vgg16-9")
 
 
 def test_unknown_single_file_weights_list_the_known_ones():
-    with pytest.raises(WeightsError, match=r"unknown weights 'age_resnet50-1'; known weights: synthetic_faces-2"):
-        weights_path("age_resnet50-1")
+    with pytest.raises(WeightsError, match=r"unknown weights 'age_resnet50-3'; known weights: synthetic_faces-2"):
+        weights_path("age_resnet50-3")
 
 
 def test_single_file_weights_are_verified_too(tmp_path, monkeypatch):

@@ -28,7 +28,7 @@ from tests.servers.s3_server import free_port
 REPOSITORY = Path(__file__).parents[2]
 SPARK_HOME = Path(pyspark.__file__).resolve().parent
 SECONDS_TO_START = 300
-NOT_NEEDED = shutil.ignore_patterns("__pycache__", "age_resnet50-1", "*.onnx", "synthetic_faces-2*")
+NOT_NEEDED = shutil.ignore_patterns("__pycache__", "age_resnet50-3", "*.onnx", "synthetic_faces-2*")
 
 
 @dataclass(frozen=True)

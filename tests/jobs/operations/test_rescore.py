@@ -28,7 +28,7 @@ from jobs.warehouse.warehouse import Warehouse
 from tests.given.rows import BUSINESS_DATE
 
 NEXT_DATE = BUSINESS_DATE + timedelta(days=1)
-LIVE_VERSION, OTHER_VERSION = "age_resnet50-3", "age_resnet50-1"
+LIVE_VERSION, OTHER_VERSION = "age_resnet50-4", "age_resnet50-3"
 RECEIPTS = """\
 transaction_id,store_id,till_id,cashier_id,closed_at,line_number,line_type,sku,product_category,quantity,net_amount,\
 currency,is_alcohol,id_check
@@ -94,7 +94,7 @@ def forget_receipts_and_a_photo(landing: ObjectStore) -> None:
 def rescore(settings: Settings, *arguments: str) -> Result:
     uris = ["--landing-uri", settings.landing_uri, "--warehouse-uri", settings.warehouse_uri]
     days = ["--from", str(BUSINESS_DATE), "--to", str(BUSINESS_DATE)]
-    model = ["--model-version", OTHER_VERSION, "--inference-engine", "tensorflow"]
+    model = ["--model-version", OTHER_VERSION]
     return CliRunner().invoke(app, ["rescore", *days, *model, *uris, *arguments])
 
 
@@ -219,13 +219,7 @@ def test_days_in_the_wrong_order_are_refused(settings: Settings) -> None:
     )
 
 
-def test_a_version_without_a_network_for_the_engine_says_what_to_do(settings: Settings) -> None:
-    refused = rescore(settings, "--inference-engine", "openvino")
-    assert refused.exit_code == 2
-    assert "has no network for OpenVINO: set the inference engine to tensorflow" in refused.stderr
-
-
 def test_an_unknown_model_version_is_refused(settings: Settings) -> None:
     refused = rescore(settings, "--model-version", "age_resnet50-99")
     assert refused.exit_code == 2
-    assert "error: unknown model version 'age_resnet50-99'; known versions: age_resnet50-1" in refused.stderr
+    assert "error: unknown model version 'age_resnet50-99'; known versions: age_resnet50-3" in refused.stderr

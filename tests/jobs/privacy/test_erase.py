@@ -120,7 +120,7 @@ def rescore_and_stage_by_others(warehouse: Path) -> None:
     """Leave copies of the day where another model's tables lie, and in the staging of a run that died."""
     for table in ("transaction_lines", "checkout_photos"):
         published = warehouse / table
-        shutil.copytree(published, warehouse / "_rescored" / "age_resnet50-1" / table)
+        shutil.copytree(published, warehouse / "_rescored" / "age_resnet50-3" / table)
         staged = warehouse / "_staging" / "died" / f"business_date={BUSINESS_DATE}" / table
         shutil.copytree(published / f"business_date={BUSINESS_DATE}", staged)
 
@@ -186,7 +186,7 @@ def test_no_file_of_the_warehouse_names_the_photo_or_the_case_any_more(erased_da
 def test_staging_of_dead_runs_and_the_tables_of_other_models_lose_the_day(erased_day: ErasedDay) -> None:
     assert not [path for path in erased_day.after.glob("_staging/**/*") if path.is_file()]
     assert not list(erased_day.after.glob("_rescored/**/*.parquet"))
-    assert erased_day.proof["deleted_rescored_versions"] == ["age_resnet50-1"]
+    assert erased_day.proof["deleted_rescored_versions"] == ["age_resnet50-3"]
 
 
 def test_the_page_of_the_day_and_the_index_are_those_of_the_day_without_the_person(erased_day: ErasedDay) -> None:

@@ -54,7 +54,7 @@ def test_what_is_planted_is_found_among_others(settings: Settings, table: Table,
     assert searched(settings) == {f"{table.name}/business_date={BUSINESS_DATE}/part-0.parquet": 1}
 
 
-@pytest.mark.parametrize("folder", ["_staging/run", "_rescored/age_resnet50-1"])
+@pytest.mark.parametrize("folder", ["_staging/run", "_rescored/age_resnet50-3"])
 def test_what_is_staged_or_rescored_is_searched_too(settings: Settings, folder: str) -> None:
     publish(settings, CHECKOUT_PHOTOS, BUSINESS_DATE, KEY | {"photo_key": PHOTO})
     store = ObjectStore(settings.warehouse_uri)

@@ -24,7 +24,7 @@ USUAL = {
     "estimated_transaction_count": 880,
     "mean_estimated_age_years": 38.0,
     "mean_under_18_probability": 0.03,
-    "model_version": "age_resnet50-3",
+    "model_version": "age_resnet50-4",
     "warnings": None,
 }
 
@@ -72,7 +72,7 @@ def test_days_further_back_than_a_week_do_not_count_but_are_shown() -> None:
 
 
 def test_ages_are_held_against_days_of_the_same_model_only() -> None:
-    other = {"model_version": "age_resnet50-1", "mean_estimated_age_years": 45.0}
+    other = {"model_version": "age_resnet50-3", "mean_estimated_age_years": 45.0}
     found = compared({}, {}, {}, {}, other, other, other, other)
     assert verdicts(found) == dict.fromkeys(["mean_estimated_age_years", "mean_under_18_probability"], "too_few_days")
     assert len(found.other_models) == 4

@@ -76,7 +76,7 @@ SOUND_NIGHT: dict[Table, list[dict[str, Any]]] = {
 
 NOTHING_AUDITED: dict[Table, list[dict[str, Any]]] = {ALCOHOL_SALE_AUDIT: [], ALCOHOL_REVIEW_CASES: []}
 USUAL_DAY = {
-    "model_version": "age_resnet50-3",
+    "model_version": "age_resnet50-4",
     "transaction_count": 1,
     "photographed_transaction_count": 1,
     "estimated_transaction_count": 1,
@@ -387,7 +387,7 @@ def test_with_fewer_than_seven_days_before_a_day_is_compared_with_none(settings:
 
 
 def test_ages_are_compared_with_days_of_the_same_model_only(settings: Settings) -> None:
-    other_model = [USUAL_DAY | {"model_version": "age_resnet50-1", "mean_estimated_age_years": 50.0}] * 7
+    other_model = [USUAL_DAY | {"model_version": "age_resnet50-3", "mean_estimated_age_years": 50.0}] * 7
     found = results(settings, {}, other_model)
     assert (
         found["the mean estimated age is the usual one"].not_run_reason

@@ -26,7 +26,7 @@ def schema(names: list[str]) -> pa.Schema:
 
 LIVE = PublishedDay(
     run_id="night-1",
-    model_version="age_resnet50-2",
+    model_version="age_resnet50-3",
     rows={
         "age_group": transactions(
             "age_group", ("t1", "18-24", 20.0), ("t2", "18-24", 24.0), ("t3", "25-34", 30.0), ("t4", "unknown", None)
@@ -37,7 +37,7 @@ LIVE = PublishedDay(
 )
 RESCORED = PublishedDay(
     run_id="rescore-1",
-    model_version="age_resnet50-3",
+    model_version="age_resnet50-4",
     rows={
         "age_group": transactions(
             "age_group", ("t1", "18-24", 23.0), ("t2", "25-34", 25.0), ("t3", "unknown", None), ("t4", "unknown", None)
@@ -48,7 +48,7 @@ RESCORED = PublishedDay(
 )
 NOTHING = PublishedDay(
     run_id="night-0",
-    model_version="age_resnet50-2",
+    model_version="age_resnet50-3",
     rows={
         "age_group": transactions("age_group"),
         "audit_status": transactions("audit_status"),
@@ -89,7 +89,7 @@ def test_each_value_has_its_counts_and_shares_in_both_models_and_the_shift() -> 
 def test_each_row_names_both_runs_and_both_models() -> None:
     comparison = model_comparison(LIVE, RESCORED)
     origins = {tuple(row.values()) for row in comparison.select(ORIGIN).to_pylist()}
-    assert origins == {("night-1", "age_resnet50-2", "age_resnet50-3", "rescore-1")}
+    assert origins == {("night-1", "age_resnet50-3", "age_resnet50-4", "rescore-1")}
 
 
 def test_a_comparison_has_the_columns_and_types_of_its_table() -> None:

@@ -99,7 +99,7 @@ def test_a_day_that_was_written_before_a_table_had_a_column_shows_it_as_null(
 
 
 def test_a_comparison_with_another_model_is_found_below_rescored(store: ObjectStore, tmp_path: Path) -> None:
-    rescored = Warehouse(store, "run-1").rescored("age_resnet50-1").store
+    rescored = Warehouse(store, "run-1").rescored("age_resnet50-3").store
     publish(rescored, MODEL_COMPARISON, BUSINESS_DATE, {"measure": "age_group", "value": "18-24"})
     write_catalogue(store)
     with opened(store, tmp_path) as connection:

@@ -174,9 +174,9 @@ def test_the_run_that_published_a_day_last_is_told_from_those_before(settings: S
 
 
 def test_the_tables_of_another_model_lie_below_the_warehouse(settings: Settings) -> None:
-    rescored = Warehouse(ObjectStore(settings.warehouse_uri), "run").rescored("age_resnet50-1")
+    rescored = Warehouse(ObjectStore(settings.warehouse_uri), "run").rescored("age_resnet50-3")
     assert rescored.published.location(MODEL_COMPARISON) == (
-        f"{settings.warehouse_uri}/_rescored/age_resnet50-1/model_comparison/business_date=*/part-0.parquet"
+        f"{settings.warehouse_uri}/_rescored/age_resnet50-3/model_comparison/business_date=*/part-0.parquet"
     )
 
 
