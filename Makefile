@@ -62,7 +62,7 @@ readme: setup ## render README's settings and data dictionary from the code
 	.venv/bin/python -m jobs.operations.render_readmes
 
 card: setup ## render models/README.md from the figures of the newest model version
-	.venv/bin/python -m models.model_card
+	.venv/bin/python -m models.evaluation.model_card
 
 screenshots: setup ## pictures of the nightly report for README, taken in Chromium
 	.venv/bin/python -m tests.browser.take_screenshots

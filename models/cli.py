@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 
 from models.errors import ModelInputError
-from models.weights import OPENVINO_NETWORK, SHIFT_CALIBRATION, WeightsError
+from models.serving.model_versions import OPENVINO_NETWORK, SHIFT_CALIBRATION, WeightsError
 
 app = typer.Typer()
 console = Console()
@@ -68,9 +68,9 @@ def train(
     """
     with explained():
         _choose_keras_backend()
-        from models.face_labels import read_face_labels
-        from models.train_age_resnet50 import train_version
-        from models.training_recipe import recipe_of
+        from models.faces.face_labels import read_face_labels
+        from models.training.train_age_resnet50 import train_version
+        from models.training.training_recipe import recipe_of
 
         chosen = recipe_of(recipe, image_size=image_size, epochs=epochs, loss=loss, without=without or [])
         faces = read_face_labels(labels, images)
@@ -89,9 +89,9 @@ def explore(
     Example: checkout-ages explore --labels labels.csv --images faces --out exploration
     """
     with explained():
-        from models.exploration_page import explore as explore_labelled
-        from models.explore_faces import summary_table
-        from models.face_labels import read_face_labels
+        from models.evaluation.exploration_page import explore as explore_labelled
+        from models.evaluation.explore_faces import summary_table
+        from models.faces.face_labels import read_face_labels
 
         with console.status("looking at the photos"):
             facts = explore_labelled(read_face_labels(labels, images), images, out)
@@ -119,8 +119,8 @@ def evaluate(
     Example: checkout-ages evaluate --labels labels.csv --images faces --split test --out evaluation
     """
     with explained():
-        from models.evaluate_age_resnet50 import evaluate_version, terminal_tables
-        from models.face_labels import read_face_labels
+        from models.evaluation.evaluate_age_resnet50 import evaluate_version, terminal_tables
+        from models.faces.face_labels import read_face_labels
 
         with console.status("estimating ages"):
             faces = read_face_labels(labels, images)
@@ -145,11 +145,11 @@ def export(
     Example: checkout-ages export --labels labels.csv --images faces --weights age_resnet50-4 --out age_resnet50-4
     """
     with explained():
-        from models.export_openvino import export_network
-        from models.face_labels import read_face_labels
+        from models.faces.face_labels import read_face_labels
+        from models.training.export_openvino import export_network
 
         pins = export_network(weights, read_face_labels(labels, images), images, out, photos)
-    console.print(f"wrote {out / OPENVINO_NETWORK} and .bin; to pin them, put into models/weights.py:")
+    console.print(f"wrote {out / OPENVINO_NETWORK} and .bin; to pin them, put into models/serving/model_versions.py:")
     console.print("\n".join(pins), markup=False, highlight=False, soft_wrap=True)
 
 
@@ -167,12 +167,12 @@ def calibrate(
     Example: checkout-ages calibrate --labels labels.csv --images faces --weights age_resnet50-4 --out age_resnet50-4
     """
     with explained():
-        from models.face_labels import read_face_labels
-        from models.fit_shift_calibration import fit_shift_calibration
+        from models.faces.face_labels import read_face_labels
+        from models.training.fit_shift_calibration import fit_shift_calibration
 
         with console.status("estimating ages"):
             pins = fit_shift_calibration(weights, read_face_labels(labels, images), images, out)
-    console.print(f"wrote {out / SHIFT_CALIBRATION}; to pin it, put into models/weights.py:")
+    console.print(f"wrote {out / SHIFT_CALIBRATION}; to pin it, put into models/serving/model_versions.py:")
     console.print("\n".join(pins), markup=False, highlight=False, soft_wrap=True)
 
 

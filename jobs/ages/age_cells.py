@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from jobs.ages.age_mix_estimation import cell_numbers
 from jobs.ages.age_mix_fit import Floats, Integers
-from models.age_distribution import YEARS_OF_AGE
+from models.serving.age_distribution import YEARS_OF_AGE
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -58,8 +58,8 @@ def correct_for_buyers(settings: Settings, age_mix: Sequence[float] | None) -> C
 
 
 def _summaries(distributions: np.ndarray, model_version: str) -> np.ndarray:
-    from models.age_distribution import probability_under, summarise
-    from models.model_manifest import read_manifest
+    from models.serving.age_distribution import probability_under, summarise
+    from models.serving.model_manifest import read_manifest
 
     rounded = distributions.astype(np.float64)
     exact = rounded / rounded.sum(axis=1, keepdims=True)

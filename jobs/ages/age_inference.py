@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from pyspark.sql import Column
 
     from jobs.ages.inference_stage import InferenceStage
-    from models.age_estimator import AgeEstimator, Engine
-    from models.photo_preprocessing import PhotoLimits
+    from models.serving.age_estimator import AgeEstimator, Engine
+    from models.serving.photo_preprocessing import PhotoLimits
 
 ESTIMATE_TYPE = (
     "estimate_status string, estimate_reason string, estimated_age_years double, estimated_age_low_years double, "
@@ -69,7 +69,7 @@ def check_model(settings: Settings) -> None:
 
     Raises InputError naming the file or version and the way out.
     """
-    from models.weights import WeightsError, finder_path, model_files, openvino_path
+    from models.serving.model_versions import WeightsError, finder_path, model_files, openvino_path
 
     try:
         finder_path()
@@ -101,8 +101,8 @@ def _estimator(settings: Settings) -> AgeEstimator:
 
 @lru_cache(maxsize=1)
 def _load_estimator(model_version: str, engine: Engine, limits: PhotoLimits, threads: int | None) -> AgeEstimator:
-    from models.age_estimator import AgeEstimator
-    from models.weights import WeightsError
+    from models.serving.age_estimator import AgeEstimator
+    from models.serving.model_versions import WeightsError
 
     try:
         estimator = AgeEstimator.load(model_version, engine, threads=threads, limits=limits)
@@ -126,6 +126,6 @@ def _task_cores() -> int | None:
 
 
 def _limits(settings: Settings) -> PhotoLimits:
-    from models.photo_preprocessing import PhotoLimits
+    from models.serving.photo_preprocessing import PhotoLimits
 
     return PhotoLimits(max_bytes=settings.max_photo_bytes, max_pixels=settings.max_photo_pixels)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from models.age_distribution import YEARS_OF_AGE
+from models.serving.age_distribution import YEARS_OF_AGE
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]

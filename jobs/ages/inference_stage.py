@@ -20,10 +20,10 @@ import pandas as pd
 
 from jobs.errors import InputError, ReplacedError, StoreError, UnusableKeyError
 from jobs.warehouse.object_store import ObjectStore
-from models.age_estimator import AgeEstimate, AgeEstimator
-from models.face_photo import FacePhoto
-from models.photo_preprocessing import UnusablePhotoError
-from models.photo_statuses import PhotoStatus
+from models.serving.age_estimator import AgeEstimate, AgeEstimator
+from models.serving.face_photo import FacePhoto
+from models.serving.photo_preprocessing import UnusablePhotoError
+from models.serving.photo_statuses import PhotoStatus
 
 FETCH_THREADS = 8
 PHOTOS_AHEAD = 64

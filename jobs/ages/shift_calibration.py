@@ -27,7 +27,7 @@ def shift_calibration(model_version: str) -> ShiftCalibration:
     A version without a fitted one is taken at its word, with the ages that it was trained on, and on few transactions.
     Raises InputError when the version is unknown or one of its files is missing or altered.
     """
-    from models.weights import WeightsError, shift_calibration_path
+    from models.serving.model_versions import WeightsError, shift_calibration_path
 
     try:
         path = shift_calibration_path(model_version)
@@ -61,7 +61,7 @@ def _whole(shares: Sequence[float]) -> Floats:
 
 
 def _unfitted_calibration(model_version: str) -> ShiftCalibration:
-    from models.model_manifest import read_manifest
+    from models.serving.model_manifest import read_manifest
 
     prior = _whole([share + LEAST_PRIOR_SHARE for share in read_manifest(model_version).training.age_prior])
     return ShiftCalibration(1.0, np.zeros(len(prior)), prior, UNFITTED_SMOOTHING_YEARS, UNFITTED_TRUSTED_TRANSACTIONS)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from models.weights import WEIGHTS_FOLDER
+from models.serving.model_versions import WEIGHTS_FOLDER
 
 Interval = tuple[float, float]
 

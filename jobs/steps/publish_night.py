@@ -28,7 +28,7 @@ from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.publishing_lock import PublishingLock
 from jobs.warehouse.staging import StagedTable
 from jobs.warehouse.warehouse import Warehouse
-from models.photo_statuses import SEARCHED_STATUSES
+from models.serving.photo_statuses import SEARCHED_STATUSES
 
 log = logging.getLogger(__name__)
 

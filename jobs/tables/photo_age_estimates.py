@@ -21,7 +21,7 @@ from jobs.schemas.landed import CHECKOUT_PHOTOS, PHOTO_AGE_ESTIMATES
 from jobs.settings import Settings
 from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.warehouse import Warehouse
-from models.photo_statuses import LASTING_STATUSES, PHOTO_CHECKS_VERSION
+from models.serving.photo_statuses import LASTING_STATUSES, PHOTO_CHECKS_VERSION
 
 log = logging.getLogger(__name__)
 

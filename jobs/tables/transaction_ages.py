@@ -16,7 +16,7 @@ from jobs.schemas.landed import CHECKOUT_PHOTOS, PHOTO_AGE_ESTIMATES, TRANSACTIO
 from jobs.schemas.table import TRANSACTION_KEY
 from jobs.settings import Settings
 from jobs.warehouse.warehouse import Warehouse
-from models.age_distribution import YEARS_OF_AGE
+from models.serving.age_distribution import YEARS_OF_AGE
 
 KEY = list(TRANSACTION_KEY)
 

@@ -2,9 +2,9 @@
 
     python -m tests.benchmarks.age_loss_choices --teacher teacher.npz --labels labels.csv
 
-Small heads learn from what a teacher says of a face (`models.face_teacher`), its `embedding`: everything but the loss
-is the same, and a head takes seconds where the network takes hours. Each loss gets several heads, from other random
-weights.
+Small heads learn from what a teacher says of a face (`models.training.face_teacher`), its `embedding`: everything but
+the loss is the same, and a head takes seconds where the network takes hours. Each loss gets several heads, from other
+random weights.
 """
 
 from __future__ import annotations
@@ -21,11 +21,17 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from models.age_distribution import YEARS_OF_AGE, YOUNG_ADULTS_YEARS, expected_age_years, fit_temperature, probabilities
-from models.age_losses import LOSSES
-from models.bootstrap import GroupBootstrap
-from models.face_labels import ages_years, read_face_labels
-from models.teacher_targets import read_teacher
+from models.evaluation.bootstrap import GroupBootstrap
+from models.faces.face_labels import ages_years, read_face_labels
+from models.serving.age_distribution import (
+    YEARS_OF_AGE,
+    YOUNG_ADULTS_YEARS,
+    expected_age_years,
+    fit_temperature,
+    probabilities,
+)
+from models.training.age_losses import LOSSES
+from models.training.teacher_targets import read_teacher
 
 HEADS = 3
 EPOCHS = 16

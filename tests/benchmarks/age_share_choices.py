@@ -23,11 +23,11 @@ from jobs.ages.age_group_estimates import group_sums
 from jobs.ages.age_mix_estimation import Replicate, likelihoods
 from jobs.ages.age_mix_fit import SHOP_LOG_SPREAD, YEARS, Floats, Integers, UsualMix, fit_mix
 from jobs.operations.sample_day.sample_receipts import BUYER_AGE_SHARES
-from models.evaluate_age_resnet50 import distributions_of_split
-from models.face_labels import ages_years, read_face_labels
-from models.fit_shift_calibration import SMOOTHING_YEARS, TRUSTED_TRANSACTIONS, USUAL_WEIGHT, fit, usual_mix
-from models.trained_version import load_trained_version
-from models.weights import MODEL_VERSIONS
+from models.faces.face_labels import ages_years, read_face_labels
+from models.serving.model_versions import MODEL_VERSIONS
+from models.training.fit_shift_calibration import SMOOTHING_YEARS, TRUSTED_TRANSACTIONS, USUAL_WEIGHT, fit, usual_mix
+from models.training.predictions import distributions_of_split
+from models.training.trained_version import load_trained_version
 from tests.given.simulated_buyers import (
     BOUNDS,
     SHOP_AGES,

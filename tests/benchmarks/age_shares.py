@@ -27,10 +27,10 @@ from jobs.ages.age_mix_fit import YEARS, Floats, Integers
 from jobs.ages.shift_calibration import shift_calibration
 from jobs.operations.sample_day.sample_baskets import TRADING_YEAR, completejourney_baskets
 from jobs.operations.sample_day.sample_receipts import sample_receipts
-from models.evaluate_age_resnet50 import distributions_of_split
-from models.face_labels import ages_years, read_face_labels
-from models.trained_version import load_trained_version
-from models.weights import MODEL_VERSIONS
+from models.faces.face_labels import ages_years, read_face_labels
+from models.serving.model_versions import MODEL_VERSIONS
+from models.training.predictions import distributions_of_split
+from models.training.trained_version import load_trained_version
 from tests.given.simulated_buyers import (
     BOUNDS,
     SHOP_AGES,

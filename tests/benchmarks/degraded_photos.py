@@ -29,13 +29,13 @@ from rich.progress import track
 from rich.table import Table
 from scipy import stats
 
-from models.age_estimator import ESTIMATED, AgeEstimate, AgeEstimator
-from models.evaluate_age_resnet50 import UTKFACE_CODES
-from models.face_labels import read_face_labels
-from models.face_scenes import draw_scene
-from models.measure_face_finding import jpeg
-from models.photo_preprocessing import Pixels, decode_photo
-from models.weights import MODEL_VERSIONS
+from models.evaluation.evaluate_age_resnet50 import UTKFACE_CODES
+from models.evaluation.measure_face_finding import jpeg
+from models.faces.face_labels import read_face_labels
+from models.faces.face_scenes import draw_scene
+from models.serving.age_estimator import ESTIMATED, AgeEstimate, AgeEstimator
+from models.serving.model_versions import MODEL_VERSIONS
+from models.serving.photo_preprocessing import Pixels, decode_photo
 from tests.benchmarks.photo_degradations import Degradation, degradations
 
 YOUNGEST_ADULT_YEARS = 25

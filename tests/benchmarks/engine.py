@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from models.face_finding import FaceFinder
-from models.face_photo import FacePhoto, decode_to_search
+from models.serving.face_finding import FaceFinder
+from models.serving.face_photo import FacePhoto, decode_to_search
 from tests.benchmarks.estimator import BATCH_SIZE, MODEL_VERSION, VERSION_BEFORE, found_face, load_estimator
 from tests.benchmarks.job import Job, Ready, batches, photo_files, shares
 

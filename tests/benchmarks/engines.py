@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.weights import WEIGHTS_FOLDER
+from models.serving.model_versions import WEIGHTS_FOLDER
 from tests.benchmarks.estimator import MODEL_VERSION
 from tests.benchmarks.job import Job, Ready, batches
 from tests.benchmarks.keras_recipe import load_keras_network

@@ -9,11 +9,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from models.age_estimator import AgeEstimate, AgeEstimator
-from models.face_finding import FaceFinder
-from models.face_photo import DecodedPhoto, FacePhoto, cut_face
-from models.photo_preprocessing import UnusablePhotoError
-from models.weights import MODEL_VERSIONS
+from models.serving.age_estimator import AgeEstimate, AgeEstimator
+from models.serving.face_finding import FaceFinder
+from models.serving.face_photo import DecodedPhoto, FacePhoto, cut_face
+from models.serving.model_versions import MODEL_VERSIONS
+from models.serving.photo_preprocessing import UnusablePhotoError
 
 MODEL_VERSION, VERSION_BEFORE = MODEL_VERSIONS[-1], MODEL_VERSIONS[-2]
 BATCH_SIZE = 64

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from models.age_distribution import expected_age_years
-from models.age_estimator import calibrated, split_opinions
-from models.model_manifest import ModelManifest, read_manifest
-from models.weights import model_files
+from models.serving.age_distribution import expected_age_years
+from models.serving.age_estimator import calibrated, split_opinions
+from models.serving.model_manifest import ModelManifest, read_manifest
+from models.serving.model_versions import model_files
 from tests.benchmarks.estimator import BATCH_SIZE, MODEL_VERSION
 
 
@@ -48,7 +48,7 @@ def load_keras_network(threads: int, manifest: ModelManifest | None = None) -> A
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import tensorflow as tf
 
-    from models.age_network import load_age_network
+    from models.serving.age_network import load_age_network
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)

@@ -19,7 +19,7 @@ from jobs.landing.deliveries import photos_folder
 from jobs.schemas.landed import CHECKOUT_PHOTOS, PHOTO_AGE_ESTIMATES, REJECTED_TRANSACTION_LINES, TRANSACTION_LINES
 from jobs.schemas.table import AMOUNT, INSTANT, QUANTITY, Table
 from jobs.warehouse.warehouse import Warehouse
-from models.photo_statuses import PHOTO_CHECKS_VERSION
+from models.serving.photo_statuses import PHOTO_CHECKS_VERSION
 
 GENERATED_TABLES = (
     CHECKOUT_PHOTOS,

@@ -23,7 +23,7 @@ REPOSITORY = Path(__file__).parents[2]
 TURN = """
 import json, sys, time
 from pathlib import Path
-from models.age_estimator import AgeEstimator
+from models.serving.age_estimator import AgeEstimator
 photos = [path.read_bytes() for path in sorted(Path(sys.argv[1]).glob("*.jpg"))[: int(sys.argv[2])]]
 estimator = AgeEstimator.load(sys.argv[3], threads=1)
 estimator.estimate(photos[:100])

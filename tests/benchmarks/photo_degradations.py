@@ -14,7 +14,7 @@ from functools import partial
 import numpy as np
 from PIL import Image
 
-from models.photo_preprocessing import Pixels
+from models.serving.photo_preprocessing import Pixels
 
 FOG_GREY = 200
 MOTION_SIDE_PIXELS = 200

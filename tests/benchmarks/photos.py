@@ -15,10 +15,10 @@ import numpy as np
 from numpy.random import Generator
 from PIL import Image
 
-from models.face_scenes import HEIGHT_PIXELS, WIDTH_PIXELS, draw_scene, paste_face
-from models.photo_preprocessing import Pixels
-from models.synthetic_faces import SyntheticFaces
-from models.weights import weights_path
+from models.faces.face_scenes import HEIGHT_PIXELS, WIDTH_PIXELS, draw_scene, paste_face
+from models.faces.synthetic_faces import SyntheticFaces
+from models.serving.model_versions import weights_path
+from models.serving.photo_preprocessing import Pixels
 
 PHOTO_SIZE = (640, 480)
 LARGEST_CUT_HEIGHT = HEIGHT_PIXELS

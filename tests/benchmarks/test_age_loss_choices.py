@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from models.age_losses import label_distribution
+from models.training.age_losses import label_distribution
 from tests.benchmarks import age_loss_choices
 from tests.benchmarks.age_loss_choices import Faces, errors_years, loss_table
 

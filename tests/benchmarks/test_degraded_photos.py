@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from jobs.operations.sample_day.sample_faces import synthetic_face_photos
-from models.age_estimator import AgeEstimator
+from models.serving.age_estimator import AgeEstimator
 from tests.benchmarks.degraded_photos import Measurement, Place, as_crop, in_scene
 from tests.benchmarks.photo_degradations import degradations
 

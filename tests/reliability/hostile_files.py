@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from jobs.operations.sample_day.sample_faces import synthetic_face_photos
-from models.photo_statuses import SEARCHED_STATUSES
+from models.serving.photo_statuses import SEARCHED_STATUSES
 
 DAMAGED = frozenset({"truncated"})
 SEEN = frozenset({"estimated"})

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.face_finding import FaceFinder
-from models.face_photo import read_face
+from models.serving.face_finding import FaceFinder
+from models.serving.face_photo import read_face
 from tests.reliability.hostile_files import TURNED, _exif, corpus, encoded, face, jpeg_of_many_scans, mutated
 from tests.reliability.hostile_photos import (
     MEMORY_BOUND_MIB,

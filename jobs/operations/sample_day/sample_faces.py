@@ -13,9 +13,9 @@ from PIL import Image
 
 from jobs.errors import InputError
 from models.errors import ModelInputError
-from models.face_labels import find_labelled_faces
-from models.synthetic_faces import SyntheticFaces
-from models.weights import WeightsError, weights_path
+from models.faces.face_labels import find_labelled_faces
+from models.faces.synthetic_faces import SyntheticFaces
+from models.serving.model_versions import WeightsError, weights_path
 
 SYNTHETIC_FACES_VERSION = "synthetic_faces-2"
 AGE_NEIGHBOURHOOD_YEARS = 2

@@ -16,7 +16,7 @@ from jobs.schemas.table import Table
 from jobs.settings import PREFIX
 from jobs.steps.rules.delivery_rules import DELIVERY_RULES, RULES_NEXT_TO_PUBLISHED
 from jobs.steps.rules.rule import Rule
-from models.photo_statuses import UNFIT_FACE_STATUSES, PhotoStatus
+from models.serving.photo_statuses import UNFIT_FACE_STATUSES, PhotoStatus
 
 FEWEST_TRAILING_DAYS = 7
 FEWEST_PHOTOS_OF_A_TILL = 20

@@ -22,7 +22,7 @@ from jobs.ages.age_mix_estimation import (
 )
 from jobs.ages.age_mix_fit import EVEN_MIX, MIX_KNOTS_YEARS, SHOP_LOG_SPREAD, YEARS, fit_mix
 from jobs.ages.shift_calibration import shift_calibration
-from models.weights import MODEL_VERSIONS
+from models.serving.model_versions import MODEL_VERSIONS
 from tests.given.simulated_buyers import (
     BOUNDS,
     Cells,

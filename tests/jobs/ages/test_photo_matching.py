@@ -25,8 +25,8 @@ from jobs.schemas.landed import CHECKOUT_PHOTOS, PHOTO_AGE_ESTIMATES, TRANSACTIO
 from jobs.schemas.table import Table
 from jobs.settings import read_settings
 from jobs.tables.transaction_ages import transaction_ages
-from models.model_manifest import read_manifest
-from models.weights import MODEL_VERSIONS
+from models.serving.model_manifest import read_manifest
+from models.serving.model_versions import MODEL_VERSIONS
 from tests.given.random_days import Days, random_days
 from tests.given.rows import line
 

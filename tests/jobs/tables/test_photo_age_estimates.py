@@ -23,8 +23,8 @@ from jobs.settings import Settings
 from jobs.tables.photo_age_estimates import _task_count, dealt_to_tasks, photo_age_estimates, reusable_estimates, run
 from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.warehouse import Warehouse
-from models.age_estimator import AgeEstimator
-from models.photo_statuses import PHOTO_CHECKS_VERSION
+from models.serving.age_estimator import AgeEstimator
+from models.serving.photo_statuses import PHOTO_CHECKS_VERSION
 from tests.given.rows import BUSINESS_DATE, rows_of
 
 FIELD = Path(__file__).parents[2] / "models" / "field"

@@ -6,7 +6,7 @@ from pyspark.sql import Row, SparkSession
 from jobs.schemas.landed import CHECKOUT_PHOTOS, PHOTO_AGE_ESTIMATES, TRANSACTION_LINES
 from jobs.settings import Settings
 from jobs.tables.transaction_ages import transaction_ages
-from models.model_manifest import read_manifest
+from models.serving.model_manifest import read_manifest
 from tests.given.rows import at, certain_of, line, rows_of
 
 

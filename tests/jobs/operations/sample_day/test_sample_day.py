@@ -15,7 +15,7 @@ from jobs.operations.sample_day.sample_baskets import completejourney_baskets
 from jobs.operations.sample_day.sample_day import Receipts, write_sample_day
 from jobs.operations.sample_day.sample_faces import FacePhotos, labelled_face_photos
 from jobs.warehouse.object_store import ObjectStore
-from models.photo_preprocessing import UnusablePhotoError, decode_photo
+from models.serving.photo_preprocessing import UnusablePhotoError, decode_photo
 
 DAY = date(2026, 11, 20)
 PHOTO_KEY = re.compile(r"photos/business_date=2026-11-20/store_id=(\d{4,})/till_id=(\d\d)/(\d{8}T\d{6}\.\d{3}Z)\.jpg$")

@@ -1,0 +1,1 @@
+"""How far off a version is, and for whom: figures, pages and the model card."""

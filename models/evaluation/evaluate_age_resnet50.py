@@ -1,0 +1,218 @@
+"""evaluate_age_resnet50: how far off a version is on labelled photos, for whom, and whether it knows how sure it is.
+
+    checkout-ages evaluate --labels labels.csv --images DIR --out DIR
+
+Judges what a night would say: photo bytes in, the weights, calibration and preprocessing of a version. Nothing is
+fitted or chosen here, so that split `test` stays a test. OUT gets metrics.json, predictions.csv (one row per listed
+photo, numbers only, also for those without an estimate) and index.html, which shows photos.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from rich.table import Table
+
+from models.evaluation.age_metrics import (
+    RELIABILITY_AGES_YEARS,
+    Figures,
+    JudgedAges,
+    challenge_figures,
+    confusion,
+    figures_by,
+    metrics,
+    named_rows,
+    quantile_bin_rows,
+    reliability,
+)
+from models.evaluation.bootstrap import GroupBootstrap
+from models.evaluation.compare_versions import compare_with_baseline, comparison_sentence, read_baseline
+from models.evaluation.evaluation import Evaluation
+from models.serving.age_distribution import probability_under
+from models.serving.age_estimator import ESTIMATED, AgeEstimator, Engine
+from models.serving.model_versions import MODEL_VERSIONS
+from models.training.photo_traits import PhotoTraits
+from models.training.predictions import check_usable, faces_of_split, predicted
+from models.training.trained_version import load_trained_version
+
+UTKFACE_CODES = {
+    "gender": {"0": "male", "1": "female"},
+    "race": {"0": "white", "1": "black", "2": "asian", "3": "indian", "4": "other"},
+}
+"""What the codes in UTKFace's file names mean; other labels are taken as they are written."""
+
+TRAITS = {"face_side_pixels": (4, 0), "sharpness": (4, 3), "brightness": (4, 0), "disagreement_years": (5, 1)}
+"""What errors are told apart by: into how many equally filled bins, and with how many digits."""
+
+PREDICTION_COLUMNS = [
+    "file_name",
+    "group",
+    "age_conflict",
+    "real_age",
+    "estimate_status",
+    "estimate_reason",
+    "estimated_age_years",
+    "age_interval_low_years",
+    "age_interval_high_years",
+    *(f"under_{age}_probability" for age in RELIABILITY_AGES_YEARS),
+    *PhotoTraits.__annotations__,
+    "disagreement_years",
+]
+
+
+def evaluate_version(
+    version: str | None,
+    faces: pd.DataFrame,
+    images: Path,
+    out: Path,
+    split: str,
+    baselines: Sequence[Path] = (),
+    engine: Engine = "openvino",
+) -> Figures:
+    """Write metrics.json, predictions.csv and index.html about a version (None: the newest) into `out`.
+
+    `version` and each baseline are as `load_trained_version` and `compare_with_baseline` take them. What is wrong with
+    them or with `split` is said before any photo is looked at, as ModelInputError or WeightsError.
+    """
+    from models.evaluation.evaluation_page import write_evaluation_page
+
+    chosen = faces_of_split(faces, split)
+    for baseline in baselines:
+        read_baseline(baseline)
+    evaluation = evaluate(load_trained_version(version or MODEL_VERSIONS[-1], engine), chosen, images)
+    figures = {
+        "mae": evaluation.metrics["mae"],
+        "split": split,
+        "inference_engine": engine,
+        **evaluation.metrics,
+    }
+    figures["baselines"] = [compare_with_baseline(evaluation.predictions, baseline) for baseline in baselines]
+    evaluation = replace(evaluation, metrics=figures)
+    write_evaluation(evaluation, out)
+    write_evaluation_page(evaluation, images, out)
+    return figures
+
+
+def evaluate(estimator: AgeEstimator, faces: pd.DataFrame, images: Path) -> Evaluation:
+    """Judge the photos of `faces`: figures of rows without age conflict at the top, others below.
+
+    `with_mirroring` averages the distributions of a photo and its mirror image, where the version does not do that by
+    itself: what it would give, at double the cost. `without_correction` takes the means of the distributions for the
+    estimates, where the version corrects them for young adults: what that costs.
+    A photo that gives no estimate has its status and reason in `predictions` and is in no figure but the counts.
+    Raises ModelInputError when no photo gives one, or when every one has an age conflict.
+    """
+    predictions, plain, mirrored = predicted(estimator, faces, images)
+    estimated = predictions[predictions["estimate_status"] == ESTIMATED]
+    check_usable(estimated, predictions, images)
+    ages = estimated["real_age"].to_numpy("int64")
+    fitted = (estimator.manifest.interval_mass, estimator.manifest.young_adult_correction)
+    every, both = (JudgedAges.of(each, ages, *fitted) for each in (plain, (plain + mirrored) / 2))
+    agreed = estimated["age_conflict"].to_numpy() == 0
+    bootstrap = GroupBootstrap(estimated["group"].to_numpy("str")[agreed])
+    figures = {
+        **metrics(every.rows(agreed), bootstrap),
+        "model_version": estimator.version,
+        "image_size": estimator.manifest.image_size,
+        "photos": _photo_counts(predictions),
+        **_figures_for_whom(every.rows(agreed), estimated[agreed], bootstrap),
+        "with_conflicting_labels": metrics(every, GroupBootstrap(estimated["group"].to_numpy("str"))),
+    }
+    if not estimator.manifest.mirrored:
+        figures["with_mirroring"] = metrics(both.rows(agreed), bootstrap)
+    if estimator.manifest.young_adult_correction:
+        uncorrected = JudgedAges.of(plain, ages, estimator.manifest.interval_mass)
+        figures["without_correction"] = metrics(uncorrected.rows(agreed), bootstrap)
+    _note_estimates(predictions, every)
+    return Evaluation(figures, predictions, every.rows(agreed))
+
+
+def write_evaluation(evaluation: Evaluation, out: Path) -> None:
+    """Write metrics.json and predictions.csv."""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "metrics.json").write_text(json.dumps(evaluation.metrics, indent=1) + "\n")
+    predictions = evaluation.predictions[PREDICTION_COLUMNS].astype(
+        {"face_count": "Int64", "face_side_pixels": "Int64"}
+    )
+    predictions.to_csv(out / "predictions.csv", index=False, float_format="%.4f")
+
+
+def _figures_for_whom(judged: JudgedAges, rows: pd.DataFrame, bootstrap: GroupBootstrap) -> Figures:
+    figures: Figures = {
+        f"by_{label}": figures_by(label, judged, named_rows(_label_names(rows, label)), bootstrap)
+        for label in UTKFACE_CODES
+        if label in rows.columns
+    }
+    for trait, (count, digits) in TRAITS.items():
+        bins = quantile_bin_rows(rows[trait].to_numpy("float64"), count, digits)
+        figures[f"by_{trait}"] = figures_by(trait, judged, bins, bootstrap)
+    figures["confusion"] = confusion(judged)
+    figures["reliability"] = {f"under_{age}": reliability(judged, age, bootstrap) for age in RELIABILITY_AGES_YEARS}
+    figures["challenge_25"] = challenge_figures(judged, bootstrap)
+    return figures
+
+
+def _label_names(rows: pd.DataFrame, label: str) -> list[str | None]:
+    """Return readable names, None where there is no label; a code may have come as 1, 1.0 or '1'."""
+    written = [None if pd.isna(value) else str(value).removesuffix(".0").lower() for value in rows[label]]
+    return [UTKFACE_CODES[label].get(name, name) if name else None for name in written]
+
+
+def _photo_counts(predictions: pd.DataFrame) -> Figures:
+    statuses = predictions["estimate_status"].value_counts()
+    return {
+        "listed_count": len(predictions),
+        "estimated_count": int(statuses.get(ESTIMATED, 0)),
+        "without_estimate": {str(status): int(count) for status, count in statuses.items() if status != ESTIMATED},
+    }
+
+
+def _note_estimates(predictions: pd.DataFrame, judged: JudgedAges) -> None:
+    """Add the estimates to the rows that have one; the others stay empty."""
+    columns: dict[str, NDArray[np.float64]] = {
+        "estimated_age_years": judged.estimated,
+        "age_interval_low_years": judged.low,
+        "age_interval_high_years": judged.high,
+        **{f"under_{age}_probability": probability_under(judged.distribution, age) for age in RELIABILITY_AGES_YEARS},
+    }
+    is_estimated = predictions["estimate_status"] == ESTIMATED
+    for name, values in columns.items():
+        predictions.loc[is_estimated, name] = values
+
+
+def terminal_tables(figures: Figures) -> Iterator[Table | str]:
+    """Yield what a person wants to see at once: the headline figures, and the errors by true age."""
+    kinds = {"without conflicts": figures, "all rows": figures["with_conflicting_labels"]}
+    if "with_mirroring" in figures:
+        kinds["mirrored too"] = figures["with_mirroring"]
+    if "without_correction" in figures:
+        kinds["means, uncorrected"] = figures["without_correction"]
+    table = Table("rows", "photos", "MAE", "95 %", "bias", "within 5", "coverage", "width", "ECE under 18")
+    for name, row in kinds.items():
+        table.add_row(name, *_cells(row), f"{row['under_18_calibration_error']:.3f}")
+    yield table
+    bands = Table("true age", "photos", "MAE", "95 %", "bias", "within 5", "coverage", "width")
+    for row in figures["by_age_band"]:
+        bands.add_row(row["age_band"], *_cells(row))
+    yield bands
+    yield from map(comparison_sentence, figures["baselines"])
+    for status, count in figures["photos"]["without_estimate"].items():
+        yield f"no estimate for {count} of {figures['photos']['listed_count']} photos: {status}"
+
+
+def _cells(row: Figures) -> list[str]:
+    return [
+        str(row["photo_count"]),
+        f"{row['mae']:.2f}",
+        "{:.2f}–{:.2f}".format(*row["mae_interval_95"]),
+        f"{row['bias']:+.2f}",
+        f"{row['within_5_years_share']:.1%}",
+        f"{row['interval_coverage']:.1%}",
+        f"{row['interval_width_years']:.1f}",
+    ]

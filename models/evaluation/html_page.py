@@ -1,0 +1,148 @@
+"""html_page: one HTML file with words, tables, charts and photos inside; it loads nothing and runs no script.
+
+    page = Page(title="Ages", lead="What the labels say.", sections=[Section("Ages", charts=[chart_of(figure, "…")])])
+    write_page(page, Path("out/index.html"))
+
+Charts are SVG whose ink is the text colour of the page, so that they read in light and in dark.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image
+
+from models.serving.photo_preprocessing import Pixels, to_network_input
+
+INK = "#1b1e28"
+"""Colour of text and axes in charts; `currentColor` of the page takes its place."""
+BLUE, ORANGE, GREY = "#3b82c4", "#dd7a2b", "#8a8f98"
+"""Colours that keep apart on white and on black, for people with any colour vision."""
+
+CHART_STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "checkout-ages",
+    "font.family": ["sans-serif"],
+    "font.size": 11,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK),
+}
+THUMBNAIL_PIXELS = 96
+
+
+@dataclass(frozen=True)
+class PageTable:
+    """Rows of ready-made cells below their headings; the first column names the row."""
+
+    headings: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class PagePhoto:
+    """A small photo as a data URI, and the words below it."""
+
+    data_uri: str
+    words: str
+
+
+@dataclass(frozen=True)
+class PageChart:
+    """A chart as SVG by matplotlib, which escapes its texts, and what it shows, for those who cannot see it."""
+
+    svg: str
+    description: str
+
+
+@dataclass(frozen=True)
+class PhotoGrid:
+    """Photos in rows below a heading."""
+
+    title: str
+    photos: Sequence[PagePhoto]
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page: words, then charts, tables and photos, each where there are any."""
+
+    title: str
+    paragraphs: Sequence[str] = ()
+    charts: Sequence[PageChart] = ()
+    tables: Sequence[PageTable] = ()
+    grids: Sequence[PhotoGrid] = ()
+
+
+@dataclass(frozen=True)
+class Page:
+    """All of a page."""
+
+    title: str
+    lead: str
+    sections: Sequence[Section]
+    facts: Sequence[tuple[str, str]] = field(default_factory=tuple)
+    """The few numbers at the top: (number, what it counts)."""
+    warning: str = ""
+
+
+def write_page(page: Page, path: Path) -> None:
+    """Render the page, all text escaped, into one file."""
+    path.write_text(page_template("page.html").render(page=page))
+
+
+def new_chart(
+    title: str, x_axis: str, y_axis: str, size_inches: tuple[float, float] = (7.2, 3.6)
+) -> tuple[Figure, Axes]:
+    """Return a figure with one set of axes, titled, in the style of the pages; no window is opened."""
+    with mpl.rc_context(CHART_STYLE):
+        figure = Figure(figsize=size_inches, layout="constrained")
+        axes = figure.add_subplot()
+        axes.set_title(title, loc="left", fontsize=12)
+        axes.set_xlabel(x_axis)
+        axes.set_ylabel(y_axis)
+        axes.grid(axis="y", alpha=0.25)
+        axes.set_axisbelow(True)
+    return figure, axes
+
+
+def chart_of(figure: Figure, description: str, png: Path | None = None) -> PageChart:
+    """Turn a figure into a chart for a page and, where `png` is named, into that file too."""
+    svg = io.StringIO()
+    with mpl.rc_context(CHART_STYLE):
+        figure.savefig(svg, format="svg", transparent=True, metadata={"Date": None})
+        if png:
+            figure.savefig(png, dpi=130, facecolor="white")
+    drawing = svg.getvalue()[svg.getvalue().index("<svg") :]
+    return PageChart(drawing.replace(INK, "currentColor"), description)
+
+
+def page_photo(pixels: Pixels, words: str) -> PagePhoto:
+    """Make a thumbnail of the middle square of (height, width, 3) pixels."""
+    file = io.BytesIO()
+    Image.fromarray(to_network_input(np.ascontiguousarray(pixels), THUMBNAIL_PIXELS)).save(file, "JPEG", quality=85)
+    return PagePhoto(f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}", words)
+
+
+def page_template(name: str) -> jinja2.Template:
+    """Read a template; in HTML all that is put in is escaped."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=jinja2.select_autoescape(["html"]),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template(name)

@@ -1,0 +1,38 @@
+"""age_network: the whole network of a version on Keras: ResNet50 and, where the version has one, its second opinion."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from models.serving.age_resnet50 import build_network, load_weights, read_weights
+from models.serving.face_network import load_face_network, load_head
+from models.serving.model_manifest import ModelManifest
+from models.serving.model_versions import ModelFiles, face_network_path
+
+if TYPE_CHECKING:
+    import keras
+
+
+def load_age_network(files: ModelFiles, manifest: ModelManifest) -> tuple[keras.Model, list[str]]:
+    """Return the network with the weights of a version, and the names of the arrays of ResNet50 that these lack.
+
+    Input: (batch, side, side, 3) float RGB, 0–255. Output: (batch, 101) logits over years of age, or (batch, 1) years
+    of the seed network; with a second opinion (batch, 202): its logits stand behind those of ResNet50.
+    """
+    network = build_network(manifest.head)
+    missing = load_weights(network, read_weights(files.weights))
+    if manifest.second_opinion is None:
+        return network, missing
+    if files.second_opinion_head is None:
+        raise ValueError("the manifest has a second opinion, but there is no head for it")
+    return with_second_opinion(network, manifest.second_opinion.side_pixels, files.second_opinion_head), missing
+
+
+def with_second_opinion(network: keras.Model, side_pixels: int, head: Path) -> keras.Model:
+    """Return the network with the logits of the small face network behind its own, both from the same pixels."""
+    import keras
+
+    description = load_face_network(face_network_path(), side_pixels)
+    logits = [network.output, load_head(head)(description(network.input))]
+    return keras.Model(network.input, keras.ops.concatenate(logits, axis=-1))

@@ -1,0 +1,112 @@
+"""age_resnet50: ResNet50 with a head over years of age.
+
+The network takes RGB pixels as a camera gives them (0–255) and returns one logit per year of age. Its own first
+layers do what the ImageNet weights were trained with (BGR order, channel means subtracted; He et al. 2016,
+"Deep Residual Learning for Image Recognition"), so no caller can get the preprocessing wrong.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.serving.age_distribution import YEARS_OF_AGE
+
+if TYPE_CHECKING:
+    import keras
+
+IMAGENET_MEANS_BGR = (103.939, 116.779, 123.68)
+
+Weights = dict[str, NDArray[Any]]
+"""Arrays by name, `layer/weight:0`, as published with Keras."""
+
+
+def build_age_resnet50(dropout: float = 0.0) -> keras.Model:
+    """Build the network without weights.
+
+    Input: (batch, height, width, 3) RGB, 0–255, any size from 32 pixels. Output: (batch, 101) float32 logits.
+    """
+    import keras
+
+    pixels = keras.Input(shape=(None, None, 3), name="rgb_pixels")
+    bgr = keras.layers.Rescaling(1.0, offset=[-mean for mean in IMAGENET_MEANS_BGR])(keras.ops.flip(pixels, axis=-1))
+    backbone = keras.applications.ResNet50(include_top=False, weights=None, input_tensor=bgr, pooling="avg")
+    features = keras.layers.Dropout(dropout)(backbone.output)
+    logits = keras.layers.Dense(YEARS_OF_AGE, name="age_logits", dtype="float32")(features)
+    return keras.Model(pixels, logits, name="age_resnet50")
+
+
+def build_seed_network() -> keras.Model:
+    """Build the network of the seed notebooks: photos scaled to 0–1, average pooling, Dense(1, relu).
+
+    Input: as of `build_age_resnet50`. Output: (batch, 1) float32 years.
+    """
+    import keras
+
+    pixels = keras.Input(shape=(None, None, 3), name="rgb_pixels")
+    scaled = keras.layers.Rescaling(1 / 255)(pixels)
+    backbone = keras.applications.ResNet50(include_top=False, weights=None, input_tensor=scaled, pooling="avg")
+    years = keras.layers.Dense(1, activation="relu", name="age_years", dtype="float32")(backbone.output)
+    return keras.Model(pixels, years, name="seed_resnet50")
+
+
+def build_network(head: str, dropout: float = 0.0) -> keras.Model:
+    """Build the network with head `years` (logits over years of age) or `age` (one number, the seeds' own)."""
+    return build_seed_network() if head == "age" else build_age_resnet50(dropout)
+
+
+def years_as_logits(outputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return logits over years of age as they are; of (n, 1) years, (n, 101) shared between the two nearest."""
+    if outputs.shape[1] != 1:
+        return outputs
+    distance = np.abs(np.arange(YEARS_OF_AGE) - np.clip(outputs, 0, YEARS_OF_AGE - 1))
+    logits: NDArray[np.float32] = np.log(np.maximum(1 - distance, 1e-12)).astype("float32")
+    return logits
+
+
+def load_weights(network: keras.Model, weights: Weights) -> list[str]:
+    """Copy arrays named `layer/weight:0` into the layers of that name; return the names that `weights` lacks.
+
+    Raises ValueError when a name is in no layer of the network or an array has another shape.
+    """
+    variables = _named_variables(network)
+    unused = sorted(weights.keys() - variables.keys())
+    if unused:
+        raise ValueError(f"weights not in the network: {unused[:3]}; is this file for another network?")
+    for name, array in weights.items():
+        needed = tuple(variables[name].shape)
+        if array.shape != needed:
+            raise ValueError(f"weight '{name}' has shape {array.shape}, the network needs {needed}")
+        variables[name].assign(array.astype("float32"))
+    return sorted(variables.keys() - weights.keys())
+
+
+def network_weights(network: keras.Model) -> Weights:
+    """Return all weights, named `layer/weight:0`: kernels as float16, all else as float32.
+
+    Vectors stay float32 because the variances of the first batch normalization pass 65504, where float16 ends.
+    """
+    import keras
+
+    arrays = {
+        name: np.asarray(keras.ops.convert_to_numpy(variable)) for name, variable in _named_variables(network).items()
+    }
+    return {name: array.astype("float16" if array.ndim > 1 else "float32") for name, array in arrays.items()}
+
+
+def read_weights(path: Path) -> Weights:
+    """Read an .npz of plain arrays; pickled content is refused."""
+    with np.load(path, allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}
+
+
+def write_weights(weights: Weights, path: Path) -> None:
+    """Write an .npz of plain arrays."""
+    np.savez(path, allow_pickle=False, **weights)
+
+
+def _named_variables(network: keras.Model) -> dict[str, keras.Variable]:
+    return {f"{layer.name}/{variable.name}:0": variable for layer in network.layers for variable in layer.weights}

@@ -1,0 +1,86 @@
+"""face_crop: which square of a photo the age network sees, given the faces in it. Pure geometry.
+
+Squares are cut so that a face has in them the size and place that it has in UTKFace's aligned crops, on which the
+network was trained.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from models.serving.face_finding import Face
+from models.serving.photo_preprocessing import Pixels
+
+SQUARE_PER_FACE_SIDE = 1.10
+"""Side of the square over side of the face's box: the median of 30 crops of UTKFace split `train`."""
+
+MIDDLE_BELOW_FACE_SIDES = 0.04
+"""How far the middle of the square lies below the middle of the face's box, in sides of the box: their median too."""
+
+LARGEST_ASPECT_OF_CROP = 1.15
+"""A photo longer than this for its width was not cut to a face."""
+
+SMALLEST_OVERLAP_OF_CROP = 0.6
+"""A photo whose middle square is the face's square to this share (intersection over union) is a tight crop already."""
+
+
+@dataclass(frozen=True)
+class Square:
+    """A square in shares of the photo's shorter side, from its left top corner; it may reach beyond the photo."""
+
+    left: float
+    top: float
+    side: float
+
+
+def middle_square(width: int, height: int) -> Square:
+    """Return the largest square in the middle of a photo."""
+    shorter = min(width, height)
+    return Square((width - shorter) / 2 / shorter, (height - shorter) / 2 / shorter, 1.0)
+
+
+def face_square(face: Face, width: int, height: int) -> Square:
+    """Return the square around a face with the margin that the network was trained with."""
+    shorter = min(width, height)
+    side = face.side * SQUARE_PER_FACE_SIDE
+    x, y = face.middle
+    y += MIDDLE_BELOW_FACE_SIDES * face.side
+    return Square((x - side / 2) / shorter, (y - side / 2) / shorter, side / shorter)
+
+
+def is_tight_crop(face: Face, width: int, height: int) -> bool:
+    """Tell whether a photo is a crop of the face already, as UTKFace's are: then its middle square is cut."""
+    if max(width, height) > LARGEST_ASPECT_OF_CROP * min(width, height):
+        return False
+    return overlap(face_square(face, width, height), middle_square(width, height)) >= SMALLEST_OVERLAP_OF_CROP
+
+
+def overlap(one: Square, other: Square) -> float:
+    """Return the intersection over union of two squares."""
+    across = min(one.left + one.side, other.left + other.side) - max(one.left, other.left)
+    down = min(one.top + one.side, other.top + other.side) - max(one.top, other.top)
+    shared = max(0.0, across) * max(0.0, down)
+    return shared / (one.side**2 + other.side**2 - shared)
+
+
+def cut_square(pixels: Pixels, square: Square, image_size: int) -> Pixels:
+    """Cut a square and scale it to (image_size, image_size, 3), antialiased; beyond the photo its edge goes on."""
+    height, width = pixels.shape[:2]
+    shorter = min(width, height)
+    left, top, side = square.left * shorter, square.top * shorter, square.side * shorter
+    beyond = [max(0, math.ceil(reach)) for reach in (-left, -top, left + side - width, top + side - height)]
+    if any(beyond):
+        pixels = np.pad(pixels, ((beyond[1], beyond[3]), (beyond[0], beyond[2]), (0, 0)), mode="edge")
+    left, top = left + beyond[0], top + beyond[1]
+    reach = math.ceil(side / image_size) + 1  # how far the pixels at the square's edge are averaged beyond it
+    first_column, first_row = (max(0, math.floor(edge) - reach) for edge in (left, top))
+    around = pixels[first_row : math.ceil(top + side) + reach, first_column : math.ceil(left + side) + reach]
+    left, top = left - first_column, top - first_row
+    scaled = Image.fromarray(around).resize(
+        (image_size, image_size), Image.Resampling.BILINEAR, box=(left, top, left + side, top + side)
+    )
+    return np.asarray(scaled)

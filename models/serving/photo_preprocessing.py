@@ -1,0 +1,234 @@
+"""photo_preprocessing: photo bytes ► the square of pixels that the network sees, in training and in inference alike.
+
+Photo bytes are hostile: size, format and pixel count are bounded before anything is decoded.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+from PIL import Image, ImageFile, ImageOps
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+
+from models.serving.jpeg_damage import decode_with_warnings
+from models.serving.photo_format import (
+    JPEG_START,
+    SIGNATURES,
+    fault_of_scans,
+    has_damaged_pixels,
+    has_end,
+    has_frame,
+    plain_jpeg,
+    plain_png,
+    scan_count,
+    unsupported_format,
+)
+from models.serving.photo_statuses import PhotoStatus
+
+Image.MAX_IMAGE_PIXELS = None  # Pillow's own bound only warns up to twice its number; PhotoLimits holds without it
+CATCHING_WARNINGS = threading.Lock()
+
+Pixels = NDArray[np.uint8]
+"""(height, width, 3) RGB, 0–255."""
+
+READERS: dict[str, Callable[[io.BytesIO], ImageFile.ImageFile]] = {"JPEG": JpegImageFile, "PNG": PngImageFile}
+"""Pillow's readers by format. Its `open` would look for further pictures in a JPEG, and warn of those that it lacks."""
+
+SMALLEST_SIDE_PIXELS = 32
+MOST_SCANS = 64
+"""Cameras write one scan or about ten; each passes over all pixels, so that thousands would take minutes."""
+
+QUICK_DIVISORS = (1, 2, 4, 8)
+"""Scales at which libjpeg-turbo decodes with vector instructions; at those between it takes longer than for all."""
+
+START_OF_SCAN_BYTES = b"\xff\xda"
+
+EXIF_ORIENTATION = 0x0112
+UPRIGHT = 1
+LYING = (5, 6, 7, 8)
+
+
+@dataclass(frozen=True)
+class PhotoLimits:
+    """Bounds that are checked before a photo is decoded."""
+
+    max_bytes: int = 20 * 1024 * 1024
+    max_pixels: int = 50_000_000
+
+
+DEFAULT_LIMITS = PhotoLimits()
+
+
+class UnusablePhotoError(Exception):
+    """A photo that gives no pixels; `status` is for counting, `reason` for reading."""
+
+    def __init__(self, status: str, reason: str) -> None:
+        super().__init__(status, reason)
+        self.status = status
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+def decode_photo(photo: bytes, min_side_pixels: int, limits: PhotoLimits = DEFAULT_LIMITS) -> Pixels:
+    """Decode a JPEG or PNG to upright RGB pixels.
+
+    A JPEG may come out at a reduced scale, never with a side under `min_side_pixels` that was longer before.
+    Raises UnusablePhotoError, and nothing else, with one of the statuses empty, too_large, too_many_pixels,
+    too_small, not_an_image, unsupported_format and truncated (which counts damaged photos too).
+    """
+    return decode_sized_photo(photo, min_side_pixels, limits)[0]
+
+
+def decode_sized_photo(photo: bytes, min_side_pixels: int, limits: PhotoLimits) -> tuple[Pixels, tuple[int, int]]:
+    """Do as `decode_photo`, and return the upright photo's width and height before it was reduced too."""
+    if not photo:
+        raise UnusablePhotoError(PhotoStatus.EMPTY, "the photo has 0 bytes")
+    if len(photo) > limits.max_bytes:
+        raise UnusablePhotoError(PhotoStatus.TOO_LARGE, f"{len(photo)} bytes, the limit is {limits.max_bytes}")
+    if photo.startswith(SIGNATURES["PNG"]):
+        photo = plain_png(photo)
+    elif photo.startswith(JPEG_START) and not photo.startswith(SIGNATURES["JPEG"]) and has_frame(photo):
+        photo = plain_jpeg(photo)  # libjpeg skips bytes before the first marker, Pillow does not
+    image = _open(photo)
+    _check_shape(image, limits)
+    try:
+        orientation = _orientation(image)
+        size = (image.height, image.width) if orientation in LYING else image.size
+        if image.format == "PNG":
+            if has_damaged_pixels(photo):
+                raise ValueError("the checksum of its pixels is wrong")
+            return _decode_with_pillow(image, orientation), size
+        _check_scans(photo)
+        return _decode_jpeg(photo, image, orientation, min_side_pixels), size
+    except Exception as error:
+        _refuse_unsupported(photo)
+        raise UnusablePhotoError(
+            PhotoStatus.TRUNCATED, f"the {image.format} ends early or is damaged: {error}"
+        ) from error
+
+
+def to_network_input(pixels: Pixels, image_size: int) -> Pixels:
+    """Cut the middle square and scale it to (image_size, image_size, 3), antialiased."""
+    height, width = pixels.shape[:2]
+    side = min(height, width)
+    left, top = (width - side) / 2, (height - side) / 2
+    square = Image.fromarray(pixels).resize(
+        (image_size, image_size), Image.Resampling.BILINEAR, box=(left, top, left + side, top + side)
+    )
+    return np.asarray(square)
+
+
+def _open(photo: bytes) -> ImageFile.ImageFile:
+    """Read the header. One that only junk keeps from being read is read from a copy without it."""
+    name = next((name for name, signature in SIGNATURES.items() if photo.startswith(signature)), None)
+    if name is None:
+        _refuse_unsupported(photo)
+        raise UnusablePhotoError(PhotoStatus.NOT_AN_IMAGE, f"the {len(photo)} bytes are neither JPEG nor PNG")
+    for without_junk in (bytes, plain_jpeg):
+        try:
+            with _without_warnings():
+                return READERS[name](io.BytesIO(without_junk(photo)))
+        except Exception as error:
+            unreadable = error
+    _refuse_unsupported(photo)
+    reason = f"the {name} ends within its header, or that is damaged"
+    raise UnusablePhotoError(PhotoStatus.TRUNCATED, reason) from unreadable
+
+
+def _refuse_unsupported(photo: bytes) -> None:
+    """Raise UnusablePhotoError for an image that seems whole and is of a kind that is not read."""
+    name = unsupported_format(photo)
+    if name and (has_end(photo) or not photo.startswith(SIGNATURES["JPEG"])):
+        raise UnusablePhotoError(
+            PhotoStatus.UNSUPPORTED_FORMAT, f"the photo's format is {name}; only JPEG of 8 bits and PNG are read"
+        )
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return how the camera was held by the photo's EXIF data; damaged data say nothing, and spoil no pixel."""
+    try:
+        with _without_warnings():
+            return int(image.getexif().get(EXIF_ORIENTATION, UPRIGHT))
+    except Exception:
+        return UPRIGHT
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Drop the warnings of Pillow, which name no photo; one thread at a time, since Python has one list of filters."""
+    with CATCHING_WARNINGS, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _check_shape(image: Image.Image, limits: PhotoLimits) -> None:
+    width, height = image.size
+    if width * height > limits.max_pixels:
+        raise UnusablePhotoError(
+            PhotoStatus.TOO_MANY_PIXELS, f"{width} × {height} pixels, the limit is {limits.max_pixels} in all"
+        )
+    if min(width, height) < SMALLEST_SIDE_PIXELS:
+        raise UnusablePhotoError(
+            PhotoStatus.TOO_SMALL, f"{width} × {height} pixels, each side needs {SMALLEST_SIDE_PIXELS} or more"
+        )
+
+
+def _check_scans(photo: bytes) -> None:
+    scans = photo.count(START_OF_SCAN_BYTES)
+    if scans > MOST_SCANS and (scans := scan_count(photo)) > MOST_SCANS:
+        raise ValueError(f"it has {scans} scans, the limit is {MOST_SCANS}")
+    if fault := fault_of_scans(photo):
+        raise ValueError(fault)
+
+
+def _decode_jpeg(photo: bytes, image: Image.Image, orientation: int, min_side_pixels: int) -> Pixels:
+    """Decode strictly: Pillow takes a photo whose end was cut and closed with a marker, and leaves the rest grey."""
+    if image.mode == "CMYK":
+        _decode_strictly(photo, partial(simplejpeg.decode_jpeg, colorspace="CMYK"), "CMYK")
+        return _decode_with_pillow(image, orientation)
+    reducing = [divisor for divisor in QUICK_DIVISORS if min(image.size) >= divisor * min_side_pixels]
+    width, height = (math.ceil(side / max(reducing, default=1)) for side in image.size)
+
+    decode = partial(simplejpeg.decode_jpeg, colorspace="RGB", min_height=height, min_width=width)
+    return _upright(_decode_strictly(photo, decode, "RGB"), orientation)
+
+
+def _decode_strictly(photo: bytes, decode: Callable[..., Pixels], mode: str) -> Pixels:
+    """Decode with `decode` of simplejpeg, or by Pillow in a mode if the layout is one that simplejpeg does not know."""
+    strict, lenient = partial(decode, strict=True), partial(decode, strict=False)
+    try:
+        return strict(photo)
+    except ValueError as refusal:
+        return decode_with_warnings(photo, refusal, strict, lenient, partial(_decode_any_layout, mode=mode))
+
+
+def _decode_any_layout(jpeg: bytes, mode: str) -> Pixels:
+    """Decode with Pillow, which is slower and hands every sampling layout to libjpeg."""
+    return np.asarray(READERS["JPEG"](io.BytesIO(jpeg)).convert(mode))
+
+
+def _decode_with_pillow(image: Image.Image, orientation: int) -> Pixels:
+    if image.mode.startswith("I"):
+        image = Image.fromarray((np.asarray(image) >> 8).astype("uint8"))
+    return _upright(np.asarray(image.convert("RGB")), orientation)
+
+
+def _upright(pixels: Pixels, orientation: int) -> Pixels:
+    if orientation == UPRIGHT:
+        return pixels
+    turned = Image.fromarray(pixels)
+    turned.getexif()[EXIF_ORIENTATION] = orientation
+    return np.asarray(ImageOps.exif_transpose(turned))

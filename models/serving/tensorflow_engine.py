@@ -1,0 +1,50 @@
+"""tensorflow_engine: a version's networks on TensorFlow, the reference that the fast engine is held against."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.serving.age_network import load_age_network
+from models.serving.age_resnet50 import years_as_logits
+from models.serving.model_manifest import ModelManifest
+from models.serving.model_versions import ModelFiles
+
+
+class TensorFlowNetwork:
+    """Batches of (batch_size, side, side, 3) pixels ► the (batch_size, 101 or 202) logits of each."""
+
+    def __init__(self, files: ModelFiles, manifest: ModelManifest, batch_size: int, threads: int | None) -> None:
+        """Start TensorFlow (10–16 s in a fresh process). `threads` bounds its threads; None takes every core.
+
+        The weights may lack arrays, which then stay as they were initialised: `missing` names them.
+        """
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        import keras
+        import tensorflow as tf
+
+        if keras.backend.backend() != "tensorflow":
+            raise RuntimeError(f"this engine is TensorFlow, but KERAS_BACKEND is '{keras.backend.backend()}': unset it")
+        if threads:
+            _limit_threads(tf, threads)
+        network, self.missing = load_age_network(files, manifest)
+        side = manifest.image_size
+        signature = [tf.TensorSpec((batch_size, side, side, 3), tf.uint8)]
+        self._graph = tf.function(
+            lambda pixels: network(tf.cast(pixels, tf.float32), training=False), input_signature=signature
+        )
+
+    def __call__(self, batches: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
+        return [years_as_logits(self._graph(batch).numpy()) for batch in batches]
+
+
+def _limit_threads(tf: Any, threads: int) -> None:
+    """Bound TensorFlow's two thread pools (it ignores OMP_NUM_THREADS); after its first operation they stay as is."""
+    with contextlib.suppress(RuntimeError):
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)

@@ -1,0 +1,1 @@
+"""Labelled faces to a model version: weights, second opinion, calibration, int8."""
