@@ -8,7 +8,8 @@ waits, and the next run takes all of it together.
 already published that hold it. A window is 28 days long (`CHECKOUT_AGES_WINDOW_DAYS`); days of it that are not
 published are missed, not waited for. `cashier_alcohol_audit` stages its rows of each window, `reviewed_cases` what
 reviewers have found in the cases of its days since, and `review_precision` what that says of the lists; `check_window`
-judges them, and `publish_window` puts them in place, with a row in `window_runs` as the mark that a window is out.
+judges them, and `publish_window` puts them in place, with what each rule found in `window_check_results` and a row in
+`window_runs` as the mark that a window is out.
 Unless every check holds for all its windows, a run publishes none of them. `restate_reports` writes the pages
 of the days again, which show the windows.
 

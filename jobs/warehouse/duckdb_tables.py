@@ -54,8 +54,7 @@ def staged_tables_in_duckdb(
         for name, rows in others.items():
             connection.register(name, rows)
         for table, names in columns.items():
-            staged_names = [name for name in names if name in staging.schema(table, business_date).names]
-            with staging.batches(table, business_date, staged_names) as staged_rows:
+            with staging.batches(table, business_date, names) as staged_rows:
                 connection.register("staged_rows", staged_rows)
                 connection.execute(f"CREATE TABLE {table.name} AS FROM staged_rows")
                 connection.unregister("staged_rows")

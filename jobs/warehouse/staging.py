@@ -126,10 +126,15 @@ class Staging:
 
     @contextmanager
     def batches(self, table: Table, business_date: date, columns: Sequence[str]) -> Iterator[pa.RecordBatchReader]:
-        """Open some columns of a staged table as a stream of batches, for tables that are too large for memory."""
+        """Open some columns of a staged table as a stream of batches, for tables that are too large for memory.
+
+        Columns that the file does not have are left out.
+        """
         with self._opened(table, business_date) as staged:
-            schema = pa.schema([staged.schema_arrow.field(name) for name in columns])
-            yield pa.RecordBatchReader.from_batches(schema, staged.iter_batches(columns=list(columns)))
+            schema = pa.schema(
+                [staged.schema_arrow.field(name) for name in columns if name in staged.schema_arrow.names]
+            )
+            yield pa.RecordBatchReader.from_batches(schema, staged.iter_batches(columns=schema.names))
 
     def location(self, table: Table, business_date: date) -> str:
         """Return where the run's staged rows of a table lie, for messages and queries."""
