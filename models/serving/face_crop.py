@@ -10,10 +10,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
+from PIL.Image import Resampling
 
 from models.serving.face_finding import Face
-from models.serving.photo_preprocessing import Pixels
+from models.serving.photo_preprocessing import Pixels, image_of, pixels_in_fours, pixels_of
 
 SQUARE_PER_FACE_SIDE = 1.10
 """Side of the square over side of the face's box: the median of 30 crops of UTKFace split `train`."""
@@ -54,9 +54,15 @@ def face_square(face: Face, width: int, height: int) -> Square:
 
 def is_tight_crop(face: Face, width: int, height: int) -> bool:
     """Tell whether a photo is a crop of the face already, as UTKFace's are: then its middle square is cut."""
-    if max(width, height) > LARGEST_ASPECT_OF_CROP * min(width, height):
-        return False
-    return overlap(face_square(face, width, height), middle_square(width, height)) >= SMALLEST_OVERLAP_OF_CROP
+    return (
+        has_shape_of_crop(width, height)
+        and overlap(face_square(face, width, height), middle_square(width, height)) >= SMALLEST_OVERLAP_OF_CROP
+    )
+
+
+def has_shape_of_crop(width: int, height: int) -> bool:
+    """Tell whether a photo is about as wide as high."""
+    return max(width, height) <= LARGEST_ASPECT_OF_CROP * min(width, height)
 
 
 def overlap(one: Square, other: Square) -> float:
@@ -76,11 +82,10 @@ def cut_square(pixels: Pixels, square: Square, image_size: int) -> Pixels:
     if any(beyond):
         pixels = np.pad(pixels, ((beyond[1], beyond[3]), (beyond[0], beyond[2]), (0, 0)), mode="edge")
     left, top = left + beyond[0], top + beyond[1]
-    reach = math.ceil(side / image_size) + 1  # how far the pixels at the square's edge are averaged beyond it
-    first_column, first_row = (max(0, math.floor(edge) - reach) for edge in (left, top))
-    around = pixels[first_row : math.ceil(top + side) + reach, first_column : math.ceil(left + side) + reach]
-    left, top = left - first_column, top - first_row
-    scaled = Image.fromarray(around).resize(
-        (image_size, image_size), Image.Resampling.BILINEAR, box=(left, top, left + side, top + side)
-    )
-    return np.asarray(scaled)
+    if pixels_in_fours(pixels) is None:  # they are copied, so those around the square have to do
+        reach = math.ceil(side / image_size) + 1  # how far the pixels at its edge are averaged beyond it
+        first_column, first_row = (max(0, math.floor(edge) - reach) for edge in (left, top))
+        pixels = pixels[first_row : math.ceil(top + side) + reach, first_column : math.ceil(left + side) + reach]
+        left, top = left - first_column, top - first_row
+    box = (left, top, left + side, top + side)
+    return pixels_of(image_of(pixels).resize((image_size, image_size), Resampling.BILINEAR, box=box))

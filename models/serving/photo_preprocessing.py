@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import simplejpeg
@@ -51,6 +52,10 @@ MOST_SCANS = 64
 
 QUICK_DIVISORS = (1, 2, 4, 8)
 """Scales at which libjpeg-turbo decodes with vector instructions; at those between it takes longer than for all."""
+
+LARGEST_COPIED_PIXELS = 256 * 256
+"""Larger photos are decoded to four bytes a pixel, as Pillow keeps them: scaling such pixels takes longer, but they
+need not be copied first (`image_of`). Smaller ones are copied in less time."""
 
 START_OF_SCAN_BYTES = b"\xff\xda"
 
@@ -120,15 +125,43 @@ def decode_sized_photo(photo: bytes, min_side_pixels: int, limits: PhotoLimits) 
         ) from error
 
 
+def image_of(pixels: Pixels) -> Image.Image:
+    """Return a Pillow image of pixels. Those that lie as Pillow's own, four bytes each, are not copied."""
+    in_fours = pixels_in_fours(pixels)
+    if in_fours is None:
+        return Image.fromarray(pixels)
+    height, width = in_fours.shape[:2]
+    return Image.frombuffer("RGBX", (width, height), in_fours, "raw", "RGBX", 0, 1)
+
+
+def pixels_of(image: Image.Image) -> Pixels:
+    """Return the pixels of an image that `image_of` gave, scaled or turned since; they lie three bytes each."""
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def pixels_in_fours(pixels: Pixels) -> Pixels | None:
+    """Return the (height, width, 4) array of which pixels are the first three channels; None where there is none."""
+    whole, (height, width) = pixels.base, pixels.shape[:2]
+    if (
+        not isinstance(whole, np.ndarray)
+        or whole.nbytes != 4 * height * width
+        or not whole.flags.c_contiguous
+        or pixels.strides != (4 * width, 4, 1)
+        or pixels.__array_interface__["data"] != whole.__array_interface__["data"]
+    ):
+        return None
+    return whole.view(np.uint8).reshape(height, width, 4)
+
+
 def to_network_input(pixels: Pixels, image_size: int) -> Pixels:
     """Cut the middle square and scale it to (image_size, image_size, 3), antialiased."""
     height, width = pixels.shape[:2]
     side = min(height, width)
     left, top = (width - side) / 2, (height - side) / 2
-    square = Image.fromarray(pixels).resize(
+    square = image_of(pixels).resize(
         (image_size, image_size), Image.Resampling.BILINEAR, box=(left, top, left + side, top + side)
     )
-    return np.asarray(square)
+    return pixels_of(square)
 
 
 def _open(photo: bytes) -> ImageFile.ImageFile:
@@ -202,8 +235,14 @@ def _decode_jpeg(photo: bytes, image: Image.Image, orientation: int, min_side_pi
     reducing = [divisor for divisor in QUICK_DIVISORS if min(image.size) >= divisor * min_side_pixels]
     width, height = (math.ceil(side / max(reducing, default=1)) for side in image.size)
 
-    decode = partial(simplejpeg.decode_jpeg, colorspace="RGB", min_height=height, min_width=width)
+    colours = "RGBX" if width * height > LARGEST_COPIED_PIXELS else "RGB"
+    decode = partial(_decode_colours, colours=colours, min_height=height, min_width=width)
     return _upright(_decode_strictly(photo, decode, "RGB"), orientation)
+
+
+def _decode_colours(photo: bytes, colours: str, **options: Any) -> Pixels:
+    pixels: Pixels = simplejpeg.decode_jpeg(photo, colorspace=colours, **options)
+    return pixels[..., :3]
 
 
 def _decode_strictly(photo: bytes, decode: Callable[..., Pixels], mode: str) -> Pixels:
@@ -229,6 +268,6 @@ def _decode_with_pillow(image: Image.Image, orientation: int) -> Pixels:
 def _upright(pixels: Pixels, orientation: int) -> Pixels:
     if orientation == UPRIGHT:
         return pixels
-    turned = Image.fromarray(pixels)
+    turned = image_of(pixels)
     turned.getexif()[EXIF_ORIENTATION] = orientation
-    return np.asarray(ImageOps.exif_transpose(turned))
+    return pixels_of(ImageOps.exif_transpose(turned))

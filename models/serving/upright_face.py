@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from models.serving.face_finding import SURE_SCORE, Face, FaceFinder
-from models.serving.photo_preprocessing import Pixels
+from models.serving.photo_preprocessing import Pixels, pixels_in_fours
 
 QUARTER_TURNS_DEGREES = (90, 270, 180)
 LARGEST_ROLL_DEGREES = 12
@@ -76,10 +76,19 @@ def turned(pixels: Pixels, degrees: float) -> Pixels:
     if not degrees:
         return pixels
     if degrees % 90 == 0:
-        return np.ascontiguousarray(np.rot90(pixels, round(degrees / 90)))
+        return _turned_by_quarters(pixels, round(degrees / 90))
     beyond = math.ceil(EDGE_SHARE * min(pixels.shape[:2]))
     wider = np.pad(pixels, ((beyond, beyond), (beyond, beyond), (0, 0)), mode="edge")
     return np.asarray(Image.fromarray(wider).rotate(degrees, Image.Resampling.BICUBIC))
+
+
+def _turned_by_quarters(pixels: Pixels, count: int) -> Pixels:
+    """Turn pixels; those that lie four bytes each are moved as one number, in half the time, and lie so again."""
+    in_fours = pixels_in_fours(pixels)
+    if in_fours is None:
+        return np.ascontiguousarray(np.rot90(pixels, count))
+    numbers = np.ascontiguousarray(np.rot90(in_fours.view(np.uint32)[..., 0], count))
+    return numbers.view(np.uint8).reshape(*numbers.shape, 4)[..., :3]
 
 
 def _turns(pixels: Pixels, found: list[Face], finder: FaceFinder) -> Iterator[tuple[float, list[Face]]]:

@@ -63,11 +63,13 @@ def test_the_middle_square_is_cut_as_every_training_photo_was(size):
 
 @pytest.mark.parametrize("place", [(0.1, 0.2, 0.3), (0.313, 0, 0.9), (0.8, 0.4, 0.5333), (0.213, 0.4171, 0.05)])
 def test_a_square_is_scaled_as_it_would_be_within_the_whole_photo(place):
-    photo = np.random.default_rng(0).integers(0, 256, (300, 400, 3), dtype=np.uint8)
+    in_fours = np.random.default_rng(0).integers(0, 256, (300, 400, 4), dtype=np.uint8)
+    photo = in_fours[..., :3].copy()
     left, top, side = (300 * share for share in place)
     box = (left, top, left + side, top + side)
     expected = np.asarray(Image.fromarray(photo).resize((48, 48), Image.Resampling.BILINEAR, box=box))
     assert np.abs(cut_square(photo, Square(*place), 48).astype(int) - expected).max() <= 1
+    assert (cut_square(in_fours[..., :3], Square(*place), 48) == expected).all()
 
 
 def test_a_square_beyond_the_edge_goes_on_with_the_pixels_of_the_edge():

@@ -10,20 +10,24 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from models.faces.face_scenes import draw_scene
+from models.serving.face_crop import middle_square
 from models.serving.face_finding import (
     CLOSE_SHAPE,
+    GLANCE_SHAPE,
     LARGEST_OVERLAP,
     SEARCHES,
     Face,
     FaceFinder,
+    _boxes,
     _search_for,
     _window,
     _without_doubles,
     prominence,
     reduced_to_shape,
 )
+from models.serving.face_photo import read_face
 from models.serving.model_versions import WEIGHTS_FOLDER, WeightsError
-from tests.given.face_photos import synthetic_face
+from tests.given.face_photos import photo_bytes, synthetic_face
 
 
 def scene_with(*faces: tuple[int, int, int], seed: int = 1, size: tuple[int, int] = (1280, 720)) -> np.ndarray:
@@ -119,6 +123,43 @@ def test_a_face_of_which_the_coarse_search_shows_nothing_is_found_by_the_fine_on
     assert searched == [(256, 160), (640, 384)]
 
 
+def test_a_wide_photo_is_searched_in_no_more_than_it_fills(finder: FaceFinder, searched):
+    large = (250, 60, 200)
+    assert is_within(finder.find(scene_with(large, size=(640, 360)))[0], *large)
+    assert searched == [(224, 128)]
+
+
+def test_a_tight_crop_is_searched_once_at_a_glance(finder: FaceFinder, searched):
+    for person in range(4):
+        crop = Image.fromarray(synthetic_face(person)).resize((200, 200))
+        assert read_face(photo_bytes(crop), finder, 112).square == middle_square(200, 200)
+    assert searched == [GLANCE_SHAPE] * 4
+
+
+@pytest.mark.parametrize(("place", "size", "glances"), [((50, 50, 100), (200, 200), 1), ((60, 40, 100), (250, 180), 0)])
+def test_a_face_that_does_not_fill_a_small_photo_is_searched_for_as_in_any(finder, searched, place, size, glances):
+    photo = scene_with(place, size=size)
+    square = read_face(photo_bytes(Image.fromarray(photo), quality=95), finder, 112).square
+    assert square.side * size[1] == pytest.approx(place[2], rel=0.25)
+    assert searched.count(GLANCE_SHAPE) == glances
+    assert len(searched) > glances
+
+
+def test_each_cell_that_scores_gives_the_box_that_its_numbers_say():
+    random = np.random.default_rng(0)
+    heatmap, *others = (random.random((channels, 5, 7), dtype=np.float32) for channels in (1, 2, 2, 10))
+    expected = []
+    for row, column in zip(*np.nonzero(heatmap[0] >= 0.6), strict=True):
+        (height, width), (y, x), shares = (output[:, row, column].astype(float) for output in others)
+        height, width = 4 * np.exp(height), 4 * np.exp(width)
+        left, top = 4 * (column + x + 0.5) - width / 2, 4 * (row + y + 0.5) - height / 2
+        points = [left + width * shares[1::2], top + height * shares[::2]]
+        edges = [left, top, left + width, top + height]
+        expected.append([*edges, heatmap[0, row, column], *np.stack(points, axis=1).ravel()])
+    assert _boxes([heatmap, *others], 0.6) == pytest.approx(np.array(expected))
+    assert _boxes([heatmap, *others], 2).shape == (0, 15)
+
+
 def test_a_photo_without_a_face_is_searched_finely_too(finder: FaceFinder, searched):
     assert finder.find(draw_scene(np.random.default_rng(1))) == []
     assert searched[-1] == (640, 384)
@@ -134,7 +175,8 @@ def test_each_pixel_of_a_photo_reduced_by_a_whole_number_is_the_mean_of_a_square
     whole = photo[: height // divisor * divisor, : width // divisor * divisor].astype(float)
     means = whole.reshape(height // divisor, divisor, width // divisor, divisor, 3).mean(axis=(1, 3))
     rows, columns = means.shape[:2]
-    assert canvas.shape == (1, shape[1], shape[0], 3)
+    assert rows <= canvas.shape[1] <= shape[1]
+    assert columns <= canvas.shape[2] <= shape[0]
     assert np.abs(canvas[0, :rows, :columns] - means).max() < 0.6
     assert not canvas[0, rows + 1 :].any()
     assert not canvas[0, :, columns + 1 :].any()

@@ -21,7 +21,7 @@ from models.serving.photo_preprocessing import (
     decode_photo,
     to_network_input,
 )
-from tests.given.face_photos import exif_orientation, photo_bytes, smooth_photo, synthetic_face
+from tests.given.face_photos import drawn_face, exif_orientation, photo_bytes, smooth_photo, synthetic_face
 
 SIDE = 112
 
@@ -61,6 +61,11 @@ def test_a_tight_crop_gives_its_middle_square_as_if_it_had_not_been_searched(fin
     assert (photo.pixels == to_network_input(decode_photo(crop, SEARCHED_SIDE_PIXELS), SIDE)).all()
     assert mean_difference(photo.pixels, read_crop(crop, SIDE).pixels) < 2
     assert (photo.face_count, photo.face_side_pixels) == (1, 200)
+
+
+def test_a_tight_crop_that_leans_is_put_upright_although_it_seems_to_stand_at_a_glance(finder):
+    leaning = Image.fromarray(drawn_face()).rotate(15, Image.Resampling.BICUBIC, expand=True)
+    assert read_face(photo_bytes(leaning, quality=95), finder, SIDE).turned_degrees == pytest.approx(-15, abs=5)
 
 
 def test_a_small_face_in_a_large_photo_is_cut_from_more_pixels_than_were_searched(finder):

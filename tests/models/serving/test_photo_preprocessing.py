@@ -13,6 +13,9 @@ from models.serving.photo_preprocessing import (
     Pixels,
     UnusablePhotoError,
     decode_photo,
+    image_of,
+    pixels_in_fours,
+    pixels_of,
     to_network_input,
 )
 from tests.given.face_photos import exif_orientation, field_photo, photo_bytes, smooth_photo
@@ -179,6 +182,27 @@ def test_hostile_bytes_give_pixels_or_a_reason_and_no_other_error(photo, data):
     with contextlib.suppress(UnusablePhotoError):
         pixels = decode_photo(bytes(hostile), 64)
         assert (pixels.dtype, pixels.shape[2]) == (np.uint8, 3)
+
+
+def test_pixels_of_a_large_photo_become_an_image_without_a_copy_and_others_with_one():
+    pixels = decode_photo(photo_bytes(smooth_photo(640, 480)), 480)
+    in_fours = pixels_in_fours(pixels)
+    assert in_fours is not None
+    assert (pixels_of(image_of(pixels)) == pixels).all()
+    in_fours[7, 9] = (1, 2, 3, 255)
+    assert image_of(pixels).getpixel((9, 7))[:3] == (1, 2, 3)
+    for others in (pixels.copy(), pixels[1:], pixels[:, 5:], in_fours[..., 1:], pixels[::-1]):
+        assert pixels_in_fours(others) is None
+        assert (pixels_of(image_of(others)) == others).all()
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_a_large_photo_keeps_its_colours_however_it_lies(orientation):
+    photo = smooth_photo(640, 480)
+    turns = {3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90}
+    stored = photo.transpose(turns[orientation]) if orientation in turns else photo
+    content = photo_bytes(stored, exif=exif_orientation(orientation), quality=95)
+    assert mean_difference(decode_photo(content, 480), photo) < 2
 
 
 def test_the_network_sees_the_middle_square():

@@ -5,6 +5,7 @@ from PIL import Image
 from models.faces.face_scenes import draw_scene
 from models.serving.face_finding import Face, FaceFinder
 from models.serving.face_photo import read_face
+from models.serving.photo_preprocessing import decode_photo, pixels_in_fours
 from models.serving.upright_face import roll_degrees, stands, turned
 from tests.given.face_photos import committed_estimator, drawn_face, exif_orientation, photo_bytes
 
@@ -66,6 +67,14 @@ def test_a_photo_without_a_face_has_none_however_it_is_turned(finder: FaceFinder
     for seed in range(2):
         scene = draw_scene(np.random.default_rng(100 + seed))
         assert not [face for quarter in range(4) for face in finder.find(turned(scene, 90 * quarter), is_quick=True)]
+
+
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+def test_a_quarter_turn_is_the_same_for_pixels_of_three_and_of_four_bytes(degrees):
+    pixels = decode_photo(photo_bytes(camera_photo()), 480)
+    leaning = turned(pixels, degrees)
+    assert pixels_in_fours(leaning) is not None
+    assert (leaning == turned(pixels.copy(), degrees)).all()
 
 
 def test_a_quarter_turn_loses_nothing_and_a_small_one_keeps_the_middle():
