@@ -26,11 +26,11 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from models import face_finding, face_photo, photo_preprocessing, upright_face
-from models.age_estimator import AgeEstimator
-from models.face_finding import FaceFinder
-from models.synthetic_faces import SyntheticFaces
-from models.weights import MODEL_VERSIONS, weights_path
+from models.faces.synthetic_faces import SyntheticFaces
+from models.serving import face_finding, face_photo, photo_preprocessing, upright_face
+from models.serving.age_estimator import AgeEstimator
+from models.serving.face_finding import FaceFinder
+from models.serving.model_versions import MODEL_VERSIONS, weights_path
 from tests.benchmarks.photos import JPEG_QUALITY, SEED, SYNTHETIC_FACES_VERSION, drawn_photos, own_photos
 
 CROP_SIDE_PIXELS = 200

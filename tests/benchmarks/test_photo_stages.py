@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from models.age_estimator import AgeEstimator
-from models.face_finding import FaceFinder
-from models.weights import MODEL_VERSIONS
+from models.serving.age_estimator import AgeEstimator
+from models.serving.face_finding import FaceFinder
+from models.serving.model_versions import MODEL_VERSIONS
 from tests.benchmarks.photo_stages import AGE_NETWORK, REST, SEARCHES, StageClock, drawn_crops, stage_milliseconds
 
 

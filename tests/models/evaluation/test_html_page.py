@@ -2,7 +2,16 @@ import re
 
 import numpy as np
 
-from models.evaluation.html_page import Page, PageTable, PhotoGrid, Section, chart_of, new_chart, page_photo, write_page
+from models.evaluation.html_page import (
+    Page,
+    PageTable,
+    PhotoGrid,
+    Section,
+    chart_of,
+    new_chart,
+    page_photo,
+    write_page,
+)
 
 
 def written(page: Page, folder) -> str:
