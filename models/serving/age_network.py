@@ -5,7 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from models.serving.age_resnet50 import build_network, load_weights, read_weights
+from models.serving.age_resnet50 import (
+    build_age_resnet50,
+    build_seed_network,
+    load_weights,
+    read_weights,
+    with_rgb_kernel,
+)
 from models.serving.face_network import load_face_network, load_head
 from models.serving.model_manifest import ModelManifest
 from models.serving.model_versions import ModelFiles, face_network_path
@@ -20,13 +26,20 @@ def load_age_network(files: ModelFiles, manifest: ModelManifest) -> tuple[keras.
     Input: (batch, side, side, 3) float RGB, 0–255. Output: (batch, 101) logits over years of age, or (batch, 1) years
     of the seed network; with a second opinion (batch, 202): its logits stand behind those of ResNet50.
     """
-    network = build_network(manifest.head)
-    missing = load_weights(network, read_weights(files.weights))
+    network, missing = _load_resnet50(files.weights, manifest.head)
     if manifest.second_opinion is None:
         return network, missing
     if files.second_opinion_head is None:
         raise ValueError("the manifest has a second opinion, but there is no head for it")
     return with_second_opinion(network, manifest.second_opinion.side_pixels, files.second_opinion_head), missing
+
+
+def _load_resnet50(weights: Path, head: str) -> tuple[keras.Model, list[str]]:
+    if head == "age":
+        network = build_seed_network()
+        return network, load_weights(network, read_weights(weights))
+    network = build_age_resnet50(first_kernel_is_rgb=True)
+    return network, load_weights(network, with_rgb_kernel(read_weights(weights)))
 
 
 def with_second_opinion(network: keras.Model, side_pixels: int, head: Path) -> keras.Model:

@@ -20,23 +20,36 @@ if TYPE_CHECKING:
 
 IMAGENET_MEANS_BGR = (103.939, 116.779, 123.68)
 
+FIRST_KERNEL = "conv1_conv/kernel:0"
+
 Weights = dict[str, NDArray[Any]]
 """Arrays by name, `layer/weight:0`, as published with Keras."""
 
 
-def build_age_resnet50(dropout: float = 0.0) -> keras.Model:
+def build_age_resnet50(dropout: float = 0.0, *, first_kernel_is_rgb: bool = False) -> keras.Model:
     """Build the network without weights.
 
     Input: (batch, height, width, 3) RGB, 0–255, any size from 32 pixels. Output: (batch, 101) float32 logits.
+    With `first_kernel_is_rgb` it takes the weights that `with_rgb_kernel` gives, and does not turn channels round.
     """
     import keras
 
     pixels = keras.Input(shape=(None, None, 3), name="rgb_pixels")
-    bgr = keras.layers.Rescaling(1.0, offset=[-mean for mean in IMAGENET_MEANS_BGR])(keras.ops.flip(pixels, axis=-1))
-    backbone = keras.applications.ResNet50(include_top=False, weights=None, input_tensor=bgr, pooling="avg")
+    means = IMAGENET_MEANS_BGR[::-1] if first_kernel_is_rgb else IMAGENET_MEANS_BGR
+    ordered = pixels if first_kernel_is_rgb else keras.ops.flip(pixels, axis=-1)
+    centred = keras.layers.Rescaling(1.0, offset=[-mean for mean in means])(ordered)
+    backbone = keras.applications.ResNet50(include_top=False, weights=None, input_tensor=centred, pooling="avg")
     features = keras.layers.Dropout(dropout)(backbone.output)
     logits = keras.layers.Dense(YEARS_OF_AGE, name="age_logits", dtype="float32")(features)
     return keras.Model(pixels, logits, name="age_resnet50")
+
+
+def with_rgb_kernel(weights: Weights) -> Weights:
+    """Return the weights with the first convolution turned round to RGB; the network then computes the same.
+
+    Turning round the channels of the pixels instead costs a tenth of the network's time on OpenVINO.
+    """
+    return {**weights, FIRST_KERNEL: weights[FIRST_KERNEL][:, :, ::-1]} if FIRST_KERNEL in weights else weights
 
 
 def build_seed_network() -> keras.Model:

@@ -34,9 +34,10 @@ def build_face_network(side_pixels: int) -> keras.Model:
 
     pixels = keras.Input(shape=(None, None, 3), name="rgb_pixels")
     scaled = keras.layers.Resizing(side_pixels, side_pixels, interpolation="bilinear")(pixels)
-    bgr = keras.layers.Rescaling(1.0, offset=[-mean for mean in IMAGENET_MEANS_BGR])(keras.ops.flip(scaled, axis=-1))
+    # The weights file has the first kernel in RGB order: turning channels round costs more than a convolution.
+    centred = keras.layers.Rescaling(1.0, offset=[-mean for mean in reversed(IMAGENET_MEANS_BGR)])(scaled)
     return keras.applications.MobileNet(
-        input_tensor=bgr, input_shape=(side_pixels, side_pixels, 3), include_top=False, weights=None, pooling="avg"
+        input_tensor=centred, input_shape=(side_pixels, side_pixels, 3), include_top=False, weights=None, pooling="avg"
     )
 
 

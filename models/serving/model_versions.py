@@ -19,15 +19,15 @@ PINNED_SHA256 = {
     "age_resnet50-3/shift_calibration.json": "19b4123237978742b9da0ef5787370503b9db717cd020ee3b8f6e08652e1fc32",
     "age_resnet50-3/weights.npz": "9d362b8a1b0a9ec28b90042c9cc6e4cfd95e79952739ae3d0cd25b55f0e2f160",
     "age_resnet50-4/manifest.json": "392bb42109079f00772ff262a7c97f8ee8943bbc11acf83f492807f96a2bbf9f",
-    "age_resnet50-4/openvino_int8.bin": "256077955a110035fb738ce2294de976458a8c46f45fee50ac921f49d2a38cdb",
-    "age_resnet50-4/openvino_int8.xml": "74bb8b17fef7c813df959f979b7c1dea31771285e57f1dbb7a2f768fb9825646",
+    "age_resnet50-4/openvino_int8.bin": "2f519396c4f5c05e926277b14a62fb29ef441ab9092c127bcea6b077fa1d407c",
+    "age_resnet50-4/openvino_int8.xml": "6f0cacb967b1537ae67dc64588db79177ee90ddf275cc0fae4b3c556de356ad6",
     "age_resnet50-4/second_opinion.npz": "cc68154ddf4fb5910a6bb29f15d474f0554667cdb1b103c8a814e7cafe1ff356",
     "age_resnet50-4/shift_calibration.json": "1b7f16aaaad7343a50fcfdd45d469f3fb821ff8925f64d0c6056222b3ebfb95d",
     "age_resnet50-4/weights.npz": "9d362b8a1b0a9ec28b90042c9cc6e4cfd95e79952739ae3d0cd25b55f0e2f160",
     "centerface/centerface.onnx": "09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc",
     "centerface/openvino_int8.bin": "51879ecc656a940f52efabf2ae23a05e4abe3902d344aae44dd2e58b29130534",
     "centerface/openvino_int8.xml": "78477323453e50daeee489e9e3bdaecdd70e3cb1cf3e12a89153b777d4eaeb1a",
-    "hse_faceres_deep/weights.npz": "6ad6bb7b588249ea0c6f95c766ab23ed8d0a0341a7db26586e37c2ead8b05546",
+    "hse_faceres_deep/weights.npz": "f870a95e35177001fadd650818ac2d2972528f0312bb945ee6efb251770da1c6",
     "synthetic_faces-2.npz": "4689521194ddb1b6d94bab6ae335ea56557fd60271a18f09de89e12815229304",
 }
 """The files that are read below `models/weights`, and the sums of the bytes that were committed."""

@@ -21,6 +21,7 @@ from models.serving.model_versions import FACE_NETWORK_WEIGHTS, file_sha256
 from models.training.face_teacher import pinned_teacher_file, tfjs_weights
 
 NAME = "faceres-deep"
+FIRST_LAYER = "conv1"
 BATCH_NORM_EPSILON = 1e-3
 """What Keras adds to the variance; with a variance of one less it, a normalisation is its factor and term alone."""
 
@@ -52,7 +53,12 @@ def mobilenet_weights(arrays: Weights) -> Weights:
 
 
 def _kernel(layer: str, array: Floats) -> Weights:
-    """Name a convolution's kernel; where its normalisation was folded into it, that normalisation's factor is one."""
+    """Name a convolution's kernel; where its normalisation was folded into it, that normalisation's factor is one.
+
+    The first kernel took BGR pixels and is turned round to RGB.
+    """
+    if layer == FIRST_LAYER:
+        array = array[:, :, ::-1]
     kernel = {f"{layer}/kernel:0": array.astype("float16")}
     if layer.startswith("conv_dw_"):
         return kernel

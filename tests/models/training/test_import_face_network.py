@@ -45,7 +45,7 @@ def test_the_network_computes_what_the_folded_one_did():
     load_weights(network, mobilenet_weights(arrays))
     first = keras.Model(network.input, network.get_layer("conv1_relu").output)
     pixels = np.random.default_rng(3).uniform(0, 255, (1, SIDE_PIXELS, SIDE_PIXELS, 3)).astype("float32")
-    patch = pixels[0, 10:13, 20:23, ::-1] - np.array([103.939, 116.779, 123.68])
+    patch = pixels[0, 10:13, 20:23, ::-1] - np.array([103.939, 116.779, 123.68])  # BGR, as the package has it
     kernel = arrays["conv1/convolution/merged_input"].astype("float16").astype("float64")
     expected = np.clip(np.tensordot(patch, kernel, 3) + arrays["conv1_bn/batchnorm_1/sub"], 0, 6)
     assert np.allclose(first.predict_on_batch(pixels)[0, 5, 10], expected, atol=0.05)
