@@ -16,7 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from jobs.errors import InputError
 
 PREFIX = "CHECKOUT_AGES_"
-KEY_VARIABLE = f"{PREFIX}CASHIER_PSEUDONYM_KEY"
+KEY_NAME = "cashier_pseudonym_key"
+KEY_VARIABLE = f"{PREFIX}{KEY_NAME.upper()}"
 KEY_MEANING = (
     "secret of 32 characters or more; where it is set, every cashier_id is a pseudonym keyed by it, for which all "
     "machines that run Spark tasks need it too"
@@ -294,6 +295,68 @@ class Settings(BaseModel):
         return ZoneInfo(self.store_time_zone)
 
 
+SUBJECTS: Mapping[str, tuple[str, ...]] = {
+    "Where data lies, and how it is named": (
+        "landing_uri",
+        "warehouse_uri",
+        "store_time_zone",
+        "business_date_allowance_minutes",
+        "photo_key_template",
+    ),
+    "The age model": ("model_version", "inference_engine", "reuse_estimates"),
+    "Photos": ("max_photo_bytes", "max_photo_pixels", "photo_stretch"),
+    "Which photo belongs to which receipt": (
+        "transaction_span_seconds",
+        "photo_burst_seconds",
+        "till_clock_skew_seconds",
+        "till_clock_drift_warning_seconds",
+    ),
+    "Age groups and small cells": (
+        "age_group_lower_bounds_years",
+        "minimum_affinity_transaction_count",
+        "minimum_cell_count",
+    ),
+    "The alcohol audit": (
+        "legal_purchase_age_years",
+        "challenge_age_years",
+        "under_legal_age_alert_probability",
+        "under_challenge_age_alert_probability",
+        "review_case_limit",
+        "review_case_minimum_probability",
+        "window_days",
+        "minimum_compared_count",
+        "review_q_value",
+    ),
+    "When `check_night` publishes nothing": (
+        "max_other_date_share",
+        "max_unreadable_file_share",
+        "max_rejected_line_share",
+        "min_republished_share",
+        "max_unfetched_photo_share",
+    ),
+    "When `check_night` warns": (
+        "max_unknown_share_warning",
+        "max_unfit_photo_share_warning",
+        "trailing_window_days",
+        "max_coverage_drop_warning",
+        "max_unknown_share_rise_warning",
+        "max_mean_age_drift_warning_years",
+        "max_under_18_drift_warning",
+        "max_volume_ratio_warning",
+    ),
+    "Waiting, retries and staging": (
+        "landing_timeout_seconds",
+        "night_deadline_seconds",
+        "task_retry_delay_seconds",
+        "lock_stale_seconds",
+        "staging_days",
+    ),
+    "The report": ("report_language", "reports_url"),
+    "People's data": ("photo_retention_days", KEY_NAME),
+}
+"""Settings by the subject under which README lists them. A test asks for each setting once."""
+
+
 def read_settings(environment: Mapping[str, str], **flags: object) -> Settings:
     """Read settings from the environment; flags that are not None win.
 
@@ -348,13 +411,13 @@ def store_uri(address: str) -> str:
 
 
 def as_markdown() -> str:
-    """Render all settings with their defaults and meaning."""
-    rows = [
-        f"| `{PREFIX}{name.upper()}` | {_default(name)} | {field.description} |"
-        for name, field in Settings.model_fields.items()
-    ]
-    secret = f"| `{KEY_VARIABLE}` | none | {KEY_MEANING} |"
-    return "\n".join(["| variable | default | meaning |", "|---|---|---|", *rows, secret])
+    """Render all settings with their defaults and meaning, a table for each subject."""
+    return "\n\n".join(_subject_as_markdown(subject, names) for subject, names in SUBJECTS.items())
+
+
+def _subject_as_markdown(subject: str, names: tuple[str, ...]) -> str:
+    rows = [f"| `{PREFIX}{name.upper()}` | {_default(name)} | {_meaning(name)} |" for name in names]
+    return "\n".join([f"### {subject}", "", "| variable | default | meaning |", "|---|---|---|", *rows])
 
 
 def _refuse_credentials_within(values: Mapping[str, object]) -> None:
@@ -393,7 +456,13 @@ def _by_till(text: str, number: str, form: str) -> dict[str, float]:
     return numbers
 
 
+def _meaning(name: str) -> str:
+    return KEY_MEANING if name == KEY_NAME else str(Settings.model_fields[name].description)
+
+
 def _default(name: str) -> str:
+    if name == KEY_NAME:
+        return "none"
     field = Settings.model_fields[name]
     if field.is_required():
         return "none: needed"

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from jobs.errors import InputError
-from jobs.settings import KEY_VARIABLE, Settings, as_markdown, read_settings, store_uri
+from jobs.settings import KEY_NAME, KEY_VARIABLE, SUBJECTS, Settings, as_markdown, read_settings, store_uri
 
 URIS = {"CHECKOUT_AGES_LANDING_URI": "s3://b/landing", "CHECKOUT_AGES_WAREHOUSE_URI": "file:///w"}
 
@@ -215,3 +215,8 @@ def test_an_address_that_means_something_else_is_refused_with_the_right_form(
         read_settings({}, landing_uri=address, warehouse_uri="/out")
     assert str(error.value).startswith("setting CHECKOUT_AGES_LANDING_URI = '")
     assert words in str(error.value)
+
+
+def test_each_setting_belongs_to_one_subject() -> None:
+    listed = [name for names in SUBJECTS.values() for name in names]
+    assert sorted(listed) == sorted([*Settings.model_fields, KEY_NAME])
