@@ -58,7 +58,7 @@ lint: setup ## ruff, mypy and import-linter
 	.venv/bin/mypy
 	.venv/bin/lint-imports --no-logo
 
-readme: setup ## render README's settings and data dictionary from the code
+readme: setup ## render the parts of READMEs that are made from code, and from make demo where it has run
 	.venv/bin/python -m jobs.operations.render_readmes
 
 card: setup ## render models/README.md from the figures of the newest model version

@@ -1,4 +1,4 @@
-"""README's table of what an operator meets: each row is proved by a test, named here by what the operator sees."""
+"""The recovery table of dags/README.md: a test proves each row, named here by what the operator sees."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 
 import pytest
+
+from jobs.operations.render_readmes import OPERATOR
 
 ROOT = Path(__file__).parents[1]
 HEADING = "| what an operator sees | what it means | what to do |"
@@ -178,7 +180,7 @@ PROVED_BY = {
 
 def rows() -> list[str]:
     """The first cell of each row."""
-    _, _, table = (ROOT / "README.md").read_text().partition(f"{HEADING}\n")
+    _, _, table = OPERATOR.read_text().partition(f"{HEADING}\n")
     lines = iter(table.splitlines()[1:])
     cells = []
     while (line := next(lines, "")).startswith("|"):

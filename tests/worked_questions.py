@@ -1,4 +1,4 @@
-"""The worked questions of README: each as `checkout-ages query` answers it, one in Spark and pandas as well."""
+"""The worked questions of jobs/tables/README.md: `checkout-ages query` answers each, Spark and pandas one of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from jobs.operations.render_readmes import README
+from jobs.operations.render_readmes import ANALYST
 from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.query import query
 
@@ -21,7 +21,7 @@ READERS = ("Category manager", "Compliance officer", "Operator")
 
 def worked_questions() -> dict[str, str]:
     """Return the text below the title of each question."""
-    _, _, rest = README.read_text().partition("\n## Worked questions\n")
+    _, _, rest = ANALYST.read_text().partition("\n## Worked questions\n")
     section, _, _ = rest.partition("\n## ")
     titles_and_texts = re.split(r"^### (.*)$", section, flags=re.MULTILINE)[1:]
     return dict(zip(titles_and_texts[::2], titles_and_texts[1::2], strict=True))

@@ -206,7 +206,7 @@ def plan(
     hours: Annotated[float, typer.Option(help="within which a night is to end")],
     lines_per_photo: Annotated[float, typer.Option(help="receipt lines for each photo")] = 10.0,
     photo_kilobytes: Annotated[float, typer.Option(help="size of a photo")] = 200.0,
-    rates: Annotated[Path | None, typer.Option(help="file of measured rates; else those of README")] = None,
+    rates: Annotated[Path | None, typer.Option(help="file of measured rates; else the built-in ones")] = None,
     measure: Annotated[bool, typer.Option("--measure", help="measure this machine first, some minutes")] = False,
 ) -> None:
     """Say how many cores, how much memory and storage a night takes, and what gives way first.

@@ -198,7 +198,7 @@ def show_tables() -> None:
     show_query("Alcohol sales, by what the audit says of them", AUDIT_QUERY)
     show_query("How close the estimates are to the truth", CLOSENESS_QUERY)
     console.print(f"The Parquet files lie in {WAREHOUSE}/TABLE/business_date={BUSINESS_DATE}/", highlight=False)
-    console.print("The second table was made by this command, and README has more:", highlight=False)
+    console.print("This command made the second table, and jobs/tables/README.md has more:", highlight=False)
     query = f'.venv/bin/checkout-ages query --warehouse-uri .demo/warehouse "\n{PURCHASES_QUERY}"'
     console.print(query, markup=False, highlight=False)
 

@@ -1,7 +1,7 @@
 """night_plan: how many cores, how much memory and storage a night of so many photos takes, and what gives way first.
 
 From rates that were measured, by `checkout-ages plan --measure` on this machine or on the one that DEFAULT_RATES names.
-The formula is in README under Sizing. Nothing is planned beyond the largest day that was measured.
+The formula is in jobs/operations/README.md under Sizing. Nothing is planned beyond the largest day that was measured.
 """
 
 from __future__ import annotations

@@ -1,18 +1,104 @@
-"""render_readmes: renders the parts of README.md that are made from code. `make readme` runs it."""
+"""render_readmes: renders the parts of README files that are made from code. `make readme` runs it.
+
+A part lies between two marks, `<!-- name -->` and `<!-- /name -->`. All else in these files is written by hand.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
 
 from jobs import settings
+from jobs.operations import demo
 from jobs.schemas import dictionary
+from jobs.schemas.dictionary import WINDOW_TABLES
+from jobs.schemas.runs import (
+    CHECK_RESULTS,
+    MODEL_COMPARISON,
+    PIPELINE_RUNS,
+    RETENTION_RUNS,
+    WINDOW_CHECK_RESULTS,
+    WINDOW_RUNS,
+)
+from jobs.schemas.table import Table
+from jobs.steps.order import BUILT_WITH
 
-README = Path(__file__).resolve().parents[2] / "README.md"
+ROOT = demo.REPOSITORY
+README = ROOT / "README.md"
+ENGINEER, ANALYST, OPERATOR, INTEGRATOR, PRIVACY, OPERATIONS, AGES, CONTAINERS, CARD, TESTS = (
+    ROOT / folder / "README.md"
+    for folder in (
+        "jobs",
+        "jobs/tables",
+        "dags",
+        "jobs/landing",
+        "jobs/privacy",
+        "jobs/operations",
+        "jobs/ages",
+        "docker",
+        "models",
+        "tests",
+    )
+)
+READMES = (README, ENGINEER, ANALYST, OPERATOR, INTEGRATOR, PRIVACY, OPERATIONS, AGES, CONTAINERS, CARD, TESTS)
+
+RECORDS = {
+    CHECK_RESULTS: ("jobs/steps/check_night.py", "task `check_night`"),
+    PIPELINE_RUNS: ("jobs/steps/publish_night.py", "task `publish_night`"),
+    WINDOW_CHECK_RESULTS: ("jobs/steps/check_window.py", f"task `check_window` of `{demo.WINDOW}`"),
+    WINDOW_RUNS: ("jobs/steps/publish_window.py", f"task `publish_window` of `{demo.WINDOW}`"),
+    MODEL_COMPARISON: ("jobs/tables/model_comparison.py", "command `checkout-ages rescore`"),
+    RETENTION_RUNS: ("jobs/privacy/retain.py", "task `retain` of `checkout_ages_retention`"),
+}
+"""Tables that no task of their name makes: the file that does, and what runs it."""
 
 
-def rendered(readme: str) -> str:
-    """Return the text with the settings and the data dictionary as they are now between their marks."""
-    return _with_part(_with_part(readme, "settings", settings.as_markdown()), "tables", dictionary.as_markdown())
+def made_by(table: Table) -> str:
+    """Say which file and which task make a table."""
+    of_window = f" of `{demo.WINDOW}`" if table in WINDOW_TABLES else ""
+    task = f"task `{BUILT_WITH.get(table, table).name}`{of_window}"
+    path, runner = RECORDS.get(table, (f"jobs/tables/{table.name}.py", task))
+    return f"made by `{path}`, {runner}"
+
+
+def wings() -> str:
+    """List the packages of the project, each with the first line of its docstring."""
+    below = (path.parent for top in ("jobs", "models") for path in sorted((ROOT / top).glob("*/__init__.py")))
+    packages = [*(path.relative_to(ROOT).as_posix() for path in below), "models"]
+    return "\n".join(f"- `{package}/`: {_first_line(package)}" for package in packages)
+
+
+PARTS: Mapping[Path, Mapping[str, Callable[[], str]]] = {
+    README: {"wings": wings},
+    ENGINEER: {"settings": settings.as_markdown},
+    ANALYST: {"tables": lambda: dictionary.as_markdown(made_by)},
+}
+
+
+def rendered(page: Path) -> str:
+    """Return the text of a page with the parts that are made from code as they are now."""
+    text = page.read_text()
+    for part, content in PARTS.get(page, {}).items():
+        text = _with_part(text, part, content())
+    return text
+
+
+def part_of(page: Path, part: str) -> str:
+    """Return what lies between the marks of a part."""
+    _, _, rest = page.read_text().partition(f"<!-- {part} -->\n")
+    return rest.partition(f"<!-- /{part} -->")[0].strip()
+
+
+def main() -> None:
+    """Write all parts."""
+    for page in PARTS:
+        page.write_text(rendered(page))
+
+
+def _first_line(package: str) -> str:
+    docstring = import_module(package.replace("/", ".")).__doc__ or ""
+    return docstring.partition("\n")[0]
 
 
 def _with_part(readme: str, part: str, content: str) -> str:
@@ -22,4 +108,4 @@ def _with_part(readme: str, part: str, content: str) -> str:
 
 
 if __name__ == "__main__":
-    README.write_text(rendered(README.read_text()))
+    main()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 from jobs.schemas.alcohol import (
     ALCOHOL_REVIEW_CASES,
@@ -62,10 +63,10 @@ TABLES = (*TABLES_OF_A_RUN, *PUBLISHED_WINDOW_TABLES, WINDOW_RUNS, MODEL_COMPARI
 """All that the data dictionary and the catalogue hold."""
 
 
-def as_markdown() -> str:
-    """Render the data dictionary: each table's grain, key and columns."""
+def as_markdown(made_by: Callable[[Table], str] | None = None) -> str:
+    """Render the data dictionary: each table's grain, key and columns; and who makes it, where that is given."""
     every = f"Each table has one more column, `{BUSINESS_DATE.name}` ({BUSINESS_DATE.type}): {meaning(BUSINESS_DATE)}."
-    return "\n\n".join([every, *map(_table_as_markdown, TABLES)])
+    return "\n\n".join([every, *(_table_as_markdown(table, made_by) for table in TABLES)])
 
 
 def as_json() -> str:
@@ -82,7 +83,8 @@ def _table_as_object(table: Table) -> dict[str, object]:
     return {"name": table.name, "grain": table.grain, "key": key, "columns": columns}
 
 
-def _table_as_markdown(table: Table) -> str:
+def _table_as_markdown(table: Table, made_by: Callable[[Table], str] | None) -> str:
     heading = f"### `{table.name}`\n\n{table.grain}; key: {', '.join(f'`{name}`' for name in table.key)}\n"
+    maker = [f"{made_by(table)}\n"] if made_by else []
     rows = [f"| `{field.name}` | {field.type} | {meaning(field)} |" for field in table.columns]
-    return "\n".join([heading, "| column | type | meaning |", "|---|---|---|", *rows])
+    return "\n".join([heading, *maker, "| column | type | meaning |", "|---|---|---|", *rows])

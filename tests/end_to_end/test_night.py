@@ -14,7 +14,7 @@ from playwright.sync_api import Browser
 from pyspark.sql import SparkSession
 
 from jobs.errors import FailedCheckError, InputError, NotLandedError
-from jobs.operations.render_readmes import README
+from jobs.operations.render_readmes import ANALYST
 from jobs.operations.sample_day.sample_day import write_sample_day
 from jobs.operations.sample_day.sample_faces import synthetic_face_photos
 from jobs.report.page_address import page_key
@@ -151,9 +151,9 @@ def test_every_receipt_line_landed_is_accepted_or_rejected(
 
 @pytest.mark.parametrize(
     "query",
-    [text for text in re.findall(r"```sql\n(.*?)```", README.read_text(), re.DOTALL) if "_rescored" not in text],
+    re.findall(r"```sql\n(.*?)```", ANALYST.read_text(), re.DOTALL),
 )
-def test_the_queries_of_readme_run(local_night: Settings, tmp_path: Path, query: str) -> None:
+def test_the_queries_of_the_analysts_page_run(local_night: Settings, tmp_path: Path, query: str) -> None:
     on_this_night = query.replace(".demo/warehouse", local_night.warehouse_uri.removeprefix("file://"))
     on_this_night = on_this_night.replace(".demo/", f"{tmp_path}/")
     for statement in on_this_night.strip().split(";")[:-1]:

@@ -28,7 +28,7 @@ from PIL import Image
 
 from jobs.local_spark import local_spark_environment
 from jobs.operations.demo import REPOSITORY, airflow_environment
-from jobs.operations.render_readmes import README
+from jobs.operations.render_readmes import PRIVACY
 from jobs.settings import KEY_VARIABLE
 from tests.reliability.secret_search import Search, Seen, files_of, forms_of, watched
 from tests.servers.s3_server import Identity, free_port, running_s3_server
@@ -100,7 +100,7 @@ NOBODY_LISTENS = 9
 
 
 def night_identity() -> Identity:
-    """Return who may do what README's policy of the nights allows, in the server's words, and nothing else."""
+    """Return an identity with the rights of the nights' policy in jobs/privacy/README.md, in the server's words."""
     (policy,) = [policy for policy in readme_policies() if "s3:DeleteObject" in json.dumps(policy)]
     actions = {
         f"{SERVER_ACTIONS[action]}:{resource.removeprefix(ARN)}"
@@ -112,8 +112,8 @@ def night_identity() -> Identity:
 
 
 def readme_policies() -> list[dict[str, Any]]:
-    """Return README's bucket policies."""
-    return [json.loads(text) for text in re.findall(r"```json\n(.*?)```", README.read_text(), re.DOTALL)]
+    """Return the bucket policies of jobs/privacy/README.md."""
+    return [json.loads(text) for text in re.findall(r"```json\n(.*?)```", PRIVACY.read_text(), re.DOTALL)]
 
 
 def _listed(value: str | list[str]) -> list[str]:

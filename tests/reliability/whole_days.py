@@ -21,7 +21,7 @@ OLD = "old"
 SECONDS_BETWEEN_POLLS = 0.01
 TRIES = 5
 """DuckDB opens a file for its footer and again for its rows: a read that straddles a replacement may fail, and says so.
-README promises that a retry mends it."""
+jobs/tables/README.md promises that a retry mends it."""
 
 
 @dataclass(frozen=True)

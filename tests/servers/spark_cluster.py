@@ -1,7 +1,8 @@
 """A real standalone cluster of Spark: a master and workers that share no folder, each a process with its own machine's.
 
-A worker has what README says that an executor needs, and nothing of the tests': its own working folder, its own Python
-with the project installed into it, and its own short environment, in which another time zone is set.
+A worker has what jobs/operations/README.md says that an executor needs, and nothing of the tests': its own working
+folder, its own Python with the project installed into it, and its own short environment, in which another time zone is
+set.
 """
 
 from __future__ import annotations

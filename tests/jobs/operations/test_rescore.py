@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from jobs.cli import app
 from jobs.errors import InputError
 from jobs.landing.deliveries import SUCCESS, photos_folder, transactions_folder
-from jobs.operations.render_readmes import README
+from jobs.operations.render_readmes import OPERATIONS
 from jobs.operations.rescore import rescore_day
 from jobs.operations.sample_day.sample_faces import synthetic_face_photos
 from jobs.schemas.dictionary import TABLES_OF_A_RUN
@@ -179,7 +179,7 @@ def test_the_terminal_says_where_the_comparison_lies(rescored_day: RescoredDay) 
     assert all(measure in rescored_day.second.stdout for measure in ("age_group", "audit_status", "estimate_status"))
 
 
-@pytest.mark.parametrize("query", re.findall(r"```sql\n([^`]*_rescored[^`]*)```", README.read_text()))
+@pytest.mark.parametrize("query", re.findall(r"```sql\n([^`]*_rescored[^`]*)```", OPERATIONS.read_text()))
 def test_the_queries_of_readme_run(rescored_day: RescoredDay, query: str) -> None:
     root = rescored_day.settings.warehouse_uri.removeprefix("file://")
     for statement in query.replace(".demo/warehouse", root).strip().split(";")[:-1]:
