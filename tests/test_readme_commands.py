@@ -9,18 +9,19 @@ import typer
 from typer.testing import CliRunner
 
 from jobs.cli import app
-from jobs.operations.render_readmes import README
+from jobs.operations.render_readmes import CARD, ROOT
 from jobs.warehouse.catalogue import write_catalogue
 from jobs.warehouse.object_store import ObjectStore
 from tests.given.rows import BUSINESS_DATE
-from tests.readme_commands import NOT_RUN, arguments, commands, why_not_run
+from tests.readme_commands import COMMAND_PAGES, NOT_RUN, arguments, commands, why_not_run
 
 OF_OURS = [command for command in commands() if command.startswith("checkout-ages ")]
 
 
 def test_each_block_of_commands_is_marked_as_one_and_leans_on_no_folder_of_its_own() -> None:
-    unmarked = README.read_text().replace("```sh\n", "").split("```\n")
-    assert not [text for text in unmarked if text.startswith(("checkout-ages", "make", "airflow", ".venv"))]
+    for page in set(COMMAND_PAGES) - {CARD}:
+        unmarked = page.read_text().replace("```sh\n", "").split("```\n")
+        assert not [text for text in unmarked if text.startswith(("checkout-ages", "make", "airflow", ".venv"))]
     assert len(OF_OURS) > 20
 
 
@@ -54,3 +55,15 @@ def test_a_command_that_is_not_run_has_the_options_that_it_is_given(command: str
 
 def test_what_is_not_run_has_a_reason_and_no_reason_is_of_a_command_that_is_gone() -> None:
     assert {next(filter(command.startswith, NOT_RUN)) for command in commands() if why_not_run(command)} == set(NOT_RUN)
+
+
+def test_a_command_within_a_sentence_or_a_table_is_there_under_its_name() -> None:
+    names = {command.name for command in typer.main.get_command(app).commands.values()}
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for page in COMMAND_PAGES:
+        within = " ".join(page.read_text().split())
+        assert set(re.findall(r"`checkout-ages ([a-z-]+)", within)) <= names, page
+        assert set(re.findall(r"`make ([a-z-]+)", within)) <= targets, page
+        for module in re.findall(r"`python -m ([\w.]+)", within):
+            path = ROOT / module.replace(".", "/")
+            assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), (page, module)
