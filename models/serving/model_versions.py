@@ -22,7 +22,7 @@ PINNED_SHA256 = {
     "age_resnet50-4/openvino_int8.bin": "2f519396c4f5c05e926277b14a62fb29ef441ab9092c127bcea6b077fa1d407c",
     "age_resnet50-4/openvino_int8.xml": "6f0cacb967b1537ae67dc64588db79177ee90ddf275cc0fae4b3c556de356ad6",
     "age_resnet50-4/second_opinion.npz": "cc68154ddf4fb5910a6bb29f15d474f0554667cdb1b103c8a814e7cafe1ff356",
-    "age_resnet50-4/shift_calibration.json": "1b7f16aaaad7343a50fcfdd45d469f3fb821ff8925f64d0c6056222b3ebfb95d",
+    "age_resnet50-4/shift_calibration.json": "f7692b2b20b96dcbba1f47024c4cbfdabc63798d87ec41fdec7ea885c074330e",
     "age_resnet50-4/weights.npz": "9d362b8a1b0a9ec28b90042c9cc6e4cfd95e79952739ae3d0cd25b55f0e2f160",
     "centerface/centerface.onnx": "09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc",
     "centerface/openvino_int8.bin": "51879ecc656a940f52efabf2ae23a05e4abe3902d344aae44dd2e58b29130534",
