@@ -1,1 +1,1 @@
-"""One file a table: how its rows are made from the rows of other tables."""
+"""One file per table: how its rows are made from the rows of other tables."""

@@ -1,7 +1,8 @@
-"""age_group_affinity: how much more, or less, often than all buyers each age group buys a product category.
+"""age_group_affinity: how much more or less often each age group buys a product category than all buyers do.
 
-What to offer whom. An index of 2 is twice the share: of the group's transactions, twice as many hold the category as of
-everyone's. Who bought is estimated, so the index has an interval, and none is given on a few transactions.
+It shows what to offer to whom. An index of 2 means twice the share: the category is in twice as large a share of the
+group's transactions as of all transactions. The ages of buyers are estimated, so the index has an interval. With few
+transactions there is no index.
 """
 
 from __future__ import annotations
@@ -40,9 +41,13 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
 
 
 def age_group_affinity(age_mixes: DataFrame, settings: Settings) -> DataFrame:
-    """Compare each age group's share of transactions with a product category to that of all buyers with an estimate."""
+    """Compare each age group's share of transactions with a product category to the share of all buyers.
+
+    Only buyers with an estimate count.
+    """
     categories = age_mixes.where(F.col("circle") == "product_category")
     everyone = age_mixes.where(F.col("circle") == "all").toPandas()
+    # age_mixes has a row for all buyers only if at least one buyer has an estimate.
     if everyone.empty:
         return age_mixes.sparkSession.createDataFrame([], AFFINITY_TYPE)
     return categories.mapInPandas(_category_comparer(buyer_group_of(everyone.iloc[0]), settings), AFFINITY_TYPE)
@@ -63,12 +68,13 @@ def _category_comparer(
 
 
 def _compared(category: BuyerGroupMix, everyone: BuyerGroupMix, settings: Settings) -> pd.DataFrame:
-    """Return one row per age group; shares and index are of the counts as shown."""
+    """Return one row per age group; shares and index are computed from the counts as shown, that is rounded."""
     bounds, minimum = settings.age_group_lower_bounds_years, settings.minimum_cell_count
     of_group, of_both = (
         group_sums(circle.shares, bounds) * circle.transaction_count for circle in (everyone, category)
     )
     of_category, of_all = (np.full(len(bounds), float(circle.transaction_count)) for circle in (category, everyone))
+    # Both counts are estimates of their own, so neither of them bounds the other.
     is_shown = np.minimum(of_group, of_both) >= minimum
     shown = pd.DataFrame(
         {
@@ -80,15 +86,17 @@ def _compared(category: BuyerGroupMix, everyone: BuyerGroupMix, settings: Settin
         }
     )
     group_count, count = shown["estimated_group_transaction_count"], shown["transaction_count"]
+    # A group of 0 has no share: null instead of a division by 0.
     shown["estimated_group_share"] = shown["estimated_category_transaction_count"] / group_count.where(group_count > 0)
     shown["all_buyers_share"] = count / rounded(of_all, minimum)
     return shown.join(_index(shown, affinity(category, everyone, bounds)))
 
 
 def _index(shown: pd.DataFrame, estimates: Estimates) -> pd.DataFrame:
-    """Return the index of the shares shown, and its interval as wide as it was before they were rounded."""
+    """Return the index of the shares shown, with an interval of the same relative width as before rounding."""
     index = shown["estimated_group_share"] / shown["all_buyers_share"].where(shown["all_buyers_share"] > 0)
     index = index.where(shown["affinity_reason"].isna())
+    # The floor avoids a division by 0; the interval scales with what rounding did to the value.
     scale: pd.Series = index / np.maximum(estimates.value, 1e-12)
     return pd.DataFrame(dict(zip(INDEX, (index, scale * estimates.low, scale * estimates.high), strict=True)))
 
@@ -98,6 +106,7 @@ def _reasons(
 ) -> list[str | None]:
     """Say for each age group why it has no index."""
     minimum = settings.minimum_affinity_transaction_count
+    # The order matters: the first reason that holds is given, and the one that protects few buyers comes first.
     reasons = {
         f"fewer than {settings.minimum_cell_count} transactions of the age group with the category": ~is_shown,
         f"fewer than {minimum} transactions with the category": of_category < minimum,

@@ -1,8 +1,8 @@
 """age_group_purchases: what each age group bought, by store and product category.
 
-Plain columns count each buyer in the band of the point estimate, to the cent. With an error of about five years that is
-the wrong band for many, so estimated_ columns spread each buyer over the bands by probability, corrected for how old
-the buyers of the category are. Both add up to the log.
+Plain columns count each buyer in the band of the point estimate; their sums are exact to the cent. Estimates err by
+about five years, so this band is often wrong. The estimated_ columns therefore spread each buyer over the bands by
+probability, corrected for the ages of the category's buyers. Both kinds of columns add up to the log.
 """
 
 from __future__ import annotations
@@ -56,9 +56,14 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
 
 
 def cell_sums(transaction_lines: DataFrame, transaction_ages: DataFrame) -> DataFrame:
-    """Sum receipt lines by store, age group, product category, currency and cell; without an estimate it is null."""
+    """Sum receipt lines by store, age group, product category, currency and cell.
+
+    The cell is null for buyers without an estimate.
+    """
     ages = transaction_ages.select(*TRANSACTION, "age_group", age_cell(F.col("age_distribution")).alias("cell"))
+    # Left join: no receipt line is lost, so that sums equal the log.
     lines = transaction_lines.join(ages, TRANSACTION, how="left").fillna(UNKNOWN, ["age_group"])
+    # Sum by basket first: three lines of a category in one basket are one transaction, and squares are of its total.
     baskets = lines.groupBy(*TRANSACTION, "age_group", "product_category", "currency", "cell").agg(
         F.count(F.lit(1)).alias("line_count"), _sum("quantity"), _sum("net_amount")
     )
@@ -72,13 +77,15 @@ def cell_sums(transaction_lines: DataFrame, transaction_ages: DataFrame) -> Data
 def age_group_purchases(
     sums: DataFrame, age_mixes: DataFrame, cells: AgeCells, calibration: ShiftCalibration, settings: Settings
 ) -> DataFrame:
-    """Sum what `cell_sums` returns by store, age group, product category and currency, plainly and by probability.
+    """Sum the rows of `cell_sums` by store, age group, product category and currency, plainly and by probability.
 
-    Buyers without an estimate are the group 'unknown', so sums over groups equal the log. Under a minimum cell count,
+    Buyers without an estimate are the group 'unknown', so sums over groups equal the log. With a minimum cell count,
     small groups are folded into the group 'suppressed'.
     """
     plain = sums.groupBy(*KEY).agg(*(_sum(name) for name in PLAIN))
     estimated = _estimated(sums, age_mixes, _category_estimator(cells, calibration, settings))
+    # Full join: a group may have no buyer by point estimate and a part of several by probability, and 'unknown' has no
+    # estimate.
     purchases = plain.join(estimated, KEY, how="full").fillna(0, PLAIN).withColumns(_estimated_where_unknown())
     return with_small_groups_folded(purchases, ROW, [*PLAIN, *ESTIMATED], INTERVALS, settings.minimum_cell_count)
 
@@ -86,7 +93,7 @@ def age_group_purchases(
 def _estimated(
     sums: DataFrame, age_mixes: DataFrame, estimate: Callable[[pd.DataFrame, pd.DataFrame], pd.DataFrame]
 ) -> DataFrame:
-    """Return the estimates of each store, age group, product category and currency that has a known buyer."""
+    """Return estimates for each store, age group, product category and currency that has a buyer with an estimate."""
     of_cells = sums.where("cell IS NOT NULL").select(*KEY, "cell", *(F.col(name).cast("double") for name in CELL_SUMS))
     mixes = age_mixes.where(F.col("circle") == "product_category").groupBy("product_category")
     return of_cells.groupBy("product_category").cogroup(mixes).applyInPandas(estimate, ESTIMATES_TYPE)
@@ -100,11 +107,14 @@ def _category_estimator(
     likelihoods = cell_likelihoods(cells.distribution, calibration)
 
     def estimate(sums: pd.DataFrame, mixes: pd.DataFrame) -> pd.DataFrame:
+        # cogroup also calls this for a category that only age_mixes has.
         if sums.empty:
             return pd.DataFrame(columns=ESTIMATES_TYPE.names)
         sums = sums.sort_values([*ROW, "cell", "age_group"])
         rows = sums[ROW].drop_duplicates()
         numbers, cell = np.unique(sums["cell"], return_inverse=True)
+        # A running count of first rows numbers the stores; it needs rows of a store and currency to lie together, as
+        # sorted.
         place = np.cumsum(~sums.duplicated(ROW)) - 1
         sums_by_cell = CellSums(place, cell, *sums[CELL_SUMS].to_numpy().T)
         estimates = estimate_groups(
@@ -116,7 +126,7 @@ def _category_estimator(
 
 
 def _estimate_rows(rows: pd.DataFrame, age_groups: list[str], estimates: GroupEstimates) -> pd.DataFrame:
-    """Return one row per row and age group."""
+    """Return one row for each of the `rows` and each age group."""
     grid = rows.loc[rows.index.repeat(len(age_groups))].assign(age_group=age_groups * len(rows))
     for name in COUNTED:
         estimated: Estimates = getattr(estimates, name)
@@ -127,7 +137,7 @@ def _estimate_rows(rows: pd.DataFrame, age_groups: list[str], estimates: GroupEs
 
 
 def _estimated_where_unknown() -> dict[str, Column]:
-    """The group 'unknown' is no estimate: what is estimated of it, and the intervals, are its plain numbers."""
+    """Use the plain numbers as estimate and interval of the group 'unknown', which is counted and not estimated."""
     counts = {f"estimated_{name}{end}": F.col(name) for name in COUNTED for end in ("", "_low", "_high")}
     is_unknown = F.col("age_group") == UNKNOWN
     return {name: F.when(is_unknown, count.cast("double")).otherwise(F.col(name)) for name, count in counts.items()}

@@ -1,7 +1,7 @@
-"""age_mixes: how old the buyers of a day were, all together, those of alcohol and those of each product category.
+"""age_mixes: how old the buyers of a day were: all buyers, buyers of alcohol, and buyers of each product category.
 
-A photo does not know the basket: one mix for all would smear every category towards the average buyer. What other
-tables say of age groups, of who looks under age and of who buys what is corrected with these mixes.
+A photo does not show the basket. With one mix for everyone, each category would be drawn towards the average buyer.
+Other tables use these mixes to correct age groups, probabilities of being under age, and who buys what.
 """
 
 from __future__ import annotations
@@ -51,9 +51,10 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
 def age_mixes(
     transaction_lines: DataFrame, transaction_ages: DataFrame, calibration: ShiftCalibration, business_date: date
 ) -> DataFrame:
-    """Fit the mix of ages of each circle of buyers that has a transaction with an estimate.
+    """Fit the mix of ages of each circle (a group of buyers) that has a transaction with an estimate.
 
-    The buyers of alcohol and of each product category are drawn to the mix of all, the more the fewer they are.
+    The mixes of alcohol and of each product category are drawn towards the mix of all buyers. The fewer buyers a circle
+    has, the stronger the draw.
     """
     cells = age_cells(transaction_ages)
     likelihoods = cell_likelihoods(cells.distribution, calibration)
@@ -66,27 +67,31 @@ def age_mixes(
 
 
 def _circle_cells(transaction_lines: DataFrame, transaction_ages: DataFrame) -> DataFrame:
-    """Return one row per circle and cell: how many transactions of the circle the cell has."""
+    """Return one row per circle and cell: how many of the circle's transactions fall into the cell."""
     is_alcohol_sale = F.col("is_alcohol") & (F.col("line_type") == "sale")
+    # Each line belongs to the circle of its category, and an alcohol sale to the circle 'alcohol' too.
     circles = F.array_compact(
         F.array(
             F.struct(F.lit(PRODUCT_CATEGORY).alias("circle"), "product_category"),
             F.when(is_alcohol_sale, F.struct(F.lit(ALCOHOL).alias("circle"), F.lit("").alias("product_category"))),
         )
     )
+    # A transaction counts once per circle, however many of its lines belong to it.
     buyers = transaction_lines.select(*KEY, F.inline(circles)).distinct()
     cells = transaction_ages.where("age_distribution IS NOT NULL").select(
         *KEY, age_cell(F.col("age_distribution")).alias("cell")
     )
+    # Inner join: a buyer without an estimate says nothing about ages.
     return buyers.join(cells, KEY, how="inner").groupBy(*CIRCLE, "cell").count()
 
 
 def _circle_fitter(
     cells: AgeCells, likelihoods: Floats, everyone: BuyerGroupMix, calibration: ShiftCalibration, business_date: date
 ) -> Callable[[pd.DataFrame], pd.DataFrame]:
-    """Return a function: the cells of a circle ► its row."""
+    """Return a function: the cells of a circle ► its row of age_mixes."""
 
     def fit(circle_cells: pd.DataFrame) -> pd.DataFrame:
+        # Spark does not fix the order of rows. Sorted, the sums of floats are the same in every run.
         circle_cells = circle_cells.sort_values("cell")
         circle, product_category = circle_cells[CIRCLE].iloc[0]
         mix = buyer_group_mix(

@@ -1,7 +1,7 @@
-"""alcohol_review_cases: the alcohol sales of the day that are worth a person's look, likeliest under age first.
+"""alcohol_review_cases: the alcohol sales of the day that a person should look at, likeliest under age first.
 
-A reviewer judges a face, not a colleague: no cashier, till or receipt number is in the row. A photo's key holds the
-till and the moment, since the photo is found by it: whoever shows cases to reviewers shows them the photo.
+A reviewer judges a face, not a colleague, so a row has no cashier, till or receipt number. The photo's key does contain
+the till and the time, because the photo is found by it: whoever shows cases to reviewers shows the photo, not the key.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from jobs.warehouse.warehouse import Warehouse
 KEY = list(TRANSACTION_KEY)
 UNCHECKED_STATUSES = ("possibly_under_age_unchecked", "challenge_age_unchecked", "check_not_logged")
 DIGITS_RANKED = 6
-"""Probabilities that differ by less, as by the order of a sum, tie: then the case_id decides, alike in each run."""
+"""Digits by which probabilities are ranked. With more, the order of a float sum could decide a rank and change it from
+run to run; equal probabilities are ranked by case_id.
+"""
 
 
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
@@ -33,14 +35,16 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
 def alcohol_review_cases(alcohol_sale_audit: DataFrame, transaction_ages: DataFrame, settings: Settings) -> DataFrame:
     """Return the unchecked sales with the highest P(under the legal age), at most `review_case_limit`.
 
-    What a look yields is a buyer under the legal age of whom no check is logged, so that P is its expected yield. Sales
-    under `review_case_minimum_probability` are left out: most of them would cost a look for nothing.
+    A look pays off when it finds a buyer under the legal age without a logged check, so P is the expected yield of a
+    look. Sales with P under `review_case_minimum_probability` are left out: most of them would cost a look for nothing.
     """
     is_unchecked = F.col("audit_status").isin(*UNCHECKED_STATUSES)
     is_worth_a_look = F.col("under_legal_age_probability") >= settings.review_case_minimum_probability
     worth_a_look = alcohol_sale_audit.where(is_unchecked & is_worth_a_look)
     cases = worth_a_look.orderBy(*_most_yield_first()).limit(settings.review_case_limit)
+    # A window without a partition is sorted in one task; the limit above keeps it small.
     ranked = cases.withColumn("review_rank", F.row_number().over(Window.orderBy(*_most_yield_first())).cast("bigint"))
+    # transaction_ages has one row per transaction, so the join adds no case.
     with_photos = ranked.join(transaction_ages.select(*KEY, "photo_keys"), KEY, how="left")
     return with_photos.withColumn("review_reason", _review_reason())
 

@@ -1,9 +1,9 @@
-"""alcohol_sale_audit: each transaction with alcohol, how old the buyer looks and whether an ID was asked for.
+"""alcohol_sale_audit: each transaction with alcohol: how old the buyer looks and whether an ID was asked for.
 
-A status is a reason to look, never a verdict: estimates err by about five years. Estimate and interval are those of
-transaction_ages, from the photos alone: such intervals hold nine of ten buyers of each age, so of any mix of ages. The
-probabilities are corrected for the ages of the day's alcohol buyers, or the many children of the training photos would
-speak in them.
+A status is a reason to look, never a verdict: estimates err by about five years. The estimate and its interval come
+from transaction_ages, that is from the photos alone. Such an interval contains the true age of nine of ten buyers at
+each age, and therefore in any mix of ages. The probabilities are corrected for the ages of the day's alcohol buyers.
+Without this, the many children among the training photos would distort them.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ def alcohol_sale_audit(
     settings: Settings,
 ) -> DataFrame:
     """Return one row per transaction with an alcohol sale line, with its audit status and the reason in words."""
+    # closed_at is the sale's own, and under_18_probability is computed again below, with the correction.
     ages = transaction_ages.drop("opened_at", "closed_at", "under_18_probability", "run_id")
     sales = _alcohol_sales(transaction_lines).join(ages, KEY, how="left")
     judged = _with_probabilities(sales, _mix_of_alcohol_buyers(age_mixes), settings)
@@ -50,7 +51,7 @@ def alcohol_sale_audit(
 
 
 def _mix_of_alcohol_buyers(age_mixes: DataFrame) -> list[float] | None:
-    """The age shares of the day's alcohol buyers; None when none of them has an estimate."""
+    """Return the (101,) age shares of the day's alcohol buyers; None when none of them has an estimate."""
     mix = age_mixes.where(F.col("circle") == "alcohol").select("estimated_age_distribution").first()
     return list(mix.estimated_age_distribution) if mix else None
 
@@ -72,7 +73,11 @@ def _with_probabilities(sales: DataFrame, mix: list[float] | None, settings: Set
 
 
 def _alcohol_sales(transaction_lines: DataFrame) -> DataFrame:
-    """One row per transaction with at least one alcohol sale line; returns of earlier days are not sales."""
+    """Return one row per transaction with at least one alcohol sale line.
+
+    Returns of earlier days are not sales.
+    """
+    # Voids are needed too: they lower the quantity, to 0 when all alcohol was taken back before payment.
     alcohol_lines = transaction_lines.where(F.col("is_alcohol") & F.col("line_type").isin("sale", "void"))
     sales = alcohol_lines.groupBy(*KEY).agg(
         F.min("cashier_id").alias("cashier_id"),
@@ -88,7 +93,7 @@ def _alcohol_sales(transaction_lines: DataFrame) -> DataFrame:
 
 
 def _logged_check() -> Column:
-    """The check of the receipt: a refusal outranks a shown ID, which outranks none asked for."""
+    """Return the ID check of a transaction: a refusal outranks a shown ID, and a shown ID outranks 'not asked'."""
     logged = F.collect_set("id_check")
     return F.coalesce(
         *(F.when(F.array_contains(logged, check), F.lit(check)) for check in ("refused_sale", "shown", "not_asked"))
@@ -101,6 +106,7 @@ def _audit_status(settings: Settings) -> Column:
         F.col("under_challenge_age_probability") >= settings.under_challenge_age_alert_probability
     )
     return (
+        # The first condition that holds decides. Facts from the receipt come before anything estimated.
         F.when(F.col("id_check") == "refused_sale", "sale_refused")
         .when(F.col("alcohol_quantity") <= 0, "sale_voided")
         .when(F.col("id_check") == "shown", "id_shown")
@@ -153,5 +159,5 @@ def _estimate_in_words() -> Column:
 
 
 def _of_a_hundred(probability: Column, what: str, age_years: str) -> Column:
-    """Say what the status is expected to be worth: how many buyers of a hundred with these figures are what it says."""
+    """Say what to expect of a status: of a hundred buyers with these figures, how many are what the status says."""
     return F.format_string(f"; of 100 such buyers about %.0f are {what}", 100 * probability, F.col(age_years))

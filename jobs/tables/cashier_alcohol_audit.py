@@ -1,19 +1,21 @@
-"""cashier_alcohol_audit: how often a cashier asks for an ID, held against what others ask of buyers who look alike.
+"""cashier_alcohol_audit: how often a cashier asks for an ID, compared with colleagues whose buyers look alike.
 
-Whom a cashier should have asked is not known: estimates err by years, more on a bad camera, and in some store they are
-too young or too old for all buyers. So a cashier is held against the others of the same store, till and hours, and only
-on buyers whose P(under the challenge age) lies in the same band: a stratum. If all ask alike, those asked in a stratum
-are spread over its cashiers by chance alone, whatever the camera, the buyers and the habits of the store are (Mantel
-and Haenszel 1959). A sale weighs by that probability, since a cashier who asks too few of the young shows on them only.
+Nobody knows whom a cashier should have asked: estimates err by years, more with a bad camera, and in some stores they
+are too young or too old for all buyers. So a cashier is compared only with others of the same store, till and hours,
+and only on buyers whose P(under the challenge age) lies in the same band. Such a group of sales is a stratum. If all
+cashiers ask alike, chance alone decides which cashiers of a stratum have the buyers who were asked, whatever the
+camera, the buyers and the habits of the store are (Mantel and Haenszel 1959). Each sale is weighted by P(under the
+challenge age), because a cashier who asks too few young buyers differs from others on these only.
 
-1. Mean, variance and skewness of the weighted number asked, over all ways to spread; a Pearson III curve of these three
-   gives its tail (Mielke and Berry 2007).
-2. Habits differ without fault. How much more than by chance is told from winsorised z-scores, so that an outlier does
-   not hide itself, and is added to the variance (Spiegelhalter 2005, Handling over-dispersion of performance
-   indicators).
-3. q-values over all cashiers who are judged (Benjamini and Hochberg 1995).
+1. Mean, variance and skewness of the weighted number asked are taken over all ways to spread it. The Pearson III curve
+   with these three moments gives the tail probability (Mielke and Berry 2007).
+2. Habits differ without anyone's fault. Winsorised z-scores, which keep an outlier from hiding itself, show how much
+   cashiers differ beyond chance. This is added to the variance (Spiegelhalter 2005, Handling over-dispersion of
+   performance indicators).
+3. q-values are computed over all cashiers who are judged (Benjamini and Hochberg 1995).
 
-No row says that anyone did wrong. A store where nobody asks does not show here, but in its asked and not asked buyers.
+No row says that anyone did wrong. A store where nobody asks does not show here, but in its counts of asked and not
+asked buyers.
 """
 
 from __future__ import annotations
@@ -39,11 +41,11 @@ KEY = list(CASHIER_ALCOHOL_AUDIT.key)
 COLUMNS = CASHIER_ALCOHOL_DAYS.column_names
 INTERVAL = 0.90
 HOURS_ALIKE = 2
-"""From the start of the day on, so many hours are compared together: a finer split leaves too few cases in each."""
+"""Hours that are compared together, counted from midnight. Fewer leave too few cases in each stratum."""
 WINSORISED_SHARE = 0.10
-"""Share of the z-scores at either end that counts as if it lay no further out."""
+"""Share of the z-scores at either end that is pulled in to the quantile there. With less, an outlier hides itself."""
 FEWEST_CASHIERS = 20
-"""Of fewer cashiers it cannot be told whether their habits differ or one of them stands out."""
+"""With fewer cashiers, differing habits cannot be told from one cashier who stands out."""
 
 SUMS = """
 SELECT store_id, cashier_id,
@@ -100,17 +102,19 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
 
 
 def cashier_alcohol_audit(days: Mapping[date, pa.Table], settings: Settings) -> pd.DataFrame:
-    """Return one row per cashier of the days, by key: its table's columns but window_first_date and run_id.
+    """Return one row per cashier of the days, by key: the table's columns but window_first_date and run_id.
 
-    `days` holds rows of cashier_alcohol_days by business date, of one day at least. The sums behind the columns are
-    returned too: `score`, its `variance` and `third_moment` if all ask alike, and `information`, what the score grows
-    by where the cashier asks each buyer under the challenge age and the others do not.
+    `days` holds rows of cashier_alcohol_days by business date, for at least one day. The sums behind the columns are
+    returned too: `score`, its `variance` and `third_moment` if all ask alike, and `information`. The information is how
+    much the score rises if the cashier asks every buyer under the challenge age and the others ask none of them.
     """
+    # By date, because model_versions and run_ids below are listed in order of appearance.
     rows = pa.concat_tables([days[day] for day in sorted(days)])
     with duckdb.connect() as connection:
         connection.register("days", rows)
         sums = connection.sql(SUMS).df()
         comparisons = connection.sql(COMPARISONS, params={"hours_alike": HOURS_ALIKE}).df()
+    # Left join: a cashier whom nobody can be compared with keeps a row, with the reason.
     audit = sums.merge(comparisons, on=KEY, how="left", validate="one_to_one").sort_values(KEY, ignore_index=True)
     audit["compared_count"] = audit["compared_count"].fillna(0.0)
     audit = audit.join(_unchecked_interval(audit)).join(_judgement(audit, settings))
@@ -124,10 +128,12 @@ def cashier_alcohol_audit(days: Mapping[date, pa.Table], settings: Settings) -> 
 
 
 def interval_of_expected_count(mean: Floats, variance: Floats) -> tuple[Floats, Floats]:
-    """Return both ends of the 90 % interval of a number of events with many different probabilities.
+    """Return both ends of the 90 % interval of a count of events that have many different probabilities.
 
-    Their sum is taken as binomial with the same mean and nearly the same variance (Ehm 1991).
+    The count is taken as binomial with the same mean and nearly the same variance (Ehm 1991).
     """
+    # A binomial with mean m and variance v has m² / (m - v) trials, and at least m. The floor is for rare events, where
+    # m - v is almost 0.
     trials = np.maximum(1, np.ceil(np.maximum(mean, mean**2 / np.maximum(mean - variance, 1e-9))))
     tail = (1 - INTERVAL) / 2
     low, high = (stats.binom.ppf(share, trials, mean / trials) for share in (tail, 1 - tail))
@@ -135,10 +141,10 @@ def interval_of_expected_count(mean: Floats, variance: Floats) -> tuple[Floats, 
 
 
 def between_cashiers_variance(differences: Floats, standard_errors: Floats) -> float:
-    """Return the variance of differences beyond that of their standard errors, 0 where chance explains them.
+    """Return the variance of differences beyond that of their standard errors; 0 where chance explains them.
 
-    The z-scores are winsorised; how much that takes off the variance of standard normal ones is put on again. Of fewer
-    than FEWEST_CASHIERS it is taken as 0.
+    Winsorising also lowers the variance of standard normal z-scores, so the result is divided by theirs. With fewer
+    than FEWEST_CASHIERS it is 0.
     """
     if len(differences) < FEWEST_CASHIERS:
         return 0.0
@@ -162,11 +168,13 @@ def _unchecked_interval(audit: pd.DataFrame) -> pd.DataFrame:
 
 def _judgement(audit: pd.DataFrame, settings: Settings) -> pd.DataFrame:
     """Return differences with intervals, p- and q-values and priorities; null for cashiers who cannot be judged."""
+    # No variance means that in every stratum all buyers were asked, or none: there is nothing to compare.
     judged = audit[(audit["compared_count"] >= settings.minimum_compared_count) & (audit["variance"] > 0)]
     score, information = judged["score"].to_numpy(), judged["information"].to_numpy()
     variance, third_moment = judged["variance"].to_numpy(), judged["third_moment"].to_numpy()
     between = between_cashiers_variance(score / information, np.sqrt(variance) / information)
     deviation = np.sqrt(variance + between * information**2)
+    # One-sided on purpose: only cashiers who ask less often than chance explains are looked at.
     p_value = stats.pearson3.cdf(score / deviation, third_moment / deviation**3)
     difference, half_width = score / information, stats.norm.isf((1 - INTERVAL) / 2) * deviation / information
     judgement = pd.DataFrame(
@@ -180,6 +188,7 @@ def _judgement(audit: pd.DataFrame, settings: Settings) -> pd.DataFrame:
         judged.index,
     )
     to_be_looked_at = judgement["p_value"].where(judgement["q_value"] <= settings.review_q_value)
+    # Ties are ranked in order of the key, so that every run gives the same priorities.
     judgement["review_priority"] = to_be_looked_at.rank(method="first").astype("Int64")
     return judgement.reindex(audit.index).assign(between_cashiers_deviation=np.sqrt(between))
 

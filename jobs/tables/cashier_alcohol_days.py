@@ -1,9 +1,9 @@
-"""cashier_alcohol_days: what a cashier's alcohol sales of the day add to the audit of a longer window.
+"""cashier_alcohol_days: what a cashier's alcohol sales of one day add to the audit of a longer window.
 
 All counts and sums add up over days. An estimate counts with its probability, never as a fact: a buyer who is under 25
-with probability 0.4 is 0.4 of a buyer under 25. How often a cashier asks for an ID can only be held against what others
-ask of buyers who look alike, at the same till about the same time; `strata` keeps the sums by which that is done,
-inside the cashier's row, so that the table has one row per cashier and day however finely the comparison is made.
+with probability 0.4 counts as 0.4 of a buyer under 25. A cashier can only be compared with others who serve buyers who
+look alike, at the same till at about the same time. `strata` keeps the sums for this comparison inside the cashier's
+row, so the table has one row per cashier and day however fine the comparison is.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from jobs.warehouse.warehouse import Warehouse
 KEY = list(CASHIER_ALCOHOL_DAYS.key)
 STRATUM = ["till_id", "hour", "probability_band"]
 PROBABILITY_BANDS_PERCENT = (0, 5, 15, 30, 50, 70, 85)
-"""Lower ends of the bands of P(under the challenge age) in which buyers are taken to look alike."""
+"""Lower ends of the bands of P(under the challenge age); buyers of one band are taken to look alike. Days published
+with other bands cannot be compared with new ones.
+"""
 
 
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
@@ -33,16 +35,17 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
 def cashier_alcohol_days(alcohol_sale_audit: DataFrame, store_time_zone: str) -> DataFrame:
     """Return one row per cashier with additive counts, expected numbers of young buyers and their variances.
 
-    A sale at a till that logs no check was neither asked nor not asked. A refused sale is no sale, but its buyer was
-    asked. A voided sale counts as voided and as nothing else.
+    A sale at a till that logs no check counts neither as asked nor as not asked. A refused sale is not a sale, but its
+    buyer was asked. A voided sale counts as voided only.
     """
     audited = alcohol_sale_audit.select(*KEY, *_facts(store_time_zone))
     counts = audited.groupBy(*KEY).agg(*_counts(), *_expected_numbers())
+    # Left join: a cashier without comparable sales keeps the row of counts.
     return counts.join(_strata(audited), KEY, how="left")
 
 
 def _facts(store_time_zone: str) -> list[Column | str]:
-    """What became of the sale, how probably its buyer is young, and the stratum in which it is compared."""
+    """Return what became of the sale, how probably its buyer is young, and the stratum in which it is compared."""
     status, id_check = F.col("audit_status"), F.coalesce("id_check", F.lit("not_logged"))
     is_sale = ~status.isin("sale_refused", "sale_voided")
     return [
@@ -54,6 +57,7 @@ def _facts(store_time_zone: str) -> list[Column | str]:
         ((is_sale & (id_check == "shown")) | (status == "sale_refused")).alias("is_asked"),
         (is_sale & (id_check == "not_asked")).alias("is_not_asked"),
         "till_id",
+        # The store's hour, not UTC: the audit compares hours of the store's day.
         F.hour(F.from_utc_timestamp("closed_at", store_time_zone)).alias("hour"),
         _probability_band().alias("probability_band"),
         "under_legal_age_probability",
@@ -62,8 +66,9 @@ def _facts(store_time_zone: str) -> list[Column | str]:
 
 
 def _probability_band() -> Column:
-    """The lower end, in percent, of the band that holds P(under the challenge age); null without an estimate."""
+    """Return the lower end, in percent, of the band that holds P(under the challenge age); null without an estimate."""
     percent = 100 * F.col("under_challenge_age_probability")
+    # The highest of the ends that are not above the value is its band's; array_max skips nulls.
     ends = F.array(*(F.when(percent >= low, low) for low in PROBABILITY_BANDS_PERCENT))
     return F.array_max(ends)
 
@@ -80,7 +85,7 @@ def _counts() -> list[Column]:
 
 
 def _expected_numbers() -> list[Column]:
-    """Sums of probabilities, each with its variance; sales without an estimate add nothing."""
+    """Return sums of probabilities, each with its variance; sales without an estimate add nothing."""
     summed = {
         "under_legal_age": ("is_estimated_sale", "under_legal_age_probability"),
         "under_challenge_age": ("is_estimated_sale", "under_challenge_age_probability"),
@@ -89,6 +94,7 @@ def _expected_numbers() -> list[Column]:
         "not_asked": ("is_not_asked", "under_challenge_age_probability"),
     }
     return [
+        # A sum over no rows is null, and null would not add up over days.
         F.coalesce(F.sum(F.when(F.col(condition), value)), F.lit(0.0)).alias(f"{name}_{kind}")
         for name, (condition, probability) in summed.items()
         for kind, value in (
@@ -99,12 +105,13 @@ def _expected_numbers() -> list[Column]:
 
 
 def _strata(audited: DataFrame) -> DataFrame:
-    """One row per cashier with the strata of sales that have an estimate and were asked or not asked."""
+    """Return one row per cashier with the strata of sales that have an estimate and were asked or not asked."""
     compared = audited.where((F.col("is_asked") | F.col("is_not_asked")) & F.col("probability_band").isNotNull())
     strata = compared.groupBy(*KEY, *STRATUM).agg(
         F.count(F.lit(1)).alias("case_count"),
         F.count_if("is_asked").alias("asked_count"),
         F.sum("under_challenge_age_probability").alias("under_challenge_age_count"),
     )
+    # Sorted below, because collect_list has no order and a re-run must write the same row.
     sums = F.struct(*STRATUM, "case_count", "asked_count", "under_challenge_age_count")
     return strata.groupBy(*KEY).agg(F.array_sort(F.collect_list(sums)).alias("strata"))

@@ -1,4 +1,4 @@
-"""checkout_photos: the photo objects that landed for the day, placed by their key at a store, till and time."""
+"""checkout_photos: the photos that landed for the day, with the store, till and time that each key names."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
     photos = landed_photos(warehouse.spark, settings.landing_uri, business_date)
     template = f"{photos_folder(business_date)}/{settings.photo_key_template}"
     placed = checkout_photos(photos, template, business_day(business_date, settings))
+    # The count of erasures is staged with the rows: publish_night refuses rows that were read before a later erasure.
     erased = read_erased(warehouse.store, business_date)
     kept_photos = without_erased_photos(placed, erased)
     warehouse.stage(CHECKOUT_PHOTOS, business_date, kept_photos, Origin(erasure_count=erased.erasure_count))
@@ -35,8 +36,8 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
 def checkout_photos(photos: DataFrame, template: str, day: BusinessDay) -> DataFrame:
     """Read store, till, time and, where the template has it, transaction from each photo key.
 
-    A key that does not match keeps its row, with `key_problem` in words; so does one that is of another date and names
-    no transaction.
+    A key that does not match the template keeps its row, with the reason in `key_problem`. So does a key of another
+    date that names no transaction.
     """
 
     def place(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

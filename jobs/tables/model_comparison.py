@@ -1,7 +1,7 @@
-"""model_comparison: what another model version would change in a published day, read before it becomes the live one.
+"""model_comparison: what another model version would change in a published day, to be read before it goes live.
 
-Photos that have gone since the live run are no fault of the model: they show as estimate_status `missing`, and
-mean_age_shift_years takes only what both versions estimated.
+Photos deleted since the live run are not the model's fault. They show as estimate_status `missing`, and
+mean_age_shift_years covers only what both versions estimated.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MEASURES = {
     "audit_status": ALCOHOL_SALE_AUDIT,
     "estimate_status": PHOTO_AGE_ESTIMATES,
 }
-"""Each measure is a column; its table's rows are counted by it."""
+"""Columns that are compared, each with its table: the table's rows are counted by the values of the column."""
 
 COUNTS = """
 WITH pairs AS (
@@ -61,7 +61,7 @@ FROM summed WINDOW same_measure AS (PARTITION BY measure) ORDER BY measure, valu
 
 @dataclass(frozen=True)
 class PublishedDay:
-    """What is compared of a published day: `rows` holds each measure's table with its key, measure and estimate."""
+    """A published day to compare: `rows` holds the key, measure and estimated age of each measure's table."""
 
     run_id: str
     model_version: str
@@ -70,12 +70,13 @@ class PublishedDay:
 
 def run(live: Warehouse, rescored: Warehouse, business_date: date) -> pa.Table:
     comparison = model_comparison(_published_day(live, business_date), _published_day(rescored, business_date))
+    # The comparison lies with the rescored tables: the live warehouse is not written to.
     rescored.published.write(MODEL_COMPARISON, business_date, comparison)
     return comparison
 
 
 def model_comparison(live: PublishedDay, rescored: PublishedDay) -> pa.Table:
-    """Count the rows of both days by each measure's values, and pair rows of the same key for the shift of age."""
+    """Count the rows of both days by the values of each measure, and pair rows of the same key for the shift of age."""
     counts = pa.concat_tables(_counts(measure, live.rows[measure], rescored.rows[measure]) for measure in MEASURES)
     origin = {
         "live_run_id": live.run_id,
@@ -97,6 +98,7 @@ def summed_over_days(comparisons: list[pa.Table]) -> pa.Table:
 def lost_photo_count(comparison: pa.Table) -> int:
     """Return how many more photos are missing in the rescored tables than in the live ones."""
     is_lost = {"measure": "estimate_status", "value": "missing"}.items()
+    # `<=` says whether the row has both values: items of dicts compare as sets.
     return sum(row["rescored_count"] - row["live_count"] for row in comparison.to_pylist() if is_lost <= row.items())
 
 

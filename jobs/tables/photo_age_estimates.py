@@ -1,8 +1,8 @@
-"""photo_age_estimates: how old the person in each photo looks, or why that cannot be said. Ten in, ten out.
+"""photo_age_estimates: how old the person in each photo looks, or why that cannot be said. One row per photo.
 
-A photo keeps the estimate of an earlier run of the day, if the object is the same and so are model version, engine,
-photo checks and stretch: a day that is run again infers only what is new. `CHECKOUT_AGES_REUSE_ESTIMATES=false` infers
-all again.
+A photo keeps the estimate of an earlier run of the day if the object, model version, engine, photo checks and stretch
+are the same. A re-run of a day therefore infers only new photos. `CHECKOUT_AGES_REUSE_ESTIMATES=false` infers all of
+them again.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ from models.serving.photo_statuses import LASTING_STATUSES, PHOTO_CHECKS_VERSION
 log = logging.getLogger(__name__)
 
 PHOTOS_PER_TASK = 256
+"""Photos that a task should have. With more, a retry repeats more work and slots idle longer at the end."""
 FEWEST_PHOTOS_PER_TASK = 64
+"""A smaller task is not worth a model load on one more slot, which costs as much as some dozens of photos."""
 
 
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
@@ -34,12 +36,14 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
     photos = warehouse.read(CHECKOUT_PHOTOS, business_date)
     published = warehouse.read_published(PHOTO_AGE_ESTIMATES, business_date)
     known = reusable_estimates(photos, published, settings) if published and settings.reuse_estimates else None
+    # Anti join: what has no reusable estimate is inferred.
     new = photos.join(known, "photo_key", how="left_anti") if known else photos
     new_count = new.count()
     photos_done = warehouse.spark.sparkContext.accumulator(0)
     with reported_progress(photos_done, new_count):
         estimates = photo_age_estimates(dealt_to_tasks(new, new_count), settings, warehouse.run_id, photos_done)
         warehouse.stage(PHOTO_AGE_ESTIMATES, business_date, estimates.unionByName(known) if known else estimates)
+    # Checked again after reading: `retain` may have deleted photos meanwhile, and they would all be `missing`.
     refuse_if_photos_were_deleted(warehouse, business_date, ObjectStore(settings.landing_uri))
     photo_count = warehouse.staging.staged(PHOTO_AGE_ESTIMATES, business_date).row_count
     log.info("%s photos looked at, %s taken over from earlier runs of the day", new_count, photo_count - new_count)
@@ -64,18 +68,19 @@ def photo_age_estimates(photos: DataFrame, settings: Settings, run_id: str, phot
 
 
 def reusable_estimates(photos: DataFrame, published: DataFrame, settings: Settings) -> DataFrame:
-    """Return the published rows that a look at the photo, as it is now and with these settings, would give again."""
+    """Return the published rows that a new look at the same photo, with these settings, would give again."""
     is_of_the_model = F.col("model_version") == settings.model_version
     is_of_the_engine = F.col("inference_engine") == settings.inference_engine
     is_of_the_checks = F.col("photo_checks_version") == PHOTO_CHECKS_VERSION
     is_lasting = F.col("estimate_status").isin(*LASTING_STATUSES)
     lasting = published.where(is_of_the_model & is_of_the_engine & is_of_the_checks & is_lasting)
     as_now = photos.withColumn("photo_stretch", _stretch(settings))
+    # The etag is part of the join, so a photo that was replaced under its key is inferred again.
     return lasting.join(as_now, ["photo_key", "etag", "photo_stretch"], how="left_semi").drop("run_id")
 
 
 def _stretch(settings: Settings) -> Column:
-    """By how much the frames of a photo's till are stretched: 1 for most."""
+    """Return the factor by which frames of a photo's till are stretched: 1 for most tills."""
     if not settings.photo_stretch:
         return F.lit(1.0)
     by_till = F.create_map(*(F.lit(part) for pair in settings.photo_stretch.items() for part in pair))
@@ -87,15 +92,18 @@ def dealt_to_tasks(photos: DataFrame, photo_count: int) -> DataFrame:
     context = photos.sparkSession.sparkContext
     slots = max(1, context.defaultParallelism // int(context.getConf().get("spark.task.cpus", "1")))
     tasks = _task_count(photo_count, slots)
+    # rank gives photos of equal size the same number, and so the same task. In order of the size itself, one task would
+    # get all the large photos; the hash mixes them.
     photos_before = F.rank().over(Window.orderBy(F.xxhash64("size_bytes"))) - 1
     task = F.floor(photos_before * tasks / max(1, photo_count)).cast("int")
     return photos.withColumn("task", task).repartitionById(tasks, "task").drop("task")
 
 
 def _task_count(photo_count: int, slots: int) -> int:
-    """Whole rounds of all task slots, so that none idles at the end, in tasks so small that a retry costs little.
+    """Return a number of tasks that fills whole rounds of task slots, so that no slot is idle at the end.
 
-    Loading the model costs a task slot what some dozens of photos cost, so a small day does not load it twice.
+    Tasks are small, so that a retry costs little. Loading the model costs a slot as much as some dozens of photos, so a
+    small day has fewer tasks than slots.
     """
     rounds = max(1, round(photo_count / (slots * PHOTOS_PER_TASK)))
     return max(1, min(slots * rounds, photo_count // FEWEST_PHOTOS_PER_TASK))

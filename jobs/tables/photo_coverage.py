@@ -1,7 +1,7 @@
-"""photo_coverage: how many transactions have a photo and a usable face, by store, till and hour, and why the rest not.
+"""photo_coverage: how many transactions have a photo and a usable face, by store, till and hour, and why others do not.
 
-The denominators of every share in the other tables. A transaction counts in the hour in which it was paid, a photo in
-the hour in which it was taken.
+These counts are the denominators of every share in the other tables. A transaction counts in the hour in which it was
+paid, a photo in the hour in which it was taken.
 """
 
 from __future__ import annotations
@@ -37,10 +37,11 @@ def photo_coverage(
     """Count transactions and photos by store, till and hour of the stores' time zone.
 
     Every transaction and every photo counts once. A photo whose key cannot be read counts under store and till
-    'unknown' and hour -1, where the key does not say them.
+    'unknown' and hour -1, unless the key names them.
     """
     transactions = _transactions(transaction_ages, settings.store_time_zone)
     photos = _photos(checkout_photos, photo_age_estimates, transaction_ages, settings.store_time_zone)
+    # Full join: an hour may have photos without transactions, or transactions without photos.
     coverage = transactions.join(photos, KEY, how="full").fillna(0, [*COUNTS, *MATCH_COUNTS])
     no_reasons = F.create_map().cast("map<string, bigint>")
     reasons = [F.coalesce(name, no_reasons).alias(name) for name in REASONS]
@@ -65,6 +66,7 @@ def _photos(
     """Return one row per store, till and hour with photos."""
     statuses = photo_age_estimates.select("photo_key", "estimate_status")
     matched = transaction_ages.select(F.explode("photo_keys").alias("photo_key")).withColumn("is_matched", F.lit(True))
+    # Left joins keep every photo. A key is in each table once, and in one transaction only, so none is counted twice.
     photos = checkout_photos.join(statuses, "photo_key", how="left").join(matched, "photo_key", how="left")
     placed = photos.fillna(UNKNOWN, ["store_id", "till_id"]).withColumn("hour", _hour("taken_at", time_zone))
     by_status = placed.groupBy(*KEY, "estimate_status").agg(
@@ -82,6 +84,7 @@ def _summed(by_status: DataFrame, total: str, counts: list[str], reasons: str) -
     without_estimate = F.when(F.col("estimate_status") != "estimated", F.struct("estimate_status", total))
     return by_status.groupBy(*KEY).agg(
         *(F.sum(name).alias(name) for name in (total, *counts)),
+        # Estimated rows give null, which collect_list drops. Sorted, the map is the same in every run.
         F.map_from_entries(F.array_sort(F.collect_list(without_estimate))).alias(reasons),
     )
 

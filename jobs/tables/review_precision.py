@@ -1,8 +1,9 @@
-"""review_precision: how many of the listed cases reviewers found under age, and whether that is what was expected.
+"""review_precision: how many of the listed cases reviewers found under age, and whether so many were expected.
 
-Both answers rest on the cases that a person judged: found under_age or of_age. The precision of past lists is the share
-of the first. If P(under the legal age) is calibrated, their number is near the sum of P over the judged cases, band by
-band; the p-value says how near, by the exact distribution of a sum of events with unlike probabilities.
+Both answers rest on the cases that a person judged, that is found under_age or of_age. The precision of past lists is
+the share found under_age. If P(under the legal age) is calibrated, their number is near the sum of P over the judged
+cases, in each band of P. The p-value says how near, by the exact distribution of a sum of events with different
+probabilities.
 """
 
 from __future__ import annotations
@@ -60,6 +61,7 @@ def review_precision(
     `review_cases` holds the published lists by business date, `reviewed_cases` the outcomes landed for them.
     """
     schema = pa.schema([field for field in REVIEW_PRECISION.columns if field != WINDOW_RUN_ID])
+    # Without published lists there is no table to concatenate.
     if not review_cases:
         return schema.empty_table()
     listed = pa.concat_tables(
@@ -74,11 +76,12 @@ def review_precision(
 
 
 def precision_interval(under_age_count: int, judged_count: int) -> tuple[float, float]:
-    """Return both ends of the 90 % interval of a share, after Jeffreys; an end at nothing or all is 0 or 1.
+    """Return both ends of the 90 % Jeffreys interval of a share; the low end is 0 for none, the high end 1 for all.
 
     Source: Brown, Cai & DasGupta 2001, "Interval estimation for a binomial proportion".
     """
     tail = (1 - INTERVAL) / 2
+    # Jeffreys' prior adds half a case to either side.
     posterior = stats.beta(under_age_count + 0.5, judged_count - under_age_count + 0.5)
     low = float(posterior.ppf(tail)) if under_age_count else 0.0
     high = float(posterior.isf(tail)) if under_age_count < judged_count else 1.0
@@ -86,8 +89,9 @@ def precision_interval(under_age_count: int, judged_count: int) -> tuple[float, 
 
 
 def calibration_p_value(under_age_count: int, probabilities: Sequence[float]) -> float:
-    """Return the two-sided probability of a count as far off, if each case is under age with its own probability."""
+    """Return the two-sided p-value of a count, if each case is under age with its own probability."""
     expected = stats.poisson_binom(probabilities)
+    # Both tails include the count itself, so twice the smaller one may be over 1.
     one_sided = min(expected.cdf(under_age_count), expected.sf(under_age_count - 1))
     return min(1.0, 2 * float(one_sided))
 

@@ -1,8 +1,8 @@
-"""reviewed_cases: what reviewers found in the cases of a window's days, and which of it counts.
+"""reviewed_cases: what reviewers found in the cases of a window's days, and which outcomes count.
 
 Outcomes land days after the night that listed the cases, in files below `reviewed_cases/business_date=D/` of the
-landing, D being the day of the cases. They are judged like receipt lines: one that breaks the contract stays, with the
-reason.
+landing, where D is the day of the cases. They are judged like receipt lines: an outcome that breaks the contract is
+kept, with the reason.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
     landing = ObjectStore(settings.landing_uri)
     erased = erased_of_days(warehouse.store, days)
     landed = {day: landed_outcomes(landing, day) for day in days}
+    # Days without erasures are not in `erased` and stay as they landed.
     kept = landed | {day: without_erased_outcomes(landed[day], erased_of_day) for day, erased_of_day in erased.items()}
     review_cases = warehouse.published.read_days(ALCOHOL_REVIEW_CASES, days, CASE_COLUMNS)
     erasure_count = sum(erased_of_day.erasure_count for erased_of_day in erased.values())
@@ -46,9 +47,9 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
 
 
 def reviewed_cases(landed: Mapping[date, pa.Table], review_cases: Mapping[date, pa.Table]) -> pa.Table:
-    """Judge the landed outcomes of each day against the cases listed that day: SCHEMA, a row per landed record.
+    """Judge the landed outcomes of each day against the cases listed that day; one row of SCHEMA per landed record.
 
-    Of several outcomes of a case the latest counts; of those at the same moment, the last by file and line.
+    If a case has several outcomes, the latest counts; of those at the same moment, the last by file and line.
     """
     rows: list[Row] = []
     for day, outcomes in landed.items():
@@ -59,7 +60,7 @@ def reviewed_cases(landed: Mapping[date, pa.Table], review_cases: Mapping[date, 
 
 
 def _judged(day: date, landed: Row, cases: Mapping[str, Row]) -> Row:
-    """Type one record and give it its status; what keeps the contract is `counted` until a later one replaces it."""
+    """Type one record and give it its status; a valid outcome is `counted` until a later one replaces it."""
     case_id, reviewed_at, outcome = ((landed[name] or "").strip() or None for name in OUTCOME_FIELDS)
     case = cases.get(case_id or "", {})
     typed = {
@@ -101,19 +102,22 @@ def _broken_rules(typed: Row, reviewed_at: str | None, outcome: str | None, case
 
 
 def _instant(text: str | None) -> datetime | None:
-    """Read a time, in UTC where it names no other zone; None where it cannot be read."""
+    """Read a time, as UTC where it names no zone; None where it cannot be read."""
+    # fromisoformat also accepts forms that the contract does not, such as 20261123T0930.
     if text is None or not re.fullmatch(INSTANT_TEXT, text):
         return None
     try:
         moment = datetime.fromisoformat(text)
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    # A time at the edge of the calendar overflows when it is moved to UTC.
     except (ValueError, OverflowError):
         return None
 
 
 def _latest_counted(rows: list[Row]) -> list[Row]:
-    """Let one outcome of each case count."""
+    """Let only the latest outcome of each case count."""
     by_time = sorted(rows, key=lambda row: (row["reviewed_at"] or datetime.min.replace(tzinfo=UTC), _place(row)))
+    # In order of time, a later outcome of the same case overwrites an earlier one.
     latest = {row["case_id"]: _place(row) for row in by_time if row["outcome_status"] == "counted"}
     return [row if _place(row) == latest.get(row["case_id"]) else _replaced(row, latest) for row in rows]
 

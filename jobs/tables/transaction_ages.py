@@ -34,10 +34,11 @@ def transaction_ages(
 ) -> DataFrame:
     """Match photos to transactions and average the estimates of each transaction's photos.
 
-    A transaction of returns only, or voided as a whole, has a buyer like any other, and a row.
+    A transaction with returns only, or one that was voided as a whole, has a buyer too and therefore a row.
     """
     transactions = _transaction_spans(transaction_lines, settings)
     readable_photos = checkout_photos.where(F.col("key_problem").isNull())
+    # Left join: a photo without an estimate still belongs to its transaction.
     estimated_photos = matched_photos(readable_photos, transactions).join(
         photo_age_estimates.select("photo_key", "age_distribution", "estimate_reason"), "photo_key", how="left"
     )
@@ -46,10 +47,14 @@ def transaction_ages(
 
 
 def _transaction_spans(transaction_lines: DataFrame, settings: Settings) -> DataFrame:
-    """One row per transaction: from opened_at, or a stated span before closed_at, to closed_at, by the till's clock."""
+    """Return one row per transaction with its span by the till's clock: from opened_at to closed_at.
+
+    Where opened_at is not logged, the span begins `transaction_span_seconds` before closed_at.
+    """
     spans = transaction_lines.groupBy(*KEY).agg(
         F.min("opened_at").alias("logged"), F.max("closed_at").alias("closed_at")
     )
+    # A receipt that stayed open longer can only have photos from this last part of its span.
     earliest = F.col("closed_at") - F.make_dt_interval(secs=F.lit(LONGEST_SPAN_SECONDS))
     assumed = F.col("closed_at") - F.make_dt_interval(secs=F.lit(settings.transaction_span_seconds))
     opened_at = F.greatest(F.coalesce("logged", assumed), earliest)
@@ -65,19 +70,21 @@ def _till_clock_skew(settings: Settings) -> Column:
 
 
 def _weighed(estimated_photos: DataFrame, burst_seconds: float) -> DataFrame:
-    """Add each photo's weight: bursts of a transaction weigh alike, and so do the usable photos of a burst."""
+    """Add each photo's weight: bursts of a transaction count the same, and so do usable photos of a burst."""
     by_time = Window.partitionBy(*KEY).orderBy("taken_at", "photo_key")
     since_last = F.unix_micros("taken_at") - F.lag(F.unix_micros("taken_at")).over(by_time)
     begins_burst = since_last > F.lit(round(burst_seconds * MICROSECONDS))
     photos = estimated_photos.withColumn("begins_burst", begins_burst)
+    # The running count of gaps numbers the bursts of a transaction; the first photo has no gap before it.
     photos = photos.withColumn("burst", F.count_if("begins_burst").over(by_time))
     usable_in_burst = F.count("age_distribution").over(Window.partitionBy(*KEY, "burst"))
     return photos.withColumn("weight", F.when(F.col("age_distribution").isNotNull(), 1 / usable_in_burst))
 
 
 def _combined_estimates(weighed_photos: DataFrame) -> DataFrame:
-    """One row per transaction with photos: which, how many are usable, the weighted mean of their distributions."""
+    """Return one row per transaction with photos: which, how many are usable, and their weighted mean distribution."""
     fields = ("taken_at", "photo_key", "estimate_reason", "age_distribution", "weight")
+    # A struct sorts by its fields in order: by time, so that `first_reason` is the earliest photo's.
     by_time = F.array_sort(F.collect_list(F.struct(*fields)))
     listed = weighed_photos.groupBy(*KEY).agg(
         by_time.alias("photos"),
@@ -97,7 +104,7 @@ def _combined_estimates(weighed_photos: DataFrame) -> DataFrame:
 
 
 def _mean_distribution() -> Column:
-    """Average the usable photos' probabilities year by year, by their weights."""
+    """Average the probabilities of the usable photos year by year, by their weights."""
     total = F.reduce(
         F.filter("photos", lambda photo: photo["weight"].isNotNull()),
         F.array_repeat(F.lit(0.0), YEARS_OF_AGE),
@@ -105,6 +112,7 @@ def _mean_distribution() -> Column:
             total, photo["age_distribution"], lambda sum_so_far, share: sum_so_far + share * photo["weight"]
         ),
     )
+    # Weights add up to 1 in each usable burst, so this division makes the shares add up to 1 again.
     return F.transform(total, lambda share: (share / F.col("usable_burst_count")).cast("float"))
 
 

@@ -1,4 +1,4 @@
-"""transaction_lines: the receipt lines of the day that keep the landing contract, as logged."""
+"""transaction_lines: the receipt lines of the day that meet the landing contract, as logged."""
 
 from __future__ import annotations
 
@@ -21,10 +21,12 @@ from jobs.warehouse.warehouse import Warehouse
 
 
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
-    """Stage the lines that are kept and those that are rejected: each file is read and judged once for both."""
+    """Stage the lines that are kept and those that are rejected, because each file is read and judged once for both."""
+    # Read before the files: publish_night refuses the rows if someone is erased after this moment.
     erased = read_erased(warehouse.store, business_date)
     day = business_day(business_date, settings)
     landed_lines = landed_transaction_lines(warehouse.spark, settings.landing_uri, business_date)
+    # Cached, because two tables are written from it.
     judged_lines = judged_transaction_lines(warehouse.spark, settings.landing_uri, day, erased).cache()
     with unchanged_receipts(ObjectStore(settings.landing_uri), business_date) as receipts_digest:
         origin = Origin(erasure_count=erased.erasure_count, receipts_digest=receipts_digest)
