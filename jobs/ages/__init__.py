@@ -1,1 +1,1 @@
-"""From photos to ages, and from ages to mixes of ages: inference, matching, statistics."""
+"""From photos to ages, and from single ages to the ages of many buyers: inference, matching, statistics."""

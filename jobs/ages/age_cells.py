@@ -1,8 +1,8 @@
-"""age_cells: transactions whose age distributions are nearly alike, counted together. See age_mix_estimation.
+"""age_cells: transactions with nearly the same age distribution, counted together. See age_mix_estimation.
 
-A cell stands for its transactions with the mean of their distributions. So what is fitted grows with the kinds of
-faces, of which there are some thousand, and not with the photos. Sums are of whole numbers, so that no order of rows,
-partitions or cores changes a digit.
+A cell represents its transactions by the mean of their distributions. The work of fitting therefore grows with the
+kinds of faces, of which there are a few thousand, and not with the number of photos. Sums are of whole numbers, so the
+order of rows, partitions and cores changes no digit.
 """
 
 from __future__ import annotations
@@ -25,18 +25,20 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
 WHOLE = 2**32
-"""Probabilities are summed in parts of 2^-32; two billion transactions of a cell fit into 64 bits."""
+"""Probabilities are summed as whole multiples of 2^-32: two billion transactions of a cell fit into 64 bits. A larger
+number would overflow earlier.
+"""
 SUMS_TYPE = "cell bigint, transaction_count bigint, whole_distribution array<bigint>"
 
 
 @dataclass(frozen=True)
 class AgeCells:
-    """The k cells of a day, by rising number."""
+    """The k cells of a day, in order of their numbers."""
 
     number: Integers
     transaction_count: Floats
     distribution: Floats
-    """(k, 101) mean distributions as stored, not corrected for any mix."""
+    """(k, 101) mean distributions as stored, not yet corrected for any mix."""
 
     def rows(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the row of each cell number."""
@@ -45,14 +47,15 @@ class AgeCells:
 
 
 def age_cell(age_distribution: Column) -> Column:
-    """Return the cell of an age distribution; null for null."""
+    """Return the number of the cell of an age distribution; null for null."""
     return _cell_udf()(age_distribution)
 
 
 def age_cells(transaction_ages: DataFrame) -> AgeCells:
-    """Gather the cells of all transactions with an estimate: some thousand rows, whatever the day's size."""
+    """Collect the cells of all transactions with an estimate: a few thousand rows, however large the day."""
     distributions = transaction_ages.where("age_distribution IS NOT NULL").select("age_distribution")
     partial_sums = distributions.mapInPandas(_partial_sums, SUMS_TYPE)
+    # Sorted, because `AgeCells.rows` finds cells by binary search.
     sums = partial_sums.groupBy("cell").applyInPandas(_sum_of_cell, SUMS_TYPE).toPandas().sort_values("cell")
     counts = sums["transaction_count"].to_numpy(np.float64)
     distribution = _stacked(sums["whole_distribution"]) / WHOLE / np.maximum(counts, 1)[:, None]
@@ -69,6 +72,7 @@ def _cell_udf() -> Callable[[Column], Column]:
             numbers[known] = cell_numbers(_stacked(distributions[known]))
         return numbers
 
+    # pandas_udf needs the types themselves; the future import turns annotations into strings.
     cell.__annotations__ = {"distributions": pd.Series, "return": pd.Series}
     pandas_udf: Any = F.pandas_udf  # type: ignore[attr-defined]
     return cast("Callable[[Column], Column]", pandas_udf(cell, "bigint"))
@@ -82,6 +86,7 @@ def _partial_sums(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         distributions = _stacked(batch["age_distribution"])
         numbers, rows = np.unique(cell_numbers(distributions), return_inverse=True)
         batch_sums = np.zeros((len(numbers), YEARS_OF_AGE), dtype=np.int64)
+        # add.at adds up several transactions of one cell; `+=` with an index would keep the last only.
         np.add.at(batch_sums, rows, np.rint(distributions * WHOLE).astype(np.int64))
         for number, count, total in zip(numbers.tolist(), np.bincount(rows).tolist(), batch_sums, strict=True):
             counts[number] = counts.get(number, 0) + count

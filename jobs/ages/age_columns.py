@@ -1,4 +1,4 @@
-"""age_columns: vectorised UDFs on distributions of ages: an age and its interval, a correction for who buys."""
+"""age_columns: vectorised UDFs on age distributions: one gives an age and its interval, one corrects for who buys."""
 
 from __future__ import annotations
 
@@ -32,15 +32,17 @@ def summarise_age(settings: Settings) -> Callable[..., Column]:
             summaries.loc[known] = _summaries(np.stack(distributions[known].to_list()), settings.model_version)
         return summaries
 
+    # pandas_udf needs the types themselves; the future import turns annotations into strings.
     summarise.__annotations__ = {"distributions": pd.Series, "return": pd.DataFrame}
     return vector_udf(summarise, SUMMARY_TYPE)
 
 
 def correct_for_buyers(settings: Settings, age_mix: Sequence[float] | None) -> Callable[..., Column]:
-    """Return a UDF: probabilities by year of age ► the same corrected for who buys, as age_mix says; null for null.
+    """Return a UDF: probabilities by year of age ► the same, corrected for who buys by age_mix; null for null.
 
     `age_mix` holds the (101,) shares of the buyers' ages, or is None where no buyer has an estimate.
     """
+    # The replicates serve for intervals only; without them the closure that goes to each task is small.
     calibration = replace(shift_calibration(settings.model_version), replicates=())
     mix = None if age_mix is None else np.asarray(age_mix, dtype=np.float64)
 
@@ -50,6 +52,7 @@ def correct_for_buyers(settings: Settings, age_mix: Sequence[float] | None) -> C
             return distributions
         if mix is None:
             raise ValueError(f"{len(known)} buyers have an estimate, and age_mixes has no mix of their ages")
+        # Only known distributions were corrected; the iterator hands them back to the rows they belong to.
         rows = iter(corrected(np.stack(known.to_list()).astype(np.float64), mix, calibration))
         return pd.Series([next(rows) if is_known else None for is_known in distributions.notna()])
 
@@ -62,6 +65,7 @@ def _summaries(distributions: np.ndarray, model_version: str) -> np.ndarray:
     from models.serving.model_manifest import read_manifest
 
     rounded = distributions.astype(np.float64)
+    # Stored shares are rounded to float and do not add up to exactly 1.
     exact = rounded / rounded.sum(axis=1, keepdims=True)
     manifest = read_manifest(model_version)
     summary = summarise(exact, manifest.interval_mass, manifest.young_adult_correction)

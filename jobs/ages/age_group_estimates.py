@@ -1,4 +1,4 @@
-"""age_group_estimates: what buyers of each age group bought, and what they buy more often than all buyers do."""
+"""age_group_estimates: what buyers of each age group bought, and which products they buy more often than all buyers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from jobs.ages.age_mix_estimation import BuyerGroupMix
 from jobs.ages.age_mix_fit import YEARS, Floats, Integers
 
 LEAST_SHARE = 1e-9
+"""Floor of a share, so that an index is never divided by 0."""
 NORMAL_QUANTILE_95 = 1.6448536269514722
+"""90 % of a normal distribution lie within so many standard deviations of its mean."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Estimates:
 
 @dataclass(frozen=True)
 class GroupEstimates:
-    """Of each store and age group, (stores, groups): transactions, quantity and net amount."""
+    """Estimates by store and age group, each of shape (stores, groups)."""
 
     transaction_count: Estimates
     quantity: Estimates
@@ -34,14 +36,14 @@ class GroupEstimates:
 
 @dataclass(frozen=True)
 class CellSums:
-    """Sums over the transactions of a group of buyers by store and cell: (n,) arrays of one length.
+    """Sums over the transactions of a group of buyers by store and cell: (n,) arrays of the same length.
 
-    Stores are numbered from 0. Squares are summed over transactions.
+    Stores are numbered from 0. Squares are of single transactions, then summed.
     """
 
     store_index: Integers
     cell: Integers
-    """Row of the cell in the likelihoods, not its number."""
+    """Row of the cell in the likelihoods, not the number of the cell."""
     transaction_count: Floats
     quantity: Floats
     squared_quantity: Floats
@@ -56,10 +58,11 @@ def estimate_groups(
     store_count: int,
     lower_bounds_years: Sequence[int],
 ) -> GroupEstimates:
-    """Return what buyers of each age group bought at each store, with 90 % intervals of what they really did.
+    """Return what buyers of each age group bought at each store, with 90 % intervals of what they really bought.
 
-    A store has the mix of all its group of buyers and the photos of its own. The interval holds who each buyer was,
-    given the photo, and what the mix and the calibration leave open. Sums over groups are those of all transactions.
+    All stores share the mix of the group of buyers; the photos are each store's own. The interval covers two things:
+    who each buyer was, given the photo, and what the mix and the calibration leave open. Sums over age groups equal the
+    sums over all transactions.
     """
     weights = _group_weights(likelihoods_by_cell[0], buyer_group.mix, lower_bounds_years)
     others = _group_weights(likelihoods_by_cell[1:], buyer_group.resampled_mixes, lower_bounds_years)
@@ -67,12 +70,14 @@ def estimate_groups(
     def estimates(total: Floats, squares: Floats) -> Estimates:
         by_cell = _by_store_and_cell(sums, total, (store_count, len(weights)))
         value = by_cell @ weights
+        # Two variances: between mixes that are as probable, and within the mix, of buyers who are in a group by chance.
         between = ((by_cell @ others - value) ** 2).mean(axis=0)
         within = _by_store_and_cell(sums, squares, (store_count, len(weights))) @ (weights * (1 - weights))
         margin = NORMAL_QUANTILE_95 * np.sqrt(between + within)
         return Estimates(value, value - margin, value + margin)
 
     counted = estimates(sums.transaction_count, sums.transaction_count)
+    # A count is at least 0 and at most all transactions. Amounts may be negative, so their intervals are not cut.
     most = counted.value.sum(axis=1, keepdims=True)
     return GroupEstimates(
         Estimates(counted.value, np.maximum(counted.low, 0.0), np.minimum(counted.high, most)),
@@ -82,9 +87,10 @@ def estimate_groups(
 
 
 def affinity(category: BuyerGroupMix, everyone: BuyerGroupMix, lower_bounds_years: Sequence[int]) -> Estimates:
-    """Return (groups,) how much more often each age group buys a category than all buyers do, with 90 % intervals."""
+    """Return (groups,) how much more often each age group buys a category than all buyers, with 90 % intervals."""
     value = _index(category.shares, everyone.shares, lower_bounds_years)
     others = _index(category.resampled_shares, everyone.resampled_shares, lower_bounds_years)
+    # An index is a ratio, so its interval is symmetric on the scale of logarithms.
     factor = np.exp(NORMAL_QUANTILE_95 * np.log(others).std(axis=0))
     return Estimates(value, value / factor, value * factor)
 
@@ -102,7 +108,7 @@ def _index(shares: Floats, all_shares: Floats, lower_bounds_years: Sequence[int]
 
 
 def _group_weights(likelihoods_by_cell: Floats, mix: Floats, lower_bounds_years: Sequence[int]) -> Floats:
-    """Return (…, k, groups) P(group) of a buyer of each cell."""
+    """Return the (…, k, groups) probabilities that a buyer of each cell belongs to each age group."""
     mass = group_sums(likelihoods_by_cell * mix[..., None, :], lower_bounds_years)
     weights: Floats = mass / mass.sum(axis=-1, keepdims=True)
     return weights
@@ -110,12 +116,13 @@ def _group_weights(likelihoods_by_cell: Floats, mix: Floats, lower_bounds_years:
 
 def _by_store_and_cell(sums: CellSums, values: Floats, shape: tuple[int, int]) -> Floats:
     table = np.zeros(shape)
+    # Unlike `table[...] +=`, add.at adds up several rows of the same store and cell.
     np.add.at(table, (sums.store_index, sums.cell), values)
     return table
 
 
 def _is_in_group(lower_bounds_years: Sequence[int]) -> Floats:
-    """Return (101, groups) 1 where a year of age belongs to a group."""
+    """Return a (101, groups) matrix with 1 where a year of age belongs to a group."""
     group = np.searchsorted(np.asarray(lower_bounds_years), YEARS, side="right") - 1
     is_in_group: Floats = np.eye(len(lower_bounds_years))[group]
     return is_in_group

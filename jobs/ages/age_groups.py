@@ -1,4 +1,4 @@
-"""age_groups: bands of age, and P(younger than) from a distribution. Column ► Column."""
+"""age_groups: bands of age, and the probability of being younger than an age. Spark columns in, Spark columns out."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ def age_group_names(lower_bounds_years: Sequence[int]) -> list[str]:
 def age_group(age_years: Column, lower_bounds_years: Sequence[int]) -> Column:
     """Return the band that holds an age in years; 'unknown' for null."""
     band = F.lit(UNKNOWN)
+    # From the lowest bound up: the highest band whose bound is not above the age ends up outermost and decides.
     for low, name in zip(lower_bounds_years, age_group_names(lower_bounds_years), strict=True):
         band = F.when(age_years >= low, F.lit(name)).otherwise(band)
     return band
@@ -29,4 +30,5 @@ def probability_under(age_distribution: Column, age_years: int) -> Column:
     """Return P(age < age_years) from probabilities by year of age; null for null."""
     years_under = F.slice(age_distribution, 1, age_years)
     total = F.aggregate(years_under, F.lit(0.0), lambda total, share: total + share.cast("double"))
+    # Rounded shares may add up to slightly more than 1.
     return F.when(age_distribution.isNotNull(), F.least(total, F.lit(1.0)))

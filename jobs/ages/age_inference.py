@@ -1,7 +1,7 @@
 """age_inference: the seam between the night and the age model; pyproject.toml lists the few others that import models.
 
-Bytes in, a few numbers out; `inference_stage` is how a task takes its photos through the model, which is loaded once a
-worker process. What needs an inference engine is imported in the worker only, since a driver has none.
+Bytes in, a few numbers out. `inference_stage` takes a task's photos through the model, which is loaded once per worker
+process. Code that needs an inference engine is imported in the worker only, because a driver has none.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ ESTIMATE_TYPE = (
 
 
 def photo_age_estimator(settings: Settings, photos_done: Accumulator[int]) -> Callable[..., Column]:
-    """Return a UDF: struct of what `InferenceStage.estimates` takes of a photo ► struct ESTIMATE_TYPE, one per photo.
+    """Return a UDF: struct of the columns that `InferenceStage.estimates` takes ► struct ESTIMATE_TYPE, one per photo.
 
-    `photos_done` grows with each task that ends. A task without photos loads no model.
+    `photos_done` grows when a task ends. A task without photos loads no model.
     """
 
     def estimate(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
@@ -49,12 +49,13 @@ def photo_age_estimator(settings: Settings, photos_done: Accumulator[int]) -> Ca
             photos_done.add(len(rows))
             yield pd.DataFrame(rows, columns=field_names(ESTIMATE_TYPE))
 
+    # pandas_udf needs the types themselves; the future import turns annotations into strings.
     estimate.__annotations__ = {"batches": Iterator[pd.DataFrame], "return": Iterator[pd.DataFrame]}
     return vector_udf(estimate, ESTIMATE_TYPE)
 
 
 def task_stage(settings: Settings) -> InferenceStage:
-    """Return the stage of the Spark task that runs this, with the worker's model.
+    """Return the stage of the Spark task that calls this, with the worker's model.
 
     Raises InputError when a file of the model or the package of its engine is missing here.
     """
@@ -81,7 +82,7 @@ def check_model(settings: Settings) -> None:
 
 
 def estimate_photo_files(paths: list[Path], settings: Settings) -> Iterator[dict[str, object]]:
-    """Estimate photos on disk with the code of the night, one dict per photo."""
+    """Estimate photos on disk with the same code as the night, one dict per photo."""
     from jobs.ages.inference_stage import estimate_row, read_photo
 
     estimator = _estimator(settings)
@@ -99,6 +100,7 @@ def _estimator(settings: Settings) -> AgeEstimator:
     return _load_estimator(settings.model_version, settings.inference_engine, limits, _task_cores())
 
 
+# One model per worker process: Spark reuses its Python workers, so later tasks skip the load.
 @lru_cache(maxsize=1)
 def _load_estimator(model_version: str, engine: Engine, limits: PhotoLimits, threads: int | None) -> AgeEstimator:
     from models.serving.age_estimator import AgeEstimator
@@ -118,7 +120,7 @@ def _load_estimator(model_version: str, engine: Engine, limits: PhotoLimits, thr
 
 
 def _task_cores() -> int | None:
-    """Cores of the Spark task that runs this, so that tasks side by side do not fight; None outside of Spark."""
+    """Return the cores of the calling Spark task, so that parallel tasks do not compete; None outside of Spark."""
     from pyspark import TaskContext
 
     context = TaskContext.get()

@@ -1,8 +1,8 @@
-"""age_mix_estimation: how many buyers of each age there were, from uncertain estimates of single buyers. numpy only.
+"""age_mix_estimation: estimates how many buyers of each age there were from uncertain estimates of single buyers.
 
-A model trained on one mix of ages leans towards it in a shop with another. The mix of a group of buyers (all of a day,
-or those of a product category) is therefore estimated from their photos, and each buyer's distribution is corrected
-for it. All of it is made from cells: buyers whose distributions are nearly alike, counted together.
+A model trained on one mix of ages leans towards that mix in a shop with another. So the mix of a group of buyers (all
+of a day, or those of a product category) is estimated from their photos, and each buyer's distribution is corrected for
+it. The unit of computation is the cell: buyers with nearly the same distribution, counted together. numpy only.
 
     number of a cell ► cell_likelihoods ► buyer_group_mix ► estimate_groups, affinity
 """
@@ -31,18 +31,18 @@ from jobs.ages.age_mix_fit import (
 )
 
 CELL_YEARS = 0.5
-"""Buyers of a cell look equally old to so many years."""
+"""Width of a cell in mean age. Wider cells mix buyers who look unlike; narrower ones make more cells to fit."""
 CELL_SPREADS_YEARS = (1.5, 2.5, 3.5, 4.5, 6.0, 8.0, 11.0)
-"""Bounds between steps of the standard deviation of a buyer's distribution."""
+"""Bounds between the cells' classes of standard deviation of a buyer's distribution."""
 RESAMPLINGS = 30
-"""How many other mixes are drawn where the calibration has no replicates."""
+"""Number of other mixes that are drawn where the calibration has no replicates."""
 LOWEST_LIKELIHOOD = 1e-9
-"""No photo makes an age impossible."""
+"""Floor of every likelihood: no photo makes an age impossible. Without it, one odd photo could rule out an age."""
 
 
 @dataclass(frozen=True)
 class Replicate:
-    """How a stored distribution p becomes the likelihood of ages: p^exponent · exp(bias) / prior, age by age."""
+    """Parameters that turn a stored distribution p into likelihoods: p^exponent · exp(bias) / prior, age by age."""
 
     exponent: float
     bias: Floats
@@ -53,25 +53,25 @@ class Replicate:
 
 @dataclass(frozen=True)
 class ShiftCalibration(Replicate):
-    """What a model version needs so that its distributions can be corrected for another mix of ages."""
+    """Parameters of one model version by which its distributions are corrected for another mix of ages."""
 
     smoothing_years: float
-    """How far apart ages are whose shares are still surprising together: a mix is the smoother, the larger it is."""
+    """Distance of ages over which shares depend on each other. The larger it is, the smoother a mix."""
     trusted_transactions: float
-    """Beyond so many, more transactions tell little of a mix: faults of the calibration are common to all of them."""
+    """Number beyond which more transactions tell little about a mix, because all share the calibration's errors."""
     replicates: tuple[Replicate, ...] = ()
-    """The same fitted on resamples of the photos: what the calibration does not know."""
+    """The same parameters fitted on resamples of the photos; they differ by what the calibration does not know."""
     usual_mix: Floats = field(default_factory=lambda: EVEN_MIX)
-    """(101,) shares of ages in shops of which nothing is known, all above 0."""
+    """(101,) shares of ages in a shop about which nothing is known, all above 0."""
 
 
 @dataclass(frozen=True)
 class BuyerGroupMix:
-    """The ages of a group of buyers, and r resamplings of them: others that are as probable."""
+    """The ages of a group of buyers, and r resamplings: other mixes that are as probable."""
 
     transaction_count: int
     mix: Floats
-    """(101,) shares of ages before a photo is looked at: what a distribution is corrected with."""
+    """(101,) shares of ages before a photo is looked at; distributions are corrected with it."""
     shares: Floats
     """(101,) mean of the buyers' corrected distributions."""
     resampled_mixes: Floats
@@ -82,11 +82,13 @@ class BuyerGroupMix:
 
 def cell_numbers(distributions: Floats) -> Integers:
     """Return the (n,) number of the cell of each (n, 101) distribution."""
+    # Stored distributions are rounded to float, so their sums are not exactly 1.
     known = distributions / distributions.sum(axis=1, keepdims=True)
     mean = known @ YEARS
     variance = np.maximum(known @ YEARS**2 - mean**2, 0.0)
     spread = np.searchsorted(CELL_SPREADS_YEARS, np.sqrt(variance))
     looks = np.rint(mean / CELL_YEARS).astype(np.int64)
+    # Mean and spread in one number, unique because there is one more class of spread than there are bounds.
     numbers: Integers = looks * (len(CELL_SPREADS_YEARS) + 1) + spread
     return numbers
 
@@ -96,13 +98,14 @@ def likelihoods(distributions: Floats, calibration: Replicate) -> Floats:
     logs = (
         calibration.exponent * np.log(np.maximum(distributions, 1e-12)) + calibration.bias - np.log(calibration.prior)
     )
+    # Only ratios of likelihoods matter. With the largest at 1, exp cannot overflow.
     scaled = np.exp(logs - logs.max(axis=1, keepdims=True, initial=-np.inf))
     result: Floats = np.maximum(scaled, LOWEST_LIKELIHOOD)
     return result
 
 
 def cell_likelihoods(distributions: Floats, calibration: ShiftCalibration) -> Floats:
-    """Return (1 + r, k, 101) likelihoods of the mean distributions of k cells: calibrated, then with each replicate."""
+    """Return (1 + r, k, 101) likelihoods of the mean distributions of k cells: calibrated, then by each replicate."""
     versions: Sequence[Replicate] = calibration.replicates or (calibration,) * RESAMPLINGS
     return np.stack([likelihoods(distributions, version) for version in (calibration, *versions)])
 
@@ -123,12 +126,14 @@ def buyer_group_mix(
 ) -> BuyerGroupMix:
     """Return the ages of a group of buyers with (1 + r, k, 101) likelihoods and (k,) counts of its cells.
 
-    The usual mix of a part of the buyers is that of `everyone`, which a part that looks like all of them has exactly.
-    Each of r others is drawn from all that are probable with the next replicate of the calibration.
+    A part of the buyers has the mix of `everyone` as its usual mix; a part that looks like everyone gets exactly that
+    mix. Each of the r other mixes is drawn from all that are probable under the next replicate of the calibration.
     """
+    # The counts are scaled so that their sum never exceeds trusted_transactions.
     trusted = counts / (1 + counts.sum() / calibration.trusted_transactions)
     mixes: list[Floats] = []
     shares: list[Floats] = []
+    # The first mix is the most probable one; each later one is a random draw. Not strict: `usual` may repeat endlessly.
     for version, usual in zip(likelihoods_by_cell, _usual(calibration, everyone), strict=False):
         mixes.append(fit_mix(version, trusted, calibration.smoothing_years, usual, random if mixes else None))
         shares.append(_shares(version, counts, mixes[-1]))
@@ -136,12 +141,12 @@ def buyer_group_mix(
 
 
 def seeded(business_date: date, buyer_group: str) -> np.random.Generator:
-    """Return the random numbers of a group on a date: the same in every run of that date."""
+    """Return the random numbers of a group on a date; they are the same in every run of that date."""
     return np.random.default_rng([business_date.toordinal(), zlib.crc32(buyer_group.encode())])
 
 
 def _usual(calibration: ShiftCalibration, everyone: BuyerGroupMix | None) -> Iterable[UsualMix]:
-    """Yield what is usual with the calibration, then with each of its replicates."""
+    """Yield the usual mix under the calibration, then under each of its replicates."""
     if everyone is None:
         return repeat(UsualMix(calibration.usual_mix))
     mixes = np.vstack([everyone.mix, everyone.resampled_mixes])
@@ -150,7 +155,7 @@ def _usual(calibration: ShiftCalibration, everyone: BuyerGroupMix | None) -> Ite
 
 
 def _shares(likelihoods_by_cell: Floats, counts: Floats, mix: Floats) -> Floats:
-    """Return the (101,) mean of the buyers' corrected distributions; the mix where there is no buyer."""
+    """Return the (101,) mean of the buyers' corrected distributions; without buyers, the mix."""
     if not counts.sum():
         return mix
     shares: Floats = counts @ distributions_of_cells(likelihoods_by_cell, mix) / counts.sum()
@@ -158,7 +163,7 @@ def _shares(likelihoods_by_cell: Floats, counts: Floats, mix: Floats) -> Floats:
 
 
 def columns_of(buyer_group: BuyerGroupMix) -> dict[str, object]:
-    """Return what age_mixes keeps of a buyer_group."""
+    """Return the columns in which age_mixes stores a group of buyers."""
     return {
         "transaction_count": buyer_group.transaction_count,
         "estimated_age_distribution": buyer_group.mix.tolist(),
@@ -169,7 +174,7 @@ def columns_of(buyer_group: BuyerGroupMix) -> dict[str, object]:
 
 
 def buyer_group_of(row: Mapping[str, Any] | pd.Series) -> BuyerGroupMix:
-    """Return the group of buyers that a row of age_mixes keeps."""
+    """Return the group of buyers that a row of age_mixes stores."""
     return BuyerGroupMix(
         int(row["transaction_count"]),
         np.asarray(row["estimated_age_distribution"], dtype=np.float64),

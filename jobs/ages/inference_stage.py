@@ -1,8 +1,8 @@
-"""inference_stage: how a task takes its photos through the age model, in a Python worker. Bytes in, a few numbers out.
+"""inference_stage: how a Spark task takes its photos through the age model. Bytes in, a few numbers out.
 
-Three things go on at a time: photos are fetched by some threads, decoded and searched for faces by as many threads as
-the task has cores, and those before go through the network; on a single core the last two take turns. Photos of the
-same content in a task are looked at once.
+Three steps run at the same time, each on different photos: some threads fetch, as many threads as the task has cores
+decode and search for faces, and the network runs on what is ready. On a single core the last two steps take turns. A
+task looks at photos with the same content only once.
 """
 
 from __future__ import annotations
@@ -28,12 +28,14 @@ from models.serving.photo_statuses import PhotoStatus
 FETCH_THREADS = 8
 PHOTOS_AHEAD = 64
 BYTES_AHEAD = 64 * 1024 * 1024
-"""Photos that are fetched, or held as faces, before those that the network runs on; a worker's memory grows with it."""
+"""Limits of photos that are fetched, or held as faces, before the network runs on them. A worker's memory grows with
+both.
+"""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Content = tuple[str, float]
-"""The sha256 of a photo's bytes, and how its frame is stretched: photos that share both share an estimate."""
+"""The sha256 of a photo's bytes, and the stretch of its frame: photos that share both share an estimate."""
 NO_CONTENT: Content = ("", 1.0)
 PendingResults = list[Callable[[], list[Result]]]
 """Work in progress: call each entry to wait for that thread's results."""
@@ -41,7 +43,7 @@ PendingResults = list[Callable[[], list[Result]]]
 
 @dataclass(frozen=True)
 class Fetched:
-    """The bytes of a photo and their hash, or why there are none."""
+    """The bytes of a photo and their hash, or the reason why there are none."""
 
     content: bytes | UnusablePhotoError
     sha256: str | None = None
@@ -49,7 +51,7 @@ class Fetched:
 
     @property
     def looked_at(self) -> Content | None:
-        """What decides about the estimate; None without bytes."""
+        """The key by which estimates are shared; None without bytes."""
         return (self.sha256, self.stretch) if self.sha256 else None
 
 
@@ -59,16 +61,16 @@ class Prepared:
 
     photos: list[Fetched]
     new_indexes: list[int]
-    """Places of the photos that are prepared."""
+    """Positions of the photos that are prepared."""
     new_faces: PendingResults[FacePhoto | UnusablePhotoError]
-    """The faces of these photos."""
+    """The faces of the photos at these positions."""
 
 
 class InferenceStage:
-    """The three steps that a task takes its photos through, side by side."""
+    """The three steps of a task: fetch, prepare, estimate. They overlap in time."""
 
     def __init__(self, landing: ObjectStore, estimator: AgeEstimator, max_photo_bytes: int, task_cores: int) -> None:
-        """Take photos of `landing`; one of more than `max_photo_bytes` is a row and is not fetched."""
+        """Take photos from `landing`; one larger than `max_photo_bytes` gets a row, but is not fetched."""
         self._landing = landing
         self._estimator = estimator
         self._max_photo_bytes = max_photo_bytes
@@ -85,12 +87,14 @@ class InferenceStage:
         """
         fetching, preparing = _pools(self._task_cores)
         chunks = (chunk for photos in batches for chunk in self._chunks(photos))
+        # While the network runs on one chunk, the next is being prepared and the one after it fetched.
         fetched = _one_ahead(_in_shares(self._fetch, chunk, fetching) for chunk in chunks)
         prepared = _one_ahead(self._prepare(_joined(shares), preparing) for shares in fetched)
         try:
             for chunk in prepared:
                 yield self._estimate(chunk)
         finally:
+            # Also when the caller stops early or a photo fails the task: fetches that still wait end at once.
             self._given_up.set()
 
     def _chunks(self, photos: pd.DataFrame) -> Iterator[list[Any]]:
@@ -98,6 +102,7 @@ class InferenceStage:
         size_bytes = 0
         rows: Iterable[Any] = photos.itertuples(index=False)
         for photo in rows:
+            # A photo over the limit is never fetched, so it takes no memory.
             fetched_bytes = photo.size_bytes if photo.size_bytes <= self._max_photo_bytes else 0
             if len(chunk) == PHOTOS_AHEAD or (chunk and size_bytes + fetched_bytes > BYTES_AHEAD):
                 yield chunk
@@ -127,6 +132,7 @@ class InferenceStage:
         new = []
         for place, photo in enumerate(photos):
             if photo.looked_at not in self._prepared_contents:
+                # Photos without bytes have no content; each of them is prepared, which gives it its own reason.
                 new.append(place)
             if photo.looked_at:
                 self._prepared_contents.add(photo.looked_at)
@@ -143,6 +149,7 @@ class InferenceStage:
             content: rows[place] for place in photos.new_indexes if (content := photos.photos[place].looked_at)
         }
         return [
+            # A photo that was not new shares the row of the first photo with its content.
             (rows[place] if place in rows else self._rows[photo.looked_at or NO_CONTENT])
             | {"content_sha256": photo.sha256}
             for place, photo in enumerate(photos.photos)
@@ -151,7 +158,7 @@ class InferenceStage:
 
 @dataclass(frozen=True)
 class Threads:
-    """A pool, and how many threads it has."""
+    """A pool, and the number of its threads."""
 
     pool: ThreadPoolExecutor
     count: int
@@ -159,15 +166,15 @@ class Threads:
 
 @lru_cache(maxsize=1)
 def _pools(task_cores: int) -> tuple[Threads, Threads]:
-    """Return the threads that fetch and those that prepare; a worker keeps them, since new ones cost memory again."""
+    """Return the threads that fetch and those that prepare; a worker keeps them, because new ones cost memory."""
     fetching, preparing = (Threads(ThreadPoolExecutor(count), count) for count in (FETCH_THREADS, task_cores))
     return fetching, preparing
 
 
 def _in_shares(function: Callable[[Item], Result], items: Sequence[Item], threads: Threads) -> PendingResults[Result]:
-    """Let each thread do an equal share, since a future for each photo would cost more than to read it from a disk.
+    """Let each thread do an equal share: a future for each photo would cost more than reading it from a disk.
 
-    One thread is none: the caller does the work at once, because on one core two get in each other's way.
+    With one thread, the caller does the work at once: on a single core a second thread only slows both down.
     """
 
     def results(share: Sequence[Item]) -> list[Result]:
@@ -186,7 +193,7 @@ def _joined(shares: PendingResults[Result]) -> list[Result]:
 
 
 def _one_ahead(items: Iterable[Item]) -> Iterator[Item]:
-    """Yield each item once the next one has been begun."""
+    """Yield each item after the next one has been started."""
     waiting: list[Item] = []
     for item in items:
         waiting.append(item)
@@ -196,7 +203,7 @@ def _one_ahead(items: Iterable[Item]) -> Iterator[Item]:
 
 
 def read_photo(read: Callable[[], bytes], name: str) -> Fetched:
-    """Read the bytes of a photo, or say why it has none."""
+    """Read the bytes of a photo, or say why there are none."""
     try:
         content = read()
     except FileNotFoundError:
@@ -213,9 +220,10 @@ def read_photo(read: Callable[[], bytes], name: str) -> Fetched:
 
 
 def estimate_row(estimate: AgeEstimate) -> dict[str, object]:
-    """Return an estimate by the columns of photo_age_estimates."""
+    """Return an estimate as a row with the columns of photo_age_estimates."""
     row = {field.name: getattr(estimate, field.name) for field in fields(estimate)}
     distribution = estimate.age_distribution
+    # Rounded shares may add up to slightly more than 1.
     under_18 = None if distribution is None else min(1.0, float(sum(distribution[:18])))
     return row | {
         "estimated_age_low_years": row.pop("age_interval_low_years"),

@@ -1,9 +1,9 @@
-"""photo_matching: which transaction each photo belongs to, in one pass over each till's day in order of time.
+"""photo_matching: which transaction each photo belongs to, in one pass in order of time over the day of each till.
 
-SQL window functions are not exact here. They look a fixed way along the ordered rows, but spans may lie within spans
-(a receipt is parked while others are rung up), and then the next receipt to close after a photo need not have been open
-yet. So the ordered rows of a till go past a heap of its open receipts: n log n whatever overlaps, in the memory that
-the open receipts take, and no row is paired with others only to be thrown away.
+SQL window functions are not exact here. They look a fixed way along the ordered rows, but spans may lie within spans: a
+receipt is parked while others are rung up. Then the next receipt to close after a photo need not have been open yet. So
+the ordered rows of a till pass a heap of its open receipts. That takes n log n steps however spans overlap and memory
+for the open receipts only, and it pairs no rows that it later drops.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ MATCH_COLUMNS = ["store_id", "till_id", "transaction_id", "photo_key", "taken_at
 EVENT_TYPE = "store_id string, till_id string, moment bigint, closes bigint, name string"
 
 TillEvent = tuple[str, str, int, int | None, str]
-"""As EVENT_TYPE: a receipt that opens, when it closes and its transaction_id; or a photo, None and its key.
+"""One row as EVENT_TYPE: a receipt that opens, with the moment when it closes and its transaction_id; or a photo, with
+None and its key.
 
 Moments are microseconds by the camera's clock.
 """
@@ -30,9 +31,10 @@ Moments are microseconds by the camera's clock.
 def matched_photos(photos: DataFrame, transactions: DataFrame) -> DataFrame:
     """Return MATCH_COLUMNS, one row per photo that belongs to a transaction.
 
-    A photo whose key names a transaction belongs to that one, though the log may lack it. Any other belongs to the
-    transaction of its till whose span, both ends included, holds the moment when it was taken; of several, to the one
-    that closed first, which is nearest to the photo, and of those to the one whose transaction_id comes first.
+    A photo whose key names a transaction belongs to it, even if the log lacks that transaction. Any other photo belongs
+    to a transaction of its till whose span, including both ends, contains the moment it was taken. If there are
+    several, it belongs to the one that closed first, which is nearest to the photo; of those, to the one whose
+    transaction_id comes first.
 
     `transactions` have opened_at and closed_at by the till's clock, and till_clock_skew_seconds.
     """
@@ -45,12 +47,12 @@ def matched_photos(photos: DataFrame, transactions: DataFrame) -> DataFrame:
 
 
 def camera_microseconds(till_moment: str) -> Column:
-    """Return a moment of the till's clock by the clock of its camera, in microseconds."""
+    """Return a moment of the till's clock as microseconds by the clock of its camera."""
     return F.unix_micros(till_moment) - F.round(F.col("till_clock_skew_seconds") * MICROSECONDS).cast("bigint")
 
 
 def holding_receipts(events: Iterable[TillEvent]) -> Iterator[str | None]:
-    """Yield for each photo the transaction_id of the receipt that it belongs to, for each other event None.
+    """Yield the transaction_id of the receipt that each photo belongs to; None for every other event.
 
     Events come till by till, in order of their moments, receipts before photos of the same moment.
     """
@@ -59,6 +61,7 @@ def holding_receipts(events: Iterable[TillEvent]) -> Iterator[str | None]:
     for store_id, till_id, moment, closes, name in events:
         if till != (store_id, till_id):
             till, open_receipts = (store_id, till_id), []
+        # A receipt that closes at the very moment of a photo still holds it.
         while open_receipts and open_receipts[0][0] < moment:
             heappop(open_receipts)
         if closes is not None:
@@ -69,7 +72,7 @@ def holding_receipts(events: Iterable[TillEvent]) -> Iterator[str | None]:
 
 
 def _till_events(photos: DataFrame, transactions: DataFrame) -> DataFrame:
-    """One row per TillEvent; a till is in one partition, in the order that `holding_receipts` asks for."""
+    """Return one row per TillEvent; each till is in one partition, in the order that `holding_receipts` needs."""
     receipts = transactions.select(
         "store_id",
         "till_id",
@@ -85,11 +88,13 @@ def _till_events(photos: DataFrame, transactions: DataFrame) -> DataFrame:
         F.col("photo_key").alias("name"),
     )
     by_till = receipts.unionByName(shots).repartition("store_id", "till_id")
+    # Nulls last: photos have no closing time and come after the receipts that open at their moment.
     return by_till.sortWithinPartitions("store_id", "till_id", "moment", F.col("closes").asc_nulls_last())
 
 
 def _held_photos(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Keep the photos that a span holds, with its transaction_id. What is open at a batch's end is open in the next."""
+    """Keep the photos that a span holds, with its transaction_id; receipts stay open from one batch to the next."""
+    # The matcher runs over all batches as one stream of rows; `tee` keeps the batches to attach its answers to.
     batches, ahead = tee(batches)
     rows = (zip(*(column.to_pylist() for column in batch.columns), strict=True) for batch in ahead)
     holders = holding_receipts(chain.from_iterable(rows))

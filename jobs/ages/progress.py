@@ -1,4 +1,4 @@
-"""progress: how far a Spark stage is: photos done, photos a second, time left. Logged by the driver as tasks end."""
+"""progress: photos done, photos per second and time left of a Spark stage, logged by the driver as tasks end."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ SECONDS_BETWEEN_LINES = 10.0
 
 @contextmanager
 def reported_progress(photos_done: Accumulator[int], photo_count: int) -> Iterator[None]:
-    """Log a line every ten seconds in which a task has ended, while the block runs."""
+    """Log a line at most every ten seconds, if a task has ended since the last, while the block runs."""
     ended = threading.Event()
+    # A daemon thread does not keep the driver alive if the stage fails hard.
     watcher = threading.Thread(target=_watch, args=(photos_done, photo_count, ended), daemon=True)
     watcher.start()
     try:
@@ -32,7 +33,7 @@ def reported_progress(photos_done: Accumulator[int], photo_count: int) -> Iterat
 
 
 def progress_line(done: int, photo_count: int, seconds: float) -> str:
-    """Say how far it is: `1,024 of 8,000 photos, 105 photos/s, 1 min 6 s left`."""
+    """Say how far the stage is: `1,024 of 8,000 photos, 105 photos/s, 1 min 6 s left`."""
     rate = done / seconds
     left = max(0, round((photo_count - done) / rate))
     minutes = f"{left // 60} min " if left >= 60 else ""
@@ -44,6 +45,7 @@ def _watch(photos_done: Accumulator[int], photo_count: int, ended: threading.Eve
     told = 0
     while not ended.wait(SECONDS_BETWEEN_LOOKS):
         now, done = time.monotonic(), photos_done.value
+        # The accumulator grows only when a task ends, so without news there is no line.
         if done > told and (now - last_line >= SECONDS_BETWEEN_LINES or not told):
             log.info(progress_line(done, photo_count, now - started))
             told, last_line = done, now

@@ -1,4 +1,4 @@
-"""shift_calibration: how the ages that a model version estimates are corrected for the mix of ages in the shops."""
+"""shift_calibration: reads how a model version's age estimates are corrected for the mix of ages in the shops."""
 
 from __future__ import annotations
 
@@ -15,16 +15,18 @@ from jobs.ages.age_mix_fit import Floats
 from jobs.errors import InputError
 
 LEAST_PRIOR_SHARE = 1e-4
+"""Added to each age's share in the training photos: likelihoods are divided by it, and an age without photos has 0."""
 UNFITTED_SMOOTHING_YEARS = 20.0
 UNFITTED_TRUSTED_TRANSACTIONS = 250.0
-"""Of a model version without a fitted shift calibration, whose faults are larger."""
+"""For model versions without a fitted shift calibration, whose errors are larger."""
 
 
 @lru_cache
 def shift_calibration(model_version: str) -> ShiftCalibration:
     """Return how distributions of a model version are corrected for the mix of ages in the shops.
 
-    A version without a fitted one is taken at its word, with the ages that it was trained on, and on few transactions.
+    Without a fitted calibration the distributions are taken as they are, leaning towards the training ages, and few
+    transactions are trusted.
     Raises InputError when the version is unknown or one of its files is missing or altered.
     """
     from models.serving.model_versions import WeightsError, shift_calibration_path
@@ -56,6 +58,7 @@ def _fitted(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _whole(shares: Sequence[float]) -> Floats:
+    # The file has rounded shares; a mix must add up to 1.
     whole: Floats = np.asarray(shares, dtype=np.float64) / np.sum(shares)
     return whole
 

@@ -1,7 +1,7 @@
-"""small_cells: counts of few buyers are not published, and not to be had by taking one number from another.
+"""small_cells: keeps counts of few buyers unpublished, and unknowable by subtracting one published number from another.
 
-Off at a minimum of 0. Age groups that are too few are folded together, so that totals stay exact; counts over all
-stores are rounded, since exact ones less those of single stores would give the folded ones away.
+A minimum of 0 turns this off. Age groups with too few transactions are folded together, so totals stay exact. Counts
+over all stores are rounded: subtracting the counts of single stores from exact ones would reveal the folded groups.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from jobs.ages.age_mix_fit import Floats
 from jobs.schemas.buyers import SUPPRESSED
 
 FEWEST_FOLDED = 2
+"""A single folded group would be published after all, under another name."""
 
 
 def with_small_groups_folded(
@@ -21,13 +22,14 @@ def with_small_groups_folded(
 ) -> DataFrame:
     """Fold the age groups of a `row` with fewer transactions than the minimum into the group 'suppressed'.
 
-    A group is small by its plain or its estimated count. At least two groups are folded, the smallest first, until they
-    hold the minimum together or none is left. `additive` columns are summed, `intervals` of what is folded are null,
-    and `suppression_reason` says so.
+    A group is small if its plain or its estimated count is. Then the next smallest groups are folded too, until at
+    least two are folded and hold the minimum together, or none is left. `additive` columns are summed. For the folded
+    group the `intervals` are null, and `suppression_reason` says why.
     """
     if minimum_count == 0:
         return purchases.withColumn("suppression_reason", F.lit(None).cast("string"))
     reason = f"age groups with fewer than {minimum_count} transactions, and the next smallest, counted together"
+    # age_group breaks ties, so that every run folds the same groups.
     smallest_first = Window.partitionBy(*row).orderBy("size", "age_group")
     so_far = smallest_first.rowsBetween(Window.unboundedPreceding, Window.currentRow)
     sized = purchases.withColumn("size", F.least("transaction_count", "estimated_transaction_count"))
@@ -39,6 +41,7 @@ def with_small_groups_folded(
         *(_sum_where(is_folded, name, so_far).cast(purchases.schema[name].dataType).alias(name) for name in additive),
         *(F.when(~is_folded, F.col(name)).alias(name) for name in intervals),
         F.when(is_folded, reason).alias("suppression_reason"),
+        # Sums run from the smallest group on, so the last folded group has the sum of all. Only its row is kept.
         (is_folded & is_followed).alias("is_counted_later"),
     )
     return folded.where(~F.col("is_counted_later")).drop("is_counted_later")
@@ -57,11 +60,12 @@ def _sum_where(is_folded: Column, name: str, so_far: WindowSpec) -> Column:
 
 
 def _is_folded(row: list[str], minimum_count: int) -> Column:
-    """Mark the smallest groups of a row, if one is small: so many that they hold two groups and the minimum."""
+    """Mark the groups to fold in a row that has a small one: the small ones, then the next smallest."""
     whole_row = Window.partitionBy(*row)
     smaller = whole_row.orderBy("size", "age_group").rowsBetween(Window.unboundedPreceding, -1)
     has_small_group = F.min("size").over(whole_row) < minimum_count
     is_small = F.col("size") < minimum_count
     are_few = F.count("size").over(smaller) < FEWEST_FOLDED
+    # The smallest group has nothing before it: its sum is null, and counts as 0.
     hold_too_little = F.coalesce(F.sum("size").over(smaller), F.lit(0.0)) < minimum_count
     return has_small_group & (is_small | are_few | hold_too_little)
