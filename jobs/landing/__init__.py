@@ -1,1 +1,1 @@
-"""What the stores delivered, as a night may read it: listed, parsed, judged, and without whom was erased."""
+"""What the stores delivered, as a night may read it: listed, parsed, judged, and without erased people."""

@@ -1,6 +1,6 @@
-"""case_ids: what a reviewer knows a sale by: a hash of its date and key, by Spark for all sales and here for one.
+"""case_ids: the id by which a reviewer knows a sale, a hash of its date and key; by Spark for many sales, here for one.
 
-Both forms must agree: an erasure finds the cases of a person by the second.
+Both forms must agree, because an erasure finds the cases of a person by the second.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Column
 
 CASE_ID_DIGITS = 16
+"""Hexadecimal digits of an id. With another number, outcomes for cases listed before would match no case."""
 
 
 def case_ids(business_date: date) -> Column:
@@ -29,5 +30,6 @@ def case_ids(business_date: date) -> Column:
 def case_id(business_date: date, store_id: str, till_id: str, transaction_id: str) -> str:
     """Return the case_id of one transaction."""
     key = [business_date.isoformat(), store_id, till_id, transaction_id]
+    # Separators and letters as Spark's to_json writes them, or the two forms would differ.
     parts = json.dumps(key, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(parts.encode()).hexdigest()[:CASE_ID_DIGITS]

@@ -1,7 +1,7 @@
-"""cashier_pseudonyms: cashier ids ► keyed pseudonyms, made where receipt files are read, so that no table holds an id.
+"""cashier_pseudonyms: replaces cashier ids by keyed pseudonyms as receipt files are read, so that no table holds one.
 
-The key is read from the environment of the process that needs it, like the object store's credentials. It is no field
-of Settings and no part of a Spark plan, closure or configuration, all of which Spark logs and shows.
+The key is read from the environment of the process that needs it, like the object store's credentials. It is not a
+field of Settings, nor part of a Spark plan, closure or configuration: Spark logs and shows all of these.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from jobs.errors import InputError
 from jobs.settings import KEY_VARIABLE, pseudonym_key
 
 PSEUDONYM = "^(p[a-z2-7]{8})-[a-z2-7]{26}$"
-"""The generation of the key, which changes with it, and 128 bits of HMAC-SHA256, both in base32."""
+"""The key's generation, which changes with the key, and 128 bits of HMAC-SHA256, both in base32."""
 
 
 @dataclass(frozen=True)
@@ -30,15 +30,15 @@ class CashierPseudonyms:
 
     @cached_property
     def generation(self) -> str:
-        """The name of the key, which tells nothing of it: pseudonyms of another key begin otherwise."""
+        """The name of the key, which reveals nothing about it; pseudonyms of another key begin with another name."""
         return "p" + _digest(self.key, "generation", "", 5)
 
     def of(self, cashier_id: str) -> str:
-        """Return the pseudonym of an id, which is the same wherever and whenever the key is."""
+        """Return the pseudonym of an id; it is the same everywhere and always, as long as the key is."""
         return f"{self.generation}-{_digest_of_cashier(self.key, cashier_id)}"
 
     def applied_to(self, lines: pa.RecordBatch) -> pa.RecordBatch:
-        """Return landed lines with pseudonyms, and without the text that could not be taken apart into fields."""
+        """Return landed lines with pseudonyms, and without the text of lines that could not be split into fields."""
         masked = {"cashier_id": self.of, "unparsed_line": self._instead_of}
         columns = [
             _of_each(lines[name], masked[name]) if name in masked else lines[name] for name in lines.schema.names
@@ -52,7 +52,7 @@ class CashierPseudonyms:
 
 
 def cashier_pseudonyms(environment: Mapping[str, str]) -> CashierPseudonyms | None:
-    """Return the pseudonyms of the environment's key, None where it has none.
+    """Return the pseudonyms of the environment's key, None if it has none.
 
     Raises InputError when the key is too short to keep ids from being guessed.
     """
@@ -61,7 +61,7 @@ def cashier_pseudonyms(environment: Mapping[str, str]) -> CashierPseudonyms | No
 
 
 def key_generation(environment: Mapping[str, str]) -> str | None:
-    """Return the name of the environment's key, None where it has none."""
+    """Return the name of the environment's key, None if it has none."""
     pseudonyms = cashier_pseudonyms(environment)
     return pseudonyms.generation if pseudonyms else None
 
@@ -86,17 +86,18 @@ def _key_in_words(generation: str | None) -> str:
 
 @lru_cache(maxsize=100_000)
 def _digest_of_cashier(key: bytes, cashier_id: str) -> str:
-    """Remember cashiers, who are few, from one batch of lines to the next."""
+    """Remember the few cashiers from one batch of lines to the next."""
     return _digest(key, "cashier_id", cashier_id, 16)
 
 
 def _digest(key: bytes, kind: str, text: str, size_bytes: int) -> str:
+    # The kind and a zero byte in front keep equal texts of different kinds from having the same digest.
     digest = hmac.digest(key, f"{kind}\0{text}".encode(), "sha256")[:size_bytes]
     return base64.b32encode(digest).decode().rstrip("=").lower()
 
 
 def _of_each(texts: pa.Array, mapped: Callable[[str], str]) -> pa.Array:
-    """Map texts without surrounding blanks, each different one once; what is empty or null stays."""
+    """Map each different text once, without surrounding blanks; empty texts and nulls stay."""
     encoded = pc.utf8_trim(texts, characters=" ").dictionary_encode()
     mapped_texts = [text and mapped(text) for text in encoded.dictionary.to_pylist()]
     return pa.array(mapped_texts, pa.string()).take(encoded.indices)

@@ -1,4 +1,4 @@
-"""deleted_photos: whether photos of a day were deleted after their days, so that a run would publish fewer."""
+"""deleted_photos: finds out whether photos of a day were deleted by age, so that a run would publish fewer of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jobs.warehouse.warehouse import Warehouse
 
 
 def photos_of(landing: ObjectStore, business_date: date) -> list[StoredObject]:
-    """List whatever lies in a day's folder of photos, but for its completion mark."""
+    """List all objects in a day's folder of photos except its completion mark."""
     folder = photos_folder(business_date)
     return [entry for entry in landing.list(folder) if entry.key != f"{folder}/{SUCCESS}"]
 
@@ -23,6 +23,7 @@ def refuse_if_photos_were_deleted(warehouse: Warehouse, business_date: date, lan
     A day that was never published may run without them: there is nothing better to keep.
     """
     records = warehouse.runs.of_day(business_date, RETENTION_RUNS)
+    # The mark covers the time while `retain` deletes and has not yet written its record.
     is_deleting = warehouse.store.exists(deletion_mark(business_date))
     published = warehouse.runs.published(business_date) if records or is_deleting else None
     if published is None or len(photos_of(landing, business_date)) >= published["landed_photo_count"]:
@@ -36,5 +37,5 @@ def refuse_if_photos_were_deleted(warehouse: Warehouse, business_date: date, lan
 
 
 def deletion_mark(business_date: date) -> str:
-    """Return the key of the object that names the photos of a day that are being deleted."""
+    """Return the key of the object that lists the photos of a day whose deletion has begun."""
     return f"_retention/business_date={business_date.isoformat()}.json"

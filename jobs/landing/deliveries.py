@@ -1,11 +1,11 @@
-"""deliveries: what the stores delivered for a day, as Spark rows; nothing is judged here, everything is text or size.
+"""deliveries: what the stores delivered for a day, as rows of text and sizes. Nothing is judged here.
 
 {landing}/photos/business_date=D/…           photo objects, and _SUCCESS when all are there
-{landing}/transactions/business_date=D/…     *.parquet, *.csv, *.jsonl and the like (see landed_files), and _SUCCESS
+{landing}/transactions/business_date=D/…     *.parquet, *.csv, *.jsonl and so on (see landed_files), and _SUCCESS
 {landing}/reviewed_cases/business_date=D/…   the same kinds of files, whenever a case of the day was looked at
 
-Below a day, a file or folder whose name begins with _ or . is a mark or a left-over of a job, and no data. Nor is an
-object without bytes by which S3 tools show a folder.
+Below a day, a file or folder whose name begins with _ or . is a mark or left over from a job, and no data. An empty
+object by which S3 tools show a folder is no data either.
 """
 
 from __future__ import annotations
@@ -64,12 +64,12 @@ def missing_markers(landing: ObjectStore, business_date: date) -> list[str]:
 
 
 def receipt_files(landing: ObjectStore, business_date: date) -> list[StoredObject]:
-    """List a day's receipt files by key."""
+    """List a day's receipt files, in order of their keys."""
     return _data_files(landing, transactions_folder(business_date))
 
 
 def receipts_digest(landing: ObjectStore, business_date: date) -> str:
-    """Return the sha256 over key and content tag of a day's receipt files, in key order."""
+    """Return the sha256 over key and etag of a day's receipt files, in order of their keys."""
     tags = (f"{entry.key}\0{entry.etag}\n" for entry in receipt_files(landing, business_date))
     return hashlib.sha256("".join(tags).encode()).hexdigest()
 
@@ -78,7 +78,7 @@ def receipts_digest(landing: ObjectStore, business_date: date) -> str:
 def unchanged_receipts(landing: ObjectStore, business_date: date) -> Iterator[str]:
     """Give the digest of a day's receipt files to a block that reads them.
 
-    Raises StoreError when there are others at the end of the block: what it read may be of both.
+    Raises StoreError when the files have changed by the end of the block: its rows may be of both versions.
     """
     digest = receipts_digest(landing, business_date)
     yield digest
@@ -90,7 +90,7 @@ def unchanged_receipts(landing: ObjectStore, business_date: date) -> Iterator[st
 
 
 def landed_outcomes(landing: ObjectStore, business_date: date) -> pa.Table:
-    """Return each record of the files that say what reviewers found in a day's cases, every field as text."""
+    """Return each record of the files with reviewers' outcomes for a day's cases, every field as text."""
     files = _data_files(landing, f"reviewed_cases/business_date={business_date.isoformat()}")
     batches = [batch for entry in files for batch in read_landed_lines(landing, entry.key, OUTCOME_FIELDS)]
     return pa.Table.from_batches(batches, landed_schema(OUTCOME_FIELDS))
@@ -99,12 +99,13 @@ def landed_outcomes(landing: ObjectStore, business_date: date) -> pa.Table:
 def landed_photos(spark: SparkSession, landing_uri: str, business_date: date) -> DataFrame:
     """Return photo_key, etag, size_bytes and landed_at of each photo object of a day.
 
-    They are listed in parallel over the sub-folders of the day.
+    The sub-folders of the day are listed in parallel.
     """
     landing = ObjectStore(landing_uri)
     day_folder = photos_folder(business_date)
     folders, objects = landing.list_folder(day_folder)
     in_the_day = Folders([], objects)
+    # Every n-th folder, so that large neighbours in the listing do not all go to one task.
     shares = [folders[start::LISTING_TASKS] for start in range(min(len(folders), LISTING_TASKS))]
 
     def read(share: Folders) -> Iterator[pa.RecordBatch]:
@@ -124,7 +125,7 @@ def landed_photo_batches(landing: ObjectStore, business_date: date) -> Iterator[
 def landed_transaction_lines(spark: SparkSession, landing_uri: str, business_date: date) -> DataFrame:
     """Return each record of a day's receipt files, every field as text, one task a file; see landed_files for columns.
 
-    Where the environment has a key, cashier ids are pseudonyms already.
+    If the environment has a pseudonym key, cashier ids are already pseudonyms.
     """
     landing = ObjectStore(landing_uri)
     files = [entry.key for entry in receipt_files(landing, business_date)]
@@ -132,9 +133,10 @@ def landed_transaction_lines(spark: SparkSession, landing_uri: str, business_dat
 
 
 def line_reader(landing: ObjectStore, generation: str | None) -> Callable[[str], Iterator[pa.RecordBatch]]:
-    """Return what reads a receipt file in a task, where the environment must have the key of that generation."""
+    """Return a function that reads a receipt file in a task, whose environment must have the key of that generation."""
 
     def read(key: str) -> Iterator[pa.RecordBatch]:
+        # Checked in each task: an executor with another key would write pseudonyms that fit no others.
         pseudonyms = pseudonyms_of(generation, os.environ)
         batches = read_landed_lines(landing, key)
         yield from map(pseudonyms.applied_to, batches) if pseudonyms else batches
@@ -151,21 +153,22 @@ class Folders:
 
 
 def _data_files(landing: ObjectStore, folder: str) -> list[StoredObject]:
-    """List the files of a folder by key, without marks and folders."""
+    """List the data files of a folder in order of their keys, without marks and folders."""
     found = [entry for entry in landing.list(folder) if not _is_mark(entry.key, folder)]
     parents = {str(parent) for entry in found for parent in PurePosixPath(entry.key).parents}
+    # An empty file may be a failed delivery, to be reported; an empty object with files below it shows a folder.
     data = (e for e in found if e.size_bytes or (e.key not in parents and has_known_ending(e.key)))
     return sorted(data, key=lambda entry: entry.key)
 
 
 def _is_mark(key: str, folder: str) -> bool:
-    """Say whether a key is that of the folder itself, or has a part below it that begins with _ or a point."""
+    """Say whether a key is the folder itself, or has a part below it that begins with _ or a point."""
     parts = key.removeprefix(folder).split("/")[1:]
     return not parts or any(part.startswith(("_", ".")) and part not in (".", "..") for part in parts)
 
 
 def _is_folder(entry: StoredObject) -> bool:
-    """Say whether an object is what an S3 tool shows a folder by; the listing has taken the / from its end."""
+    """Say whether an object is one by which an S3 tool shows a folder; the listing has removed the / from its end."""
     name = entry.key.rsplit("/", 1)[-1]
     return entry.size_bytes == 0 and ("." not in name or name.endswith("_$folder$"))
 

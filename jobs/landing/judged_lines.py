@@ -1,4 +1,4 @@
-"""judged_lines: a day's receipt lines in Spark, each typed and judged, alone and next to the others."""
+"""judged_lines: a day's receipt lines in Spark, each typed and judged, alone and next to other lines."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ from jobs.warehouse.object_store import ObjectStore
 def judged_transaction_lines(
     spark: SparkSession, landing_uri: str, day: BusinessDay, erased: ErasedPeople
 ) -> DataFrame:
-    """Return the lines of a day's receipt files but those of erased transactions, as `judged_lines` does."""
+    """Return the lines of a day's receipt files without those of erased transactions, judged as by `judged_lines`."""
+    # Erased lines must be left out before lines are compared: they may not make other lines repeats.
     if not erased.is_empty:
         landed_lines = landed_transaction_lines(spark, landing_uri, day.business_date)
         return judged_lines(without_erased_landed_lines(landed_lines, erased), day)
     landing = ObjectStore(landing_uri)
     read = line_reader(landing, key_generation(os.environ))
 
-    # Judged where it is read, a line does not go from Python to Spark and back.
+    # Lines are judged in the task that reads them, so that they do not go from Python to Spark and back.
     def read_and_judge(key: str) -> Iterator[pa.RecordBatch]:
         return (judged_receipt_lines(batch, day) for batch in read(key))
 
@@ -38,7 +39,7 @@ def judged_transaction_lines(
 
 
 def judged_lines(landed_lines: DataFrame, day: BusinessDay) -> DataFrame:
-    """Return one row for each landed line, with `is_kept` and, where it is not kept, what is wrong."""
+    """Return one row for each landed line, with `is_kept` and, where it is not kept, what is wrong with it."""
 
     def judge(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         return (judged_receipt_lines(batch, day) for batch in batches)

@@ -1,4 +1,4 @@
-"""landed_csv: pages of CSV lines ► records. A record is one line, so a stray quote costs its own line only."""
+"""landed_csv: reads pages of CSV lines as records. A record is one line, so a stray quote costs its own line only."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from jobs.landing.landed_lines import LONGEST_LINE_BYTES, Page, UnreadableFileEr
 from jobs.landing.landed_records import Problem, Records, quoted_line
 
 FIELD = r'(?:"(?:[^"\r]|"")*"|[^",\r\n][^,\r\n]*|)'
-"""One field within its line: quoted, with its quotes doubled, or not quoted, where a later quote is a letter."""
+"""One field within its line: quoted, with inner quotes doubled; or unquoted, where a later quote is a plain letter."""
 SOUND_LINE = rf"\A{FIELD}(?:,{FIELD})*\r*\n$"
 BLANK_LINE = r"\A\s*$"
 
 
 @dataclass(frozen=True)
 class _Columns:
-    """The columns of a CSV: the names of all, those that are wanted, and the line that named them."""
+    """The columns of a CSV file: all names, the wanted names, and the line that named them."""
 
     names: Sequence[str]
     wanted: Sequence[str]
@@ -31,7 +31,7 @@ class _Columns:
 
 
 def read_csv(pages: Iterator[Page], fields: Sequence[str]) -> Iterator[Records]:
-    """Yield the records of each page; UnreadableFileError where there is no header with one of the fields."""
+    """Yield the records of each page. Raises UnreadableFileError without a header that has one of the fields."""
     columns: _Columns | None = None
     for page in pages:
         if columns is None:
@@ -44,7 +44,7 @@ def read_csv(pages: Iterator[Page], fields: Sequence[str]) -> Iterator[Records]:
 
 
 def _header_and_rest(page: Page) -> tuple[bytes, Page]:
-    """Return the first line of a page that is not blank, empty where all are, and the page after it."""
+    """Return the first line of a page that is not blank (empty if all are) and the page after it."""
     blank_bytes = len(page.content) - len(page.content.lstrip())
     begin = page.content.rfind(b"\n", 0, blank_bytes) + 1
     end = page.content.find(b"\n", begin) + 1 or len(page.content)
@@ -58,12 +58,14 @@ def _columns(header: bytes, fields: Sequence[str]) -> _Columns:
     wanted = wanted_columns(names, fields)
     if not _flags(pa.array([header.rstrip(b"\r\n") + b"\n"], pa.binary()), SOUND_LINE)[0]:
         raise UnreadableFileError("has a quote in its header that is not closed; deliver the header without quotes")
+    # Unwanted columns get names of their own, because they may repeat.
     all_names = [name if name in fields else f"column {place}" for place, name in enumerate(names)]
     return _Columns(all_names, wanted, header.strip().removeprefix(codecs.BOM_UTF8))
 
 
 def _records(page: Page, columns: _Columns) -> Records:
-    """Parse a page as a whole where that gives a row for each line, else its sound lines."""
+    """Parse a page as a whole if that gives one row per line; otherwise parse its sound lines."""
+    # The fast way is right only if every line is one record: no repeated header, no line feed inside quotes.
     if columns.header not in page.content and _is_regular(page.content):
         try:
             table = _parsed(page.content, columns)
@@ -75,7 +77,7 @@ def _records(page: Page, columns: _Columns) -> Records:
 
 
 def _is_regular(content: bytes) -> bool:
-    """Say whether each line feed ends a record, provided that there are as many records as lines."""
+    """Say whether each line feed ends a record, if there are as many records as lines."""
     letters = np.frombuffer(content, np.uint8)
     if content.find(b"\n") > LONGEST_LINE_BYTES:
         return False
@@ -85,7 +87,7 @@ def _is_regular(content: bytes) -> bool:
 
 
 def _quotes_are_paired(letters: np.ndarray) -> bool:
-    """Say whether quotes open and close fields by turns; a doubled one closes its field and opens it again."""
+    """Say whether quotes open and close fields in turn; a doubled quote closes its field and opens it again."""
     quotes = np.flatnonzero(letters == ord('"'))
     opens = _are_any(letters[quotes[0::2] - 1], b',\n"')  # the letter before the first one is the last, a feed
     closes = _are_any(letters[quotes[1::2] + 1], b',\r\n"')
@@ -93,7 +95,7 @@ def _quotes_are_paired(letters: np.ndarray) -> bool:
 
 
 def _are_any(letters: np.ndarray, allowed: bytes) -> bool:
-    """Say whether all letters are among a few; this is four times faster than to look each one up."""
+    """Say whether all letters are among a few; this is four times faster than looking each one up."""
     return bool(np.logical_or.reduce([letters == letter for letter in allowed]).all())
 
 
@@ -115,20 +117,20 @@ def _records_of_sound_lines(page: Page, columns: _Columns) -> Records:
 
 
 def _lines(content: bytes) -> pa.BinaryArray:
-    """Return the lines of a page, each with its line feed, without a copy."""
+    """Return the lines of a page, each with its line feed, without copying them."""
     ends = np.flatnonzero(np.frombuffer(content, np.uint8) == ord("\n")) + 1
     offsets = np.concatenate([[0], ends]).astype(np.int32)
     return pa.Array.from_buffers(pa.binary(), len(ends), [None, pa.py_buffer(offsets), pa.py_buffer(content)])
 
 
 def _field_counts(lines: pa.BinaryArray) -> np.ndarray:
-    """Count the fields of sound lines; with a comma before each line every field is a comma and what follows it."""
+    """Count the fields of sound lines: with a comma put before the line, every field is a comma and what follows it."""
     after_comma = pc.binary_join_element_wise(pa.scalar(b","), lines, pa.scalar(b""))
     return np.asarray(pc.count_substring_regex(after_comma, f",{FIELD}"))
 
 
 def _are_headers(lines: pa.BinaryArray, columns: _Columns) -> np.ndarray:
-    """Say which lines are the header again, as where files are put together."""
+    """Say which lines repeat the header, as in files that were joined together."""
     has_header = np.asarray(pc.match_substring(lines, columns.header), bool)
     for row in np.flatnonzero(has_header):
         has_header[row] = _is_header(lines[row].as_py(), columns)
@@ -155,6 +157,7 @@ def _what_is_wrong(line: bytes, is_sound: bool, field_count: int, columns: _Colu
 def _parsed(content: bytes, columns: _Columns) -> pa.Table:
     if not content:
         return pa.table({name: pa.array([], pa.binary()) for name in columns.wanted})
+    # One block: the page is parsed as a whole, without threads, because Spark already runs a task per core.
     return pa_csv.read_csv(
         pa.BufferReader(content),
         read_options=pa_csv.ReadOptions(

@@ -1,8 +1,8 @@
-"""landed_files: one landed file (Parquet, CSV or JSON lines, plain or gzipped) ► Arrow batches of text fields.
+"""landed_files: reads a landed file (Parquet, CSV or JSON lines, plain or gzipped) into Arrow batches of text fields.
 
-Every line becomes a row. A line that is no record carries its text and what is wrong with it, and so does a file that
-cannot be read, or not to its end. Files are hostile: how far a file unfolds and how long its lines and fields may be is
-bounded, and only a page of it is held in memory.
+Every line becomes a row. A line that is no record becomes a row with its text and the reason; so does a file that
+cannot be read, or not to its end. Files are treated as hostile: the unzipped size of a file and the length of lines and
+fields are bounded, and only one page of a file is in memory.
 """
 
 from __future__ import annotations
@@ -52,10 +52,11 @@ LINE_ENDINGS = {".csv": read_csv, ".jsonl": read_json_lines, ".json": read_json_
 PARQUET_ENDING = ".parquet"
 ZIPPED_ENDING = ".gz"
 LONGEST_FIELD_BYTES = 10_000
+"""A longer field is rejected with its line, before it can take memory in every table."""
 
 
 def landed_schema(fields: Sequence[str]) -> pa.Schema:
-    """Return the schema of landed records: where they come from, what is wrong with them, and text fields."""
+    """Return the schema of landed records: their place, what is wrong with them, and the text fields."""
     return pa.schema([*PLACE_FIELDS, *(pa.field(name, pa.string()) for name in fields)])
 
 
@@ -63,17 +64,17 @@ LANDED_LINE_SCHEMA = landed_schema(RECEIPT_FIELDS)
 
 
 def has_known_ending(key: str) -> bool:
-    """Say whether a file's name ends as one that is read here, in letters of any case."""
+    """Say whether a file's name ends as a format that is read here, in upper or lower case."""
     return key.lower().endswith(PARQUET_ENDING) or _line_ending(key) is not None
 
 
 def read_landed_lines(
     landing: ObjectStore, key: str, fields: Sequence[str] = RECEIPT_FIELDS
 ) -> Iterator[pa.RecordBatch]:
-    """Yield batches of `landed_schema(fields)` for one file; never raises for what is inside the file.
+    """Yield batches of `landed_schema(fields)` for one file; never raises for the content of the file.
 
-    A row with line_in_file 0 is about the file. Raises StoreError or InputError naming the object when the store does
-    not hand out all of it.
+    A row with line_in_file 0 is about the whole file. Raises StoreError or InputError naming the object when the store
+    does not hand out all of it.
     """
     schema = landed_schema(fields)
     try:
@@ -83,6 +84,7 @@ def read_landed_lines(
             yield from _problem_batches(schema, key, problems)
     except UnusableKeyError as error:
         yield from _problem_batches(schema, key, [Problem(0, str(error), "")])
+    # The store failed, not the file: without this, the last clause would blame the file.
     except InputError:
         raise
     except FileNotFoundError:
@@ -125,7 +127,7 @@ def _record_batches(schema: pa.Schema, key: str, records: Records) -> Iterator[p
 
 
 def _usable_texts(records: Records) -> tuple[Records, list[Problem]]:
-    """Return the records as text, and the lines that are none or hold a field which is no text or no id."""
+    """Return the records as text, and the lines with a field that is not text or has a damaged id."""
     columns = {name: records.columns[name].combine_chunks() for name in records.columns.column_names}
     numbered = {name for name, column in columns.items() if may_hold_numbers(name, column)}
     lines, problems = records.lines, list(records.problems)
@@ -134,6 +136,7 @@ def _usable_texts(records: Records) -> tuple[Records, list[Problem]]:
         problems += [
             Problem(int(lines[row]), words, _quoted(columns, row)) for row, words in sorted(complaints.items())
         ]
+        # Lines with a complaint are moved from the records to the problems, each under its line number.
         is_kept = ~np.isin(np.arange(len(lines)), list(complaints))
         lines = lines[is_kept]
         columns = {name: column.filter(pa.array(is_kept)) for name, column in columns.items()}
@@ -143,7 +146,7 @@ def _usable_texts(records: Records) -> tuple[Records, list[Problem]]:
 
 
 def _no_texts(name: str, column: pa.Array) -> Iterator[tuple[int, str]]:
-    """Yield the rows whose field cannot be taken as text, with the reason."""
+    """Yield the rows with a field that cannot be read as text, with the reason."""
     if pa.types.is_null(column.type):
         return
     lengths = pc.binary_length(column)

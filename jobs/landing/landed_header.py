@@ -1,4 +1,4 @@
-"""landed_header: which of the wanted columns a landed file has, and what is wrong with a header that has none."""
+"""landed_header: finds the wanted columns of a landed file, and says what is wrong with a header that has none."""
 
 from __future__ import annotations
 
@@ -14,18 +14,20 @@ LONGEST_QUOTED_HEADER = 400
 
 
 def header_names(line: bytes) -> list[str]:
-    """Return the column names of a CSV's header line; UnreadableFileError where a carriage return ends it."""
+    """Return the column names of a CSV header line. Raises UnreadableFileError where carriage returns end the lines."""
     header, *others = line.decode("utf-8-sig", errors="replace").rstrip("\r\n").split("\r")
     names = next(csv.reader([header]), [])
+    # Everything after a lone carriage return was split off: the file has no line feeds.
     if others:
         raise _refused(names, ENDS_WITH_CR)
     return names
 
 
 def wanted_columns(names: Sequence[str], fields: Sequence[str]) -> list[str]:
-    """Return which of the fields a file has, in its order.
+    """Return the fields that a file has, in the file's order.
 
-    Raises UnreadableFileError when it has none of them, one twice, or one under a name that differs by blanks or case.
+    Raises UnreadableFileError when it has none of them, one of them twice, or one under a name that differs by blanks
+    or case.
     """
     wanted = [name for name in names if name in fields]
     meant = {name: _plain(name) for name in names if name not in fields and _plain(name) in fields}
@@ -41,13 +43,13 @@ def wanted_columns(names: Sequence[str], fields: Sequence[str]) -> list[str]:
 
 
 def is_header(line: bytes, fields: Sequence[str]) -> bool:
-    """Say whether a line is the header of a CSV, whatever separates its columns."""
+    """Say whether a line is a CSV header, whatever separates its columns."""
     text = line.decode("utf-8", errors="replace").strip()
     return any(set(text.split(separator)) & set(fields) for separator in (",", *SEPARATORS))
 
 
 def _plain(name: str) -> str:
-    """Return a name as it was meant: without blanks and marks around it, in small letters."""
+    """Return a name as it was meant: in lower case, without blanks and quotes around it."""
     printed = "".join(" " if unicodedata.category(letter) in ("Cf", "Zs", "Cc") else letter for letter in name)
     return printed.strip().strip("'\"").strip().lower()
 
@@ -60,7 +62,7 @@ def _separated_otherwise(names: Sequence[str], fields: Sequence[str]) -> str | N
 
 
 def _refused(names: Sequence[str], words: str) -> UnreadableFileError:
-    """Show the header, but not a first line with digits, which is a record and may name a cashier."""
+    """Show the header; but not a first line with digits, which is a record and may name a cashier."""
     header = ",".join(names)[:LONGEST_QUOTED_HEADER]
     if any(letter.isdigit() for letter in header):
         return UnreadableFileError(f"has a first line with digits, which is no header: it {words}", header.encode())

@@ -1,7 +1,7 @@
-"""landed_ids: ids that went through a number: `42.0` is 42 again, and digits that were lost are no id.
+"""landed_ids: repairs ids that were stored as numbers (`42.0` becomes 42), and finds those that lost digits.
 
-Rows are joined, counted and erased by the ids of stores, tills, receipts, cashiers and articles, so an id has one form
-in all files and formats.
+Rows are joined, counted and erased by the ids of stores, tills, receipts, cashiers and articles. So an id must have one
+form in all files and formats.
 """
 
 from __future__ import annotations
@@ -15,36 +15,41 @@ import pyarrow.compute as pc
 
 ID_FIELDS = ("transaction_id", "store_id", "till_id", "cashier_id", "sku", "case_id")
 WHOLE_NUMBER = r"^ *(-?(?:0|[1-9][0-9]*))\.0* *$"
-"""What a number says that was an id; an id with leading zeros was none."""
+"""A number that stands for an id; an id with leading zeros never was a number."""
 WHOLE_NUMBER_IN_TEXT = r"(?<![\w.-])(0|[1-9][0-9]*)\.0*(?![\w.])"
-"""The same among other words, in the regular expressions of Python and of Java."""
+"""The same inside a text. Python and Java must both read this expression, so it uses nothing that only one of them
+knows.
+"""
 SCIENTIFIC = r"^ *-?[0-9](?:[.,][0-9]+)?[eE]\+[0-9]{1,3} *$"
-"""The sign tells it from ids such as 7e12, which no spreadsheet writes."""
+"""The plus sign tells a rounded number from ids such as 7e12; spreadsheets always write the sign."""
 MISSING_NUMBER = r"^ *(?:nan|NaN|[+-]?(?:inf|Infinity)|#N/A|#REF!|#NUM!|#VALUE!|#NAME\?) *$"
-"""What programs write for a number that is not there, and spreadsheets for one that they cannot show."""
+"""Texts that programs write for a missing number, and spreadsheets for one that they cannot show."""
 CONTROL = r"[\x00-\x1f\x7f]"
-"""Tabs and the like, which no page shows: two ids would look the same and not be joined. No join is by sku."""
+"""Tabs and other characters that no page shows: two ids would look the same and not be joined. A sku may have them,
+because no join is by sku.
+"""
 MARKS = (b".", b"+", b"#", b"\x7f")
 WORD_MARKS = (b"nan", b"NaN", b"inf", b"Inf")
-"""Every id that is changed or rejected here has a mark or a control character. Words are slower to look for."""
+"""Every id that is changed or rejected here contains a mark or a control character. Words are slower to search for."""
 MOST_EXACT_DIGITS = str(2**53)
 
 
 def may_hold_numbers(name: str, column: pa.Array) -> bool:
-    """Say whether a column of ids has a letter of a number that was an id, or of none that can be seen.
+    """Say whether a column of ids may need a repair or a rejection: whether it contains a mark or a control character.
 
-    It looks at the bytes of all rows at once, which is a hundred times faster than at each row.
+    It looks at the bytes of all rows at once, which is a hundred times faster than looking at each row.
     """
     if name not in ID_FIELDS or pa.types.is_null(column.type) or not column.buffers()[2]:
         return False
     content = column.buffers()[2].to_pybytes()
     if any(mark in content for mark in MARKS) or (np.frombuffer(content, np.uint8) < ord(" ")).any():
         return True
+    # The single letters are a quick test: most columns of ids contain neither.
     return (b"n" in content or b"N" in content) and any(mark in content for mark in WORD_MARKS)
 
 
 def lost_ids(name: str, column: pa.Array) -> Iterator[tuple[int, str]]:
-    """Yield the rows whose id lost digits as a number, with the reason; the column is of text or bytes."""
+    """Yield the rows whose id lost digits as a number, with the reason; the column is text or bytes."""
     for row in _rows(pc.match_substring_regex(column, SCIENTIFIC)):
         yield row, f"{_shown(name, column, row)} is a rounded number; deliver ids as text, with all their digits"
     for row in _rows(pc.match_substring_regex(column, MISSING_NUMBER)):
@@ -52,6 +57,7 @@ def lost_ids(name: str, column: pa.Array) -> Iterator[tuple[int, str]]:
     for row in _rows(pc.match_substring_regex(column, CONTROL)) if name != "sku" else ():
         yield row, f"{name} has a tab or another control character; deliver ids without"
     whole = pc.match_substring_regex(column, WHOLE_NUMBER)
+    # Only texts longer than 2^53 can be larger; comparing (length, digits) then compares numbers without parsing them.
     for row in _rows(pc.and_(whole, pc.greater(pc.binary_length(column), len(MOST_EXACT_DIGITS)))):
         digits = _text(column, row).strip().lstrip("-").partition(".")[0]
         if (len(digits), digits) > (len(MOST_EXACT_DIGITS), MOST_EXACT_DIGITS):
@@ -59,7 +65,7 @@ def lost_ids(name: str, column: pa.Array) -> Iterator[tuple[int, str]]:
 
 
 def number_as_id(number: float) -> str:
-    """Write a whole number out; one that may be rounded keeps the form that `lost_ids` rejects."""
+    """Write out a whole number; one that may be rounded keeps the form that `lost_ids` rejects."""
     if number.is_integer() and abs(number) <= 2**53:
         return str(int(number))
     return str(number) if abs(number) <= 2**53 else f"{number:.15e}"

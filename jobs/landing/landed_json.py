@@ -1,4 +1,4 @@
-"""landed_json: pages of JSON lines ► records: one object a line, its values as they are written."""
+"""landed_json: reads pages of JSON lines as records: one object per line, its values as they are written."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ NO_RECORD = "has no line that is an object with one of the columns; deliver one 
 
 
 class _Number(str):
-    """A number with a point or an exponent, as it is written."""
+    """A number with a point or an exponent, as it was written."""
 
 
 class _AmbiguousObject(dict[str, object]):
-    """An object that has a key twice."""
+    """An object with a key that occurs twice."""
 
     twice: frozenset[str] = frozenset()
 
 
 def read_json_lines(pages: Iterator[Page], fields: Sequence[str]) -> Iterator[Records]:
-    """Yield the records of each page; UnreadableFileError where a file is of another kind.
+    """Yield the records of each page. Raises UnreadableFileError where a file is of another kind.
 
-    The first line shows it, or no line has a record: an array on one line, objects without line feeds, a page of HTML.
+    The first line shows it, or no line has a record: an array on one line, objects without line feeds, an HTML page.
     """
     schema = pa.schema([pa.field(name, pa.string()) for name in fields])
     is_first, has_record = True, False
@@ -65,7 +65,7 @@ def _refuse_another_kind(line: bytes, fields: Sequence[str]) -> None:
 
 
 def _record(number: int, line: bytes, fields: Sequence[str]) -> Record | Problem:
-    """Return the wanted fields of a line as text, or what is wrong with it."""
+    """Return the wanted fields of a line as text, or what is wrong with the line."""
     try:
         if len(line) > LONGEST_LINE_BYTES:
             raise ValueError(f"is longer than {LONGEST_LINE_BYTES} bytes")
@@ -73,9 +73,11 @@ def _record(number: int, line: bytes, fields: Sequence[str]) -> Record | Problem
         if twice := record.twice & set(fields) if isinstance(record, _AmbiguousObject) else None:
             raise ValueError(f"has {min(twice)} twice; deliver it once")
         texts = {name: _json_text(record.get(name), name in ID_FIELDS) for name in fields}
+        # A lone surrogate such as \ud800 passes the parser; it is no text in UTF-8 and fails here.
         "".join(text or "" for text in texts.values()).encode()
         return texts
     except (ValueError, RecursionError) as error:
+        # A plain ValueError is one of our own sentences above; subclasses come from the parsers.
         words = str(error) if type(error) is ValueError else f"is not JSON in UTF-8: {first_line(error, 200)}"
         return Problem(number, words, quoted_line(line))
 
@@ -90,13 +92,14 @@ def _json_object(line: bytes) -> dict[str, object]:
 
 
 def _parsed(line: bytes, as_object: Callable[[list[tuple[str, object]]], object] | None) -> Any:
+    # Numbers stay text: a float would round long ids and amounts.
     return json.loads(
         line.decode(), parse_float=_Number, parse_int=str, parse_constant=str, object_pairs_hook=as_object
     )
 
 
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """Return an object, and which keys it has twice: json takes the last value of a key without a word."""
+    """Return an object and the keys that occur twice: json keeps the last value of such a key without an error."""
     record = dict(pairs)
     if len(record) == len(pairs):
         return record

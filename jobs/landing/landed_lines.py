@@ -1,6 +1,6 @@
-"""landed_lines: the bytes of one landed file ► pages of whole lines, unzipped, without a byte order mark.
+"""landed_lines: cuts the bytes of one landed file into pages of whole lines, unzipped and without a byte order mark.
 
-A line ends with a line feed. A file that breaks off gives all lines before the break, then an UnreadableFileError.
+A line ends with a line feed. A file that breaks off yields all lines before the break, then an UnreadableFileError.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ import numpy as np
 
 PAGE_BYTES = 1024 * 1024
 MOST_LINES_OF_A_PAGE = 20_000
-"""Receipt lines are fewer in a page. Each rejected line is an object, so more of them take memory."""
+"""A page of receipt lines has fewer. Each rejected line is an object, so a page with more lines takes more memory."""
 LONGEST_LINE_BYTES = PAGE_BYTES
-"""No receipt line is longer. At least PAGE_BYTES, or `_cut_into_pages` would let longer lines pass."""
+"""No receipt line is longer. It must be at least PAGE_BYTES, or `_cut_into_pages` would let longer lines pass."""
 MOST_UNFOLDED_PER_BYTE = 100
 LEAST_UNFOLDED_BYTES = 64 * 1024 * 1024
-"""A file may unfold to the former times its size, or to the latter if that is more; receipts come to some 10 times."""
+"""A file may unzip to MOST_UNFOLDED_PER_BYTE times its size, or to this if that is more; receipts reach about 10."""
 GZIP = b"\x1f\x8b"
 CUT_OFF = "is cut off: its gzip has no end; deliver it again, whole"
 SIGNATURES = {
@@ -38,9 +38,11 @@ SIGNATURES = {
     codecs.BOM_UTF16_LE: "UTF-16",
     codecs.BOM_UTF16_BE: "UTF-16",
 }
-"""How files begin that are no lines of UTF-8; the mark of UTF-16 is also how that of UTF-32 begins."""
+"""First bytes of files that are not lines in UTF-8. The mark of UTF-16 is also the beginning of that of UTF-32, so
+UTF-32 comes first.
+"""
 MARKUP = re.compile(rb"(?:\xef\xbb\xbf)?\s*<[!?A-Za-z]")
-"""An error page of a server, for example."""
+"""The beginning of HTML or XML, such as an error page of a server."""
 LONGEST_SIGNATURE = max(map(len, SIGNATURES))
 WAYS_OUT = {
     "gzip": "name it .csv.gz or .jsonl.gz",
@@ -49,13 +51,15 @@ WAYS_OUT = {
     "UTF-32": "deliver it in UTF-8, as `iconv -f UTF-32 -t UTF-8` writes it",
 }
 ZEROS_OF_UTF16 = 0.4
-"""A header in UTF-16 without its mark has a zero in every other byte, and no text has so many."""
+"""Share of zero bytes that shows UTF-16: a header in it without its mark has a zero in every other byte, and no text
+has so many.
+"""
 
 
 class UnreadableFileError(Exception):
-    """A file, or the rest of one, that cannot be read; the words follow on its name.
+    """A file, or the rest of one, that cannot be read. The words continue a sentence that begins with its name.
 
-    The words hold nothing of a record, which may name a cashier: `text` does, and is kept where records are.
+    The words hold nothing of a record, which may name a cashier. `text` does, and is kept only where records are.
     """
 
     def __init__(self, words: str, text: bytes = b"", *, ends_with_a_line: bool = False) -> None:
@@ -66,14 +70,14 @@ class UnreadableFileError(Exception):
 
 @dataclass(frozen=True)
 class Page:
-    """Whole lines of a file, each with its line feed, and the number of the first one in the file."""
+    """Whole lines of a file, each with its line feed, and the number of the first line in the file."""
 
     content: bytes
     first_line: int
     line_count: int
 
     def parts(self) -> Iterator[Page]:
-        """Yield the page in parts of MOST_LINES_OF_A_PAGE."""
+        """Yield the page in parts of at most MOST_LINES_OF_A_PAGE lines."""
         if self.line_count <= MOST_LINES_OF_A_PAGE:
             yield self
             return
@@ -90,24 +94,24 @@ class Page:
 
 
 def most_unfolded_bytes(stream: io.BufferedReader) -> int:
-    """Return how many bytes a file of this size may unfold to, and leave the stream at its beginning."""
+    """Return how many bytes a file of this size may unzip to, and rewind the stream."""
     size_bytes = stream.seek(0, io.SEEK_END)
     stream.seek(0)
     return max(LEAST_UNFOLDED_BYTES, MOST_UNFOLDED_PER_BYTE * size_bytes)
 
 
 def pages(stream: io.BufferedReader, zipped: bool) -> Iterator[Page]:
-    """Yield the lines of a file, about PAGE_BYTES at a time; blank lines too.
+    """Yield the lines of a file, blank ones too, about PAGE_BYTES at a time.
 
-    Of a line longer than LONGEST_LINE_BYTES it yields so many bytes and one more. Raises UnreadableFileError where the
-    file is no text in UTF-8 or breaks off, after the lines before the break.
+    A line longer than LONGEST_LINE_BYTES is cut to so many bytes and one more. Raises UnreadableFileError where the
+    file is not text in UTF-8 or breaks off, after the lines before the break.
     """
     chunks = _unzipped(stream) if zipped else iter(lambda: stream.read1(PAGE_BYTES), b"")
     yield from _cut_into_pages(_of_utf8(chunks, zipped))
 
 
 def what_it_is(start: bytes) -> str | None:
-    """Say what a file is that begins with these bytes, None where they may be lines in UTF-8."""
+    """Name the kind of file that begins with these bytes; None if they may be lines in UTF-8."""
     for signature, kind in SIGNATURES.items():
         if start.startswith(signature):
             return kind
@@ -116,17 +120,18 @@ def what_it_is(start: bytes) -> str | None:
     head = start[:200]
     if head and not head.strip(b"\0"):
         return "zeros only"
+    # Zeros in every other byte: at even places in big-endian UTF-16, at odd places in little-endian.
     zeros = max(head[0::2].count(0), head[1::2].count(0))
     return "UTF-16" if zeros > ZEROS_OF_UTF16 * len(head) else None
 
 
 def way_out(kind: str) -> str:
-    """Say what makes a file readable that is of another kind than its name says."""
+    """Say how to deliver a file whose kind is not the one that its name says."""
     return WAYS_OUT.get(kind, "deliver it as CSV, JSON lines or Parquet")
 
 
 def _unzipped(stream: io.BufferedReader) -> Iterator[bytes]:
-    """Yield what gzip unfolds, all members of it; zeros after the end are no data."""
+    """Yield what gzip unzips, from all members; zeros after the end are no data."""
     most_bytes = most_unfolded_bytes(stream)
     start = stream.peek(4)
     if not start:
@@ -139,6 +144,7 @@ def _unzipped(stream: io.BufferedReader) -> Iterator[bytes]:
     unfolded_bytes = 0
     for chunk in _joined(_members(stream)):
         unfolded_bytes += len(chunk)
+        # Counted while unzipping: a gzip bomb is stopped before it fills the memory.
         if unfolded_bytes > most_bytes:
             raise UnreadableFileError(f"unfolds to more than {most_bytes} bytes; deliver it in parts")
         yield chunk
@@ -159,7 +165,7 @@ def _members(stream: io.BufferedReader) -> Iterator[bytes]:
 
 
 def _joined(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield chunks of up to PAGE_BYTES; before an error, what came before it."""
+    """Yield chunks of up to PAGE_BYTES; before an error, the bytes that came before it."""
     joined = bytearray()
     try:
         for chunk in chunks:
@@ -174,7 +180,7 @@ def _joined(chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _of_utf8(chunks: Iterator[bytes], zipped: bool) -> Iterator[bytes]:
-    """Yield chunks without the byte order mark; UnreadableFileError where they begin as something else."""
+    """Yield chunks without the byte order mark. Raises UnreadableFileError where they begin as something else."""
     start = b""
     for chunk in chunks:
         start += chunk
@@ -195,6 +201,7 @@ def _cut_into_pages(chunks: Iterator[bytes]) -> Iterator[Page]:
         for chunk in chunks:
             first_end, last_end = chunk.find(b"\n"), chunk.rfind(b"\n") + 1
             if not last_end:
+                # One byte over the limit is enough for the reader of lines to see that the line is too long.
                 rest = (rest + chunk)[: LONGEST_LINE_BYTES + 1]
                 continue
             first = (rest + chunk[:first_end])[: LONGEST_LINE_BYTES + 1]
@@ -204,6 +211,7 @@ def _cut_into_pages(chunks: Iterator[bytes]) -> Iterator[Page]:
             line += page.line_count
             rest = chunk[last_end:]
     except UnreadableFileError as error:
+        # What precedes foreign bytes after the end is a whole line; after a damage it may be half of one.
         if rest and error.ends_with_a_line:
             yield Page(rest + b"\n", line, 1)
             line, rest = line + 1, b""

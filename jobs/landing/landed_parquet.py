@@ -1,4 +1,4 @@
-"""landed_parquet: one landed Parquet file ► records, its columns as text."""
+"""landed_parquet: reads one landed Parquet file as records, its columns as text."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from jobs.landing.landed_lines import MOST_UNFOLDED_PER_BYTE, UnreadableFileErro
 from jobs.landing.landed_records import BATCH_ROWS, Records
 
 LEAST_PARQUET_ROWS = 1_000_000
-"""A Parquet file may have so many rows, or one for each of its bytes if that is more."""
+"""A Parquet file may have so many rows, or one per byte if that is more."""
 MAGIC = b"PAR1"
 KINDS_OF_BYTES = (
     pa.types.is_binary,
@@ -26,11 +26,11 @@ KINDS_OF_BYTES = (
     pa.types.is_binary_view,
 )
 LARGEST_EXACT = {pa.float16(): 2**11, pa.float32(): 2**24, pa.float64(): 2**53}
-"""Of larger whole numbers a float does not hold every one, so that two ids may have become the same."""
+"""A float cannot hold every whole number above this, so two ids may have become the same."""
 
 
 def read_parquet(stream: io.BufferedReader, fields: Sequence[str]) -> Iterator[Records]:
-    """Yield the records of a file; UnreadableFileError where it is none or unfolds to too much."""
+    """Yield the records of a file. Raises UnreadableFileError if it is not Parquet or unzips to too much."""
     most_bytes = most_unfolded_bytes(stream)
     _refuse_another_kind(stream)
     parquet = pq.ParquetFile(stream)
@@ -44,6 +44,7 @@ def read_parquet(stream: io.BufferedReader, fields: Sequence[str]) -> Iterator[R
         texts = [_as_text(batch.column(name), is_id=name in ID_FIELDS) for name in wanted]
         yield Records(pa.table(texts, names=wanted), np.arange(first_row, first_row + batch.num_rows))
         first_row += batch.num_rows
+    # pyarrow reads fewer rows from some damaged files without an error.
     if first_row - 1 != parquet.metadata.num_rows:
         rows = f"{parquet.metadata.num_rows} rows, and {first_row - 1} are there"
         raise UnreadableFileError(f"is damaged: its end tells of {rows}; deliver it again")
@@ -56,6 +57,7 @@ def _refuse_another_kind(stream: io.BufferedReader) -> None:
     if not start.startswith(MAGIC) and not MAGIC.startswith(start):
         kind = what_it_is(start) or "text"
         raise UnreadableFileError(f"is {kind}, no Parquet, though its name says so; name it by what it is")
+    # Parquet ends with its magic bytes, after the directory of its rows.
     stream.seek(max(0, stream.seek(0, io.SEEK_END) - len(MAGIC)))
     if stream.read() != MAGIC or len(start) <= len(MAGIC):
         raise UnreadableFileError("is cut off: its end, which says where its rows are, is missing; deliver it again")
@@ -81,12 +83,13 @@ def _as_text(column: pa.Array, is_id: bool) -> pa.Array:
 
 
 def _in_utc(column: pa.Array) -> pa.Array:
+    # Text of a time must not depend on the zone that a writer chose.
     has_other_zone = pa.types.is_timestamp(column.type) and column.type.tz not in (None, "UTC")
     return column.cast(pa.timestamp(column.type.unit, tz="UTC")) if has_other_zone else column
 
 
 def _decimals(column: pa.Array) -> pa.Array:
-    """Write decimals out; pyarrow writes a zero with many places as `0E-18`."""
+    """Write out decimals; pyarrow writes a zero with many places as `0E-18`."""
     texts = pc.cast(column, pa.string())
     if not pc.any(pc.match_substring(texts, "E")).as_py():
         return texts
@@ -94,7 +97,7 @@ def _decimals(column: pa.Array) -> pa.Array:
 
 
 def _float_ids(column: pa.Array) -> pa.Array:
-    """Write whole numbers out; those that a float may have rounded keep the form that `landed_ids` rejects."""
+    """Write out whole numbers; those that a float may have rounded keep the form that `landed_ids` rejects."""
     numbers = column.cast(pa.float64())
     values = np.asarray(numbers.fill_null(np.nan))
     is_whole = np.isfinite(values) & (values == np.trunc(values))

@@ -1,6 +1,6 @@
-"""photo_keys: photo keys ► store, till, time and receipt, and why a key places its photo nowhere in the day.
+"""photo_keys: reads store, till, time and receipt from photo keys, and says why a key has no place in the day.
 
-One function over Arrow batches, called in Spark's tasks by the night and without Spark by check-delivery.
+One function over Arrow batches: the night calls it in Spark's tasks, check-delivery without Spark.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from jobs.schemas.landed import CHECKOUT_PHOTOS
 from jobs.schemas.table import INSTANT, TEXT
 
 ID = r"([^/\p{Cc}\p{Cf}\p{Zl}\p{Zp}]{1,200})"
-"""Printable; a line break or a turn of the writing's direction in an id would deceive who reads it."""
+"""Printable characters only: a line break or a change of writing direction in an id would deceive its reader."""
 FIELD_PATTERNS = {
     "store_id": ID,
     "till_id": ID,
@@ -35,10 +35,11 @@ PLACED_FIELDS = tuple(CHECKOUT_PHOTOS.schema.field(name).remove_metadata() for n
 def placed_photos(photos: pa.RecordBatch, template: str, day: BusinessDay) -> pa.RecordBatch:
     """Add PLACED_FIELDS to rows with a photo_key, one row for each.
 
-    A key that does not match the template has a `key_problem`; so has one of another date that names no transaction.
+    A key that does not match the template has a `key_problem`. So has a key of another date that names no transaction.
     """
     keys = photos["photo_key"]
     texts = key_fields(keys, template)
+    # A matching key may still name an impossible time, such as month 13: its instant is null.
     taken_at = _instants(texts["taken_at"])
     transaction_ids = texts.get("transaction_id", pa.nulls(len(keys), TEXT))
     is_unreadable = pc.or_(texts["store_id"].is_null(), taken_at.is_null())
@@ -62,13 +63,15 @@ def placed_photos(photos: pa.RecordBatch, template: str, day: BusinessDay) -> pa
 
 
 def key_fields(photo_keys: pa.Array, template: str) -> dict[str, pa.Array]:
-    """Return the text of each field of the template, null where a key does not match it."""
+    """Return the text of each field of the template, null for keys that do not match it."""
     parts = re.split(r"\{(\w+)\}", template)
     names = parts[1::2]
+    # Numbered groups: a template may hold `ignored` more than once, and group names must be unique.
     groups = (_group(place, name) for place, name in enumerate(names))
     literals = map(re.escape, parts[0::2])
     pattern = "".join(text for pair in zip(literals, [*groups, ""], strict=True) for text in pair)
     found = pc.extract_regex(photo_keys, rf"\A{pattern}\z")
+    # Reversed, so that the first of several fields of the same name is kept.
     return {name: pc.struct_field(found, f"group_{place}") for place, name in reversed(list(enumerate(names)))}
 
 

@@ -1,7 +1,7 @@
-"""receipt_comparison: what the lines of a day say about each other: lines that come again, receipts that contradict.
+"""receipt_comparison: compares the lines of a day with each other, to find repeated lines and receipts that contradict.
 
-One query for Spark, which runs it in the night, and DuckDB, which runs it for check-delivery. It keeps to the SQL that
-both read alike; the hint in its comment is for Spark alone, which then sorts the lines once for both windows.
+One query for two engines: Spark runs it in the night, DuckDB for check-delivery. It uses only SQL that both read alike.
+The hint in its comment is for Spark alone, which then sorts the lines once for both windows.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from jobs.schemas.landed import TRANSACTION_LINES
 from jobs.schemas.table import TRANSACTION_KEY
 
 LONGEST_SPAN_SECONDS = 7200
-"""Lines of one receipt whose closed_at lie further apart are of several receipts. Matching looks back no further."""
+"""Lines of one receipt whose closed_at are further apart belong to several receipts. Photo matching looks back no
+further.
+"""
 SHOWN_CHARACTERS = 60
 
 _CONTRADICTING = ("cashier_id", "currency", "closed_at")
@@ -23,10 +25,11 @@ _RECEIPT, _KEY = (", ".join(key) for key in (TRANSACTION_KEY, TRANSACTION_LINES.
 def compared_lines(columns: Sequence[str]) -> str:
     """Return the query that compares the lines of `judged_lines` with each other.
 
-    It gives each line its `columns`, `is_kept`, `is_repeat`, `rejection_reason` and `rejection_kind`. Lines of a
-    receipt that name different cashiers or currencies, or lie too far apart, are all rejected: nobody can tell which
-    are of one buyer. Of other lines with the same key the first by file and position is kept.
+    It gives each line its `columns`, `is_kept`, `is_repeat`, `rejection_reason` and `rejection_kind`. If the lines of a
+    receipt name different cashiers or currencies, or are too far apart in time, all of them are rejected: nobody can
+    tell which belong to one buyer. Of other lines with the same key, the first by file and position is kept.
     """
+    # A receipt contradicts itself where the smallest and the largest value of a field differ.
     ends = (f"{end}({name}) OVER receipt AS {end}_{name}" for name in _CONTRADICTING for end in ("min", "max"))
     firsts = (f"first_value({name}) OVER same_key AS first_{name}" for name in (*_FIRST_LINE, *_COMPARED))
     return f"""
@@ -67,7 +70,7 @@ def _shown(value: str) -> str:
 
 
 def _listed(cases: Iterable[tuple[str, str]]) -> str:
-    """List the words of the conditions that hold."""
+    """Return SQL that lists the words of the conditions that hold."""
     return f"concat_ws(', ', {', '.join(f'CASE WHEN {condition} THEN {words} END' for condition, words in cases)})"
 
 

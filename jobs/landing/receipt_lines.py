@@ -1,7 +1,7 @@
-"""receipt_lines: the landing contract of one receipt line: text fields ► typed fields, and what breaks it.
+"""receipt_lines: the landing contract of one receipt line: text fields become typed fields, or it says what is wrong.
 
-One function over Arrow batches. The night calls it in Spark's tasks and check-delivery without Spark, so that both
-judge a line alike. What lines say about each other is in `receipt_comparison`.
+One function over Arrow batches. The night calls it in Spark's tasks and check-delivery without Spark, so both judge a
+line alike. `receipt_comparison` compares lines with each other.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ JUDGED_LINE_SCHEMA = pa.schema(
         pa.field("landed", pa.struct([(name, TEXT) for name in RECEIPT_FIELDS])),
     ]
 )
-"""Where a line comes from, its typed fields, what is wrong with it, and the text that landed.
+"""The place of a line, its typed fields, what is wrong with it, and the text that landed.
 
 `rejection_kind` is `rejection_reason` without the values of the line, so that lines can be counted by it.
 """
@@ -53,9 +53,9 @@ JUDGED_LINE_SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule of the contract: for each line whether it is broken; null counts as kept.
+    """A rule of the contract, with whether each line breaks it; null counts as not broken.
 
-    `complaint` follows the field's name; where `shows_value`, the field's text comes between them in a reason.
+    `complaint` follows the field's name in a reason. With `shows_value`, the field's text is between them.
     """
 
     field: str
@@ -66,12 +66,13 @@ class Rule:
 
 
 def judged_receipt_lines(landed_lines: pa.RecordBatch, day: BusinessDay) -> pa.RecordBatch:
-    """Type landed lines and say what breaks the contract of the day; rows as JUDGED_LINE_SCHEMA, one for each.
+    """Type landed lines and say what breaks the contract of the day; one row as JUDGED_LINE_SCHEMA for each.
 
-    `landed_lines` are rows as `landed_files.LANDED_LINE_SCHEMA`. A line without `rejection_reason` keeps the contract.
+    `landed_lines` are rows as `landed_files.LANDED_LINE_SCHEMA`. A line without `rejection_reason` meets the contract.
     """
     texts = {name: _filled(landed_lines[name]) for name in RECEIPT_FIELDS}
     typed = {field.name: _typed(texts[field.name], field.type) for field in _TYPED}
+    # Most batches break few rules, and words are made only for those that are broken.
     rules = [rule for rule in _rules(texts, typed, day) if pc.any(rule.is_broken).as_py()]
     problems, rows = landed_lines["parse_problem"], landed_lines.num_rows
     kinds = [_said(rule, None) for rule in rules]
@@ -80,6 +81,7 @@ def judged_receipt_lines(landed_lines: pa.RecordBatch, day: BusinessDay) -> pa.R
         "source_file": landed_lines["source_file"],
         "line_in_file": landed_lines["line_in_file"],
         **typed,
+        # A line that could not be parsed breaks every rule of missing fields; only the real reason is shown.
         "rejection_reason": pc.coalesce(problems, _joined(reasons, rows)),
         "rejection_kind": pc.coalesce(_problem_kinds(landed_lines), _joined(kinds, rows)),
         "is_other_date": _any_broken([rule for rule in rules if rule.is_other_date], rows),
@@ -90,13 +92,13 @@ def judged_receipt_lines(landed_lines: pa.RecordBatch, day: BusinessDay) -> pa.R
 
 
 def _filled(texts: pa.Array) -> pa.Array:
-    """Text without surrounding blanks; blank counts as missing."""
+    """Return text without surrounding blanks; blank text counts as missing."""
     trimmed = pc.utf8_trim(texts, characters=" ")
     return pc.if_else(pc.equal(trimmed, ""), None, trimmed)
 
 
 def _typed(texts: pa.Array, kind: pa.DataType) -> pa.Array:
-    """Read texts as a type; null where they cannot be read so. Each different text is read once."""
+    """Read texts as a type, each different text once; null where a text cannot be read."""
     if kind == TEXT:
         return texts
     encoded = texts.dictionary_encode()
@@ -108,7 +110,7 @@ def _instants(texts: pa.Array) -> pa.Array:
 
 
 def _microseconds(text: str) -> int | None:
-    """Read a time, of UTC where it names no zone, as microseconds since 1970."""
+    """Read a time as microseconds since 1970, in UTC where it names no zone."""
     if not INSTANT_TEXT.match(text):
         return None
     try:
@@ -119,13 +121,15 @@ def _microseconds(text: str) -> int | None:
 
 
 def _line_numbers(texts: pa.Array) -> pa.Array:
+    # The pattern keeps the cast from failing the whole batch for one bad text.
     numbers = _where(pc.match_substring_regex(texts, r"^[+-]?\d{1,10}$"), texts)
     numbers = pc.utf8_ltrim(numbers, characters="+").cast(pa.int64())
+    # Ten digits may exceed 32 bits.
     return _where(pc.less(pc.abs(numbers), 1 << 31), numbers).cast(pa.int32())
 
 
 def _decimals(kind: pa.Decimal128Type) -> Callable[[pa.Array], pa.Array]:
-    """Return what reads decimals that are written out and lose nothing at the type's scale."""
+    """Return a function that reads decimals which are written out and lose nothing at the type's scale."""
     whole, scale = kind.precision - kind.scale, kind.scale
     written_out = rf"^[+-]?\d{{1,{whole}}}(\.\d{{0,{scale}}}0*)?$"
 
@@ -179,14 +183,14 @@ def _rules(texts: dict[str, pa.Array], typed: dict[str, pa.Array], day: Business
 
 
 def _unsigned(typed: dict[str, pa.Array]) -> pa.Array:
-    """Returns and voids that look like sales; where only one figure is over 0, a discount may be voided."""
+    """Find returns and voids that look like sales. If only one figure is over 0, it may be a voided discount."""
     is_given_back = pc.is_in(typed["line_type"], pa.array(GIVEN_BACK))
     is_over_zero = [pc.greater(typed[name], pa.scalar(0, typed[name].type)) for name in ("quantity", "net_amount")]
     return pc.and_(is_given_back, pc.and_(*is_over_zero))
 
 
 def _said(rule: Rule, values: pa.Array | None) -> pa.Array:
-    """Say of each line that breaks a rule what is wrong with it, null of the others."""
+    """Say what is wrong with each line that breaks a rule; null for other lines."""
     words = pa.scalar(f"{rule.field} {rule.complaint}")
     if values is not None:
         shown = pc.utf8_slice_codeunits(values, 0, SHOWN_CHARACTERS)

@@ -1,10 +1,10 @@
-"""tombstones: whom a day's tables must no longer hold, as tombstones say, and the rows without them.
+"""tombstones: who was erased from a day, and the rows of a day without them.
 
-    {warehouse}/_erased/business_date=D/{run_id}/tombstone.json    one a person, written before anything is deleted
+    {warehouse}/_erased/business_date=D/{run_id}/tombstone.json    one per person, written before anything is deleted
     {warehouse}/_erased/business_date=D/{run_id}/proof.json        written by `erase` when a search finds nothing more
 
-A tombstone holds sha256 of keys, never the keys. Every night of the day leaves out what hashes to one of them, whenever
-it runs and whatever lands; a day without tombstones costs one listing.
+A tombstone holds sha256 hashes of keys, never the keys. Every night of the day leaves out rows whose keys hash to one
+of them, whenever it runs and whatever lands. A day without tombstones costs one listing.
 """
 
 from __future__ import annotations
@@ -33,10 +33,12 @@ from jobs.warehouse.warehouse import Warehouse
 FOLDER = "_erased"
 KEY = TRANSACTION_KEY
 FILTERED_TABLES = (CHECKOUT_PHOTOS, TRANSACTION_LINES, REJECTED_TRANSACTION_LINES)
-"""What a night reads from the landing; its other tables are made from these."""
+"""Tables that a night reads from the landing; its other tables are made from these. A table missing here could bring
+erased people back.
+"""
 HASHES = ("transactions", "transaction_ids", "photos", "cases")
 BETWEEN_WORDS = r"(?:[\s,;|\"'{}\[\]()=]:*)+"
-"""What divides the words of a record that could not be taken apart into fields."""
+"""Separators between the words of a record that could not be split into fields."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class ErasedPeople:
         return not (self.transactions or self.photos)
 
     def __or__(self, other: ErasedPeople) -> ErasedPeople:
-        """Return the hashes of both, of the same day."""
+        """Return the hashes of both; they are of the same day."""
         return replace(
             self,
             erasure_count=self.erasure_count + other.erasure_count,
@@ -67,7 +69,7 @@ class ErasedPeople:
         )
 
     def has_transaction(self, store_id: str | None, till_id: str | None, transaction_id: str | None) -> bool:
-        """Say whether a transaction is erased; where store or till is missing, whether one of its id is."""
+        """Say whether a transaction is erased; without store or till, whether any erased transaction has its id."""
         if store_id and till_id:
             return self._hash("transaction", store_id, till_id, transaction_id) in self.transactions
         return self._hash("transaction_id", transaction_id) in self.transaction_ids
@@ -77,14 +79,15 @@ class ErasedPeople:
         return self._hash("photo", photo_key) in self.photos
 
     def has_case(self, case_id: str | None) -> bool:
-        """Say whether a case is that of an erased transaction."""
+        """Say whether a case belongs to an erased transaction."""
         return self._hash("case", case_id) in self.cases
 
     def has_landed_line(self, landed_line: str) -> bool:
-        """Say whether a rejected line, as JSON or text, is of an erased transaction."""
+        """Say whether a rejected line, as JSON or text, belongs to an erased transaction."""
         record = _json_record(landed_line)
         if transaction_id := record.get("transaction_id"):
             return self.has_transaction(record.get("store_id"), record.get("till_id"), transaction_id)
+        # Without a readable id, every word of the line might be one: too much is left out rather than too little.
         words = re.split(BETWEEN_WORDS, re.sub(WHOLE_NUMBER_IN_TEXT, r"\1", landed_line))
         return any(self._hash("transaction_id", word) in self.transaction_ids for word in words)
 
@@ -94,12 +97,13 @@ class ErasedPeople:
 
 def key_hash(business_date: date, kind: str, *key: str | None) -> str:
     """Return the sha256 of a JSON array of kind, date and key, such as ["photo","2026-11-20","photos/…jpg"]."""
+    # Separators and letters as Spark's to_json writes them: `_is_any` must compute the same hash.
     parts = json.dumps([kind, business_date.isoformat(), *key], separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(parts.encode()).hexdigest()
 
 
 def tombstones(store: ObjectStore, business_date: date) -> list[dict[str, Any]]:
-    """Return a day's tombstones, by run."""
+    """Return a day's tombstones in order of their runs."""
     folder = f"{FOLDER}/business_date={business_date.isoformat()}"
     keys = sorted(entry.key for entry in store.list(folder) if entry.key.endswith("/tombstone.json"))
     return [json.loads(store.read(key)) for key in keys]
@@ -126,31 +130,32 @@ def of_tombstone(business_date: date, tombstone: dict[str, Any]) -> ErasedPeople
 
 
 def without_erased_photos(photos: DataFrame, erased: ErasedPeople) -> DataFrame:
-    """Leave out photos that are erased, or whose key names an erased transaction; rows as of checkout_photos."""
+    """Leave out photos that are erased or whose key names an erased transaction; rows as in checkout_photos."""
     if erased.is_empty:
         return photos
     is_erased = _is_any("photo", ["photo_key"], erased, erased.photos)
+    # A photo that landed after the erasure is in no tombstone, but its key may name the erased transaction.
     is_of_erased = F.col("transaction_id").isNotNull() & _is_any("transaction", KEY, erased, erased.transactions)
     return photos.where(~(is_erased | is_of_erased))
 
 
 def without_erased_lines(lines: DataFrame, erased: ErasedPeople) -> DataFrame:
-    """Leave out the lines of erased transactions; rows as of transaction_lines."""
+    """Leave out the lines of erased transactions; rows as in transaction_lines."""
     return lines if erased.is_empty else lines.where(~_is_any("transaction", KEY, erased, erased.transactions))
 
 
 def without_erased_landed_lines(landed_lines: DataFrame, erased: ErasedPeople) -> DataFrame:
-    """Leave out landed receipt lines of erased transactions, those among them that would be rejected."""
+    """Leave out landed receipt lines of erased transactions, including lines that would be rejected."""
     return landed_lines if erased.is_empty else landed_lines.where(~_is_erased_landed_line(landed_lines, erased))
 
 
 def erased_line_count(landed_lines: DataFrame, erased: ErasedPeople) -> int:
-    """Count what `without_erased_landed_lines` leaves out."""
+    """Count the lines that `without_erased_landed_lines` leaves out."""
     return 0 if erased.is_empty else landed_lines.where(_is_erased_landed_line(landed_lines, erased)).count()
 
 
 def without_erased_rejected_lines(rejected_lines: DataFrame, erased: ErasedPeople) -> DataFrame:
-    """Leave out rejected lines of erased transactions; rows as of rejected_transaction_lines."""
+    """Leave out rejected lines of erased transactions; rows as in rejected_transaction_lines."""
     if erased.is_empty:
         return rejected_lines
     record = F.from_json("landed_line", ", ".join(f"{name} string" for name in KEY))
@@ -159,7 +164,7 @@ def without_erased_rejected_lines(rejected_lines: DataFrame, erased: ErasedPeopl
 
 
 def without_erased_outcomes(outcomes: pa.Table, erased: ErasedPeople) -> pa.Table:
-    """Leave out landed outcomes of the cases of erased transactions; rows as of landing.landed_outcomes."""
+    """Leave out landed outcomes for cases of erased transactions; rows as from deliveries.landed_outcomes."""
     if erased.is_empty:
         return outcomes
     is_kept = [not _is_erased_outcome(outcome, erased) for outcome in outcomes.to_pylist()]
@@ -184,7 +189,7 @@ def refuse_window_begun_before_an_erasure(warehouse: Warehouse, business_date: d
 
 
 def erased_of_days(store: ObjectStore, days: Iterable[date]) -> dict[date, ErasedPeople]:
-    """Return the hashes of those of the days from which someone was erased."""
+    """Return the hashes for those days from which someone was erased."""
     with_tombstones = set(days_with_tombstones(store))
     return {day: read_erased(store, day) for day in days if day in with_tombstones}
 
@@ -202,12 +207,13 @@ def _refuse_unless_respected(
 
 def _is_erased_landed_line(landed_lines: DataFrame, erased: ErasedPeople) -> Column:
     fields = {name: F.nullif(F.trim(F.col(name)), F.lit("")) for name in KEY}
+    # Without these, the text is the line as delivered: a word in a file name is no id.
     others = [name for name in landed_lines.columns if name not in ("source_file", "line_in_file", "parse_problem")]
     return _is_of_erased(fields, F.coalesce("unparsed_line", F.to_json(F.struct(*others))), erased)
 
 
 def _is_of_erased(fields: dict[str, Column], text: Column, erased: ErasedPeople) -> Column:
-    """Judge a line by its key, by its id alone where store or till is missing, by its words where the id is."""
+    """Judge a line by its key; by its id alone where store or till is missing; by its words where the id is missing."""
     store_id, till_id, transaction_id = (fields[name] for name in KEY)
     by_key = _is_any("transaction", [store_id, till_id, transaction_id], erased, erased.transactions)
     by_id = _is_any("transaction_id", [transaction_id], erased, erased.transaction_ids)
@@ -220,7 +226,7 @@ def _is_of_erased(fields: dict[str, Column], text: Column, erased: ErasedPeople)
 
 
 def _is_any(kind: str, key: Iterable[str | Column], erased: ErasedPeople, hashes: frozenset[str]) -> Column:
-    """Whether the key_hash of a row is among the hashes."""
+    """Say for each row whether its key_hash is among the hashes."""
     parts = F.to_json(F.array(F.lit(kind), F.lit(erased.business_date.isoformat()), *key))
     return F.sha2(parts, 256).isin(*hashes)
 
@@ -232,9 +238,10 @@ def _is_erased_outcome(outcome: dict[str, str | None], erased: ErasedPeople) -> 
 
 
 def _json_record(text: str) -> dict[str, str]:
-    """Read a line that was a record with fields; nothing of one that was not."""
+    """Read a rejected line that was a record with fields; return nothing for any other."""
     try:
         record = json.loads(text)
+    # RecursionError: deeply nested brackets in a hostile line.
     except (ValueError, RecursionError):
         return {}
     return {name: value for name, value in record.items() if isinstance(value, str)} if isinstance(record, dict) else {}
