@@ -1,1 +1,1 @@
-"""How a day of a table is staged, published and read: the only door to storage."""
+"""How a day of a table is staged, published and read. Only this wing touches storage."""

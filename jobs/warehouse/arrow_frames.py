@@ -1,7 +1,7 @@
-"""arrow_frames: DataFrames of what tasks read from object storage, and Parquet objects that a task writes of one.
+"""arrow_frames: reads objects into a Spark DataFrame, and writes a DataFrame as one Parquet object.
 
-Arrow in, Arrow out, through `mapInArrow`. As a Python data source of Spark the same took five more Python processes an
-application, to look it up, to plan, to write and to commit, which was half of what a step of a small day takes.
+Arrow in, Arrow out, through `mapInArrow`. A Python data source of Spark does the same, but needs five more Python
+processes per application (to look it up, plan, write and commit), which was half of the time of a step on a small day.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ def arrow_frame(
     shares: Sequence[Share],
     read: Callable[[Share], Iterator[pa.RecordBatch]],
 ) -> DataFrame:
-    """Return the rows that `read` yields for each share of the work, one task a share.
+    """Return the rows that `read` yields for each share of the work, one task per share.
 
-    Raises InputError where tasks run on machines that do not see the store; a task raises it where it finds other code
-    than the driver's. Spark takes such rows for few: see `spark_session`.
+    Raises InputError when tasks run on machines that do not see the store. A task raises it when its code differs from
+    the driver's. Spark takes such rows to be few: see `spark_session`.
     """
     refuse_folder_of_this_machine(session, store.uri)
     code = code_digest()
@@ -44,12 +44,13 @@ def arrow_frame(
             for number in batch["id"].to_pylist():
                 yield from read(shares[number])
 
+    # One number per partition: each task looks up its own share by it.
     numbers = session.range(0, len(shares), numPartitions=max(1, len(shares)))
     return numbers.mapInArrow(read_shares, from_arrow_schema(schema))
 
 
 def parquet_frame(session: SparkSession, store: ObjectStore, key: str, schema: pa.Schema) -> DataFrame:
-    """Return the rows of a Parquet object, one task a row group; a column that it lacks is null."""
+    """Return the rows of a Parquet object, one task per row group; a column that the file lacks is null."""
     with store.reader(key) as stream:
         row_groups = pq.ParquetFile(stream).num_row_groups
 
@@ -64,10 +65,10 @@ def parquet_frame(session: SparkSession, store: ObjectStore, key: str, schema: p
 
 
 def write_parquet(rows: DataFrame, store: ObjectStore, key: str, table: Table, attempts: str) -> None:
-    """Write rows as one Parquet object, sorted by the table's key, which is checked on the way.
+    """Write rows as one Parquet object, sorted by the table's key, which is checked meanwhile.
 
-    One task streams to an object of its own attempt below `attempts`; that which Spark takes for done is then copied
-    over the target in one atomic step. A task that is retried, killed or done twice leaves nothing but its attempt.
+    One task streams to an object of its own below `attempts`. The object of the attempt that Spark accepts is then
+    copied over the target in one atomic step. A task that is retried, killed or run twice leaves only its attempt.
     Raises PySparkException naming the first key that is null or there twice.
     """
 
@@ -76,6 +77,7 @@ def write_parquet(rows: DataFrame, store: ObjectStore, key: str, table: Table, a
         write_table_file(store, attempt_key, table, batches)
         yield pa.RecordBatch.from_pydict({"attempt_key": [attempt_key]})
 
+    # One partition gives one file, and in one sorted file a key that is there twice is next to itself.
     one_partition = rows.repartition(1).sortWithinPartitions(*table.key)
     written = [row.attempt_key for row in one_partition.mapInArrow(write, "attempt_key string").collect()]
     if written:

@@ -1,9 +1,10 @@
-"""catalogue: `{warehouse}/catalog.duckdb`, by which an analyst reads the tables by name, with what they mean.
+"""catalogue: `{warehouse}/catalog.duckdb`, in which an analyst reads the tables by name, with their meanings.
 
-A view per table of `jobs.schemas` over its published Parquet files, with a comment on each view and column. It holds no
-rows and no credentials, and names the files by absolute URI, since DuckDB resolves a relative path against the folder
-in which its reader works. A table that has no file yet is a view without rows. It is replaced in one step, and only
-when it would differ: when a table has its first file, gains a column or another meaning, or the warehouse has moved.
+It has a view per table of `jobs.schemas` over its published Parquet files, and a comment on each view and column. It
+holds no rows and no credentials. Files are named by absolute URI, because DuckDB resolves a relative path against the
+working folder of its reader. A table that has no file yet is a view without rows. The catalogue is replaced in one
+step, and only when it would differ: when a table gets its first file, a new column or another meaning, or when the
+warehouse has moved.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ RESCORED_FOLDER = "_rescored"
 
 
 def refresh(store: ObjectStore) -> None:
-    """Bring the catalogue up to date; say in the log why it cannot be, and raise nothing, for the tables are out."""
+    """Bring the catalogue up to date, or log why not; raise nothing, because the tables are already published."""
     try:
         write_catalogue(store)
     except (InputError, duckdb.Error, OSError) as error:
@@ -44,7 +45,7 @@ def refresh(store: ObjectStore) -> None:
 
 
 def write_catalogue(store: ObjectStore) -> bool:
-    """Replace the catalogue where it would differ; say whether it did."""
+    """Replace the catalogue if it would differ; say whether it did."""
     definitions = _definitions(store)
     sha256 = hashlib.sha256("\n".join(definitions).encode()).hexdigest()
     with TemporaryDirectory(prefix="checkout-ages-") as folder:
@@ -67,6 +68,7 @@ def _published_sha256(store: ObjectStore, copy: Path) -> str | None:
         copy.write_bytes(store.read(CATALOGUE))
         with duckdb.connect(copy, read_only=True) as connection:
             found = connection.execute(f"SELECT definitions_sha256 FROM {VERSION_TABLE}").fetchone()
+    # A catalogue that cannot be read counts as different, and is written again.
     except (FileNotFoundError, duckdb.Error):
         return None
     return found[0] if found else None
@@ -82,8 +84,9 @@ def _definitions(store: ObjectStore) -> list[str]:
 
 
 def _view(store: ObjectStore, table: Table, types: dict[str, str]) -> str:
-    """Return the view, whose columns are those declared: null where a file is older than a column."""
+    """Return the view with the declared columns; a column that is newer than a file is null for its rows."""
     no_rows = ", ".join(f"NULL::{kind} AS {name}" for name, kind in types.items())
+    # A branch without rows declares all columns, also those that no file has yet.
     sources = [f"(SELECT {no_rows} WHERE false)"]
     if pattern := _files_of(store, table):
         options = f"hive_partitioning = true, hive_types = {{'{BUSINESS_DATE.name}': DATE}}, union_by_name = true"
@@ -92,7 +95,7 @@ def _view(store: ObjectStore, table: Table, types: dict[str, str]) -> str:
 
 
 def _files_of(store: ObjectStore, table: Table) -> str | None:
-    """Return the pattern of a table's published files, None while there is none."""
+    """Return the pattern of a table's published files, None if there are none yet."""
     folders = {table.name: [table.name]}
     if table is MODEL_COMPARISON:
         versions, _ = store.list_folder(RESCORED_FOLDER)
@@ -108,7 +111,7 @@ def _holds_parquet(store: ObjectStore, folder: str) -> bool:
 
 
 def _types(connection: duckdb.DuckDBPyConnection, table: Table) -> dict[str, str]:
-    """Return the names that DuckDB has for the types of a table's columns."""
+    """Return DuckDB's names for the types of a table's columns."""
     connection.register("declared", table.schema.insert(0, BUSINESS_DATE).empty_table())
     described = connection.execute("DESCRIBE declared").fetchall()
     return {f'"{name}"': kind for name, kind, *_ in described}

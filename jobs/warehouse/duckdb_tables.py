@@ -1,9 +1,9 @@
-"""duckdb_tables: tables opened in DuckDB: staged, published, or all objects of a store.
+"""duckdb_tables: opens tables in DuckDB: staged ones, published ones, or all objects of a store.
 
 Staged tables are streamed into a file in a temporary folder, which takes a few hundred megabytes for ten million
-receipt lines and goes afterwards; DuckDB keeps within MEMORY_LIMIT and uses the disk. Objects of a store are read with
-the credentials of the environment, and nothing is fetched: httpfs is loaded from its wheel. Its secret lives in the
-connection's memory and never in a database file.
+receipt lines and is deleted afterwards. DuckDB stays within MEMORY_LIMIT and uses the disk. Objects of a store are read
+with the credentials of the environment. Nothing is downloaded: httpfs is loaded from its wheel. Its secret is only in
+the connection's memory, never in a database file.
 """
 
 from __future__ import annotations
@@ -27,17 +27,18 @@ from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.staging import Staging
 
 MEMORY_LIMIT = "1GB"
+"""DuckDB moves data to the disk above this. The checks run next to Spark, which needs the rest of the memory."""
 
 HTTP_SETTINGS = "SET http_timeout = 20; SET http_retries = 3"
-"""Seconds, so that a store that is silent does not hold up a publish."""
+"""The timeout is in seconds; a store that does not answer would otherwise hold up a publish for long."""
 
 TAKEN_FROM_ENVIRONMENT = ("s3_access_key_id", "s3_secret_access_key", "s3_session_token")
-"""What httpfs takes of the environment as it is loaded, and shows to whoever asks for its settings."""
+"""Settings that httpfs copies from the environment when it is loaded. Anyone who can query settings would see them."""
 
 
 @contextmanager
 def duckdb_on_disk() -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open an empty database in a temporary folder, which goes afterwards."""
+    """Open an empty database in a temporary folder, which is deleted afterwards."""
     with (
         TemporaryDirectory(prefix="checkout-ages-") as folder,
         duckdb.connect(Path(folder, "tables.duckdb"), config={"memory_limit": MEMORY_LIMIT}) as connection,
@@ -49,7 +50,7 @@ def duckdb_on_disk() -> Iterator[duckdb.DuckDBPyConnection]:
 def staged_tables_in_duckdb(
     staging: Staging, business_date: date, columns: Mapping[Table, Sequence[str]], others: Mapping[str, pa.Table]
 ) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open some columns of a run's staged tables, as far as they were staged, and other rows by name."""
+    """Open some columns of a run's staged tables (those that were staged) and other rows, each by name."""
     with duckdb_on_disk() as connection:
         for name, rows in others.items():
             connection.register(name, rows)
@@ -63,7 +64,7 @@ def staged_tables_in_duckdb(
 
 @contextmanager
 def published_tables_in_duckdb(rows_of_tables: Mapping[Table, pa.Table]) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open rows of published tables by the names of the tables, in memory."""
+    """Open rows of published tables in memory, under the names of the tables."""
     with duckdb.connect() as connection:
         for table, rows in rows_of_tables.items():
             connection.register(table.name, rows)
@@ -71,9 +72,9 @@ def published_tables_in_duckdb(rows_of_tables: Mapping[Table, pa.Table]) -> Iter
 
 
 def duckdb_over_store(store: ObjectStore, file: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
-    """Open a database file, or make it, in which the store's objects can be read.
+    """Open or create a database file in which the store's objects can be read.
 
-    Raises InputError when DuckDB has no way to the store.
+    Raises InputError when DuckDB cannot read that kind of store.
     """
     kind = urlsplit(store.uri).scheme
     secret = _s3_secret() if kind == "s3" else ""
@@ -94,19 +95,19 @@ def duckdb_over_store(store: ObjectStore, file: Path, *, read_only: bool) -> duc
 
 
 def readable_path(store: ObjectStore, key: str) -> str:
-    """Return where an object or a folder lies, as DuckDB names it: a path on a file system, else the URI."""
+    """Return the place of an object or a folder in DuckDB's form: a path on a file system, else the URI."""
     parts = urlsplit(store.uri)
     root = unquote(parts.path) if parts.scheme == "file" else store.uri
     return f"{root.rstrip('/')}/{key}"
 
 
 def readable_glob(store: ObjectStore, pattern: str) -> str:
-    """Return a pattern of keys as DuckDB globs it; what is special to it in the store's own path is escaped."""
+    """Return a pattern of keys as a DuckDB glob; special letters in the store's own path are escaped."""
     return f"{escape(readable_path(store, ''))}{pattern}"
 
 
 def quoted(text: str) -> str:
-    """Return text as a string of SQL."""
+    """Return text as an SQL string."""
     return "'" + text.replace("'", "''") + "'"
 
 
@@ -129,6 +130,7 @@ def _s3_secret() -> str:
     }
     if endpoint := environment.get("AWS_ENDPOINT_URL"):
         parts = urlsplit(endpoint)
+        # Servers other than AWS rarely resolve bucket names as host names, so the bucket is put into the path.
         options |= {"ENDPOINT": f"{parts.netloc}{parts.path}".rstrip("/"), "URL_STYLE": "path"}
         options["USE_SSL"] = "false" if parts.scheme == "http" else "true"
     given = ", ".join(f"{name} {quoted(value)}" for name, value in options.items() if value)

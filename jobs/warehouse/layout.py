@@ -1,4 +1,4 @@
-"""layout: where tables lie in a warehouse, and rows as the bytes of a Parquet object."""
+"""layout: the places of tables in a warehouse, and rows as the bytes of a Parquet object."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def partition(business_date: date) -> str:
 
 
 def published_key(table: Table, business_date: date) -> str:
-    """Return the key of the object that readers see of a table's day."""
+    """Return the key of the object that readers see for a table's day."""
     return f"{table.name}/{partition(business_date)}/part-0.parquet"
 
 

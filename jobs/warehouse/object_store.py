@@ -1,12 +1,12 @@
-"""object_store: one store of objects under any URI (file:, s3:, gs:), the only module that knows a filesystem.
+"""object_store: one store of objects under any URI (file:, s3:, gs:). No other module knows a filesystem.
 
-Credentials and endpoint come from the environment, by the standard names: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,
-AWS_SESSION_TOKEN, AWS_REGION, AWS_ENDPOINT_URL. Only an endpoint that begins with http:// is spoken to in the clear; of
-another CA than the system's, SSL_CERT_FILE names the certificate.
+Credentials and endpoint come from the environment, under the standard names: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,
+AWS_SESSION_TOKEN, AWS_REGION, AWS_ENDPOINT_URL. A connection is unencrypted only if the endpoint begins with http://.
+If the server's CA is not one of the system's, SSL_CERT_FILE names its certificate.
 
 Transient failures are retried a bounded number of times with backoff and jitter. What still fails raises StoreError
-naming the object; refused credentials and a missing bucket raise InputError. Bytes are those of one version of an
-object and all of them, or an error.
+naming the object; refused credentials and a missing bucket raise InputError. A read returns all bytes of one version of
+an object, or an error.
 """
 
 from __future__ import annotations
@@ -39,22 +39,24 @@ if TYPE_CHECKING:
 
 SCHEMES = ("file", "s3", "gs")
 INSTANCE_METADATA_HOST = "169.254.169.254"
-"""Where an AWS client looks for credentials when the environment has none."""
+"""Host that an AWS client asks for credentials when the environment has none."""
 REFUSALS = ("403 Forbidden", "401 Unauthorized", "AccessDenied", "ExpiredToken")
 
 CONNECT_SECONDS = 5.0
 SILENCE_SECONDS = 20.0
-"""How long a server may send nothing; a part of an upload, 10 MB, must get through meanwhile too."""
+"""Seconds that a server may send nothing. One part of an upload, 10 MB, must be sent in this time too, so a shorter
+limit breaks slow lines.
+"""
 REQUEST_SECONDS = 120.0
 RETRIES = 5
 RETRY_SECONDS = 180.0
-"""No request is made again later than this after its first try."""
+"""No request is tried again later than this after its first try."""
 
 ATTEMPTS = 3
-"""How often we ask where the library does not ask again itself: an answer cut off in a listing, a copy, a deletion."""
+"""Tries where the library does not retry by itself: an answer cut off within a listing, a copy, a deletion."""
 RETRIED_BY_LIBRARY = " retries, max_retries"
 REFUSED_KEY = re.compile("Could not parse path|object with invalid path|Expected string path")
-"""How obstore refuses a key: to read it, in a listing, to delete it."""
+"""Messages by which obstore refuses a key: when it is read, listed, or deleted."""
 
 DOWNLOAD_BUFFER_BYTES = 1024 * 1024
 HEAD_THREADS = 8
@@ -74,14 +76,14 @@ class StoredObject:
 
 @dataclass(frozen=True)
 class ObjectStore:
-    """Objects under `uri`; keys are relative to it. Cheap to make and to send to a worker."""
+    """The objects under `uri`; keys are relative to it. It is cheap to make and to send to a worker."""
 
     uri: str
 
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
         """Yield all objects under a folder-like prefix, in no particular order.
 
-        A key that the library refuses is listed all the same, without an etag; it cannot be read.
+        A key that the library refuses is listed too, without an etag; it cannot be read.
         """
         try:
             yield from self._pages(prefix)
@@ -89,7 +91,7 @@ class ObjectStore:
             yield from self._listed_with_refused_keys(prefix, recursive=True)[1]
 
     def list_folder(self, folder: str) -> tuple[Sequence[str], Sequence[StoredObject]]:
-        """Return the sub-folders of a folder and the objects that lie in it directly."""
+        """Return the sub-folders of a folder and the objects directly in it."""
         try:
             with self._store_errors(folder):
                 listing = _with_retries(lambda: obstore.list_with_delimiter(self._store, folder or None))
@@ -98,11 +100,14 @@ class ObjectStore:
         return list(listing["common_prefixes"]), [_stored_object(entry) for entry in listing["objects"]]
 
     def check_reachable(self) -> None:
-        """Ask the store for a listing; InputError names what is wrong with URI, endpoint, bucket or credentials."""
+        """Ask the store for a listing.
+
+        Raises InputError naming what is wrong with URI, endpoint, bucket or credentials.
+        """
         self.list_folder("_locks")
 
     def exists(self, key: str) -> bool:
-        """Say whether the object is there."""
+        """Say whether the object exists."""
         try:
             with self._store_errors(key):
                 obstore.head(self._store, key)
@@ -111,10 +116,10 @@ class ObjectStore:
         return True
 
     def read(self, key: str, etag: str | None = None, size_bytes: int | None = None) -> bytes:
-        """Return the whole object, as it was listed where an etag and a size are given.
+        """Return the whole object; if an etag and a size are given, the object as it was listed.
 
-        FileNotFoundError when it is not there, ReplacedError when its etag is another, StoreError when
-        bytes are missing.
+        Raises FileNotFoundError when it does not exist, ReplacedError when its etag differs, StoreError when bytes are
+        missing.
         """
         with self._store_errors(key):
             answer = obstore.get(self._store, key, options=_only_if(etag))
@@ -126,7 +131,7 @@ class ObjectStore:
 
     @contextmanager
     def reader(self, key: str) -> Iterator[io.BufferedReader]:
-        """Open an object for reading at any offset; a ReplacedError when another takes its place meanwhile."""
+        """Open an object for reading at any offset. Raises ReplacedError when another object takes its place."""
         with self._store_errors(key):
             opened = _stored_object(obstore.head(self._store, key))
             download = _Download(lambda first, end: self._read_range(key, opened.etag, first, end), opened.size_bytes)
@@ -134,10 +139,11 @@ class ObjectStore:
 
     @contextmanager
     def writer(self, key: str) -> Iterator[IO[bytes]]:
-        """Open an object for writing; it appears whole when the block ends, and not at all when it fails."""
+        """Open an object for writing; it appears whole when the block ends, and not at all when the block fails."""
         with self._store_errors(key):
             upload = _Upload(obstore.open_writer(self._store, key), lambda error: self._failed(key, error))
             yield cast("IO[bytes]", upload)
+            # Not reached when the block fails: the upload is then never completed, and no object appears.
             upload.finish()
 
     def write(self, key: str, data: bytes) -> None:
@@ -146,9 +152,10 @@ class ObjectStore:
             obstore.put(self._store, key, data)
 
     def create(self, key: str, data: bytes) -> bool:
-        """Write an object only if none is there; say whether it was written."""
+        """Write an object only if none exists; say whether it was written."""
         try:
             with self._store_errors(key):
+                # A multipart upload cannot be told to fail when the object exists.
                 obstore.put(self._store, key, data, mode="create", use_multipart=False)
         except FileExistsError:
             return False
@@ -160,7 +167,7 @@ class ObjectStore:
             _with_retries(lambda: obstore.copy(self._store, source_key, target_key, overwrite=True))
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Delete objects; one that is not there is no error."""
+        """Delete objects; a missing object is no error."""
         for key in keys:
             try:
                 with self._store_errors(key):
@@ -175,7 +182,7 @@ class ObjectStore:
         _with_retries(lambda: obstore.delete(self._store, key))
 
     def delete_folder(self, folder: str) -> None:
-        """Delete a folder that nobody uses: its objects, and on a file system what is half written, and itself."""
+        """Delete a folder that nobody uses: its objects, and on a file system half written files and itself."""
         self.delete([entry.key for entry in self.list(folder)])
         for path in self._unfinished_files(folder):
             path.unlink(missing_ok=True)
@@ -185,9 +192,9 @@ class ObjectStore:
                     Path(parent).rmdir()
 
     def delete_unfinished(self, before: datetime) -> None:
-        """Delete the files that killed processes left half written on a file system before a moment.
+        """Delete files that killed processes left half written on a file system before a moment.
 
-        On S3 they are unfinished uploads, which no listing shows: a lifecycle rule of the bucket drops those.
+        On S3 these are unfinished uploads, which no listing shows: a lifecycle rule of the bucket must drop them.
         """
         for path in self._unfinished_files():
             with suppress(FileNotFoundError):
@@ -205,16 +212,17 @@ class ObjectStore:
         return Path(url2pathname(parts.path)) if parts.scheme == "file" else None
 
     def _unfinished_files(self, folder: str = "") -> Iterator[Path]:
-        """Yield the files part-0.parquet#1 and the like, under which obstore writes until it renames."""
+        """Yield files such as part-0.parquet#1: obstore writes under such a name and renames at the end."""
         for parent, _, names in os.walk(self._root / folder) if self._root else ():
             yield from (Path(parent, name) for name in names if re.search(r"#\d+$", name))
 
     @property
     def _store(self) -> Any:
+        # Credentials are part of the cache key: when the environment changes, a new client is opened.
         return _open(self.uri, tuple(sorted(item for item in os.environ.items() if item[0].startswith("AWS_"))))
 
     def _pages(self, prefix: str) -> Iterator[StoredObject]:
-        """Yield a listing page by page; one that breaks off goes on after the last key, since S3 lists in order."""
+        """Yield a listing page by page; a broken listing is resumed after the last key, because S3 lists in order."""
         last_key: str | None = None
         failures = 0
         while True:
@@ -222,6 +230,7 @@ class ObjectStore:
                 with self._store_errors(prefix):
                     for page in obstore.list(self._store, prefix or None, offset=last_key, chunk_size=1000):
                         yield from (_stored_object(entry) for entry in page)
+                        # Only failures without progress count, so a long listing may break off often.
                         last_key, failures = page[-1]["path"] if page else last_key, 0
                     return
             except StoreError as error:
@@ -231,7 +240,7 @@ class ObjectStore:
                 _wait_before(failures)
 
     def _listed_with_refused_keys(self, folder: str, recursive: bool) -> tuple[Sequence[str], Sequence[StoredObject]]:
-        """List a folder that holds a key which obstore refuses, and with it the whole listing, through pyarrow."""
+        """List a folder through pyarrow, because obstore refuses the whole listing if it refuses one key."""
         filesystem, root = _pyarrow_filesystem(self.uri)
         try:
             found = filesystem.get_file_info(fs.FileSelector(f"{root}/{folder}".rstrip("/"), recursive=recursive))
@@ -251,6 +260,7 @@ class ObjectStore:
             with self._store_errors(key):
                 return _stored_object(obstore.head(self._store, key))
         except UnusableKeyError:
+            # No etag: the object is known to exist, but nothing can be read by its key.
             return StoredObject(key, entry.size, "", entry.mtime)
         except FileNotFoundError:
             return None
@@ -289,7 +299,7 @@ class ObjectStore:
         return self._no_bucket() if "NoSuchBucket" in str(error) else FileNotFoundError(first_line(error))
 
     def _failed(self, key: str, error: Exception) -> InputError:
-        """Explain a failed request; a listing reports refusal and a missing bucket by status code only."""
+        """Explain a failed request; a listing reports a refusal and a missing bucket by status code only."""
         words = str(error)
         if INSTANCE_METADATA_HOST in words:
             return InputError(
@@ -320,7 +330,7 @@ class ObjectStore:
 
 
 class _Download(io.RawIOBase):
-    """Ranges of an object as the file that pyarrow expects; `read_range` takes the first offset and that after it."""
+    """Ranges of an object as the file that pyarrow expects; `read_range` takes the first offset and the end."""
 
     def __init__(self, read_range: Callable[[int, int], bytes], size_bytes: int) -> None:
         self._read_range = read_range
@@ -404,7 +414,7 @@ def _open(uri: str, environment: tuple[tuple[str, str], ...]) -> Any:
 
 
 def _pyarrow_filesystem(uri: str) -> tuple[Any, str]:
-    """Return pyarrow's file system for a URI, which takes any key, and the folder of the URI in it."""
+    """Return pyarrow's file system for a URI, which accepts any key, and the folder of the URI in it."""
     parts = urlsplit(uri)
     if parts.scheme == "file":
         return fs.LocalFileSystem(), unquote(parts.path).rstrip("/")
@@ -422,11 +432,12 @@ def _pyarrow_filesystem(uri: str) -> tuple[Any, str]:
 
 
 def _with_retries(ask: Callable[[], Answer]) -> Answer:
-    """Ask again for what may be done twice, where the answer was cut off and the library does not ask again."""
+    """Retry a request that may safely be repeated, where the answer was cut off and the library does not retry."""
     for failures in range(1, ATTEMPTS):
         try:
             return ask()
         except exceptions.GenericError as error:
+            # The library has already retried, or the answer is final.
             if RETRIED_BY_LIBRARY in str(error) or " 403 " in str(error) or " 404 " in str(error):
                 raise
         _wait_before(failures)
@@ -434,7 +445,7 @@ def _with_retries(ask: Callable[[], Answer]) -> Answer:
 
 
 def _wait_before(attempt: int) -> None:
-    """Back off with full jitter: up to 0.2 s before the second attempt, twice as long before each other."""
+    """Back off with full jitter: up to 0.2 s before the second attempt, up to twice as long before each later one."""
     time.sleep(random.uniform(0, 0.1 * 2**attempt))
 
 

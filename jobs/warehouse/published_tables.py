@@ -1,4 +1,4 @@
-"""published_tables: what readers see of a warehouse: one file a table and day."""
+"""published_tables: the tables that readers see in a warehouse: one file per table and day."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class PublishedTables:
             return pq.ParquetFile(stream).read(columns=columns)
 
     def read_days(self, table: Table, days: Iterable[date], columns: list[str]) -> dict[date, pa.Table]:
-        """Return some columns of a published table in memory, for those of the days that are published."""
+        """Return some columns of a published table in memory, for those days that are published."""
         rows = {day: self.read_arrow(table, day, columns) for day in days}
         return {day: rows_of_day for day, rows_of_day in rows.items() if rows_of_day is not None}
 
@@ -37,10 +37,11 @@ class PublishedTables:
         """Return the business dates of a table that readers see, in order."""
         folders, _ = self.store.list_folder(table.name)
         dates = sorted(date.fromisoformat(folder.rpartition("=")[2]) for folder in folders)
+        # On a file system, a folder may be there without its file while the first one is being written.
         return [day for day in dates if self.has_day(table, day)]
 
     def run_id(self, table: Table, business_date: date) -> str | None:
-        """Return the run whose rows readers see of a table's day, None when there are no rows."""
+        """Return the run whose rows readers see for a table's day, None when there are no rows."""
         key = published_key(table, business_date)
         if not self.store.exists(key):
             return None
@@ -58,9 +59,9 @@ class PublishedTables:
         return self.store.exists(published_key(table, business_date))
 
     def write(self, table: Table, business_date: date, rows: pa.Table) -> None:
-        """Publish a small table's day from memory, in one atomic replace. Raises when the schema is another."""
+        """Publish a small table's day from memory, in one atomic replace. Raises when the schema does not fit."""
         self.store.write(published_key(table, business_date), parquet(rows.cast(table.schema)))
 
     def location(self, table: Table) -> str:
-        """Return where all days of a published table lie, as a glob for readers."""
+        """Return the place of all days of a published table, as a glob for readers."""
         return self.store.location(f"{table.name}/business_date=*/part-0.parquet")

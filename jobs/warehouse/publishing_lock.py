@@ -1,11 +1,11 @@
-"""publishing_lock: the right of one process to publish a day, kept in the warehouse itself.
+"""publishing_lock: the right of one process to publish a day, stored in the warehouse itself.
 
     {folder}/00000001.json, 00000002.json, …    the highest number says who holds the lock, or that nobody does
 
-To take, renew or let go of the lock is to create the next number, if it is absent; whoever is named by the highest
-number afterwards has succeeded. Lower numbers are deleted, the highest never is. Creating is all that a store must do
-in one step, so this holds on a file system as on S3: of two takers one wins, and a holder that was overtaken finds out
-when it renews.
+A process takes, renews or releases the lock by creating the next number, if it does not exist yet; it has succeeded if
+the highest number then names it. Lower numbers are deleted, the highest never is. The store only has to create an
+object in one step, so the lock works on a file system as on S3: of two takers one wins, and a holder that was overtaken
+finds out when it renews.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ NUMBER_DIGITS = 8
 
 @dataclass(frozen=True)
 class LockState:
-    """What the highest number says."""
+    """The content of the highest number."""
 
     run_id: str
     owner: str
@@ -37,18 +37,18 @@ class LockState:
 
     @property
     def age_seconds(self) -> float:
-        """Seconds since the owner was last heard of, by this machine's clock."""
+        """Seconds since the owner last wrote, by this machine's clock."""
         return (datetime.now(UTC) - datetime.fromisoformat(self.renewed_at)).total_seconds()
 
     @property
     def holder(self) -> str:
-        """Who holds the lock and for how long it has been silent, in words."""
+        """The holder of the lock and how long it has been silent, in words."""
         return f"run '{self.run_id}' ({self.process}), last heard of {max(0.0, self.age_seconds):.0f} s ago"
 
 
 @dataclass(frozen=True)
 class PublishingLock:
-    """One process' claim on a lock that lies in `folder`; `subject` is what it publishes, in words."""
+    """The claim of one process on the lock in `folder`; `subject` names what it publishes, in words."""
 
     store: ObjectStore
     folder: str
@@ -61,8 +61,8 @@ class PublishingLock:
     def held(self) -> Iterator[PublishingLock]:
         """Take the lock for the block.
 
-        Raises PublishingLockError naming the holder, if it was heard of in the last `stale_seconds`; the lock of one
-        that was not is taken over.
+        Raises PublishingLockError naming the holder, if it wrote within the last `stale_seconds`. The lock of a holder
+        that did not is taken over.
         """
         if rival := self._taken():
             raise PublishingLockError(
@@ -75,7 +75,7 @@ class PublishingLock:
             self._put_down(is_held=False, allowed=self._is_mine)
 
     def renew(self) -> None:
-        """Say that this process lives. Raises PublishingLockError when another has taken the lock over."""
+        """Record that this process is alive. Raises PublishingLockError when another has taken the lock over."""
         if rival := self._put_down(is_held=True, allowed=self._is_mine):
             raise PublishingLockError(
                 f"run '{self.run_id}' stops publishing {self.subject}: not heard of for {self.stale_seconds:g} s, it "
@@ -83,7 +83,7 @@ class PublishingLock:
             )
 
     def _taken(self) -> LockState | None:
-        """Take the lock; one that is there though the store's answer was lost is let go of, as nobody would hold it."""
+        """Take the lock. If the store's answer is lost, release the lock, which may have been taken with no holder."""
         try:
             return self._put_down(is_held=True, allowed=self._is_free)
         except StoreError:
@@ -98,20 +98,22 @@ class PublishingLock:
         return latest.owner == self.owner
 
     def _put_down(self, *, is_held: bool, allowed: Callable[[LockState], bool]) -> LockState | None:
-        """Create the number after the highest where that allows it; return who else has the lock, if it is not ours."""
+        """Create the number after the highest, if `allowed` permits it; return the other holder if we lost."""
         number, latest = self._latest()
         if latest and not allowed(latest):
             return latest
         state = LockState(self.run_id, self.owner, _this_process(), datetime.now(UTC).isoformat(), is_held)
+        # Whether this call created the number does not matter: reading the highest again says who won.
         self.store.create(self._key(number + 1), json.dumps(asdict(state)).encode())
         number, latest = self._latest()
         if latest and not self._is_mine(latest):
             return latest
+        # Only the winner deletes, and only lower numbers, so the highest is never lost.
         self.store.delete(key for key in self._keys() if key < self._key(number))
         return None
 
     def _latest(self) -> tuple[int, LockState | None]:
-        """Return the highest number and what it says; 0 and None where there is none yet."""
+        """Return the highest number and its state; 0 and None if there is none yet."""
         while keys := self._keys():
             with suppress(FileNotFoundError):  # a higher one came since the listing
                 return int(keys[-1][-NUMBER_DIGITS - 5 : -5]), LockState(**json.loads(self.store.read(keys[-1])))

@@ -1,7 +1,7 @@
-"""query: one SELECT over the warehouse's catalogue, which can read its published tables and nothing else.
+"""query: runs one SELECT over the warehouse's catalogue; it can read the published tables and nothing else.
 
-The statement runs in a copy of the catalogue, opened read-only, by a DuckDB that may open files in the tables' folders
-only, sees no variable of this process, and cannot be set otherwise. What it finds is written by another one.
+The statement runs in a copy of the catalogue, opened read-only. Its DuckDB may open files in the tables' folders only,
+sees no variable of this process, and accepts no change of settings. A second DuckDB writes the result.
 """
 
 from __future__ import annotations
@@ -28,16 +28,17 @@ from jobs.warehouse.duckdb_tables import duckdb_over_store, quoted, readable_glo
 from jobs.warehouse.object_store import ObjectStore
 
 COPY_OPTIONS = {"csv": "FORMAT csv, HEADER", "json": "FORMAT json, ARRAY true", "parquet": "FORMAT parquet"}
-"""How DuckDB writes each format."""
+"""Options by which DuckDB writes each format."""
 ROWS_SHOWN = 1000
 BORDER_WIDTH = 3
-"""What a column takes on the terminal besides its letters."""
+"""Width that a column needs on the terminal in addition to its letters."""
 
 
 def query(store: ObjectStore, sql: str) -> pa.Table:
-    """Return what a statement finds in the tables.
+    """Return the rows that a statement finds in the tables.
 
-    Raises InputError when there is no catalogue, or the statement is not one SELECT, is wrong or reaches elsewhere.
+    Raises InputError when there is no catalogue, or when the statement is not one SELECT, is wrong or reaches
+    elsewhere.
     """
     with TemporaryDirectory(prefix="checkout-ages-") as folder:
         copy = Path(folder, CATALOGUE)
@@ -59,9 +60,10 @@ def query(store: ObjectStore, sql: str) -> pa.Table:
 def save_answer(answer: pa.Table, file_format: str, path: Path | None, *, with_bom: bool = False) -> None:
     """Write rows to a file or to stdout, as csv (also for `table`), json (an array of objects) or parquet.
 
-    In csv and parquet amounts keep all their digits; in json they are numbers as JavaScript has them. A byte order mark
-    makes spreadsheets read csv as UTF-8. Raises InputError where the file cannot be written.
+    In csv and parquet, amounts keep all their digits; in json they are JavaScript numbers. A byte order mark makes
+    spreadsheets read csv as UTF-8. Raises InputError when the file cannot be written.
     """
+    # Written to a temporary file first: a failure leaves no half written answer at the path.
     with TemporaryDirectory(prefix="checkout-ages-") as folder, duckdb.connect() as connection:
         written = Path(folder, "answer")
         connection.execute("SET TimeZone = 'UTC'")
@@ -81,7 +83,7 @@ def save_answer(answer: pa.Table, file_format: str, path: Path | None, *, with_b
 
 
 def print_answer(answer: pa.Table, console: Console) -> None:
-    """Show the first ROWS_SHOWN rows; what lies in a field stays on its line and steers no terminal.
+    """Show the first ROWS_SHOWN rows; a field stays on one line and cannot control the terminal.
 
     Where the names of the columns do not fit side by side, each row is a list of names and values.
     """
@@ -114,7 +116,7 @@ def _shown(value: object) -> Text:
 
 
 def _refuse_a_copy(connection: duckdb.DuckDBPyConnection, store: ObjectStore) -> None:
-    """Raise InputError when the catalogue names files of another place: the warehouse was copied or moved."""
+    """Raise InputError when the catalogue names files of another place, because the warehouse was copied or moved."""
     views = connection.execute("SELECT sql FROM duckdb_views() WHERE sql LIKE '%read_parquet(%'").fetchall()
     here = quoted(readable_glob(store, ""))[:-1]
     for (sql,) in views:
@@ -128,11 +130,12 @@ def _refuse_a_copy(connection: duckdb.DuckDBPyConnection, store: ObjectStore) ->
 
 
 def _confine(connection: duckdb.DuckDBPyConnection, store: ObjectStore) -> None:
-    """Leave the connection the folders of the published tables; a rescored warehouse's lie below its own folder."""
+    """Restrict the connection to the folders of the published tables; rescored ones are in a folder of their own."""
     names = [*(table.name for table in TABLES), RESCORED_FOLDER]
     folders = {name_of(store, f"{name}/") for name in names for name_of in (readable_path, readable_glob)}
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute(f"SET allowed_directories = [{', '.join(quoted(folder) for folder in sorted(folders))}]")
+    # The order matters: the folders must be allowed before access ends, and the lock must come last.
     connection.execute("SET enable_external_access = false")
     connection.execute("SET python_enable_replacements = false")
     connection.execute("SET lock_configuration = true")
@@ -140,11 +143,12 @@ def _confine(connection: duckdb.DuckDBPyConnection, store: ObjectStore) -> None:
 
 def _one_select(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.Statement:
     statements = connection.extract_statements(sql)
+    # The type is DuckDB's own: a statement that starts with a comment or WITH is judged rightly.
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
         raise InputError("a query is one SELECT (or DESCRIBE, SHOW TABLES, SUMMARIZE): the tables are read-only")
     return statements[0]
 
 
 def _in_one_line(error: duckdb.Error) -> str:
-    """Leave out where DuckDB points into the statement; keep what it says and proposes."""
+    """Keep what DuckDB says and proposes; leave out where it points into the statement."""
     return re.sub(r"\s+", " ", re.split(r"\n\s*LINE \d+:", str(error))[0]).strip()

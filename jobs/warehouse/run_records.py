@@ -25,17 +25,17 @@ PUBLISHED_UNDER_LOCK = {
 
 @dataclass(frozen=True)
 class RunRecords:
-    """The records of runs in a warehouse, as one run sees and adds to them."""
+    """The records of runs in a warehouse, as one run reads them and adds to them."""
 
     store: ObjectStore
     run_id: str
 
     def published(self, business_date: date) -> dict[str, Any] | None:
-        """Return the row in pipeline_runs of the run that published a day last, None when none has."""
+        """Return the row in pipeline_runs of the run that last published a day, None if none has."""
         return max(self.of_day(business_date), key=lambda run: run["published_at"], default=None)
 
     def before(self, business_date: date) -> dict[str, Any] | None:
-        """Return the row in pipeline_runs of the last run that published a day other than this one."""
+        """Return the row in pipeline_runs of the last other run that published a day, None if there is none."""
         others = (run for run in self.of_day(business_date) if run["run_id"] != self.run_id)
         return max(others, key=lambda run: run["published_at"], default=None)
 
@@ -44,12 +44,12 @@ class RunRecords:
         return next((run for run in self.of_day(business_date) if run["run_id"] == self.run_id), None)
 
     def of_day(self, business_date: date, runs: Table = PIPELINE_RUNS) -> list[dict[str, Any]]:
-        """Return the rows of a table that has one file a run, in no particular order."""
+        """Return a day's rows of a table with one file per run, in no particular order."""
         marks = self.store.list(f"{runs.name}/{partition(business_date)}")
         return [run for mark in marks for run in pq.read_table(pa.BufferReader(self.store.read(mark.key))).to_pylist()]
 
     def trailing(self, business_date: date, days: int) -> pa.Table:
-        """Return the row in pipeline_runs of each of so many days before a date that is published."""
+        """Return rows of pipeline_runs for so many days before a date: the last run of each day that is published."""
         earlier = (self.published(business_date - timedelta(days=number)) for number in range(1, days + 1))
         return pa.Table.from_pylist([run for run in earlier if run], PIPELINE_RUNS.schema)
 
@@ -59,16 +59,17 @@ class RunRecords:
         self.store.write(self._key(runs, business_date), parquet(rows))
 
     def has_own(self, business_date: date, runs: Table = PIPELINE_RUNS) -> bool:
-        """Say whether this run has its commit mark in the table of such runs."""
+        """Say whether this run has its commit mark in a table of runs."""
         return self.store.exists(self._key(runs, business_date))
 
     def lock(
         self, business_date: date, stale_seconds: float, runs: Table = PIPELINE_RUNS
     ) -> AbstractContextManager[PublishingLock]:
-        """Hold the right to publish what has its commit mark in `runs`: a day, the window that ends on it, a record.
+        """Hold the right to publish what has its commit mark in `runs`: a day, the window that ends on it, or a record.
 
-        Raises PublishingLockError naming the holder and how long ago it was heard of.
+        Raises PublishingLockError naming the holder and how long ago it wrote.
         """
+        # Nights, windows and retentions of one day have locks of their own and do not wait for each other.
         folder = "_locks" if runs is PIPELINE_RUNS else f"_locks/{runs.name}"
         subject = f"{PUBLISHED_UNDER_LOCK[runs.name]} {business_date}"
         return PublishingLock(

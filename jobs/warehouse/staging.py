@@ -1,4 +1,4 @@
-"""staging: what a run has built and not yet published, and what is known of it, out of readers' sight."""
+"""staging: tables that a run has built and not yet published, and what is known of them; readers do not see them."""
 
 from __future__ import annotations
 
@@ -26,10 +26,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """What a task tells of the rows that it stages.
+    """Facts that a task reports about the rows that it stages.
 
-    `erasure_count` is how many erasures of the day were respected, `erased_line_count` how many landed receipt lines
-    were left out for them. `receipts_digest` tells which receipt files the rows were read from, for tables of them.
+    `erasure_count` is the number of erasures of the day that were respected, `erased_line_count` the number of landed
+    receipt lines left out for them. `receipts_digest` identifies the receipt files that the rows were read from, for
+    tables of receipt lines.
     """
 
     erasure_count: int = 0
@@ -42,7 +43,7 @@ NOTHING_TOLD = Origin()
 
 @dataclass(frozen=True, kw_only=True)
 class StagedTable(Origin):
-    """A table that a run has built: its rows, what building it took, and the digest of what the rows say.
+    """A table that a run has built: its row count, the seconds it took, and the digest of its content.
 
     `try_number` is the try of the task that built it, 1 for the first, None where nobody counts tries.
     """
@@ -55,7 +56,7 @@ class StagedTable(Origin):
 
 @dataclass(frozen=True)
 class Staging:
-    """The staging of one run. `session` is needed for DataFrames only; `try_number` is kept with what is staged."""
+    """The staging of one run. `session` is needed for DataFrames only; `try_number` is stored with what is staged."""
 
     store: ObjectStore
     run_id: str
@@ -70,9 +71,9 @@ class Staging:
         return parquet_frame(self.spark, self.store, self.key(table, business_date), table.schema)
 
     def stage(self, table: Table, business_date: date, rows: DataFrame, origin: Origin = NOTHING_TOLD) -> None:
-        """Conform rows to the table's schema, sort them by its key, write them to the run's staging.
+        """Conform rows to the table's schema, sort them by its key, and write them to the run's staging.
 
-        A check that the run has passed is withdrawn: what comes after it was not looked at. Raises when a column is
+        If the run has passed a check, the pass is withdrawn: the check has not seen these rows. Raises when a column is
         missing or of another type, or a key is null or there twice.
         """
         from pyspark.sql import functions as F
@@ -85,10 +86,12 @@ class Staging:
         started = time.monotonic()
         if missing := set(table.column_names) - {*rows.columns, "run_id"}:
             raise ValueError(f"table '{table.name}' lacks columns {sorted(missing)}")
+        # `.to` selects the columns of the schema in its order, and refuses a type that does not fit.
         conformed = rows.withColumn("run_id", F.lit(self.run_id)).to(from_arrow_schema(table.schema))
         attempts = f"{self._folder(business_date)}/_attempts"
         write_parquet(conformed, self.store, self.key(table, business_date), table, attempts)
         seconds = time.monotonic() - started
+        # Marked after the rows are written: a task that is killed before has not staged the table.
         self._mark_staged(table, business_date, seconds, origin)
 
     def stage_arrow(self, table: Table, business_date: date, rows: pa.Table, origin: Origin = NOTHING_TOLD) -> None:
@@ -99,7 +102,7 @@ class Staging:
     def stage_batches(
         self, table: Table, business_date: date, batches: Iterable[pa.RecordBatch], origin: Origin = NOTHING_TOLD
     ) -> None:
-        """Write batches of rows, in the order of the table's key, to the run's staging. Raises as `stage` does."""
+        """Write batches of rows, sorted by the table's key, to the run's staging. Raises as `stage` does."""
         self.withdraw_check(business_date)
         started = time.monotonic()
         run_id = pa.scalar(self.run_id, pa.string())
@@ -108,7 +111,7 @@ class Staging:
         self._mark_staged(table, business_date, time.monotonic() - started, origin)
 
     def staged(self, table: Table, business_date: date) -> StagedTable:
-        """Return what is known of a staged table; InputError when the run has not staged it."""
+        """Return what is known of a staged table. Raises InputError when the run has not staged it."""
         try:
             return StagedTable(**json.loads(self.store.read(self._staged_mark(table, business_date))))
         except FileNotFoundError:
@@ -137,7 +140,7 @@ class Staging:
             yield pa.RecordBatchReader.from_batches(schema, staged.iter_batches(columns=schema.names))
 
     def location(self, table: Table, business_date: date) -> str:
-        """Return where the run's staged rows of a table lie, for messages and queries."""
+        """Return the place of the run's staged rows of a table, for messages and queries."""
         return self.store.location(self.key(table, business_date))
 
     def plan_window(self, last_date: date) -> None:
@@ -145,12 +148,12 @@ class Staging:
         self.store.write(f"{self._folder(last_date)}/_PLANNED", b"")
 
     def planned_windows(self) -> list[date]:
-        """Return the last dates of the windows that this run has planned and not published yet, in order."""
+        """Return the last dates of the windows that this run has planned and not yet published, in order."""
         folders, _ = self.store.list_folder(f"_staging/{self.run_id}")
         return sorted(date.fromisoformat(folder.rpartition("business_date=")[2]) for folder in folders)
 
     def mark_checked(self, business_date: date, warnings: list[str]) -> None:
-        """Record that the staged tables passed check_night, and with which warnings."""
+        """Record that the staged tables passed check_night, and its warnings."""
         self.store.write(self._check_mark(business_date), json.dumps(warnings).encode())
 
     def check_warnings(self, business_date: date) -> list[str] | None:
@@ -162,16 +165,16 @@ class Staging:
         return warnings
 
     def withdraw_check(self, business_date: date) -> None:
-        """Forget an earlier check_night of this run, so that what it did not see is never published."""
+        """Forget an earlier check_night of this run, so that rows it has not seen are never published."""
         self.store.delete([self._check_mark(business_date)])
 
     def drop(self, business_date: date) -> None:
-        """Delete all that the run has staged, the passed check first, so that half of it is never published."""
+        """Delete all that the run has staged: the passed check first, so that a half deleted run is never published."""
         self.withdraw_check(business_date)
         self.store.delete_folder(self._folder(business_date))
 
     def drop_of_others(self, dates: Collection[date], table: Table | None = None) -> None:
-        """Delete what other runs have staged for the dates; given a table, only where they have staged that one."""
+        """Delete what other runs have staged for the dates; given a table, only where they have staged that table."""
         for run_folder in self.store.list_folder("_staging")[0]:
             other = replace(self, run_id=run_folder.rpartition("/")[2])
             days = set(other.planned_windows()) & set(dates) if other.run_id != self.run_id else set()
@@ -180,14 +183,15 @@ class Staging:
                     other.drop(day)
 
     def sweep(self, before: datetime) -> dict[str, datetime]:
-        """Delete what dead runs left before a moment: staging that was last written to then, files half written.
+        """Delete leftovers of dead runs: staging last written before a moment, and half written files from before it.
 
-        Return the runs swept, never this one, with the moment when each last wrote.
+        Return the swept runs, never this one, each with the moment when it last wrote.
         """
         swept = {}
         for folder in self.store.list_folder("_staging")[0]:
             run_id = folder.rpartition("/")[2]
             last_written = max((entry.modified_at for entry in self.store.list(folder)), default=None)
+            # An empty folder has no last write; it is left over from a deletion and goes too.
             if run_id == self.run_id or (last_written and last_written >= before):
                 continue
             self.store.delete_folder(folder)

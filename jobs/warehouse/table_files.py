@@ -17,12 +17,13 @@ from jobs.warehouse.object_store import ObjectStore
 
 ROW_GROUP_ROWS = 65_536
 LAYOUTS = 4_093
+"""Number of row-group sizes. With fewer, two runs would more often have the same size: see `row_group_rows`."""
 NAMES_OF_RUNS = {"run_id", "inferred_run_id"}
-"""Columns that say which run made a row, rather than what it says."""
+"""Columns that name the run which made a row. They are left out of the digest, or no two runs would ever agree."""
 
 
 def with_all_columns(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    """Return the batch with the columns of a schema, null where it was written before a table had the column."""
+    """Return the batch with all columns of a schema; a column that is newer than the file is null."""
     columns = [
         batch[field.name].cast(field.type) if field.name in batch.schema.names else pa.nulls(len(batch), field.type)
         for field in schema
@@ -47,9 +48,9 @@ def write_table_file(store: ObjectStore, key: str, table: Table, batches: Iterab
 
 
 def content_digest(parquet: pq.ParquetFile) -> str:
-    """Return the sha256 of what a table file says: its columns but NAMES_OF_RUNS, and hashes of all rows together.
+    """Return the sha256 of a table file's content: its columns except NAMES_OF_RUNS, and hashes of all rows together.
 
-    It hangs neither on the run that wrote the rows nor on how the file is laid out.
+    The digest does not depend on which run wrote the rows, nor on the file layout.
     """
     fields = [field for field in parquet.schema_arrow if field.name not in NAMES_OF_RUNS]
     schema = pa.schema([field.remove_metadata() for field in fields])
@@ -58,6 +59,7 @@ def content_digest(parquet: pq.ParquetFile) -> str:
         connection.register(
             "file_rows", pa.RecordBatchReader.from_batches(schema, (batch.cast(schema) for batch in batches))
         )
+        # Sum and xor do not depend on the order of rows. Two equal rows cancel out in the xor, but not in the sum.
         sums = connection.sql(
             "SELECT count(*), bit_xor(hash(file_rows)), sum(hash(file_rows)) FROM file_rows"
         ).fetchone()
@@ -65,16 +67,16 @@ def content_digest(parquet: pq.ParquetFile) -> str:
 
 
 def row_group_rows(run_id: str) -> int:
-    """Return how many rows a row group of a run has: on purpose not the same in each run.
+    """Return how many rows a row group of a run has. The size differs from run to run on purpose.
 
-    DuckDB reopens the file for every row group, and if another run replaced it meanwhile, the read fails instead of
-    mixing rows of two runs.
+    DuckDB reopens the file for every row group. If another run replaced it meanwhile, the read fails instead of mixing
+    rows of two runs.
     """
     return ROW_GROUP_ROWS + crc32(run_id.encode()) % LAYOUTS
 
 
 def _row_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """Regroup batches into row groups, which are also what one task reads."""
+    """Regroup batches into row groups. One Spark task reads one row group."""
     waiting: list[pa.RecordBatch] = []
     for batch in filter(len, batches):
         row_count = row_group_rows(batch["run_id"][0].as_py())
@@ -88,7 +90,7 @@ def _row_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
 
 
 def check_key(table: Table, rows: pa.Table, last_key: list[object] | None) -> list[object] | None:
-    """Check that the key is never null and that sorted rows differ from the one before; return the last key.
+    """Check that the key is never null and that each sorted row differs from the one before; return the last key.
 
     `last_key` is the key of the row before the first, None at the start.
     """
@@ -98,6 +100,7 @@ def check_key(table: Table, rows: pa.Table, last_key: list[object] | None) -> li
     for name in table.key:
         if keys[name].null_count:
             raise ValueError(f"table '{table.name}': key column '{name}' is null in {keys[name].null_count} rows")
+    # Rows are sorted by the key, so only neighbours can be equal.
     same = pa.chunked_array([pa.repeat(True, rows.num_rows - 1)])
     for name in table.key:
         same = pc.and_(same, pc.equal(keys[name].slice(1), keys[name].slice(0, rows.num_rows - 1)))

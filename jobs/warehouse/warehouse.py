@@ -41,7 +41,8 @@ if TYPE_CHECKING:
 class Warehouse:
     """The tables of one run: those that it stages, those that are published, and the records of runs.
 
-    `session` is needed to read or stage DataFrames, not to check or publish; `try_number` is kept with what is staged.
+    `session` is needed to read or stage DataFrames, but not to check or publish. `try_number` is stored with what is
+    staged.
     """
 
     store: ObjectStore
@@ -51,17 +52,17 @@ class Warehouse:
 
     @property
     def staging(self) -> Staging:
-        """What the run has built and not yet published."""
+        """The tables that the run has built and not yet published."""
         return Staging(self.store, self.run_id, self.session, self.try_number)
 
     @property
     def published(self) -> PublishedTables:
-        """What readers see."""
+        """The tables that readers see."""
         return PublishedTables(self.store)
 
     @property
     def runs(self) -> RunRecords:
-        """The records of this run and all others."""
+        """The records of this run and of all others."""
         return RunRecords(self.store, self.run_id)
 
     @property
@@ -84,7 +85,7 @@ class Warehouse:
     def read_published(self, table: Table, business_date: date) -> DataFrame | None:
         """Return the rows of a table that readers see for a day, None when the day is not published.
 
-        A column that the table did not have yet when the day was written is null.
+        A column is null if the table did not have it yet when the day was written.
         """
         from jobs.warehouse.arrow_frames import parquet_frame
 
@@ -92,15 +93,15 @@ class Warehouse:
         return parquet_frame(self.spark, self.store, key, table.schema) if self.store.exists(key) else None
 
     def promote(self, table: Table, business_date: date) -> None:
-        """Publish a staged table: its day shows the old rows until this returns, the new rows after."""
+        """Publish a staged table: readers see the old rows of its day until this returns, then the new ones."""
         self.store.copy(self.staging.key(table, business_date), published_key(table, business_date))
 
     def rescored(self, model_version: str) -> Warehouse:
-        """Return the warehouse below this one that holds the tables of another model version, for the same run."""
+        """Return the warehouse of another model version, which lies below this one, for the same run."""
         return replace(self, store=ObjectStore(self.store.location(f"_rescored/{model_version}")))
 
     def parquet_files(self, folder: str = "") -> list[str]:
-        """Return the keys of all Parquet files, staged and rescored ones among them, or of those below a folder."""
+        """Return the keys of all Parquet files below a folder (else of all), including staged and rescored ones."""
         return sorted(entry.key for entry in self.store.list(folder) if entry.key.endswith(".parquet"))
 
     @contextmanager
