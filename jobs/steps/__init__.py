@@ -1,1 +1,1 @@
-"""Tasks of a night and of a window that build no table, and the order in which all tasks run."""
+"""Steps of a night and of a window that build no table, and the order in which all steps run."""

@@ -1,8 +1,8 @@
-"""announce_published_day: whether a published day says anything new, and what of it, for who waits for it.
+"""announce_published_day: tells whoever waits for a published day whether it holds anything new, and what.
 
-A day that was run again and came out the same has nothing to tell: the windows that hold it need not be built again.
-Else the last line that is printed tells it as JSON: `business_date`, `run_id`, `row_counts` by table, `changed_tables`
-and `report`, where the day's report lies.
+If a day was run again and came out the same, there is nothing to tell: the windows that hold it need not be built
+again. Otherwise the last line printed is JSON: `business_date`, `run_id`, `row_counts` by table, `changed_tables`, and
+`report`, the place of the day's report.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
     own_run = warehouse.runs.own(business_date)
     if own_run is None:
         raise InputError(f"run '{warehouse.run_id}' has not published {business_date}; run publish_night first")
+    # Not None: that is a day that is published for the first time.
     if own_run["changed_tables"] == []:
         raise UnchangedDayError(change_in_words(business_date, own_run))
     print(json.dumps(announcement(warehouse, business_date, own_run["changed_tables"], settings)))
@@ -30,7 +31,7 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
 def announcement(
     warehouse: Warehouse, business_date: date, changed_tables: list[str] | None, settings: Settings
 ) -> dict[str, object]:
-    """Return what an event of the day tells; with `changed_tables` None, of a day published first, all are new."""
+    """Return the content of an event of the day; `changed_tables` None means a first publication: all are new."""
     row_counts = {table.name: warehouse.published.row_count(table, business_date) for table in PUBLISHED_TABLES}
     return {
         "business_date": business_date.isoformat(),

@@ -1,8 +1,8 @@
-"""check_night: rules on a run's staged tables. A broken *fail* rule publishes nothing, a *warn* rule is recorded.
+"""check_night: runs rules on a run's staged tables. A broken *fail* rule stops publication, a *warn* rule is recorded.
 
-Each rule is one query on the staged tables. DuckDB runs it, not Spark, so that whoever checks is not whoever made the
-tables. What each rule found is a row of check_results: published with the night, and left in the run's staging folder
-where the night fails.
+Each rule is one query on the staged tables. DuckDB runs it, not Spark, so that the checker is not the maker of the
+tables. The result of each rule is a row of check_results. It is published with the night; if the night fails, it stays
+in the run's staging folder.
 """
 
 from __future__ import annotations
@@ -31,10 +31,11 @@ RECEIPT_FILES = pa.schema([("source_file", pa.string()), ("has_known_ending", pa
 
 
 def run(warehouse: Warehouse, business_date: date, settings: Settings, *, is_built_again: bool = False) -> None:
-    """Hold the staged tables against all rules. `is_built_again`: by erase or rescore, from what was published before.
+    """Check the staged tables by all rules. `is_built_again`: erase or rescore made them from published tables.
 
     Raises FailedCheckError naming each fail rule that is broken.
     """
+    # An earlier pass ends here: if this check fails or is killed, the run is not published.
     warehouse.staging.withdraw_check(business_date)
     columns = {table: checked_columns(table) for table in NIGHT_TABLES}
     others = _compared_with(warehouse, business_day(business_date, settings), settings, is_built_again)
@@ -48,7 +49,7 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings, *, is_bui
 def _compared_with(
     warehouse: Warehouse, day: BusinessDay, settings: Settings, is_built_again: bool
 ) -> dict[str, pa.Table]:
-    """Return what rules compare the staged tables with. A day that is built again may be as small as it comes out."""
+    """Return what rules compare the staged tables with. A day that is built again may be of any size."""
     run_before = None if is_built_again else warehouse.runs.before(day.business_date)
     delivered = receipt_files(ObjectStore(settings.landing_uri), day.business_date)
     return {
@@ -60,7 +61,7 @@ def _compared_with(
 
 
 def file_rows(keys: Iterable[str]) -> pa.Table:
-    """Return the table receipt_files of the rules: source_file and has_known_ending."""
+    """Return the rules' table receipt_files: source_file and has_known_ending."""
     return pa.Table.from_pylist(
         [{"source_file": key, "has_known_ending": has_known_ending(key)} for key in keys], RECEIPT_FILES
     )
@@ -74,8 +75,9 @@ def check_results(
     *,
     is_built_again: bool = False,
 ) -> list[RuleResult]:
-    """Run rules on the connection's tables; where a day is built again, rules on its delivery only warn."""
+    """Run rules on the connection's tables. Where a day is built again, rules on its delivery only warn."""
     day = business_day(business_date, settings)
+    # Queries name settings as $name, so all of them are at hand; each query takes what it names.
     parameters = settings.model_dump() | {
         "business_date": business_date,
         "day_begins_at": day.begins_at,

@@ -1,7 +1,7 @@
-"""check_window: rules on the staged tables of a window. A broken *fail* rule publishes nothing.
+"""check_window: runs rules on the staged tables of a window. If a *fail* rule is broken, nothing is published.
 
-What each rule found is a row of window_check_results: published with the window, and left in the run's staging folder
-where the window fails.
+The result of each rule is a row of window_check_results. It is published with the window; if the window fails, it stays
+in the run's staging folder.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ DAY_COLUMNS = ["store_id", "cashier_id", "sale_count", "run_id"]
 
 
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
+    # An earlier pass ends here: if this check fails or is killed, the window is not published.
     warehouse.staging.withdraw_check(business_date)
     dates = settings.window(business_date)
     days = warehouse.published.read_days(CASHIER_ALCOHOL_DAYS, dates, DAY_COLUMNS)

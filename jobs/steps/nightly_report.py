@@ -1,9 +1,9 @@
 """nightly_report: writes the page of a published day, {warehouse}/reports/business_date=D/index.html, and the index.
 
-What the pages say is in `jobs/report/`. A page is made from the published tables and replaced in one step; so are the
-pages of later days that show the day in their trailing window, and the index of all days. A run again makes them again.
-The last line that is printed says where readers find the page. No table depends on a page, and a page that cannot be
-made changes nothing that is published.
+`jobs/report/` holds the content of the pages. A page is made from the published tables and replaced in one step. The
+index and the pages of later days with this day in their trailing window are rewritten too. The step is idempotent. The
+last line that it prints is where readers find the page. No table depends on a page, and if a page cannot be made,
+nothing that is published changes.
 """
 
 from __future__ import annotations
@@ -32,11 +32,13 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
     write_report(warehouse, business_date, settings)
     restate_reports(warehouse, business_date, business_date + timedelta(days=1), settings)
     write_index(warehouse, settings)
+    # Readers of the process take its last line.
     print(page_url(business_date, settings))
 
 
 def restate_reports(warehouse: Warehouse, business_date: date, first: date, settings: Settings) -> None:
-    """Write the pages again that there are from a first day on and that show a business date in their window."""
+    """Rewrite the existing pages, from a first day on, that show a business date in their window."""
+    # A page looks back over two windows; the longer one says how far ahead this day is shown.
     last = business_date + timedelta(days=max(settings.trailing_window_days, settings.window_days))
     for day in reported_days(warehouse.store):
         if first <= day <= last:
@@ -49,17 +51,19 @@ def write_report(warehouse: Warehouse, business_date: date, settings: Settings) 
     Raises InputError when the day is not published, and StoreError while another run publishes it.
     """
     with day_tables(warehouse, business_date, settings) as day:
+        # The page is complete before anything is written, so a failure leaves the old page.
         page = day_page(day_figures(day, settings), words_in(settings.report_language), settings)
     warehouse.store.write(page_key(business_date), page.encode())
     log.info("wrote the report of %s", business_date)
 
 
 def write_index(warehouse: Warehouse, settings: Settings) -> None:
-    """Write the index of the days that have a page, until what it was made from is still so.
+    """Write the index of the days that have a page, and repeat until its sources did not change meanwhile.
 
-    So of two runs at once the last to write has seen what both have published.
+    So if two runs write at once, the last to write has seen what both have published.
     """
     seen = None
+    # The left side is the state before the last write, the right side the state now: equal means nothing was missed.
     while seen != (seen := _seen(warehouse.store)):
         days = reported_days(warehouse.store)
         with ThreadPoolExecutor(THREADS) as pool:
@@ -80,6 +84,6 @@ def _days(store: ObjectStore) -> Iterator[date]:
 
 
 def _seen(store: ObjectStore) -> list[tuple[str, str]]:
-    """What the index is made from: the pages there are and the runs that are published."""
+    """Return the sources of the index: the existing pages and the published runs."""
     runs = [(entry.key, entry.etag) for entry in store.list(PIPELINE_RUNS.name)]
     return sorted([*runs, *((day.isoformat(), "") for day in reported_days(store))])

@@ -1,7 +1,8 @@
-"""order: the steps of a night and of a window, in the order in which they run, and how a step is run.
+"""order: the steps of a night and of a window, in the order in which they run, and how to run a step.
 
-A step is the module of its name: it builds the table of that name, or waits, checks, publishes, reports. Where a night
-has one business date, a run of the second DAG has one or several windows; each of its steps does all that are planned.
+A step is the module of the same name: it builds the table of that name, or waits, checks, publishes, reports. A night
+has one business date. A run of the second DAG has one or several windows, and each of its steps handles all that are
+planned.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.warehouse import Warehouse
 
 BUILT_WITH = {REJECTED_TRANSACTION_LINES: TRANSACTION_LINES}
-"""Tables that the task of another table stages too."""
+"""Tables that the task of another table also stages. They have no step of their own."""
 TABLE_STEPS = tuple(table.name for table in NIGHT_TABLES if table not in BUILT_WITH)
 STEPS = ("wait_for_business_date", *TABLE_STEPS, "check_night", "publish_night")
 REPORT, RESTATE_REPORTS = "nightly_report", "restate_reports"
 """Steps that write report pages. If they fail, the published tables stay valid."""
 ANNOUNCE = "announce_published_day"
-"""A step for Airflow alone: whether the published day is news to the DAGs that wait for one."""
+"""A step for Airflow only: it tells the DAGs that wait for a published day whether this one is news."""
 PLAN_WINDOWS = "plan_windows"
 WINDOW_STEPS = (PLAN_WINDOWS, *(table.name for table in WINDOW_TABLES), "check_window", "publish_window")
 BUILDING_STEPS = {*TABLE_STEPS, *(table.name for table in WINDOW_TABLES)}
@@ -42,18 +43,21 @@ StepDone = Callable[[str, float], None]
 
 
 def module_of(step: str) -> ModuleType:
-    """Return the module of a step, whose `run` does it."""
+    """Return the module of a step; its `run` does the work."""
+    # Imported only when it runs: a process of one step does not load the libraries of all.
     wing = "tables" if step in BUILDING_STEPS else "steps"
     return import_module(f"jobs.{wing}.{step}")
 
 
 def run_step(step: str, business_dates: Sequence[date], run_id: str, settings: Settings) -> None:
-    """Run one step for the business dates in a process of its own, with Spark where it builds a table of a night."""
+    """Run one step for the business dates in a process of its own, with Spark if it builds a table of a night."""
+    # Wrong credentials or a wrong URI should fail here, in one sentence, before Spark starts.
     store = ObjectStore(settings.warehouse_uri)
     store.check_reachable()
     if step in WINDOW_STEPS:
         warehouse = Warehouse(store, run_id)
         last_dates = run_window_step(warehouse, step, business_dates, settings)
+        # Airflow takes the last printed line as the events of the task.
         if step == WINDOW_STEPS[-1]:
             print(json.dumps([window_announcement(warehouse, day, settings) for day in last_dates]))
         return
@@ -66,7 +70,8 @@ def run_step(step: str, business_dates: Sequence[date], run_id: str, settings: S
 def run_night(warehouse: Warehouse, business_date: date, settings: Settings, step_done: StepDone) -> None:
     """Build, check and publish one day in one Spark application, without Airflow.
 
-    Raises InputError for what a person can fix and FailedCheckError when a check fails; then nothing is published.
+    Raises InputError for problems that a person can fix and FailedCheckError when a check fails; then nothing is
+    published.
     """
     warehouse.store.check_reachable()
     for step in STEPS:
@@ -81,7 +86,8 @@ def run_windows(
 ) -> list[date]:
     """Build, check and publish all windows that the published days change; return their last dates.
 
-    Raises InputError for what a person can fix and FailedCheckError when a check fails; then nothing is published.
+    Raises InputError for problems that a person can fix and FailedCheckError when a check fails; then nothing is
+    published.
     """
     warehouse.store.check_reachable()
     dates: list[date] = []
@@ -93,9 +99,9 @@ def run_windows(
 
 
 def run_window_step(warehouse: Warehouse, step: str, business_dates: Sequence[date], settings: Settings) -> list[date]:
-    """Plan the windows that the published days change, or do another step for each; return their last dates.
+    """Plan the windows that the published days change, or run another step for each; return their last dates.
 
-    Raises InputError when none is planned, unless the run has published them all.
+    Raises InputError when none is planned, unless the run has already published them all.
     """
     dates = list(business_dates) if step == PLAN_WINDOWS else _planned(warehouse, business_dates)
     for business_date in dates:
@@ -104,7 +110,7 @@ def run_window_step(warehouse: Warehouse, step: str, business_dates: Sequence[da
 
 
 def window_announcement(warehouse: Warehouse, last_date: date, settings: Settings) -> dict[str, object]:
-    """Return what an event of a published window tells."""
+    """Return the content of an event of a published window."""
     return {
         "business_date": last_date.isoformat(),
         "run_id": warehouse.run_id,
@@ -121,6 +127,6 @@ def _planned(warehouse: Warehouse, business_dates: Sequence[date]) -> list[date]
 
 
 def _try_number() -> int | None:
-    """Return the try of the task that runs this step, as Airflow tells it to the process; None without Airflow."""
+    """Return the try of the task that runs this step, as Airflow passes it to the process; None without Airflow."""
     told = os.environ.get("AIRFLOW_CTX_TRY_NUMBER", "")
     return int(told) if told.isdecimal() else None

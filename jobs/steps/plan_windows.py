@@ -1,7 +1,7 @@
-"""plan_windows: which windows a published day changes: the one that ends on it, and those out already that hold it.
+"""plan_windows: lists the windows that a published day changes: the one that ends on it, and published ones with it.
 
 A window ends on a business date and looks back from it. The other steps of a run of the second DAG build, check and
-publish each window that is planned here.
+publish each planned window.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
 
 
 def changed_windows(warehouse: Warehouse, business_date: date, settings: Settings) -> list[date]:
-    """Return the last dates of the windows to be built after a day was published.
+    """Return the last dates of the windows to build after a day was published.
 
     Raises InputError when the day is not published.
     """
@@ -32,6 +32,7 @@ def changed_windows(warehouse: Warehouse, business_date: date, settings: Setting
         raise InputError(
             f"business date {business_date} has no cashier_alcohol_days in '{warehouse.store.uri}'; run its night first"
         )
+    # A window that ends later holds this day if it is not longer ago than the window is long.
     later_dates = [business_date + timedelta(days=number) for number in range(1, settings.window_days)]
     windows_out = [day for day in later_dates if warehouse.published.has_day(CASHIER_ALCOHOL_AUDIT, day)]
     return [business_date, *windows_out]

@@ -1,7 +1,7 @@
-"""publish_night: makes a checked run visible, table by table, and then says so in pipeline_runs.
+"""publish_night: makes a checked run visible, table by table, and then records it in pipeline_runs.
 
-It can be killed anywhere and run again: promoting copies staged files over published ones, the commit mark is
-written last, and staging goes only after it.
+It can be killed anywhere and run again. Staged files are copied over published ones, the commit mark is written last,
+and staging is deleted only after that.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from models.serving.photo_statuses import SEARCHED_STATUSES
 log = logging.getLogger(__name__)
 
 StagedTables = Mapping[str, StagedTable]
-"""What is known of each staged table, by its name."""
+"""The facts about each staged table, by its name."""
 
 
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
@@ -41,18 +41,20 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
         warnings = warehouse.staging.check_warnings(business_date)
         if warnings is not None:
             _publish(warehouse, business_date, settings, warnings, lock)
+        # With its commit mark, the run was killed while staging was deleted: only that is left to do.
         elif not warehouse.runs.has_own(business_date):
             raise InputError(
                 f"run '{warehouse.run_id}' of {business_date} has not passed check_night; run check_night first"
             )
         lock.renew()
+        # Renewed before: a process that lost the lock while it slept must not delete what another publishes.
         warehouse.staging.drop(business_date)
     _sweep(warehouse, settings)
     catalogue.refresh(warehouse.store)
 
 
 def change_in_words(business_date: date, pipeline_run: Mapping[str, Any]) -> str:
-    """Say what a run's row in pipeline_runs tells of its change to the day."""
+    """Say in one sentence how a run changed the day, from its row in pipeline_runs."""
     before, changed = pipeline_run["previous_run_id"], pipeline_run["changed_tables"]
     if before is None:
         return f"{business_date} is published for the first time"
@@ -62,7 +64,7 @@ def change_in_words(business_date: date, pipeline_run: Mapping[str, Any]) -> str
 
 
 def input_digest(photo_tags: pa.Table, receipts_digest: str) -> str:
-    """Return the sha256 over (key, content tag) of all photos, in key order, and the digest of the receipt files."""
+    """Return the sha256 over key and etag of all photos, in order of keys, and the digest of the receipt files."""
     digest = hashlib.sha256()
     for batch in photo_tags.sort_by("photo_key").to_batches():
         for key, etag in zip(batch["photo_key"].to_pylist(), batch["etag"].to_pylist(), strict=True):
@@ -75,12 +77,15 @@ def _publish(
     warehouse: Warehouse, business_date: date, settings: Settings, warnings: list[str], lock: PublishingLock
 ) -> None:
     staged = {table.name: warehouse.staging.staged(table, business_date) for table in PUBLISHED_TABLES}
+    # Under the lock: an erasure writes its tombstone under the same one, so none can come in between.
     refuse_if_begun_before_an_erasure(warehouse, business_date, staged)
     pipeline_run = _pipeline_run(warehouse, business_date, settings, staged) | {"warnings": warnings}
+    # The lock is renewed before each copy, so that a process that was overtaken stops at the next table.
     for table in PUBLISHED_TABLES:
         lock.renew()
         warehouse.promote(table, business_date)
     lock.renew()
+    # The commit mark comes last: a reader who finds it finds all tables of the run.
     warehouse.runs.write(business_date, pipeline_run)
     log.info(change_in_words(business_date, pipeline_run))
 
@@ -96,7 +101,7 @@ def _sweep(warehouse: Warehouse, settings: Settings) -> None:
 def _pipeline_run(
     warehouse: Warehouse, business_date: date, settings: Settings, staged: StagedTables
 ) -> dict[str, object]:
-    """Return what pipeline_runs says of the run, but for its warnings."""
+    """Return the run's row of pipeline_runs, without its warnings."""
     return {
         "run_id": warehouse.run_id,
         "published_at": datetime.now(UTC),
@@ -128,6 +133,7 @@ def _of_lines(warehouse: Warehouse, business_date: date, staged: StagedTables) -
     line_tables = (TRANSACTION_LINES, REJECTED_TRANSACTION_LINES)
     return {
         "accepted_line_count": len(amounts),
+        # Line 0 is a complaint about a whole file, not a line.
         "rejected_line_count": pc.sum(pc.greater(rejected_lines["line_in_file"], 0)).as_py() or 0,
         "erased_line_count": sum(staged[table.name].erased_line_count for table in line_tables),
         "net_amount": pc.sum(amounts.cast(AMOUNT_SUM)).as_py() or 0,
@@ -159,12 +165,12 @@ def _of_tasks(staged: StagedTables) -> dict[str, object]:
 
 
 def _landed_digest(business_date: date, settings: Settings) -> str:
-    """Digest what the landing holds now, for lines that were not read from there, as those of rescored days."""
+    """Return the digest of the receipt files that are in the landing now: rescored days did not read them."""
     return receipts_digest(ObjectStore(settings.landing_uri), business_date)
 
 
 def _what_changed(warehouse: Warehouse, business_date: date, staged: StagedTables) -> dict[str, object]:
-    """Compare the staged rows with those that the run before published; a run of an older version has no digests."""
+    """Compare the staged rows with those of the run that published before; runs of older versions have no digests."""
     digests = {table.name: staged[table.name].content_digest for table in NIGHT_TABLES}
     before = warehouse.runs.before(business_date)
     digests_before = dict((before or {}).get("table_digests") or {})
@@ -177,7 +183,7 @@ def _what_changed(warehouse: Warehouse, business_date: date, staged: StagedTable
 
 
 def _inference_counts(photos: pa.Table, run_id: str, staged: StagedTable) -> dict[str, object]:
-    """Count what was taken over, and by content what was searched for a face."""
+    """Count the photos taken over from earlier runs, and the different contents that were searched for a face."""
     own = photos.filter(pc.equal(photos["inferred_run_id"], run_id))
     searched = own.filter(pc.is_in(own["estimate_status"], pa.array(SEARCHED_STATUSES)))
     inferred = pc.count_distinct(searched["content_sha256"]).as_py()

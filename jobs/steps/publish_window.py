@@ -1,6 +1,7 @@
-"""publish_window: makes a checked window visible, table by table, and then says so in window_runs.
+"""publish_window: makes a checked window visible, table by table, and then records it in window_runs.
 
-Like publish_night it can be killed anywhere and run again: the commit mark is written last, and staging goes after it.
+Like publish_night it can be killed anywhere and run again: the commit mark is written last, and staging is deleted
+after that.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
         warnings = warehouse.staging.check_warnings(business_date)
         if warnings is not None:
             _publish(warehouse, business_date, settings, warnings, lock)
+        # With its commit mark, the run was killed while staging was deleted: only that is left to do.
         elif not warehouse.runs.has_own(business_date, WINDOW_RUNS):
             raise InputError(
                 f"run '{warehouse.run_id}' of the window that ends on {business_date} has not passed check_window; "
@@ -46,4 +48,5 @@ def _publish(
         "warnings": warnings,
     }
     lock.renew()
+    # The commit mark comes last: a reader who finds it finds all tables of the window.
     warehouse.runs.write(business_date, window_run, WINDOW_RUNS)

@@ -1,7 +1,7 @@
-"""restate_reports: writes the pages again that show a day whose tables, or window of cashiers, were published again.
+"""restate_reports: rewrites the pages that show a day when its tables, or its window of cashiers, are published again.
 
-They are that of the day itself, those of later days that hold it in their trailing window, and the index. A day without
-a page stays without one.
+These are the page of the day, the pages of later days with this day in their trailing window, and the index. A day
+without a page gets none.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from jobs.warehouse.warehouse import Warehouse
 
 
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
+    # A warehouse without pages has no index either; none is started here.
     if reported_days(warehouse.store):
         restate_reports(warehouse, business_date, business_date, settings)
         write_index(warehouse, settings)

@@ -1,4 +1,4 @@
-"""wait_for_business_date: whether the stores have delivered a day whole, and its photos are still there."""
+"""wait_for_business_date: checks that the stores have delivered a day whole, and that its photos are still there."""
 
 from __future__ import annotations
 

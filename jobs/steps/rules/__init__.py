@@ -1,1 +1,1 @@
-"""The rules that a night is held to, and the database that they are asked in."""
+"""The rules of check_night and check_window, and the tables that their queries look at."""

@@ -7,14 +7,14 @@ from jobs.steps.rules.rule import Rule
 from jobs.steps.rules.till_clocks import DISAGREEING_CLOCKS
 
 FEWEST_REPUBLISHED = 20
-"""Figures of the run that is out are compared from this size on; a day of a few receipts may change by half."""
+"""A day with fewer is not compared with its published run: a day of a few receipts may change by half."""
 SENTENCES_SHOWN = 10
 NEAREST_SHOWN = 3
 
 _KINDS = """(SELECT string_agg(format('{} ({})', kind, n), '; ') FROM (
         SELECT coalesce(rejection_kind, 'not told by kind') AS kind, count(*) AS n FROM rejected_transaction_lines
         WHERE line_in_file > 0 GROUP BY ALL ORDER BY n DESC, kind LIMIT 3))"""
-"""The most frequent kinds, without values of the lines: warnings are published, and a value may name a person."""
+"""The most frequent kinds, without values of lines: warnings are published, and a value may name a person."""
 
 OTHER_DATE = Rule(
     "what landed is of the business date",
@@ -187,6 +187,6 @@ DELIVERY_RULES = (
     CONTRACT,
     SIGNS,
 )
-"""Rules that need a day's photos and receipts only."""
+"""Rules that need only a day's photos and receipts."""
 RULES_NEXT_TO_PUBLISHED = (REPUBLISHED, REPEATED_NEXT_DAY)
-"""Rules that compare a delivery with what is out."""
+"""Rules that compare a delivery with what is published."""

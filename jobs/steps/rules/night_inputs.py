@@ -1,4 +1,4 @@
-"""night_inputs: what the rules of check_night look at next to the staged tables: neighbour days, declared columns."""
+"""night_inputs: what the rules of check_night see next to the staged tables: neighbour days and declared columns."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ NEIGHBOUR_COLUMNS = (*TRANSACTION_KEY, "closed_at")
 
 
 def neighbour_receipts(warehouse: Warehouse, day: BusinessDay) -> pa.Table:
-    """Return the receipts of the days before and after that are out and closed at a moment which `day` takes too.
+    """Return published receipts of the days before and after which closed at a moment that `day` accepts too.
 
-    Columns: business_date and NEIGHBOUR_COLUMNS. Only moments near the midnights belong to two business dates.
+    Columns: business_date and NEIGHBOUR_COLUMNS. Only moments near midnight belong to two business dates.
     """
     neighbours = [day.business_date + timedelta(days=number) for number in (-1, 1)]
     published = warehouse.published.read_days(TRANSACTION_AGES, neighbours, list(NEIGHBOUR_COLUMNS))
@@ -29,6 +29,7 @@ def neighbour_receipts(warehouse: Warehouse, day: BusinessDay) -> pa.Table:
         business_date: receipts.filter((pc.field("closed_at") >= day.begins_at) & (pc.field("closed_at") < day.ends_at))
         for business_date, receipts in published.items()
     }
+    # The empty table gives the columns where neither neighbour is published.
     rows = pa.concat_tables([schema.empty_table(), *(receipts.cast(schema) for receipts in shared.values())])
     dates = [business_date for business_date, receipts in shared.items() for _ in range(receipts.num_rows)]
     return rows.append_column("business_date", pa.array(dates, pa.date32()))
@@ -51,5 +52,5 @@ def schema_columns(staged_schemas: Mapping[Table, pa.Schema]) -> pa.Table:
 
 
 def _type_name(kind: pa.DataType) -> str:
-    """Name a type; what Parquet calls the items of a list or map is its own affair."""
+    """Name a type without the names that Parquet gives to the items of a list or map, which writers choose freely."""
     return re.sub(r" \('\w+'\)", "", re.sub(r"list<\w+: ", "list<item: ", str(kind)))

@@ -1,4 +1,4 @@
-"""night_rules: what check_night holds a night to: a sentence that holds on a sound night, and the query that looks."""
+"""night_rules: the rules of check_night. Each is a sentence that is true of a healthy night, and a query."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from jobs.steps.rules.rule import Rule
 from models.serving.photo_statuses import UNFIT_FACE_STATUSES, PhotoStatus
 
 FEWEST_TRAILING_DAYS = 7
+"""With fewer published days before it, a night is not compared with what is usual."""
 FEWEST_PHOTOS_OF_A_TILL = 20
 """Fewer photos say little about a camera."""
 
@@ -47,7 +48,7 @@ COLUMNS_CHECKED = {
 
 
 def checked_columns(table: Table) -> list[str]:
-    """Return the columns of a table that rules look at, its key among them."""
+    """Return the columns of a table that rules look at, including its key."""
     return list(dict.fromkeys([*table.key, *COLUMNS_CHECKED.get(table, [])]))
 
 
@@ -64,10 +65,11 @@ def _missing_keys(table: Table) -> str:
 
 
 def _differs_from_usual(name: str, figure: str, change: str, limit: str, words: str, age_model: str = "") -> Rule:
-    """Compare a figure with its median over the published days of the trailing window.
+    """Return a rule that compares a figure with its median over the published days of the trailing window.
 
-    `figure` is an expression over columns that night_figures and pipeline_runs share, `change` one of `tonight` and
-    `usual`, `words` the arguments of format(); `age_model` limits the window to days of this one.
+    `figure` is an expression over columns that night_figures and pipeline_runs share. `change` is an expression of
+    `tonight` and `usual`, `words` the arguments of format(). With `age_model`, only days of the same model are
+    compared.
     """
     query = f"""
         WITH night_figures AS (

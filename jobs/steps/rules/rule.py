@@ -1,4 +1,4 @@
-"""rule: what a rule is, what came of it, and what follows for a run: the same for a night and a window."""
+"""rule: a rule, its result, and what the results mean for a run; the same for a night and a window."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Rule:
-    """A sentence that holds on a sound night, and the query that looks whether it does.
+    """A sentence that is true of a healthy night, and a query that finds what violates it.
 
-    The query's first column is a sentence for each thing that is wrong. A rule that judges one figure returns one row:
-    that sentence, or null while the rule holds, `measured_value`, `limit_value`, and `not_run_reason` where it may have
-    one. `$name` is a setting of that name, or business_date, day_begins_at or day_ends_at.
+    The query's first column is a sentence for each violation. A rule that judges one figure returns one row: that
+    sentence (null while the rule holds), `measured_value`, `limit_value`, and `not_run_reason` if it could not be
+    judged. `$name` is the setting of that name, or business_date, day_begins_at or day_ends_at.
 
-    A rule with `judges_delivery` only warns where erase or rescore builds a day again: its receipts were published
-    before, and a refusal would keep a person in the tables.
+    If `judges_delivery`, the rule only warns when erase or rescore builds a day again: the receipts of that day were
+    published before, and a refusal would keep an erased person in the tables.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class RuleResult:
-    """What came of a rule: a row of check_results."""
+    """The result of a rule: a row of check_results."""
 
     rule: str
     severity: Literal["fail", "warn"]
@@ -52,12 +52,12 @@ class RuleResult:
 
     @property
     def stops_publication(self) -> bool:
-        """A fail rule that was not run has not been kept."""
+        """Whether nothing may be published; a fail rule that could not be run stops it too."""
         return self.severity == "fail" and self.is_broken is not False
 
     @property
     def sentences(self) -> list[str]:
-        """The findings, or why there are none, with the rule's name before them."""
+        """The findings, or the reason why there are none, each after the rule's name."""
         return [one_line(f"{self.rule}: {words}") for words in self.findings or [f"was not run: {self.not_run_reason}"]]
 
 
@@ -71,10 +71,11 @@ def results_of(
 def conclude(
     warehouse: Warehouse, business_date: date, results: Sequence[RuleResult], table: Table, refusal: str
 ) -> None:
-    """Stage the results as a table, log the warnings, and mark what was checked as passed.
+    """Stage the results as a table, log the warnings, and mark the checked tables as passed.
 
-    Raises FailedCheckError, which begins with `refusal` and names each fail rule that is broken.
+    Raises FailedCheckError, whose message begins with `refusal` and names each fail rule that is broken.
     """
+    # Staged before the failure is raised, so that a person can read the results of a failed check.
     warehouse.stage_arrow(table, business_date, as_rows(results))
     warnings = [
         sentence
@@ -88,6 +89,7 @@ def conclude(
     if failures:
         where = warehouse.staging.location(table, business_date)
         raise FailedCheckError(f"{refusal}: {'; '.join(failures)}; results of all rules: '{where}'")
+    # After the results: staging a table withdraws a pass.
     warehouse.staging.mark_checked(business_date, warnings)
 
 
@@ -98,6 +100,7 @@ def as_rows(results: Sequence[RuleResult]) -> pa.Table:
 
 
 def _result(connection: duckdb.DuckDBPyConnection, rule: Rule, parameters: Mapping[str, Any]) -> RuleResult:
+    # DuckDB refuses parameters that a query does not name.
     named = {name: parameters[name] for name in re.findall(r"\$(\w+)", rule.query)}
     try:
         cursor = connection.execute(rule.query, named)

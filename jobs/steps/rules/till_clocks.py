@@ -1,10 +1,11 @@
-"""till_clocks: tills whose clock seems to disagree with their camera's, found by DuckDB for check_night.
+"""till_clocks: finds tills whose clock seems to disagree with their camera's, in DuckDB for check_night.
 
-A clock that is off by minutes gives photos to the wrong buyer or to none, and what is matched then looks normal: its
-offsets lie within the spans as ever. So a till is asked at which shift of its clock most of its receipts would have a
-photo. Each pair of a receipt and a photo within an hour or so, or within minutes of half hours apart, holds for a
-range of shifts; a receipt counts once however many photos it has. Where the clock is right no shift does clearly better
-than none. Whole or half hours are the mark of a till that writes local time.
+A clock that is off by minutes gives photos to the wrong buyer or to none. The matches then look normal, because their
+offsets are within the spans as always. So the query asks at which shift of a till's clock most of its receipts would
+have a photo. Each pair of a receipt and a photo that are within about an hour of each other, or within minutes of a
+multiple of half an hour, fits for a range of shifts. A receipt counts once however many photos fit. If the clock is
+right, no shift does clearly better than none. A shift of whole or half hours is typical of a till that writes local
+time.
 """
 
 from __future__ import annotations
@@ -12,21 +13,22 @@ from __future__ import annotations
 from jobs.settings import PREFIX
 
 ENOUGH_WITH_PHOTO_SHARE = 0.75
-"""Tills of whose receipts this share has a photo are not asked: where receipts follow each other at once, a wrong clock
-still gives photos to about six of ten."""
+"""Tills with a photo for at least this share of their receipts are not examined. The limit must be well above 0.6:
+where receipts follow each other closely, even a wrong clock gives about six of ten a photo.
+"""
 RECEIPTS_ASKED = 60
-"""Receipts of a till that are looked at, a sample: it bounds the work at a till with very many."""
+"""Size of the sample of receipts per till. It bounds the work at a till with very many."""
 FARTHEST_SHIFT_SECONDS = 3900
-"""A clock that missed the change to summer time is found too."""
+"""Farthest shift that is tried in full: long enough for a clock that missed the change to summer time."""
 FARTHEST_SHIFT_HOURS = 14
-"""No zone is further from UTC."""
+"""Farthest time zone that is tried: none is further from UTC."""
 ZONE_STEP_SECONDS = 1800
-"""Zones lie whole hours from UTC, or half hours as India and Iran do."""
+"""Time zones are whole hours from UTC, or half hours as in India and Iran."""
 SECONDS_FROM_ZONE = 120
-"""A clock in local time may be off by so much on top. More would pair every receipt with photos of all day."""
+"""A clock in local time may be off by this much in addition. More would pair every receipt with photos of all day."""
 LEAST_GAIN_RECEIPTS = 5
 LEAST_GAIN_STANDARD_ERRORS = 2.5
-"""How many more receipts must have a photo at another shift than now: the best of many shifts is lucky, too."""
+"""Least gain in receipts with a photo for a shift to be reported: the best of many shifts is also the luckiest one."""
 
 _OR_NONE = "coalesce(format('{{:.0f}}', {}), 'none')"
 _FARTHEST_SECONDS = 3600 * FARTHEST_SHIFT_HOURS + SECONDS_FROM_ZONE

@@ -1,7 +1,7 @@
-"""window_rules: what check_window holds a window to: a sentence that is true of a sound one, and the query that looks.
+"""window_rules: the rules of check_window. Each is a sentence that is true of a healthy window, and a query.
 
-The queries see the staged tables of the window by their names, and in `days` the published cashier_alcohol_days that
-the window was made from.
+A query finds what violates its sentence. It sees the staged tables of the window by their names and, as `days`, the
+published cashier_alcohol_days that the window was made from.
 """
 
 from __future__ import annotations
