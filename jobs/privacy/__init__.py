@@ -1,1 +1,1 @@
-"""What is done with data about people: a person is erased, with a proof, and photos past their days are deleted."""
+"""Erasing a person from all data, with a proof, and deleting photos when their retention period ends."""

@@ -1,10 +1,10 @@
-"""erase: removes a person, by a receipt or a photo, from every table and partition, for good, and proves it.
+"""erase: removes a person, found by a receipt or a photo, from every table and partition, for good, and proves it.
 
-In this order: write a tombstone, which every later run of the day respects; delete the photos from the landing and what
-other runs have staged; publish the day again, made from its published tables without the person, by the night's own
-steps; build again the windows that hold the day; delete the day from the warehouses of other models; search all files;
-write the proof; write the pages again that show the day. It can be killed anywhere and run again. Totals of the day
-then no longer equal the tills' log: `erased_line_count` in pipeline_runs says by how many lines.
+The steps, in this order: write a tombstone, which every later run of the day respects; delete the photos from the
+landing, and what other runs have staged; publish the day again, built by the night's own steps from its published
+tables without the person; rebuild the windows that hold the day; delete the day from the warehouses of other models;
+search all files; write the proof; rewrite the pages that show the day. It can be killed anywhere and run again. Totals
+of the day are then lower than the tills' log: `erased_line_count` in pipeline_runs says by how many lines.
 
 Receipt files and landed outcomes stay as the stores delivered them; nights and windows leave the person's records out.
 """
@@ -54,6 +54,7 @@ TAKEN_FROM_PUBLISHED = (
     TRANSACTION_LINES,
     REJECTED_TRANSACTION_LINES,
 )
+"""Tables that are copied without the person instead of being built: their sources may no longer be in the landing."""
 LINE_TABLES = (TRANSACTION_LINES, REJECTED_TRANSACTION_LINES)
 BUILT_STEPS = [step for step in TABLE_STEPS if step not in {table.name for table in TAKEN_FROM_PUBLISHED}]
 READ_BYTES = 1 << 20
@@ -70,13 +71,14 @@ def erase(
     settings: Settings,
     step_done: StepDone,
 ) -> Proof:
-    """Erase a person and return the proof, which lies next to the tombstone too.
+    """Erase a person and return the proof, which is also stored next to the tombstone.
 
-    Raises InputError for what a person can fix, and FailedCheckError when a check of the day fails or the search finds
-    the person still; the tombstone stands then, and the same request goes on from there.
+    Raises InputError for problems that a person can fix, and FailedCheckError when a check of the day fails or the
+    search still finds the person. The tombstone stays then, and repeating the same request completes the erasure.
     """
     day = person.business_date
     run_id = person.tombstone["run_id"] if person.tombstone else _new_run_id()
+    # An interrupted erasure goes on under its own run id, and finds what it has staged.
     own = Warehouse(warehouse.store, run_id, warehouse.session)
     with _timed("tombstone", step_done):
         tombstone = person.tombstone or _write_tombstone(own, person, reason, settings)
@@ -104,16 +106,17 @@ def erase(
 
 
 def proof_location(store: ObjectStore, proof: Proof) -> str:
-    """Return where a proof lies."""
+    """Return the place of a proof."""
     return store.location(_key(date.fromisoformat(proof["business_date"]), proof["run_id"], "proof"))
 
 
 def _write_tombstone(own: Warehouse, person: Person, reason: str | None, settings: Settings) -> Tombstone:
-    """Put down whom every run is to leave out from now on, and drop what runs have read before that.
+    """Record whom every run must leave out from now on, and delete what runs have staged before.
 
-    Under the lock of the day no run is publishing; one that comes to it later is refused.
+    Under the lock of the day no run is publishing; a run that wants to publish later is refused.
     """
     day, erased = person.business_date, person.erased
+    # Searched before the tombstone: the proof says how many rows there were.
     before = search(own, erased, person.texts)
     with own.runs.lock(day, settings.lock_stale_seconds):
         live_run = own.runs.published(day)
@@ -133,9 +136,10 @@ def _write_tombstone(own: Warehouse, person: Person, reason: str | None, setting
 
 
 def delete_photos(landing: ObjectStore, erased: ErasedPeople, settings: Settings) -> int:
-    """Delete the erased photos that lie in the landing, and those whose key names an erased transaction."""
+    """Delete the erased photos from the landing, and photos whose key names an erased transaction; return how many."""
     folder = photos_folder(erased.business_date)
     keys = [entry.key for entry in landing.list(folder)]
+    # Photos that landed after the night are in no table; their keys may still name the receipt.
     named = key_fields(pa.array(keys, pa.string()), f"{folder}/{settings.photo_key_template}")
     nothing = pa.nulls(len(keys), pa.string())
     receipts = zip(*(named.get(name, nothing).to_pylist() for name in KEY), strict=True)
@@ -151,9 +155,9 @@ def delete_photos(landing: ObjectStore, erased: ErasedPeople, settings: Settings
 def _publish_without(
     own: Warehouse, erased: ErasedPeople, tombstone: Tombstone, settings: Settings, step_done: StepDone
 ) -> None:
-    """Publish the day without the person, unless it is not published or some other run has done so since.
+    """Publish the day without the person, unless it is not published or another run has published it since.
 
-    The age model is that of the published day, the other settings are those of today.
+    The age model is that of the published day; the other settings are those of today.
     """
     day = erased.business_date
     live_run = own.runs.published(day)
@@ -171,6 +175,8 @@ def _publish_without(
             check_night.run(own, day, settings, is_built_again=True)
     with _timed("publish_night", step_done):
         last_run = own.runs.published(day)
+        # A run that published since the tombstone has left the person out already; publishing over it would lose its
+        # rows.
         if last_run and last_run["run_id"] in (tombstone["live_run_id"], own.run_id):
             module_of("publish_night").run(own, day, settings)
         else:
@@ -178,6 +184,7 @@ def _publish_without(
 
 
 def _refuse_half_published(own: Warehouse, day: date, live_run_id: str) -> None:
+    # Two run ids mean that a publishing run died halfway; a day copied from such a mixture would not add up.
     run_ids = {own.published.run_id(table, day) for table in TAKEN_FROM_PUBLISHED} - {None}
     if run_ids - {live_run_id}:
         raise InputError(
@@ -187,7 +194,7 @@ def _refuse_half_published(own: Warehouse, day: date, live_run_id: str) -> None:
 
 
 def _stage_without(own: Warehouse, erased: ErasedPeople, erased_before: int, step_done: StepDone) -> None:
-    """Stage the published tables that others are made from, without what is erased."""
+    """Stage the published tables that other tables are made from, without erased rows."""
     day = erased.business_date
     for table in TAKEN_FROM_PUBLISHED:
         with _timed(table.name, step_done):
@@ -196,6 +203,7 @@ def _stage_without(own: Warehouse, erased: ErasedPeople, erased_before: int, ste
                 raise InputError(f"table '{table.name}' of {day} is not published in '{own.store.uri}'")
             kept = _without(own, table, published, erased)
             left_out = own.published.row_count(table, day) - kept.count() if table in LINE_TABLES else 0
+            # Erasures add up: lines that an earlier one left out are still missing from the tills' totals.
             line_count = left_out + (erased_before if table is TRANSACTION_LINES else 0)
             own.stage(table, day, kept, Origin(erasure_count=erased.erasure_count, erased_line_count=line_count))
 
@@ -212,8 +220,9 @@ def _without(own: Warehouse, table: Table, rows: DataFrame, erased: ErasedPeople
 
 
 def _build_windows(own: Warehouse, day: date, settings: Settings, step_done: StepDone) -> list[date]:
-    """Build again the published windows that hold the day."""
+    """Rebuild the published windows that hold the day."""
     with_day = {day + timedelta(days=number) for number in range(settings.window_days)}
+    # Windows that other runs have staged may hold an outcome of the person.
     own.staging.drop_of_others(with_day, REVIEWED_CASES)
     if with_day.isdisjoint(own.published.dates(CASHIER_ALCOHOL_AUDIT)):
         return []
@@ -221,7 +230,7 @@ def _build_windows(own: Warehouse, day: date, settings: Settings, step_done: Ste
 
 
 def _delete_rescored(store: ObjectStore, day: date) -> list[str]:
-    """Delete the day from the warehouses of other models, which can be made again; return their versions."""
+    """Delete the day from the warehouses of other models, which can be rebuilt; return their versions."""
     deleted = []
     for folder in store.list_folder("_rescored")[0]:
         keys = [entry.key for entry in store.list(folder) if f"/business_date={day.isoformat()}/" in entry.key]
@@ -231,7 +240,7 @@ def _delete_rescored(store: ObjectStore, day: date) -> list[str]:
 
 
 def _proof(own: Warehouse, day: date, tombstone: Tombstone, found: Search) -> Proof:
-    """Say what was there before, what was published without it, and where a search found nothing more."""
+    """Return the proof: rows found before, what was published without the person, and the search that found nothing."""
     live_run = own.runs.published(day)
     published = [key for key in own.parquet_files() if f"/business_date={day.isoformat()}/" in key and key[0] != "_"]
     return {

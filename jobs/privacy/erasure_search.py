@@ -1,7 +1,8 @@
-"""erasure_search: looks through every Parquet file of a warehouse for rows of people who are erased.
+"""erasure_search: searches every Parquet file of a warehouse for rows of erased people.
 
-It looks twice over. In files of the day of an erasure, and cases in those of all days, keys are held against the hashes
-of its tombstones; in files of all days any text, also inside lists and maps, is searched for what is known in clear.
+It searches in two ways. Keys are compared with the hashes of the day's tombstones, in files of that day, and case ids
+in files of all days. And in files of all days, all texts, also inside lists and maps, are searched for what is known in
+clear.
 """
 
 from __future__ import annotations
@@ -21,15 +22,15 @@ from jobs.schemas.landed import TRANSACTION_LINES
 from jobs.warehouse.warehouse import Warehouse
 
 RECEIPT_FIELDS = frozenset(TRANSACTION_LINES.column_names)
-"""Columns that hold a field of a receipt line, so neither a photo key nor a case; they are most of a warehouse."""
+"""Columns with a field of a receipt line, so without photo keys and cases. Skipping them skips most of a warehouse."""
 CASE = "case_id"
-"""Windows, which end on other days, hold cases of the day."""
+"""Compared in files of all days, because windows that end on other days hold cases of this day."""
 KEY_SEPARATOR = "\x1f"
 
 
 @dataclass(frozen=True)
 class Search:
-    """What a search found: how many files and rows it looked at, and the rows found by file."""
+    """The result of a search: how many files and rows it looked at, and how many rows it found in each file."""
 
     file_count: int
     row_count: int
@@ -37,7 +38,8 @@ class Search:
 
 
 def search(warehouse: Warehouse, erased: ErasedPeople, texts: Iterable[str]) -> Search:
-    """Look through all files, staged and rescored ones among them; a file that goes meanwhile is passed over."""
+    """Search all files, including staged and rescored ones; a file that is deleted meanwhile is skipped."""
+    # An empty text would be found in every row.
     needles = tuple(filter(None, texts))
     row_counts: dict[str, int] = {}
     found: dict[str, int] = {}
@@ -66,6 +68,7 @@ def _found_in_file(parquet: pq.ParquetFile, erased: ErasedPeople, needles: tuple
     schema = parquet.schema_arrow
     of_key = {*OF_KEY, *KEY} if is_of_day else {CASE}
     columns = [name for name in schema.names if name in of_key or (needles and _may_hold_text(schema.field(name)))]
+    # Most files have no column to search, and are not read at all.
     if not columns:
         return 0
     return sum(found_rows(batch, erased, needles, is_of_day) for batch in parquet.iter_batches(columns=columns))
@@ -92,7 +95,7 @@ def _holds_any(column: pa.Array, needles: tuple[str, ...]) -> np.ndarray:
 
 
 def _texts(value: object) -> Iterator[str]:
-    """Yield all texts of a nested value."""
+    """Yield all texts within a nested value."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
@@ -107,6 +110,7 @@ def _of_erased_transaction(rows: pa.RecordBatch, erased: ErasedPeople) -> np.nda
         return np.zeros(rows.num_rows, dtype=bool)
     columns = [pc.fill_null(rows.column(name), "") for name in KEY]
     joined = pc.binary_join_element_wise(*columns, KEY_SEPARATOR)
+    # Hashing each different key once: many lines share a transaction.
     keys = (key for key in pc.unique(joined).to_pylist() if erased.has_transaction(*key.split(KEY_SEPARATOR, 2)))
     return _is_in(joined, keys)
 
@@ -136,7 +140,7 @@ OF_KEY = {
     CASE: _of_erased_case,
     "landed_line": _of_erased_line,
 }
-"""Columns that name a person, and which rows of a batch name an erased one in them."""
+"""Columns that name a person, each with the function that finds the rows of a batch that name an erased one."""
 
 
 def _is_in(column: pa.Array, values: Iterable[str]) -> np.ndarray:

@@ -1,6 +1,6 @@
-"""person_to_erase: whom an erasure is about: a receipt with its photos, or a photo, found in the published tables.
+"""person_to_erase: finds the person to erase in the published tables: a receipt with its photos, or a photo.
 
-A tombstone of an earlier try is found as well, so that the same words finish what was begun.
+If an earlier erasure was interrupted, its tombstone is found too, so repeating the command completes it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ TransactionKey = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class Request:
-    """Whom to erase, as far as it was said: a receipt or a photo."""
+    """The person to erase, as far as the request names one: by a receipt or by a photo."""
 
     transaction_id: str | None = None
     photo_key: str | None = None
@@ -47,9 +47,9 @@ class Request:
 
 @dataclass(frozen=True)
 class Person:
-    """Whom to erase from a day: a transaction with its photos, or photos alone; and the tombstone if there is one.
+    """A person to erase from a day: a transaction with its photos, or photos alone; and the tombstone if there is one.
 
-    The transaction is None as well where only a tombstone still knows it.
+    The transaction is also None if only a tombstone still knows it.
     """
 
     business_date: date
@@ -59,7 +59,7 @@ class Person:
 
     @property
     def erased(self) -> ErasedPeople:
-        """The hashes that stand for the person, those of the tombstone among them."""
+        """The hashes that identify the person, including those of the tombstone."""
         own = ErasedPeople(self.business_date, photos=self._hashes("photo", *((key,) for key in self.photo_keys)))
         if self.transaction:
             own |= ErasedPeople(
@@ -72,12 +72,12 @@ class Person:
 
     @property
     def case_id(self) -> str | None:
-        """The case_id that alcohol_sale_audit gives the transaction."""
+        """The case_id of the transaction in alcohol_sale_audit."""
         return case_id(self.business_date, *self.transaction) if self.transaction else None
 
     @property
     def texts(self) -> list[str]:
-        """What to search any text for."""
+        """The texts to search for in any column."""
         return [*sorted(self.photo_keys), *filter(None, [self.case_id])]
 
     def _hashes(self, kind: str, *keys: tuple[str | None, ...]) -> frozenset[str]:
@@ -85,9 +85,9 @@ class Person:
 
 
 def find_person(warehouse: Warehouse, landing: ObjectStore, request: Request) -> Person:
-    """Find whom a request means, in the published tables, the landing or among the tombstones of earlier tries.
+    """Find the person of a request in the published tables, in the landing, or among the tombstones of earlier tries.
 
-    Raises InputError when nobody or several are meant; the sentence says how to name one.
+    Raises InputError when the request means nobody or several; the sentence says how to name one person.
     """
     if bool(request.transaction_id) == bool(request.photo_key):
         raise InputError("name whom to erase by one of --transaction-id and --photo-key")
@@ -112,7 +112,7 @@ def _person_of_photo(warehouse: Warehouse, landing: ObjectStore, photo_key: str,
 
 
 def _person_with_photo(warehouse: Warehouse, business_date: date, photo_key: str) -> Person:
-    """Return the buyer of the transaction that a photo belongs to."""
+    """Return the buyer of the transaction to which a photo belongs."""
     ages = warehouse.published.read_arrow(TRANSACTION_AGES, business_date, [*KEY, "photo_keys"])
     for transaction in ages.to_pylist() if ages else ():
         if photo_key in (transaction["photo_keys"] or ()):
@@ -124,11 +124,12 @@ def _person_with_photo(warehouse: Warehouse, business_date: date, photo_key: str
 
 
 def _person_of_transaction(warehouse: Warehouse, request: Request) -> Person:
-    """Find the one transaction with the id, and with store, till and date where they are given."""
+    """Find the one transaction with the id, and with store, till and date if they are given."""
     published = warehouse.published.dates(TRANSACTION_AGES)
     days = [request.business_date] if request.business_date else published
     people = [person for day in days for person in _transactions_of(warehouse, day, request)]
     if not people:
+        # The tables come first: a tombstone no longer holds the key in clear.
         people = [person for day in days for person in _tombstoned_transactions(warehouse, day, request)]
     if not people and request.business_date and request.transaction:
         people = _in_rejected_lines(warehouse, request.business_date, request.transaction)
@@ -168,7 +169,7 @@ def _whole_person(warehouse: Warehouse, day: date, key: TransactionKey) -> Perso
 
 
 def _tombstoned_transactions(warehouse: Warehouse, day: date, request: Request) -> list[Person]:
-    """Find transactions of whom only tombstones are left, to finish or prove their erasure."""
+    """Find transactions of which only tombstones are left, to complete or prove their erasure."""
     key = request.transaction
     kind, wanted = "transaction_ids", key_hash(day, "transaction_id", request.transaction_id)
     if key:
@@ -178,7 +179,7 @@ def _tombstoned_transactions(warehouse: Warehouse, day: date, request: Request) 
 
 
 def _in_rejected_lines(warehouse: Warehouse, day: date, key: TransactionKey) -> list[Person]:
-    """Find a transaction none of whose lines was accepted."""
+    """Find a transaction of which no line was accepted."""
     person = _whole_person(warehouse, day, key)
     lines = warehouse.published.read_arrow(REJECTED_TRANSACTION_LINES, day, ["landed_line"])
     texts = lines["landed_line"].to_pylist() if lines else []
@@ -202,5 +203,5 @@ def _key_of(row: dict[str, Any]) -> TransactionKey:
 
 
 def _tombstone_of(warehouse: Warehouse, day: date, kind: str, key: str) -> dict[str, Any] | None:
-    """Return the tombstone that says of a key that it is to be erased."""
+    """Return the tombstone that holds the hash of a key."""
     return next((tombstone for tombstone in tombstones(warehouse.store, day) if key in tombstone[kind]), None)

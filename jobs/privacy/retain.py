@@ -1,8 +1,8 @@
-"""retain: deletes landed photos past their days, with a record; receipts and completion marks stay.
+"""retain: deletes landed photos whose retention period has ended, with a record; receipts and completion marks stay.
 
-It can be killed anywhere and run again: what is about to be deleted is put down first, a batch at a time, so that the
-records in retention_runs add up to what really went. A day that is published keeps its tables; a night of it without
-its photos would publish worse ones, so that it is refused.
+It can be killed anywhere and run again. Each batch is recorded before it is deleted, so the records in retention_runs
+add up to what was really deleted. A published day keeps its tables. A night of the day without its photos would publish
+worse ones, and is refused.
 """
 
 from __future__ import annotations
@@ -25,25 +25,26 @@ from jobs.warehouse.warehouse import Warehouse
 log = logging.getLogger(__name__)
 
 BATCH_PHOTOS = 1000
+"""Photos per mark. A larger batch makes a larger mark; a smaller one writes marks more often."""
 THREADS = 16
 
 
 @dataclass(frozen=True)
 class DeletedPhotos:
-    """How many photos of a day were deleted, and their size."""
+    """The number of deleted photos of a day, and their size."""
 
     photo_count: int = 0
     size_bytes: int = 0
 
     def with_deleted(self, photos: Sequence[tuple[str, int]]) -> DeletedPhotos:
-        """Count (key, size) of photos in."""
+        """Add photos, each given as (key, size)."""
         return DeletedPhotos(self.photo_count + len(photos), self.size_bytes + sum(size for _, size in photos))
 
 
 def expired_days(landing: ObjectStore, as_of: date, settings: Settings) -> list[date]:
-    """Return the business dates whose photos are kept no longer on a date, in order.
+    """Return the business dates whose retention period has ended by a date, in order.
 
-    Raises InputError when that date is yet to come: photos that are still wanted would go.
+    Raises InputError when that date is in the future: photos that are still wanted would be deleted.
     """
     today = datetime.now(settings.time_zone).date()
     if as_of > today:
@@ -61,7 +62,9 @@ def delete_photos(warehouse: Warehouse, landing: ObjectStore, business_date: dat
         _settle(warehouse, business_date, {photo.key for photo in photos}, settings)
         before = gone = _recorded(warehouse, business_date)
         for batch in _batches(photos):
+            # A process that lost the lock stops here: another one now deletes and counts the same photos.
             lock.renew()
+            # Before the deletion: afterwards nobody could tell which photos of a killed batch there were.
             _write_mark(warehouse, business_date, gone, batch)
             with ThreadPoolExecutor(THREADS) as pool:
                 list(pool.map(lambda photo: landing.delete([photo[0]]), batch))
@@ -81,7 +84,7 @@ def _business_date(landing: ObjectStore, folder: str) -> date | None:
 
 
 def _settle(warehouse: Warehouse, business_date: date, keys_there: set[str], settings: Settings) -> None:
-    """Record what a run that was killed had deleted: of the batch that it was at, what is there no longer."""
+    """Record what a killed run had deleted: those photos of its last batch that no longer exist."""
     try:
         mark = json.loads(warehouse.store.read(deletion_mark(business_date)))
     except FileNotFoundError:
@@ -92,7 +95,7 @@ def _settle(warehouse: Warehouse, business_date: date, keys_there: set[str], set
 
 
 def _recorded(warehouse: Warehouse, business_date: date) -> DeletedPhotos:
-    """Return what the run of this name has recorded before: it counts on from there."""
+    """Return what the run of this name has recorded before; it counts on from there."""
     own: list[dict[str, Any]] = [
         run for run in warehouse.runs.of_day(business_date, RETENTION_RUNS) if run["run_id"] == warehouse.run_id
     ]
@@ -108,6 +111,7 @@ def _record(warehouse: Warehouse, business_date: date, gone: DeletedPhotos, sett
         "photo_retention_days": settings.photo_retention_days,
     }
     warehouse.runs.write(business_date, row, RETENTION_RUNS)
+    # After the record: until then the mark says that photos are being deleted.
     warehouse.store.delete([deletion_mark(business_date)])
 
 
