@@ -1,1 +1,1 @@
-"""For who runs the nights: doctor, plan, rescore, check-delivery, the demo and a sample day."""
+"""Tools for operators of the nights: doctor, plan, rescore, check-delivery, the demo and a sample day."""

@@ -1,4 +1,4 @@
-"""check_delivery: what a night would make of a day's delivery, said in seconds, without Spark, before the night."""
+"""check_delivery: tells in seconds, without Spark and before the night, what a night would make of a day's delivery."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ FROM checkout_photos WHERE key_problem IS NOT NULL GROUP BY ALL ORDER BY n DESC,
 
 @dataclass(frozen=True)
 class Counts:
-    """Lines, files, receipts and photos of a delivery."""
+    """Numbers of lines, files, receipts and photos in a delivery."""
 
     kept_lines: int
     rejected_lines: int
@@ -64,7 +64,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of what is not used: how many, and a few examples."""
+    """A kind of input that is not used: how often it occurs, and a few examples."""
 
     kind: str
     count: int
@@ -73,7 +73,7 @@ class Kind:
 
 @dataclass(frozen=True)
 class DeliveryCheck:
-    """What a night would make of a delivery. `results` are those of the night's rules on deliveries."""
+    """The outcome of a night for a delivery. `results` are those of the night's rules on deliveries."""
 
     counts: Counts
     rejections: Sequence[Kind]
@@ -87,7 +87,7 @@ class DeliveryCheck:
 
 
 def check_landed_day(landing: ObjectStore, business_date: date, settings: Settings) -> DeliveryCheck:
-    """Check the receipt files and photos that lie in the landing for a day.
+    """Check the receipt files and photos of a day in the landing.
 
     Raises InputError when there are neither.
     """
@@ -104,13 +104,14 @@ def check_landed_day(landing: ObjectStore, business_date: date, settings: Settin
 def check_files(
     paths: Sequence[Path], business_date: date, settings: Settings, landing: ObjectStore | None
 ) -> DeliveryCheck:
-    """Check receipt files by name as the delivery of a day, with the photos of a landing where one is given.
+    """Check named receipt files as the delivery of a day, with the photos of a landing if one is given.
 
-    Raises InputError naming a file that is not there.
+    Raises InputError naming a file that does not exist.
     """
     for path in paths:
         if not path.is_file():
             raise InputError(f"'{path}' is no file; name receipt files, or leave them out to check the landing")
+    # The common folder serves as a landing, so that files are read by the same code as in the night.
     folder = Path(os.path.commonpath([path.absolute().parent for path in paths]))
     keys = sorted({path.absolute().relative_to(folder).as_posix() for path in paths})
     photos = list(landed_photo_batches(landing, business_date)) if landing else None
@@ -124,6 +125,7 @@ def _checked(
     day: BusinessDay,
     settings: Settings,
 ) -> DeliveryCheck:
+    # Without a landing there are no photos to judge, and the rules on photos would all fail.
     rules = [rule for rule in DELIVERY_RULES if photos is not None or rule not in RULES_ON_PHOTOS]
     template = f"{photos_folder(day.business_date)}/{settings.photo_key_template}"
     placed = (placed_photos(batch, template, day) for batch in photos or ())

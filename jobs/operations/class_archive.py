@@ -1,4 +1,4 @@
-"""class_archive: writes the archive of Spark's classes that the quick start of `local_spark` maps into memory."""
+"""class_archive: writes the archive of Spark's classes that `local_spark` maps into memory for a quick start."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ RUN_PY = Path(__file__).resolve().parents[1] / "run.py"
 
 
 def write_class_archive() -> None:
-    """Run one Spark application on a day without photos and keep the classes that it loaded, parsed and verified."""
+    """Run one Spark application on a day without photos, and keep the loaded, parsed and verified classes."""
     environment = os.environ | local_spark_environment(os.environ)
     java = Path(environment["JAVA_HOME"]) / "bin" / "java"
     base, classes = archives(java.parents[1])
+    # The archive's name holds what it depends on, so an existing one fits.
     if classes.exists():
         return
     JAVA_FOLDER.mkdir(exist_ok=True)

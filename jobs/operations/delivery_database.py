@@ -1,6 +1,6 @@
 """delivery_database: a day's delivery as DuckDB tables, kept and rejected by the night's own rules, without Spark.
 
-It has what the rules on deliveries ask for: transaction_lines, rejected_transaction_lines, checkout_photos,
+It has the tables that the rules on deliveries read: transaction_lines, rejected_transaction_lines, checkout_photos,
 transaction_ages (which receipts have a photo, without ages) and receipt_files. Lines are streamed into a file in a
 temporary folder.
 """
@@ -23,7 +23,7 @@ from jobs.warehouse.duckdb_tables import duckdb_on_disk
 
 
 def _without_zones(schema: pa.Schema) -> pa.Schema:
-    """Times have no zone in this database, so that DuckDB writes them out as Spark does."""
+    """Return a schema with times without a zone, so that DuckDB writes them out as Spark does."""
     naive = pa.timestamp("us")
     return pa.schema([field.with_type(naive) if pa.types.is_timestamp(field.type) else field for field in schema])
 
@@ -80,7 +80,7 @@ FROM receipts LEFT JOIN matched USING (store_id, till_id, transaction_id)
 def delivery_database(
     judged: Iterable[pa.RecordBatch], photos: Iterable[pa.RecordBatch], receipt_files: pa.Table, settings: Settings
 ) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open a database of judged lines (rows as JUDGED_LINE_SCHEMA) and of photos that are placed by their keys."""
+    """Open a database of judged lines (rows as JUDGED_LINE_SCHEMA) and of photos placed by their keys."""
     skews = settings.till_clock_skew_seconds
     with duckdb_on_disk() as connection:
         _load(connection, "judged_lines", JUDGED_IN_DUCKDB, judged)
@@ -98,7 +98,7 @@ def delivery_database(
 
 
 def in_duckdb(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    """Return the columns of a schema of this module, times without a zone."""
+    """Return the columns of one of this module's schemas, with times without a zone."""
     return batch.select(schema.names).cast(schema)
 
 
@@ -107,12 +107,13 @@ def _load(
 ) -> None:
     rows = pa.RecordBatchReader.from_batches(schema, (in_duckdb(batch, schema) for batch in batches))
     connection.register("loaded_rows", rows)
+    # Copied into the database file: the stream of batches can be read only once.
     connection.execute(f"CREATE TABLE {name} AS FROM loaded_rows")
     connection.unregister("loaded_rows")
 
 
 def _held_photos(connection: duckdb.DuckDBPyConnection) -> pa.Table:
-    """Return which receipt each photo belongs to, by the night's matching, as HELD_PHOTOS."""
+    """Return the receipt that each photo belongs to, by the night's matching, as HELD_PHOTOS."""
     events = connection.execute(EVENTS).to_arrow_table()
     rows = zip(*(column.to_pylist() for column in events.columns), strict=True)
     holders = pa.array(list(holding_receipts(rows)), TEXT)

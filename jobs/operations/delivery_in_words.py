@@ -1,4 +1,4 @@
-"""delivery_in_words: what check-delivery prints."""
+"""delivery_in_words: the lines that check-delivery prints."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ KINDS_SHOWN = 20
 
 @dataclass(frozen=True)
 class Line:
-    """A line on the terminal, and its style."""
+    """A line on the terminal, with its style."""
 
     text: str
     style: str | None = None
 
 
 def delivery_in_words(checked: DeliveryCheck, business_date: date) -> Iterator[Line]:
-    """Yield counts, kinds of what is not used with examples, the rules, and whether the night would publish."""
+    """Yield counts, kinds of unused input with examples, results of the rules, and whether the night would publish."""
     counts = checked.counts
     yield Line(
         f"{business_date}: {counts.kept_lines} receipt lines kept, {counts.rejected_lines} rejected, "
@@ -43,6 +43,7 @@ def _kinds(kinds: Sequence[Kind]) -> Iterator[Line]:
     for kind in kinds[:KINDS_SHOWN]:
         yield Line(f"{kind.count:9}  {kind.kind}")
         for example in kind.examples:
+            # An example is delivered text: without one_line it could move the cursor or hide other lines.
             yield Line(f"{'':13}{one_line(example)}", "dim")
     if len(kinds) > KINDS_SHOWN:
         yield Line(f"{'':11}and {len(kinds) - KINDS_SHOWN} more kinds")

@@ -1,6 +1,6 @@
-"""demo: one night on a sample day, through Airflow and Spark on this machine. `make demo` runs it.
+"""demo: runs one night on a sample day, through Airflow and Spark on this machine. `make demo` starts it.
 
-All that it writes lies under .demo/: landing, warehouse, airflow (database and logs), truth.csv.
+All that it writes is under .demo/: landing, warehouse, airflow (database and logs), truth.csv.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ console = Console()
 
 @dataclass
 class Times:
-    """Seconds that the parts of the demo took."""
+    """Seconds that each part of the demo took."""
 
     sample_day: float = 0.0
     airflow: float = 0.0
@@ -102,12 +102,13 @@ def main() -> int:
 
 
 def run_demo() -> Times:
-    """Prepare Airflow's database while the sample day is written, then run the night and the window that ends on it."""
+    """Prepare Airflow's database while the sample day is written; then run the night and the window that ends on it."""
     times = Times()
     environment = airflow_environment(os.environ, AIRFLOW, LANDING.as_uri(), WAREHOUSE.as_uri())
     AIRFLOW.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     with LOG.open("w") as log:
+        # Runs while the sample day is written: neither needs the other.
         migration = subprocess.Popen(["airflow", "db", "migrate"], env=environment, stdout=log, stderr=log)
         with console.status(f"writing a sample day of receipts and photos for {BUSINESS_DATE}"):
             write_landing()
@@ -131,7 +132,7 @@ def run_demo() -> Times:
 def airflow_environment(
     environment: Mapping[str, str], home: Path, landing_uri: str, warehouse_uri: str
 ) -> dict[str, str]:
-    """Return the environment of an Airflow of its own on this machine, which no setting of the shell's reaches."""
+    """Return the environment of a separate Airflow on this machine; no setting of the shell reaches it."""
     own = ("AIRFLOW_", "CHECKOUT_AGES_", "SPARK_", "PYSPARK_")
     inherited = {name: value for name, value in environment.items() if not name.startswith(own)}
     return {
@@ -150,7 +151,7 @@ def airflow_environment(
 
 
 def write_landing() -> None:
-    """Write the sample day, and its truth next to the landing folder."""
+    """Write the sample day, and the truth about it next to the landing folder."""
     time_zone = Settings.model_fields["store_time_zone"].default
     truth = write_sample_day(
         ObjectStore(LANDING.as_uri()), BUSINESS_DATE, synthetic_face_photos(), "completejourney", SEED, time_zone
@@ -166,6 +167,7 @@ def run_dag(environment: Mapping[str, str], dag_id: str, business_date: date) ->
     command = ["airflow", "dags", "test", dag_id, "--conf", json.dumps({"business_date": business_date.isoformat()})]
     failed = False
     with (
+        # Line by line, so that the log is complete when the process is killed.
         LOG.open("a", buffering=1) as log,
         subprocess.Popen(
             command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -173,6 +175,7 @@ def run_dag(environment: Mapping[str, str], dag_id: str, business_date: date) ->
     ):
         for line in night.stdout or ():
             log.write(line)
+            # `dags test` would now wait for the retry; a demo reports the failure instead.
             failed = failed or "Task failed with exception" in line
             if moment := TASK_MOMENT.search(line):
                 if moment["moment"] == "starting":
@@ -187,7 +190,7 @@ def run_dag(environment: Mapping[str, str], dag_id: str, business_date: date) ->
 
 
 def show_tables() -> None:
-    """Print the tables of the night, where they lie, and how to read them."""
+    """Print the tables of the night, where they are, and how to read them."""
     listing = RichTable("table", "rows", "one row per", title="What the night published")
     for table in (*TABLES_OF_A_RUN, *PUBLISHED_WINDOW_TABLES, WINDOW_RUNS):
         _, ((row_count,),) = ask(f"SELECT count(*) FROM {table.name} WHERE business_date = '{BUSINESS_DATE}'")
@@ -204,13 +207,13 @@ def show_tables() -> None:
 
 
 def show_report() -> None:
-    """Say where the page of the night lies; its figures are those of the tables."""
+    """Say where the page of the night is; its figures are those of the tables."""
     page = WAREHOUSE / page_key(BUSINESS_DATE)
     console.print(f"The report of the night, to be opened in a browser: {page}", highlight=False, soft_wrap=True)
 
 
 def show_query(title: str, query: str) -> None:
-    """Print what a query returns."""
+    """Print the result of a query."""
     columns, rows = ask(query)
     listing = RichTable(*columns, title=title)
     for row in rows:
@@ -219,14 +222,14 @@ def show_query(title: str, query: str) -> None:
 
 
 def ask(query: str) -> tuple[list[str], list[tuple[Any, ...]]]:
-    """Ask the warehouse's catalogue, as an analyst would; return columns and rows."""
+    """Query the warehouse's catalogue as an analyst would; return columns and rows."""
     with duckdb.connect(WAREHOUSE / CATALOGUE, read_only=True) as connection:
         found = connection.sql(query)
         return found.columns, found.fetchall()
 
 
 def show_times(times: Times, total_seconds: float) -> None:
-    """Print what the demo's time went into: work on tables is what pipeline_runs says, the rest is start-up."""
+    """Print where the demo's time went: pipeline_runs knows the time for building tables, the rest is start-up."""
     table_seconds = dict(ask(TABLE_SECONDS_QUERY)[1])
     starting = sum(times.tasks.values()) - sum(table_seconds.values())
     parts = {

@@ -1,6 +1,6 @@
-"""doctor: whether this machine can run the night, one finding a part, each with the way to fix it.
+"""doctor: checks whether this machine can run the night: one finding per part, each with the way to fix it.
 
-What it writes is one empty object next to the tables, twice, which it deletes. It shows no credentials.
+It writes one empty object next to the tables, twice, and deletes it. It shows no credentials.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from jobs.spark import reraising_worker_errors
 from jobs.warehouse.object_store import ObjectStore
 
 LEAST_FREE_BYTES = 2 * 1024**3
-"""For Spark's scratch, the database of check_night and, on this machine, a day's tables."""
+"""Space for Spark's scratch files, the database of check_night and, if the warehouse is here, a day's tables."""
 MOST_CLOCK_SKEW_SECONDS = 30
-"""Machines that publish must agree to within a minute, so that no lock of a living process is taken over."""
+"""Clocks of machines that publish must agree to within a minute, or one takes over the lock of a living process."""
 AIRFLOW_SECONDS = 120
 SPARK_CONNECTION = "spark_default"
 NAME_CONNECTION = """
@@ -41,12 +41,12 @@ from airflow.models.connection import Connection
 connection = Connection.get_connection_from_secrets(sys.argv[1])
 print(f"{connection.conn_type}, {(connection.host or 'no host').rpartition('@')[2]}")
 """
-"""Run in a process of its own, since Airflow sets up its home and its logging as it is imported."""
+"""Runs in a process of its own, because Airflow sets up its home and its logging when it is imported."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found of one part; `mend` is empty where there is nothing to fix."""
+    """The finding about one part; `mend` (how to fix it) is empty where nothing needs fixing."""
 
     check: str
     status: Literal["ok", "fails", "not needed"]
@@ -55,11 +55,11 @@ class Finding:
 
 
 class NotNeededError(Exception):
-    """A part that the night can do without as this machine is set up; the message says why."""
+    """A part that the night does not need on this machine; the message says why."""
 
 
 def findings(settings: Settings) -> Iterator[Finding]:
-    """Yield a finding for each of CHECKS, as it is made."""
+    """Yield a finding for each of CHECKS as soon as it is made."""
     for name, check, mend in CHECKS:
         try:
             yield Finding(name, "ok", one_line(check(settings)), "")
@@ -100,6 +100,7 @@ def _landing(settings: Settings) -> str:
 def _warehouse(settings: Settings) -> str:
     store = ObjectStore(settings.warehouse_uri)
     with _probe(store) as key:
+        # The second create must fail; the publishing lock depends on it.
         created = [store.create(key, b""), store.create(key, b"")]
     if created != [True, False]:
         raise InputError(
@@ -115,6 +116,7 @@ def _clock(settings: Settings) -> str:
         store.write(key, b"")
         after = datetime.now(UTC)
         written_at = next(entry.modified_at for entry in store.list_folder("")[1] if entry.key == key)
+    # A time between the two clock readings is no skew; only the distance to them counts.
     nearest = min(max(written_at, before), after)
     skew_seconds = (written_at - nearest).total_seconds()
     if abs(skew_seconds) > MOST_CLOCK_SKEW_SECONDS:
@@ -144,6 +146,7 @@ def _airflow(settings: Settings) -> str:
 def _spark(settings: Settings) -> str:
     from jobs.spark import spark_session
 
+    # Settings of the caller win over those for a local Spark.
     os.environ |= local_spark_environment(os.environ) | dict(os.environ)
     started = time.monotonic()
     session = spark_session("doctor")
@@ -158,12 +161,13 @@ def _workers(settings: Settings) -> str:
     context = spark_session("doctor").sparkContext
     slots = context.defaultParallelism
     with reraising_worker_errors():
+        # One task per slot, so that every executor is asked.
         told = context.parallelize(range(slots), slots).map(lambda _: worker_words(settings)).collect()
     return "; ".join(sorted(set(told)))
 
 
 def worker_words(settings: Settings) -> str:
-    """Return what a Python worker is, once it has found the model's files and imported what runs the model."""
+    """Describe a Python worker, after it has found the model's files and imported the inference engine."""
     check_model(settings)
     __import__(settings.inference_engine)
     return (
@@ -183,12 +187,12 @@ CHECKS: tuple[tuple[str, Callable[[Settings], str], str], ...] = (
     ("spark", _spark, "see Java and SPARK_* variables; `make setup` installs what it needs"),
     ("workers", _workers, "set PYSPARK_PYTHON to a Python in which this project is installed, on every machine"),
 )
-"""In the order in which they are made: name, what finds out and raises where it fails, how to fix it."""
+"""In the order in which they run: name, function that returns the finding or raises, way to fix it."""
 
 
 @contextmanager
 def _probe(store: ObjectStore) -> Iterator[str]:
-    """Give the key of an object that is not there, and see to it that it is gone afterwards."""
+    """Give the key of an object that does not exist, and delete that object afterwards."""
     key = f"_doctor-{uuid4().hex}"
     try:
         yield key

@@ -1,7 +1,7 @@
-"""measure_rates: what this machine does in a night, for night_plan: three nights of a drawn day in a temporary folder.
+"""measure_rates: measures this machine for night_plan, in three nights of a generated day in a temporary folder.
 
-The first looks at the photos; the second has them looked at and its JVM warm; the third has many more receipt lines.
-What a line costs is the difference between the last two.
+The first night looks at the photos. The second reuses their estimates and runs in a warm JVM. The third has many more
+receipt lines. The cost of a line is the difference between the last two.
 """
 
 from __future__ import annotations
@@ -49,10 +49,11 @@ def measured_rates(
     many: int = MANY_RECEIPTS,
     photo_count: int = PHOTO_COUNT,
 ) -> Rates:
-    """Run the three nights in a session on this machine, of `few` receipts, then of `many`, with a photo for some.
+    """Run the three nights in a session on this machine: of `few` receipts twice, then of `many`, some with a photo.
 
-    `session_seconds` is what starting it took, as each step does under Airflow; `step_done` is called after each step
-    with its name and seconds. The rate of listing is not measured: it is the store's, not the machine's.
+    `session_seconds` is the time it took to start the session; under Airflow each step starts one. `step_done` is
+    called after each step with its name and seconds. The rate of listing is not measured: it depends on the store, not
+    on the machine.
     """
     with TemporaryDirectory(prefix="checkout-ages-") as folder:
         landing_uri, warehouse_uri = (Path(folder, name).as_uri() for name in ("landing", "warehouse"))
@@ -62,6 +63,7 @@ def measured_rates(
         for number, content in enumerate(_photos(photo_count)):
             landing.write(_photo_key(number), content)
         _night(session, settings, "cold", step_done)
+        # Only the first night infers photos, so the rate of photos is read now.
         run = Warehouse(ObjectStore(warehouse_uri), "reader").runs.published(BUSINESS_DATE) or {}
         few_seconds = _night(session, settings, "few", step_done)
         few_bytes = _published_bytes(warehouse_uri)
@@ -69,6 +71,7 @@ def measured_rates(
         many_seconds = _night(session, settings, "many", step_done)
         many_bytes = _published_bytes(warehouse_uri)
     more_lines = (many - few) * LINES_PER_RECEIPT
+    # Noise can make the larger night the faster one on a quick machine; a negative rate would be nonsense.
     seconds_per_line = max(0.0, many_seconds - few_seconds) / more_lines
     bytes_per_line = (many_bytes - few_bytes) / more_lines
     return Rates(
@@ -86,7 +89,7 @@ def measured_rates(
 
 
 def _night(session: SparkSession, settings: Settings, run_id: str, step_done: StepDone) -> float:
-    """Run a night; return the seconds of all steps but inference."""
+    """Run a night; return the seconds of all steps except inference."""
     seconds: dict[str, float] = {}
 
     def done(step: str, step_seconds: float) -> None:
@@ -98,13 +101,13 @@ def _night(session: SparkSession, settings: Settings, run_id: str, step_done: St
 
 
 def _published_bytes(warehouse_uri: str) -> int:
-    """Bytes of all tables' files."""
+    """Return the bytes of all tables' files."""
     store = ObjectStore(warehouse_uri)
     return sum(entry.size_bytes for table in PUBLISHED_TABLES for entry in store.list(table.name))
 
 
 def _land(landing: ObjectStore, first: int, end: int) -> None:
-    """Deliver the receipts from one number to before another, as one file, and mark the day complete."""
+    """Deliver the receipts from one number up to another, exclusive, as one file, and mark the day complete."""
     sink = pa.BufferOutputStream()
     pq.write_table(_receipt_lines(np.arange(first, end)), sink)
     landing.write(f"{transactions_folder(BUSINESS_DATE)}/{first:09}.parquet", sink.getvalue().to_pybytes())
@@ -142,7 +145,7 @@ def _receipt_lines(receipts: np.ndarray) -> pa.Table:
 
 
 def _place(receipt: int) -> tuple[str, str, str]:
-    """Store, till and time of a receipt."""
+    """Return store, till and time of a receipt."""
     store, till, number = receipt % STORES, receipt // STORES % TILLS, receipt // (STORES * TILLS)
     closed_at = OPENING + timedelta(seconds=SECONDS_PER_RECEIPT * number)
     return f"{store:04}", f"{till:02}", closed_at.isoformat()
@@ -155,7 +158,7 @@ def _photo_key(receipt: int) -> str:
 
 
 def _photos(count: int) -> Iterator[bytes]:
-    """Draw photos of the size of a checkout camera's, each with a face of nobody at another place."""
+    """Draw photos of the size of a checkout camera's, each with an artificial face at another place."""
     from PIL import Image
 
     random = np.random.default_rng(SEED)

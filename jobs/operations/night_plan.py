@@ -1,7 +1,7 @@
 """night_plan: how many cores, how much memory and storage a night of so many photos takes, and what gives way first.
 
-From rates that were measured, by `checkout-ages plan --measure` on this machine or on the one that DEFAULT_RATES names.
-The formula is in jobs/operations/README.md under Sizing. Nothing is planned beyond the largest day that was measured.
+Its rates are measured, by `checkout-ages plan --measure` on this machine or on the machine that DEFAULT_RATES names.
+The formula is in jobs/operations/README.md under Sizing. It plans nothing larger than the largest measured day.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ LONGEST_HOURS = 24.0
 SHARE_FOR_RETRIES = 0.2
 CORES_PER_EXECUTOR = 4
 GIB_PER_SLOT = 2.0
-"""Of a Python worker with a task of one core; hostile photos bring it to 1.8."""
+"""Memory of a Python worker with a task of one core. Less is not enough: hostile photos bring it to 1.8."""
 GIB_PER_EXECUTOR_JVM = 1.0
 LINES_PER_DRIVER_GIB = 5_000_000
 FEWEST_DRIVER_GIB = 1.0
-"""Together 3 GiB for ten million lines, as such a day was run."""
+"""Together with LINES_PER_DRIVER_GIB this gives 3 GiB for ten million lines, with which such a day was run."""
 LISTING_TASKS = 32
 MILLION = 1_000_000
 GIB = 1024**3
 
 
 class Rates(BaseModel):
-    """What a machine was seen to do. Sizes are in bytes, of Parquet files as published."""
+    """The measured speed of a machine. Sizes are bytes of Parquet files as published."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -65,7 +65,7 @@ DEFAULT_RATES = Rates(
 
 @dataclass(frozen=True)
 class Day:
-    """What a day brings, and in how many hours its night must be over."""
+    """The size of a day, and the hours in which its night must end."""
 
     photo_count: int
     store_count: int
@@ -74,7 +74,7 @@ class Day:
     photo_kilobytes: float = PHOTO_KILOBYTES
 
     def __post_init__(self) -> None:
-        """Raise InputError naming the number that cannot be."""
+        """Raise InputError naming an impossible number."""
         _refuse_impossible(self)
 
     @property
@@ -85,7 +85,7 @@ class Day:
 
 @dataclass(frozen=True)
 class NightPlan:
-    """What the night of a day takes. Memory is in GiB, times are in seconds with the cores of the plan."""
+    """The needs of a day's night. Memory is in GiB; times are in seconds, with the cores of the plan."""
 
     cores: int
     executors: int
@@ -100,18 +100,19 @@ class NightPlan:
 
     @property
     def seconds(self) -> float:
-        """How long the night takes when nothing is retried."""
+        """Duration of the night when nothing is retried."""
         return self.listing_seconds + self.inference_seconds + self.tables_seconds
 
 
 def night_plan(day: Day, rates: Rates) -> NightPlan:
-    """Size the night of a day.
+    """Plan the night of a day.
 
-    Raises InputError when the day is larger than any that was measured, or when no number of cores ends it in time.
+    Raises InputError when the day is larger than any measured one, or when no number of cores ends it in time.
     """
     _refuse_unmeasured(day, rates)
     listing = day.photo_count / rates.listed_photos_per_second
     tables = rates.start_seconds + day.line_count / MILLION * rates.seconds_per_million_lines
+    # Only inference gets faster with more cores, so the cores follow from the time that is left for it.
     left = (day.hours * 3600 - listing - tables) * (1 - SHARE_FOR_RETRIES)
     if left <= 0:
         raise InputError(
@@ -193,7 +194,7 @@ def _gives_way_first(day: Day) -> str:
 
 
 def in_words(plan: NightPlan, day: Day, rates: Rates) -> list[tuple[str, str]]:
-    """Return what a plan says, as pairs of a name and words."""
+    """Return a plan as pairs of a name and words."""
     cores_each = math.ceil(plan.cores / plan.executors)
     return [
         ("night", f"{plan.seconds / 3600:.2f} of {day.hours:g} hours, a fifth more if tasks are retried"),

@@ -1,8 +1,8 @@
-"""rescore: published days built again with another model version, in a warehouse next to the live tables.
+"""rescore: rebuilds published days with another model version, in a warehouse next to the live tables.
 
-Photos' keys and receipt lines are taken from the live tables, so that only the model differs; the rest is built,
-checked and published by the steps of a night. Live tables are read, never written. The input_digest of such a run is
-over the live run's photos and the receipt files that the landing still holds.
+Photo keys and receipt lines are taken from the live tables, so that only the model differs. The other tables are built,
+checked and published by the steps of a night. Live tables are read, never written. The input_digest of such a run
+covers the live run's photos and the receipt files that are still in the landing.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ TAKEN_FROM_LIVE = {
     CHECKOUT_PHOTOS.name: (CHECKOUT_PHOTOS,),
     TRANSACTION_LINES.name: (TRANSACTION_LINES, REJECTED_TRANSACTION_LINES),
 }
-"""Tables of a step that are taken from the live run."""
+"""Tables of a step that are copied from the live run instead of being built."""
 
 
 def published_days(live: Warehouse, first: date, last: date) -> tuple[list[date], list[date]]:
     """Return the days from first to last that are published, and those that are not.
 
-    Raises InputError when first lies after last, or no day is published.
+    Raises InputError when first is after last, or no day is published.
     """
     if first > last:
         raise InputError(f"--from {first} lies after --to {last}; name the earlier day first")
@@ -49,7 +49,7 @@ def published_days(live: Warehouse, first: date, last: date) -> tuple[list[date]
 def rescore_day(live: Warehouse, business_date: date, settings: Settings, step_done: StepDone) -> pa.Table:
     """Build, check and publish one day with the settings' model version; return its model_comparison.
 
-    Raises InputError for what a person can fix, a live day that is published again meanwhile among it, and
+    Raises InputError for problems that a person can fix (also when the live day is published again meanwhile), and
     FailedCheckError when a check fails; then nothing is published.
     """
     rescored = live.rescored(settings.model_version)
@@ -57,8 +57,10 @@ def rescore_day(live: Warehouse, business_date: date, settings: Settings, step_d
     live_run_id = _live_run_id(live, business_date)
     for step in STEPS:
         started = time.monotonic()
+        # Before and after reading: deleted photos would look like a fault of the model.
         if step in (CHECKOUT_PHOTOS.name, "publish_night"):
             refuse_if_photos_were_deleted(live, business_date, landing)
+        # A comparison of two states of the live day would be wrong.
         if step == "publish_night" and _live_run_id(live, business_date) != live_run_id:
             raise InputError(f"{business_date} was published anew while it was rescored; rescore it again")
         with reraising_worker_errors():

@@ -1,1 +1,1 @@
-"""A day of photos and receipts with known truth, for trying things out."""
+"""A day of photos and receipts whose truth is known, for trials and tests."""

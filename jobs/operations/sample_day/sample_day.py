@@ -1,4 +1,4 @@
-"""sample_day: one day of landing data whose truth is known, by the landing contract, with faults put in on purpose."""
+"""sample_day: writes one day by the landing contract whose truth is known, with faults put in on purpose."""
 
 from __future__ import annotations
 
@@ -45,12 +45,13 @@ def write_sample_day(
 ) -> pd.DataFrame:
     """Replace a day's photos and receipts in the landing store, and return the truth: TRUTH_COLUMNS.
 
-    One row per transaction, per photo, and per receipt line broken on purpose. The same arguments write the same
-    bytes. The day is complete, marked by _SUCCESS, only when all else is written.
-    Raises InputError when the receipts' package or the store cannot be had.
+    One row per transaction, per photo, and per receipt line broken on purpose. The same arguments write the same bytes.
+    The day is marked complete, by _SUCCESS, only after everything else is written.
+    Raises InputError when the receipts' package or the store is not available.
     """
     random = np.random.default_rng([seed, business_date.toordinal()])
     rung_up = sample_receipts(_baskets(receipts, business_date, time_zone, random), time_zone, random)
+    # All is made before anything is deleted, so that a missing package leaves the old day as it was.
     files, broken_lines = receipt_files(rung_up.lines)
     photos = sample_photos(rung_up.transactions, photos_folder(business_date), random)
     _clear(landing, business_date)
@@ -69,7 +70,7 @@ def _baskets(receipts: Receipts, business_date: date, time_zone: str, random: Ge
 
 
 def _clear(landing: ObjectStore, business_date: date) -> None:
-    """Delete what the day held, its marks first: a day half deleted is not complete."""
+    """Delete the day's old objects, the marks first: a half deleted day must not look complete."""
     for folder in (transactions_folder(business_date), photos_folder(business_date)):
         landing.delete([f"{folder}/{SUCCESS}"])
         landing.delete([entry.key for entry in list(landing.list(folder))])

@@ -1,4 +1,4 @@
-"""sample_faces: photo bytes of a face of a wanted age: real labelled photos of a folder, or synthetic faces."""
+"""sample_faces: photo bytes of a face of a wanted age: real labelled photos from a folder, or synthetic faces."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ class FacePhoto(NamedTuple):
 
 
 FacePhotos = Callable[[Sequence[int], Sequence[int], int], Iterator[FacePhoto]]
-"""(ages_years, people, seed) ► one photo for each age, in order; the same arguments give the same bytes."""
+"""(ages_years, people, seed) ► one photo per age, in order; the same arguments give the same bytes."""
 
 
 def labelled_face_photos(folder: Path) -> FacePhotos:
-    """Take the real photos of a folder, bytes unchanged, by nearest age; who the person is, no folder says.
+    """Take real photos from a folder, bytes unchanged, by nearest age; the folder does not say who a person is.
 
-    Within two years of the wanted age each photo is used once before any is used again.
-    Raises InputError when the folder holds no labelled photo.
+    Within two years of the wanted age, each photo is used once before any is used again.
+    Raises InputError when the folder has no labelled photo.
     """
     try:
         faces = find_labelled_faces(folder)
@@ -62,7 +62,7 @@ def labelled_face_photos(folder: Path) -> FacePhotos:
 
 
 def synthetic_face_photos() -> FacePhotos:
-    """Draw faces of no real person; photos of the same person differ by what a hand-held camera does.
+    """Draw faces of no real person; photos of one person differ as those of a hand-held camera do.
 
     Raises InputError when the weights are missing or altered.
     """
@@ -73,6 +73,7 @@ def synthetic_face_photos() -> FacePhotos:
 
     def photos(ages_years: Sequence[int], people: Sequence[int], seed: int) -> Iterator[FacePhoto]:
         for number, (age_years, person) in enumerate(zip(ages_years, people, strict=True)):
+            # One random stream per person and one per photo: a person keeps the face, and each photo has its own shift.
             pixels = faces.sample(age_years, np.random.default_rng([seed, 0, person]))
             yield FacePhoto(_take_photo(pixels, np.random.default_rng([seed, 1, number])), age_years)
 
@@ -80,7 +81,7 @@ def synthetic_face_photos() -> FacePhotos:
 
 
 def _least_used_near(ages: np.ndarray, used: np.ndarray, age_years: int) -> int:
-    """Return the row used least of those near the age; of several the nearest, of several such the first."""
+    """Return the least used row near the age; of several, the nearest; of several such, the first."""
     distance = np.abs(ages - age_years)
     is_near = distance <= max(AGE_NEIGHBOURHOOD_YEARS, distance.min())
     near = np.flatnonzero(is_near)
@@ -88,7 +89,7 @@ def _least_used_near(ages: np.ndarray, used: np.ndarray, age_years: int) -> int:
 
 
 def _take_photo(pixels: np.ndarray, random: Generator) -> bytes:
-    """Photograph a square of pixels a little off-centre, as a JPEG."""
+    """Take a photo of a square of pixels, a little off-centre, as a JPEG."""
     side = pixels.shape[0]
     left, top = random.uniform(0, CAMERA_SHIFT_SHARE * side, size=2)
     inner = side * (1 - CAMERA_SHIFT_SHARE)

@@ -1,4 +1,4 @@
-"""sample_photos: which photos the cameras at the tills took of a day's transactions, and which came out broken."""
+"""sample_photos: plans the photos that cameras at the tills took of a day's transactions, and which came out broken."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ BOMB_SIZE = (10_000, 6_000)
 def sample_photos(transactions: pd.DataFrame, folder: str, random: Generator) -> pd.DataFrame:
     """Plan the day's photos: photo_key, transaction_id, store_id, till_id, person, true_age_years and fault.
 
-    Most transactions have one photo, some none, some several, all taken between opened_at and closed_at; strays were
-    taken when nobody paid at the till. A few of those without a photo get a broken one: `fault` names it.
+    Most transactions have one photo, some none, some several, all taken between opened_at and closed_at. Strays were
+    taken when nobody paid at the till. A few transactions without a photo get a broken one: `fault` names it.
     """
     photos = pd.concat(
         [_photos_of_buyers(transactions, random), _stray_photos(transactions, random)], ignore_index=True
@@ -38,7 +38,7 @@ def sample_photos(transactions: pd.DataFrame, folder: str, random: Generator) ->
 
 
 def photo_contents(photos: pd.DataFrame, faces: FacePhotos, seed: int) -> Iterator[tuple[bytes, int | None]]:
-    """Yield for each planned photo its bytes and the age of the face in it, None where no face can be seen."""
+    """Yield the bytes of each planned photo, and the age of its face, None where no face can be seen."""
     shots = faces(photos["true_age_years"].to_list(), photos["person"].to_list(), seed)
     for shot, fault in zip(shots, photos["fault"], strict=True):
         if fault in BROKEN_PHOTOS:
@@ -72,7 +72,7 @@ def _photo_counts(transaction_count: int, random: Generator) -> tuple[np.ndarray
 
 
 def _stray_photos(transactions: pd.DataFrame, random: Generator) -> pd.DataFrame:
-    """Photos of people who passed a till in a long break between two transactions."""
+    """Plan photos of people who passed a till in a long break between two transactions."""
     by_time = transactions.sort_values(["store_id", "till_id", "opened_at"])
     until_next = by_time.groupby(["store_id", "till_id"])["opened_at"].shift(-1) - by_time["closed_at"]
     breaks = by_time.assign(seconds=until_next.dt.total_seconds())[until_next >= SHORTEST_BREAK]
@@ -93,7 +93,7 @@ def _stray_photos(transactions: pd.DataFrame, random: Generator) -> pd.DataFrame
 
 
 def _photo_keys(photos: pd.DataFrame, folder: str) -> pd.Series:
-    """Name each photo by store, till and time; of two in the same millisecond one moves on to the next."""
+    """Name each photo by store, till and time; of two in the same millisecond, one moves on to the next."""
     number = photos.groupby(["store_id", "till_id", "taken_at"]).cumcount()
     taken_at = photos["taken_at"] + pd.to_timedelta(number, "ms")
     time = taken_at.dt.strftime("%Y%m%dT%H%M%S.%f").str[:-3] + "Z"

@@ -1,4 +1,4 @@
-"""sample_receipt_files: receipt lines ► the files that stores land: Parquet, zipped CSV and JSON lines, some broken."""
+"""sample_receipt_files: writes receipt lines as stores land them: Parquet, zipped CSV and JSON lines, some broken."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ Record = dict[str, Any]
 def receipt_files(lines: pd.DataFrame) -> tuple[dict[str, bytes], pd.DataFrame]:
     """Return the files by name, and one row per line broken on purpose: transaction_id, line_number and fault.
 
-    Good lines are each in one file, once. Broken ones come on top: they repeat a good line of the CSV or JSON file
-    under a line number of their own, with a field missing, of a wrong type, or cut off, or repeat one outright.
+    Each good line is in one file, once. Broken lines are additional. They repeat a good line of the CSV or JSON file
+    under a new line number with a missing field, a wrong type, or a cut end; one repeats a good line outright.
     """
     position = pd.factorize(lines["transaction_id"])[0] % TRANSACTIONS_PER_FILE_ROUND
     in_csv, in_json = position == TRANSACTIONS_PER_FILE_ROUND - 2, position == TRANSACTIONS_PER_FILE_ROUND - 1
@@ -45,6 +45,7 @@ def receipt_files(lines: pd.DataFrame) -> tuple[dict[str, bytes], pd.DataFrame]:
     files = {
         PARQUET_FILE: _parquet(lines[in_parquet]),
         CSV_FILE: _zipped_csv([*csv_records, *faults[:2]]),
+        # The last record is cut off in the middle and has no line end, as if the till had lost its connection.
         JSON_FILE: _json_lines([*json_records, *faults[2:4]]) + _json_lines(faults[4:])[:150],
     }
     return files, pd.DataFrame(faults)[["transaction_id", "line_number", "fault"]]
@@ -55,7 +56,7 @@ def _broken_copy(record: Record, number: int, **broken: object) -> Record:
 
 
 def _as_text(lines: pd.DataFrame) -> list[Record]:
-    """Return records with times and decimals written out: a JSON number would be rounded on its way."""
+    """Return records with times and decimals written out, because a JSON number would be rounded."""
     texts = lines[list(RECEIPT_FIELDS)].astype({"quantity": str, "net_amount": str})
     for column in ("opened_at", "closed_at"):
         texts[column] = lines[column].dt.strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -74,6 +75,7 @@ def _zipped_csv(records: list[Record]) -> bytes:
     writer = csv.DictWriter(text, RECEIPT_FIELDS, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     writer.writerows({**record, "is_alcohol": str(record["is_alcohol"]).lower()} for record in records)
+    # Without a time in the header, the same lines give the same bytes.
     return gzip.compress(text.getvalue().encode(), mtime=0)
 
 

@@ -1,6 +1,7 @@
-"""sample_receipts: baskets ► receipts as tills log them: tills, cashiers, buyers' ages, ID checks, returns and voids.
+"""sample_receipts: rings up baskets as tills log them: tills, cashiers, buyers' ages, ID checks, returns and voids.
 
-All rules are seeded. Habits belong to a cashier or a till, not to a day: the same cashier asks as rarely tomorrow.
+All choices are seeded. Habits belong to a cashier or a till, not to a day: a cashier who rarely asks will do so
+tomorrow too.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ RARELY_ASKING_CASHIER_OF = 6
 SILENT_TILL_OF = 10
 """One till of so many logs no ID checks."""
 ASKED_SHARE_BY_APPARENT_AGE = ((25, 0.90), (30, 0.75), (40, 0.45), (200, 0.10))
-"""How often a buyer who looks younger than so many years is asked, by a cashier who asks."""
+"""Share of buyers that an asking cashier asks, by how old they look: under so many years, the share."""
 RARE_ASKING_FACTOR = 0.15
 APPARENT_AGE_SPREAD_YEARS = 4.0
 FORGED_ID_SHARE = 0.1
@@ -47,10 +48,10 @@ CURRENCY = "USD"
 
 @dataclass(frozen=True)
 class SampleReceipts:
-    """The day's log and what is true behind it.
+    """The log of a day, and the truth behind it.
 
     `transactions`: transaction_id, store_id, till_id, cashier_id, opened_at, closed_at, has_alcohol, true_age_years,
-    id_check (what happened, also where the till does not log it). `lines`: the fields of the landing contract.
+    id_check (what happened, even if the till does not log it). `lines`: the fields of the landing contract.
     """
 
     transactions: pd.DataFrame
@@ -70,7 +71,7 @@ def sample_receipts(basket_lines: pd.DataFrame, time_zone: str, random: Generato
 
 
 def adult_ages_years(count: int, random: Generator) -> list[int]:
-    """Draw ages of buyers of whom nothing is known."""
+    """Draw ages of buyers about whom nothing is known."""
     bands = list(BUYER_AGE_SHARES)
     chosen = random.choice(len(bands), count, p=list(BUYER_AGE_SHARES.values()))
     return [int(random.integers(bands[band][0], bands[band][1] + 1)) for band in chosen]
@@ -87,7 +88,7 @@ def _baskets(basket_lines: pd.DataFrame) -> pd.DataFrame:
 
 
 def _opened_at(transactions: pd.DataFrame, time_zone: str, random: Generator) -> pd.Series:
-    """A larger basket takes longer; no receipt begins before the business date does."""
+    """Return the openings of receipts: larger baskets take longer, and none begins before the business date."""
     seconds = SECONDS_PER_RECEIPT + SECONDS_PER_LINE * transactions["line_count"]
     seconds = (seconds + random.integers(0, 30, len(transactions))).clip(upper=LONGEST_RECEIPT_SECONDS)
     midnight = transactions["closed_at"].dt.tz_convert(time_zone).dt.normalize().dt.tz_convert("UTC")
@@ -113,14 +114,14 @@ def _till_ids(transactions: pd.DataFrame, random: Generator) -> list[str]:
 
 
 def _cashier_ids(transactions: pd.DataFrame, time_zone: str) -> list[str]:
-    """Each till has one cashier in the morning and one from the afternoon on."""
+    """Give each till one cashier in the morning and one from the afternoon on."""
     is_afternoon = transactions["opened_at"].dt.tz_convert(time_zone).dt.hour >= AFTERNOON_SHIFT_HOUR
     number = 2 * transactions["till_id"].astype(int) - 1 + is_afternoon
     return [f"c{store_id}-{cashier}" for store_id, cashier in zip(transactions["store_id"], number, strict=True)]
 
 
 def _true_ages_years(transactions: pd.DataFrame, random: Generator) -> list[int]:
-    """Draw from the household's band, else from all adults; then let a few buyers be minors."""
+    """Draw from the household's band, or else from all adults; then let a few buyers be minors."""
     ages = np.array(adult_ages_years(len(transactions), random))
     for row, band in enumerate(transactions["age_band"]):
         if isinstance(band, str):
@@ -128,6 +129,7 @@ def _true_ages_years(transactions: pd.DataFrame, random: Generator) -> list[int]
     minors = random.random(len(transactions)) < MINOR_SHARE
     alcohol_rows = np.flatnonzero(transactions["has_alcohol"])
     count = max(FEWEST_MINOR_ALCOHOL_BUYERS, round(MINOR_ALCOHOL_BUYER_SHARE * len(alcohol_rows)))
+    # Without a fixed share among alcohol buyers, a small day might have no case for the audit to find.
     minors[random.permutation(alcohol_rows)[:count]] = True
     youngest, oldest = MINOR_AGES_YEARS
     ages[minors] = random.integers(youngest, oldest + 1, minors.sum())
@@ -147,7 +149,7 @@ def _id_checks(transactions: pd.DataFrame, random: Generator) -> list[str | None
 
 
 def _id_check(true_age_years: int, cashier_id: str, random: Generator) -> str:
-    """Say what happened at the till to a buyer of alcohol."""
+    """Return what happened at the till to a buyer of alcohol."""
     apparent_age_years = true_age_years + random.normal(0, APPARENT_AGE_SPREAD_YEARS)
     asked_share = next(share for age, share in ASKED_SHARE_BY_APPARENT_AGE if apparent_age_years < age)
     if _one_of(RARELY_ASKING_CASHIER_OF, cashier_id):
@@ -170,6 +172,7 @@ def _receipt_lines(basket_lines: pd.DataFrame, transactions: pd.DataFrame, rando
     sales = basket_lines.merge(known, on="transaction_id", how="inner", validate="many_to_one")
     sales = sales.assign(line_type="sale", currency=CURRENCY)
     lines = pd.concat([sales, _voids(sales, random), _returns(sales, random)], ignore_index=True)
+    # Stable: within a receipt, sales stay before voids and returns.
     lines = lines.sort_values(["store_id", "transaction_id"], kind="stable", ignore_index=True)
     lines["line_number"] = lines.groupby("transaction_id").cumcount() + 1
     till_names = lines["store_id"] + "/" + lines["till_id"]
@@ -187,7 +190,7 @@ def _voids(sales: pd.DataFrame, random: Generator) -> pd.DataFrame:
 
 
 def _returns(sales: pd.DataFrame, random: Generator) -> pd.DataFrame:
-    """Let a few buyers bring back an article that others buy today too."""
+    """Let a few buyers return an article that others buy on the same day."""
     returning = _one_line_each(sales, RETURN_SHARE, random)
     articles = sales[~sales["is_alcohol"]].sample(len(returning), random_state=random)
     article_columns = ["sku", "product_category", "quantity", "net_amount", "is_alcohol"]
