@@ -1,5 +1,5 @@
-"""errors: what a person can mend, said in one sentence that names the thing, the value and the way out."""
+"""errors: faults that a person can fix. A message is one sentence with the thing, the value and the way out."""
 
 
 class ModelInputError(Exception):
-    """Labels, photos, weights or options that a command of the age model cannot work with."""
+    """A command of the age model cannot use these labels, photos, weights or options."""

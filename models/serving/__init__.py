@@ -1,1 +1,1 @@
-"""Photo bytes to the age distribution of the face: all that a night loads."""
+"""Inference: photo bytes to the age distribution of the face. The nightly job loads nothing else of `models`."""

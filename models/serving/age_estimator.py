@@ -1,6 +1,6 @@
-"""age_estimator: photos ► one age estimate, or the reason why there is none, per photo.
+"""age_estimator: one age estimate per photo, or the reason why there is none.
 
-Finding the face and the network are two steps, so that a caller may find faces in threads while the network runs:
+Finding faces and running the network are separate steps: a caller may find faces in threads while the network runs.
 
     estimator = AgeEstimator.load("age_resnet50-4")
     estimates = estimator.estimate([photo.read_bytes() for photo in photos])
@@ -29,19 +29,19 @@ from models.serving.tensorflow_engine import TensorFlowNetwork
 ESTIMATED = PhotoStatus.ESTIMATED
 
 BATCH_SIZE = 16
-"""A network of 112 pixels is fastest from 8 photos at a time on (`make bench`)."""
+"""A network of 112 pixels reaches its full speed at 8 photos a batch (`make bench`)."""
 
 Engine = Literal["openvino", "tensorflow"]
-"""What runs the network: int8 on OpenVINO, or the reference, float32 on TensorFlow."""
+"""Inference engine: int8 on OpenVINO, or float32 on TensorFlow, the reference."""
 
 Network = Callable[[Sequence[NDArray[np.uint8]]], Sequence[NDArray[np.float32]]]
-"""Batches of (batch_size, side, side, 3) pixels ► the logits of each: (batch_size, 101), or (batch_size, 202) with a
-second opinion."""
+"""Maps batches of (batch_size, side, side, 3) pixels to their logits: (batch_size, 101) each, or (batch_size, 202) with
+a second opinion."""
 
 
 @dataclass(frozen=True)
 class AgeEstimate:
-    """What one photo says about a person's age; without a usable photo, the reason and no numbers."""
+    """The age estimate of one photo; for an unusable photo, the reason and no numbers."""
 
     estimate_status: str
     """`estimated`, or the status of the UnusablePhotoError."""
@@ -49,11 +49,11 @@ class AgeEstimate:
     estimated_age_years: float | None = None
     age_interval_low_years: float | None = None
     age_interval_high_years: float | None = None
-    """The interval holds the true age of 9 of 10 people like those of split `valid`."""
+    """The interval contains the true age of 9 of 10 people like those of split `valid`."""
     age_distribution: list[float] | None = None
-    """Calibrated probability of each year of age 0–100; `age_distribution.summarise` takes it further."""
+    """Calibrated probability of each year of age 0–100, the input of `age_distribution.summarise`."""
     face_count: int | None = None
-    """Faces in the photo; the estimate is of the largest and nearest to the middle. None for a photo not searched."""
+    """Faces in the photo; the estimate is of the most prominent one. None for a photo that was not searched."""
     face_side_pixels: int | None = None
     """Side of the square around that face, in pixels of the photo as it was taken."""
 
@@ -70,7 +70,7 @@ class AgeEstimator:
         batch_size: int,
         limits: PhotoLimits = DEFAULT_LIMITS,
     ) -> None:
-        """Without a `finder` each photo is taken for a tight crop of one face."""
+        """Without a `finder`, every photo is treated as a tight crop of one face."""
         self.version = version
         self.manifest = manifest
         self.batch_size = batch_size
@@ -88,9 +88,9 @@ class AgeEstimator:
         limits: PhotoLimits = DEFAULT_LIMITS,
         folder: Path = WEIGHTS_FOLDER,
     ) -> AgeEstimator:
-        """Load a verified version: about a second on OpenVINO, 10–16 s on TensorFlow in a fresh process.
+        """Load a verified version. It takes about a second on OpenVINO, 10–16 s on TensorFlow in a fresh process.
 
-        `threads` bounds the threads of the engine and of the face finder; None lets them take every core.
+        `threads` bounds the threads of the engine and of the face finder; None lets them use every core.
         Raises WeightsError when the version is unknown, or one of its files is missing or altered.
         """
         manifest = read_manifest(version, folder)
@@ -102,9 +102,9 @@ class AgeEstimator:
         return cls(version, manifest, network, FaceFinder.load(threads), batch_size, limits)
 
     def read_face(self, photo: bytes, stretch: float = 1.0) -> FacePhoto:
-        """Find the face and cut the square that the network takes; safe to call from threads.
+        """Find the face and cut the square for the network; safe to call from threads.
 
-        `stretch` is as in `face_photo.read_face`. Raises UnusablePhotoError.
+        `stretch` is that of `face_photo.read_face`. Raises UnusablePhotoError.
         """
         side = self.manifest.image_size
         if self._finder is None:
@@ -112,18 +112,18 @@ class AgeEstimator:
         return read_face(photo, self._finder, side, self._limits, stretch)
 
     def decode(self, photo: bytes) -> Pixels:
-        """Return only the (side, side, 3) pixels of `read_face`, as `estimate_pixels` takes them.
+        """Return only the (side, side, 3) pixels of `read_face`, the input of `estimate_pixels`.
 
         Raises UnusablePhotoError.
         """
         return self.read_face(photo).pixels
 
     def estimate(self, photos: Sequence[bytes | UnusablePhotoError]) -> list[AgeEstimate]:
-        """Return one estimate, or reason why there is none, per photo, in their order."""
+        """Return one estimate per photo, or the reason why there is none, in the order of the photos."""
         return self.estimate_faces([self.try_read_face(photo) for photo in photos])
 
     def estimate_faces(self, photos: Sequence[FacePhoto | UnusablePhotoError]) -> list[AgeEstimate]:
-        """Return one estimate, or reason why there is none, per result of `read_face`, in their order."""
+        """Return one estimate per result of `read_face`, or the reason why there is none, in the same order."""
         pixels = [photo.pixels for photo in photos if isinstance(photo, FacePhoto)]
         estimates = iter(self._estimates(self.estimate_pixels(np.stack(pixels)))) if pixels else iter(())
         return [
@@ -140,20 +140,22 @@ class AgeEstimator:
         return calibrated(self.opinions(pixels), self.manifest)
 
     def opinions(self, pixels: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-        """Return the (n, 101) logits of ResNet50 and, where the version asks it, of the small face network."""
+        """Return the (n, 101) logits of ResNet50 and, if the version uses it, of the small face network."""
+        # All views run as one array, so that mirrored photos fill the last batch instead of padding.
         views = [pixels, pixels[:, :, ::-1]] if self.manifest.mirrored else [pixels]
         logits = np.mean(np.split(self._logits(np.concatenate(views)), len(views)), axis=0)
         return split_opinions(logits)
 
     def _logits(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Run all photos in batches of one fixed shape, because TensorFlow traces each new shape anew."""
+        """Run all photos in batches of one fixed shape."""
+        # The engines compile for one shape, and TensorFlow traces its graph again for any other; so pad with black.
         padding = np.zeros((-len(pixels) % self.batch_size, *pixels.shape[1:]), dtype="uint8")
         padded = np.concatenate([pixels, padding])
         batches = np.split(padded, len(padded) // self.batch_size)
         return np.concatenate(self._network(batches))[: len(pixels)]
 
     def try_read_face(self, photo: bytes | UnusablePhotoError, stretch: float = 1.0) -> FacePhoto | UnusablePhotoError:
-        """Return what `read_face` gives, or why it gives nothing; a reason is passed on."""
+        """Return the result of `read_face` or its error. An error given as `photo` is returned as it is."""
         if isinstance(photo, UnusablePhotoError):
             return photo
         try:
@@ -175,12 +177,12 @@ class AgeEstimator:
 
 
 def split_opinions(logits: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """Return the (n, 101) logits of each network from those of all, side by side."""
+    """Split (n, 101 × networks) logits into the (n, 101) logits of each network."""
     return np.split(logits, logits.shape[1] // YEARS_OF_AGE, axis=1)
 
 
 def calibrated(opinions: Sequence[NDArray[np.float32]], manifest: ModelManifest) -> Floats:
-    """Return the (n, 101) distributions that a version gives, from the (n, 101) logits of each of its networks."""
+    """Return a version's calibrated (n, 101) distributions from the (n, 101) logits of each of its networks."""
     if manifest.second_opinion is None:
         return probabilities(opinions[0], manifest.temperature)
     first, second = opinions

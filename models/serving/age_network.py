@@ -1,4 +1,4 @@
-"""age_network: the whole network of a version on Keras: ResNet50 and, where the version has one, its second opinion."""
+"""age_network: the whole network of a version in Keras: ResNet50 and, if the version has one, its second opinion."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 def load_age_network(files: ModelFiles, manifest: ModelManifest) -> tuple[keras.Model, list[str]]:
-    """Return the network with the weights of a version, and the names of the arrays of ResNet50 that these lack.
+    """Return the network with the weights of a version, and the names of ResNet50's arrays that the file lacks.
 
     Input: (batch, side, side, 3) float RGB, 0–255. Output: (batch, 101) logits over years of age, or (batch, 1) years
-    of the seed network; with a second opinion (batch, 202): its logits stand behind those of ResNet50.
+    for the seed network. With a second opinion (batch, 202): its logits follow those of ResNet50.
     """
     network, missing = _load_resnet50(files.weights, manifest.head)
     if manifest.second_opinion is None:
@@ -43,7 +43,7 @@ def _load_resnet50(weights: Path, head: str) -> tuple[keras.Model, list[str]]:
 
 
 def with_second_opinion(network: keras.Model, side_pixels: int, head: Path) -> keras.Model:
-    """Return the network with the logits of the small face network behind its own, both from the same pixels."""
+    """Return the network with the logits of the small face network appended to its own, both from the same pixels."""
     import keras
 
     description = load_face_network(face_network_path(), side_pixels)

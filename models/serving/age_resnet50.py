@@ -1,8 +1,8 @@
 """age_resnet50: ResNet50 with a head over years of age.
 
-The network takes RGB pixels as a camera gives them (0–255) and returns one logit per year of age. Its own first
-layers do what the ImageNet weights were trained with (BGR order, channel means subtracted; He et al. 2016,
-"Deep Residual Learning for Image Recognition"), so no caller can get the preprocessing wrong.
+The network takes plain RGB pixels (0–255) and returns one logit per year of age. Its own first layers do the
+preprocessing of the ImageNet weights (BGR order, channel means subtracted; He et al. 2016, "Deep Residual Learning for
+Image Recognition"), so no caller can get it wrong.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ IMAGENET_MEANS_BGR = (103.939, 116.779, 123.68)
 FIRST_KERNEL = "conv1_conv/kernel:0"
 
 Weights = dict[str, NDArray[Any]]
-"""Arrays by name, `layer/weight:0`, as published with Keras."""
+"""Arrays by name, `layer/weight:0`, the names that Keras publishes."""
 
 
 def build_age_resnet50(dropout: float = 0.0, *, first_kernel_is_rgb: bool = False) -> keras.Model:
@@ -36,6 +36,7 @@ def build_age_resnet50(dropout: float = 0.0, *, first_kernel_is_rgb: bool = Fals
 
     pixels = keras.Input(shape=(None, None, 3), name="rgb_pixels")
     means = IMAGENET_MEANS_BGR[::-1] if first_kernel_is_rgb else IMAGENET_MEANS_BGR
+    # The ImageNet weights came from Caffe, whose images are BGR; flipping here keeps callers at RGB.
     ordered = pixels if first_kernel_is_rgb else keras.ops.flip(pixels, axis=-1)
     centred = keras.layers.Rescaling(1.0, offset=[-mean for mean in means])(ordered)
     backbone = keras.applications.ResNet50(include_top=False, weights=None, input_tensor=centred, pooling="avg")
@@ -55,7 +56,7 @@ def with_rgb_kernel(weights: Weights) -> Weights:
 def build_seed_network() -> keras.Model:
     """Build the network of the seed notebooks: photos scaled to 0–1, average pooling, Dense(1, relu).
 
-    Input: as of `build_age_resnet50`. Output: (batch, 1) float32 years.
+    Input: the same as of `build_age_resnet50`. Output: (batch, 1) float32 years.
     """
     import keras
 
@@ -72,16 +73,17 @@ def build_network(head: str, dropout: float = 0.0) -> keras.Model:
 
 
 def years_as_logits(outputs: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return logits over years of age as they are; of (n, 1) years, (n, 101) shared between the two nearest."""
+    """Return logits over years of age unchanged; turn (n, 1) years into (n, 101), split between the nearest two."""
     if outputs.shape[1] != 1:
         return outputs
+    # The floor keeps the logarithm of all other years finite.
     distance = np.abs(np.arange(YEARS_OF_AGE) - np.clip(outputs, 0, YEARS_OF_AGE - 1))
     logits: NDArray[np.float32] = np.log(np.maximum(1 - distance, 1e-12)).astype("float32")
     return logits
 
 
 def load_weights(network: keras.Model, weights: Weights) -> list[str]:
-    """Copy arrays named `layer/weight:0` into the layers of that name; return the names that `weights` lacks.
+    """Copy arrays named `layer/weight:0` into the network's layers; return the names that `weights` lacks.
 
     Raises ValueError when a name is in no layer of the network or an array has another shape.
     """
@@ -100,7 +102,7 @@ def load_weights(network: keras.Model, weights: Weights) -> list[str]:
 def network_weights(network: keras.Model) -> Weights:
     """Return all weights, named `layer/weight:0`: kernels as float16, all else as float32.
 
-    Vectors stay float32 because the variances of the first batch normalization pass 65504, where float16 ends.
+    Vectors stay float32 because variances of the first batch normalization exceed 65504, the largest float16.
     """
     import keras
 
@@ -111,7 +113,7 @@ def network_weights(network: keras.Model) -> Weights:
 
 
 def read_weights(path: Path) -> Weights:
-    """Read an .npz of plain arrays; pickled content is refused."""
+    """Read an .npz of plain arrays. Pickled content is refused, because it can run code."""
     with np.load(path, allow_pickle=False) as arrays:
         return {name: arrays[name] for name in arrays.files}
 

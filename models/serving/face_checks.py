@@ -1,8 +1,8 @@
-"""face_checks: whether a camera shows a face so that its age can be told: light, contrast, sharpness, proportions.
+"""face_checks: is the picture of a face good enough for an age estimate? Light, contrast, sharpness, proportions.
 
-A network answers on any pixels: to a face in the dark it says 14 years and is sure of it. The bounds below keep such
-answers out of the tables. They were set on faces of split `valid`, as they are and degraded by code
-(`tests.benchmarks.degraded_photos`), so that few sound faces are lost and few spoilt adults are taken for minors.
+A network answers on any pixels: for a face in the dark it confidently says 14 years. The bounds below keep such
+answers out of the tables. They were set on faces of split `valid`, original and degraded by code
+(`tests.benchmarks.degraded_photos`), to lose few sound faces and to take few adults in bad pictures for minors.
 """
 
 from __future__ import annotations
@@ -17,46 +17,47 @@ from models.serving.photo_preprocessing import Pixels
 from models.serving.photo_statuses import PhotoStatus
 
 CHECKED_SIDE_PIXELS = 112
-"""Side of the square that is measured, whatever the network takes: the bounds below hold for this one alone."""
+"""Side of the square that is measured, whatever size the network takes. The bounds below hold for this side only."""
 
 SMALLEST_BRIGHT_GREY = 40
-"""Of light × 0.3 this refuses 7 %, of × 0.12 all; sound faces have 90 or more."""
+"""Sound faces have 90 or more. With 0.3 of their light 7 % are refused, with 0.12 all."""
 SMALLEST_GREY_RANGE = 30
 LARGEST_WHITE_SHARE = 0.25
 WHITE_GREY = 250
-"""Of 100 sound faces 99 have 1 % of white pixels or less, none 15 %; synthetic ones have more."""
+"""Of sound faces 99 % have at most 1 % of white pixels, and none has 15 %; synthetic faces have more."""
 
 SMALLEST_SHARPNESS = 0.015
-"""Crops of split `valid` have 0.029 or more; blurred to a median of 0.019 they cost 0.5 years more, to 0.014 4.6."""
+"""Crops of split `valid` have 0.029 or more. Blurred to a median of 0.019 their error grows by 0.5 years, to 0.014 by
+4.6."""
 LARGEST_SHARPNESS = 0.23
-"""Crops of split `valid` have 0.225 or less. More is noise, as of a camera that makes up for darkness with gain."""
+"""Crops of split `valid` have 0.225 or less. More is noise, as from a camera that raises its gain in the dark."""
 SMALLEST_DIRECTED_SHARPNESS = 0.017
 SMALLEST_SHARPNESS_RATIO = 0.33
-"""Sharpness across by sharpness down: motion across leaves 0.2 to 0.35, sound faces have 0.4 to 1.4."""
+"""Sharpness across by sharpness down. Sound faces have 0.4 to 1.4, faces that move sideways 0.2 to 0.35."""
 
 PROPORTIONS = (0.74, 1.8)
-"""Bounds on `FaceTraits.proportion`: a frame of 0.6 of its height has 0.6, one of 0.6 of its width 2."""
+"""Bounds on `FaceTraits.proportion`: a frame squashed to 0.6 of its height has 0.6, one to 0.6 of its width 2."""
 SMALLEST_SHARPNESS_OF_A_SQUASHED_FACE = 0.035
 BOX_ASPECTS_IN_MOTION = (1.12, 1.42)
-"""A face out of proportion is blurred by motion where it is less sharp in one direction and its box has a usual shape;
-else the frame is squashed. Both are refused; this only names the fault."""
+"""A face out of proportion counts as blurred by motion if it is unsharp in one direction and its box has a usual shape,
+otherwise as squashed. Both are refused: the two constants only choose the name of the fault."""
 
 
 @dataclass(frozen=True)
 class FaceTraits:
-    """What is measured of the middle of the square around a face."""
+    """Measurements of the middle of the square around a face."""
 
     bright_grey: float
     """Grey value, 0 to 255, that 5 % of the pixels exceed."""
     grey_range: float
     """Grey values between the darkest and the brightest 5 %."""
     white_share: float
-    """Share of the pixels that are white, or as good as: the camera told no more of them."""
+    """Share of pixels that are white or nearly white, where the camera recorded no detail."""
     sharpness: float
-    """How much fine detail there is as a share of the contrast, 0 to about 1; a photo out of focus has little."""
+    """Amount of fine detail as a share of the contrast, 0 to about 1; a photo out of focus has little."""
     sharpness_across: float
     sharpness_down: float
-    """The same, of detail from side to side, and from top to bottom."""
+    """The same for detail from side to side, and from top to bottom."""
     aspect: float
     """Height by width of the box around the face."""
 
@@ -67,16 +68,16 @@ class FaceTraits:
 
     @property
     def proportion(self) -> float:
-        """Height by width of the face, as its box and the fineness of its detail say: 1 is usual.
+        """Height by width of the face, judged by its box and its detail: 1 is usual.
 
-        A frame that is squashed flattens the box and makes detail finer from top to bottom than from side to side.
+        A frame squashed in height flattens the box and makes detail finer from top to bottom than from side to side.
         """
         return self.aspect * math.sqrt(self.sharpness_ratio)
 
 
 def face_traits(square: Pixels, aspect: float = 1.1) -> FaceTraits:
-    """Measure the (side, side, 3) square that was cut around a face; `aspect` is that of the face's box, if known."""
-    margin = len(square) // 5
+    """Measure the (side, side, 3) square around a face; `aspect` is the height by width of the face's box, if known."""
+    margin = len(square) // 5  # leaves out hair and background, which may be sharp or bright next to a bad face
     middle = square[margin:-margin, margin:-margin]
     counts = np.cumsum(Image.fromarray(middle).convert("L").histogram())
     dark, bright = (int(np.searchsorted(counts, share * counts[-1])) for share in (0.05, 0.95))
@@ -93,7 +94,7 @@ def face_traits(square: Pixels, aspect: float = 1.1) -> FaceTraits:
 
 
 def fault(traits: FaceTraits) -> tuple[PhotoStatus, str] | None:
-    """Return the status and the reason for which a face gives no age, or None for one that does."""
+    """Return the status and the reason why a face gives no age estimate, or None if it is good enough."""
     if traits.bright_grey < SMALLEST_BRIGHT_GREY:
         words = f"the brightest parts of the face have a grey of {traits.bright_grey:.0f} of 255"
         return PhotoStatus.FACE_TOO_DARK, f"{words}, {SMALLEST_BRIGHT_GREY} is needed"
@@ -131,10 +132,11 @@ def _fault_of_detail(traits: FaceTraits) -> tuple[PhotoStatus, str] | None:
 
 
 def _detail(pixels: Pixels) -> tuple[float, float, float]:
-    """Return how much fine detail there is across, down and both ways, as shares of the contrast.
+    """Return the amount of fine detail across, down and both ways, as shares of the contrast.
 
-    Each is the root mean square of grey values' differences from the mean of their neighbours over the standard
-    deviation of the grey values. A square of one colour has nothing that could be blurred: 1.
+    Each share is a root mean square divided by the standard deviation of the grey values. The squares are of the
+    differences between a grey value and the mean of its neighbours. A square of one colour gets 1: it has nothing
+    that could be blurred.
     """
     red, green, blue = np.moveaxis(pixels.astype(np.float32), 2, 0)
     grey = red + green + blue
@@ -144,7 +146,8 @@ def _detail(pixels: Pixels) -> tuple[float, float, float]:
     inner = grey[1:-1, 1:-1]
     across = (inner - (grey[1:-1, :-2] + grey[1:-1, 2:]) / 2).ravel()
     down = (inner - (grey[:-2, 1:-1] + grey[2:, 1:-1]) / 2).ravel()
-    # Products of vectors take a quarter of the time of three standard deviations.
+    # Products of vectors take a quarter of the time of three standard deviations. The detail of both ways is the mean
+    # (across + down) / 2, so its square follows from the other products.
     squares, products = (float(across @ across), float(down @ down)), float(across @ down)
     sums = (*squares, (sum(squares) + 2 * products) / 4)
     of_row, of_column, of_both = (math.sqrt(total / across.size) / contrast for total in sums)

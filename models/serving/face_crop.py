@@ -1,7 +1,6 @@
-"""face_crop: which square of a photo the age network sees, given the faces in it. Pure geometry.
+"""face_crop: choose and cut the square of a photo that the age network sees, given the faces in it.
 
-Squares are cut so that a face has in them the size and place that it has in UTKFace's aligned crops, on which the
-network was trained.
+In the square a face has the same size and place as in UTKFace's aligned crops, which the network was trained on.
 """
 
 from __future__ import annotations
@@ -16,21 +15,22 @@ from models.serving.face_finding import Face
 from models.serving.photo_preprocessing import Pixels, image_of, pixels_in_fours, pixels_of
 
 SQUARE_PER_FACE_SIDE = 1.10
-"""Side of the square over side of the face's box: the median of 30 crops of UTKFace split `train`."""
+"""Side of the square divided by the side of the face's box: the median of 30 crops of UTKFace split `train`. With
+another value the network sees faces of a size that it was not trained on."""
 
 MIDDLE_BELOW_FACE_SIDES = 0.04
-"""How far the middle of the square lies below the middle of the face's box, in sides of the box: their median too."""
+"""Distance of the square's middle below the middle of the face's box, in sides of the box; the same crops' median."""
 
 LARGEST_ASPECT_OF_CROP = 1.15
-"""A photo longer than this for its width was not cut to a face."""
+"""Longer by shorter side. A photo above it is not taken for a crop of a face."""
 
 SMALLEST_OVERLAP_OF_CROP = 0.6
-"""A photo whose middle square is the face's square to this share (intersection over union) is a tight crop already."""
+"""A photo is a tight crop if its middle square and the face's square overlap this much (intersection over union)."""
 
 
 @dataclass(frozen=True)
 class Square:
-    """A square in shares of the photo's shorter side, from its left top corner; it may reach beyond the photo."""
+    """A square in shares of the photo's shorter side, from the top left corner; it may reach beyond the photo."""
 
     left: float
     top: float
@@ -44,7 +44,7 @@ def middle_square(width: int, height: int) -> Square:
 
 
 def face_square(face: Face, width: int, height: int) -> Square:
-    """Return the square around a face with the margin that the network was trained with."""
+    """Return the square around a face, with the same margin as in training."""
     shorter = min(width, height)
     side = face.side * SQUARE_PER_FACE_SIDE
     x, y = face.middle
@@ -53,7 +53,7 @@ def face_square(face: Face, width: int, height: int) -> Square:
 
 
 def is_tight_crop(face: Face, width: int, height: int) -> bool:
-    """Tell whether a photo is a crop of the face already, as UTKFace's are: then its middle square is cut."""
+    """Tell whether a photo is already a crop of the face, like UTKFace's photos. Its middle square is then used."""
     return (
         has_shape_of_crop(width, height)
         and overlap(face_square(face, width, height), middle_square(width, height)) >= SMALLEST_OVERLAP_OF_CROP
@@ -61,7 +61,7 @@ def is_tight_crop(face: Face, width: int, height: int) -> bool:
 
 
 def has_shape_of_crop(width: int, height: int) -> bool:
-    """Tell whether a photo is about as wide as high."""
+    """Tell whether a photo is roughly square."""
     return max(width, height) <= LARGEST_ASPECT_OF_CROP * min(width, height)
 
 
@@ -74,7 +74,7 @@ def overlap(one: Square, other: Square) -> float:
 
 
 def cut_square(pixels: Pixels, square: Square, image_size: int) -> Pixels:
-    """Cut a square and scale it to (image_size, image_size, 3), antialiased; beyond the photo its edge goes on."""
+    """Cut a square and scale it to (image_size, image_size, 3), antialiased; beyond the photo edge pixels repeat."""
     height, width = pixels.shape[:2]
     shorter = min(width, height)
     left, top, side = square.left * shorter, square.top * shorter, square.side * shorter
@@ -82,7 +82,8 @@ def cut_square(pixels: Pixels, square: Square, image_size: int) -> Pixels:
     if any(beyond):
         pixels = np.pad(pixels, ((beyond[1], beyond[3]), (beyond[0], beyond[2]), (0, 0)), mode="edge")
     left, top = left + beyond[0], top + beyond[1]
-    if pixels_in_fours(pixels) is None:  # they are copied, so those around the square have to do
+    # Three-byte pixels are copied into Pillow, so first reduce them to the square and its surroundings.
+    if pixels_in_fours(pixels) is None:
         reach = math.ceil(side / image_size) + 1  # how far the pixels at its edge are averaged beyond it
         first_column, first_row = (max(0, math.floor(edge) - reach) for edge in (left, top))
         pixels = pixels[first_row : math.ceil(top + side) + reach, first_column : math.ceil(left + side) + reach]

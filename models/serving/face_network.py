@@ -1,8 +1,8 @@
-"""face_network: a small face network with a head over years of age: the second opinion next to ResNet50.
+"""face_network: a small face network with a head over years of age, the second opinion next to ResNet50.
 
-The network is a MobileNet (Howard et al. 2017) that learnt to tell people apart and then to guess their ages. Its
-weights are public and stay as they came; only the head is ours. Its errors are not those of ResNet50, which has seen
-far fewer faces, so the mean of both is nearer to the truth than either.
+The network is a MobileNet (Howard et al. 2017), trained to tell people apart and then to guess their ages. Its public
+weights are used unchanged; only the head is ours. Its errors differ from those of ResNet50, which has seen far fewer
+faces, so the mean of both is closer to the truth than either.
 Source: Savchenko 2019, "Efficient facial representations for age, gender and identity recognition in organizing photo
 albums using multi-output ConvNet" (github.com/HSE-asavchenko/HSE_FaceRec_tf, Apache 2.0).
 """
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     import keras
 
 DESCRIPTION_SIZE = 1024
-"""Numbers with which the network describes a face."""
+"""Length of the vector that describes a face, fixed by the network."""
 
 HEAD_LAYERS = ("second_hidden", "second_logits")
-"""The head's two layers, as its file of weights names them."""
+"""Names of the head's two layers in its weights file: with other names committed heads cannot be read."""
 
 
 def build_face_network(side_pixels: int) -> keras.Model:
-    """Build the network without weights, for faces that are first scaled to `side_pixels`.
+    """Build the network without weights. It first scales faces to `side_pixels`.
 
     Input: (batch, height, width, 3) RGB, 0–255, any size. Output: (batch, 1024) float32, the face's description.
     """
@@ -52,14 +52,14 @@ def build_head(hidden_size: int) -> keras.Model:
 
 
 def load_face_network(weights: Path, side_pixels: int) -> keras.Model:
-    """Return the network of `build_face_network` with a file's weights. Raises ValueError as `load_weights` does."""
+    """Return the network of `build_face_network` with weights from a file. Raises ValueError as `load_weights` does."""
     network = build_face_network(side_pixels)
     load_weights(network, read_weights(weights))
     return network
 
 
 def load_head(weights: Path) -> keras.Model:
-    """Return a head with the weights of a file, which tell its size. Raises ValueError as `load_weights` does."""
+    """Return a head with the size and weights in a file. Raises ValueError as `load_weights` does."""
     arrays = read_weights(weights)
     head = build_head(len(arrays[f"{HEAD_LAYERS[0]}/bias:0"]))
     load_weights(head, arrays)

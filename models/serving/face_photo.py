@@ -1,4 +1,4 @@
-"""face_photo: photo bytes ► the square around a face that the network sees, in training and in inference alike.
+"""face_photo: photo bytes ► the square around a face that the network sees, the same in training and in inference.
 
 photo = read_face(content, FaceFinder.load(), image_size=112)
 """
@@ -26,31 +26,34 @@ from models.serving.photo_statuses import PhotoStatus
 from models.serving.upright_face import roll_degrees, stands, turned, turned_upright
 
 SEARCHED_SIDE_PIXELS = 360
-"""Side to which a photo is decoded at the least before it is searched: about that of the finder's fine shapes."""
+"""A photo is decoded to at least this shorter side before the search, about that of the finder's fine shapes.
+With less, the fine search would miss small faces."""
 
 SMALLEST_FACE_SQUARE_PIXELS = 30
-"""On split `valid` the mean error grows by 0.3 years at 40 pixels, 0.6 at 30 and 2.8 at 20."""
+"""Smaller faces are refused. On split `valid` the mean error grows by 0.3 years at 40 pixels, 0.6 at 30, 2.8 at 20."""
 
 LARGEST_CROP_SIDE_PIXELS = 256
+"""Only photos up to this side may pass as a tight crop at a glance or with a low score."""
+
 TIGHT_CROP_CUTS_BOX = 1.18
-"""Boxes in tight crops of split `valid` are shorter by about so much than those of the same faces in scenes."""
+"""Boxes in tight crops of split `valid` are shorter than boxes of the same faces in scenes by about this factor."""
 
 LARGEST_ROLL_AT_A_GLANCE_DEGREES = 6
-"""At a glance faces seem to lean less than they do: by 12 of 15 degrees. Of split `valid` 99 % lean by less than 6."""
+"""A glance underestimates the lean: it tells 12 of 15 degrees. Of split `valid` 99 % seem to lean by less than 6."""
 
 LYING_FACE = "eyes, nose and mouth do not lie as in a face that is seen from the front, however the photo is turned"
 SMALLEST_SCORE_IN_CROP = 0.2
-"""A small square photo is most likely a face cut out already, so that weaker evidence is enough there."""
+"""A small square photo is most likely a face that was cut out already, so weaker evidence is enough."""
 
 
 @dataclass(frozen=True)
 class DecodedPhoto:
-    """A photo as it is searched for faces, upright and perhaps reduced."""
+    """A decoded photo, ready for the face search: upright by its EXIF data and perhaps reduced."""
 
     pixels: Pixels
     width: int
     height: int
-    """Size in pixels of the photo as it was taken, and stretched."""
+    """Size in pixels of the photo as it was taken, after stretching and before reducing."""
     content: bytes
     limits: PhotoLimits
     stretch: float
@@ -58,22 +61,22 @@ class DecodedPhoto:
 
 @dataclass(frozen=True)
 class FacePhoto:
-    """What the network sees of a photo, and what is known of the faces in it."""
+    """The square that the network sees, and the facts about the faces in the photo."""
 
     pixels: Pixels
     """(image_size, image_size, 3)."""
     square: Square
-    """Where they were cut."""
+    """Where the pixels were cut."""
     face_count: int | None
-    """None for a photo that was not searched."""
+    """Faces found in the photo. None when the photo was not searched."""
     face_side_pixels: int | None
     """Side of the square around the face, in pixels of the photo as it was taken."""
     turned_degrees: float = 0.0
-    """By how much the photo was turned counter-clockwise, so that the face stands, before the square was cut."""
+    """Degrees by which the photo was turned counter-clockwise, to bring the face upright before the cut."""
 
 
 class UnusableFaceError(UnusablePhotoError):
-    """A photo without a face to estimate, or with too little of it; what was found of faces is told all the same."""
+    """A photo has no face whose age can be estimated. The error still tells how many faces were found, and the side."""
 
     def __init__(self, status: str, reason: str, face_count: int, face_side_pixels: int | None = None) -> None:
         super().__init__(status, reason)
@@ -86,14 +89,14 @@ def read_face(
 ) -> FacePhoto:
     """Find the most prominent face of a JPEG or PNG and cut the square around it; a tight crop gives its middle square.
 
-    `stretch` is by how much the photo's height has to grow against its width before faces have their proportions.
+    `stretch` is the factor by which height must grow relative to width to give faces their proportions.
     Raises UnusablePhotoError as `decode_photo` does, and UnusableFaceError as `cut_face` does.
     """
     return cut_face(decode_to_search(photo, limits, stretch), finder, image_size)
 
 
 def decode_to_search(photo: bytes, limits: PhotoLimits = DEFAULT_LIMITS, stretch: float = 1.0) -> DecodedPhoto:
-    """Decode a JPEG or PNG at the scale at which it is searched.
+    """Decode a JPEG or PNG at the scale of the face search.
 
     Raises UnusablePhotoError as `decode_photo` does.
     """
@@ -105,7 +108,7 @@ def decode_to_search(photo: bytes, limits: PhotoLimits = DEFAULT_LIMITS, stretch
 def cut_face(photo: DecodedPhoto, finder: FaceFinder, image_size: int) -> FacePhoto:
     """Find the most prominent face, turn it upright and cut the square around it; a tight crop gives its middle square.
 
-    The photo is decoded again only if it was reduced so much that the square would be scaled up.
+    The photo is decoded again only if it was reduced so far that the square would be scaled up.
     Raises UnusableFaceError with one of the statuses no_face, face_too_small, and those of `face_checks.fault`.
     """
     degrees, faces = turned_upright(photo.pixels, _faces(photo.pixels, finder), finder)
@@ -115,13 +118,16 @@ def cut_face(photo: DecodedPhoto, finder: FaceFinder, image_size: int) -> FacePh
         )
     searched = turned(photo.pixels, degrees)
     square = _square(faces[0], searched)
+    # Judge the face by the camera's pixels, not by those that were left after decoding at a reduced scale.
     side_pixels = round(square.side * min(searched.shape[:2]) * photo.width / photo.pixels.shape[1])
     if side_pixels < SMALLEST_FACE_SQUARE_PIXELS:
         reason = f"the square around the face has {side_pixels} pixels a side, {SMALLEST_FACE_SQUARE_PIXELS} are needed"
         raise UnusableFaceError(PhotoStatus.FACE_TOO_SMALL, reason, len(faces), side_pixels)
+    # The search needs few pixels, the network may need more: a face that would be scaled up is decoded again, finer.
     whole = _at_least(photo, math.ceil(max(image_size, CHECKED_SIDE_PIXELS) / square.side))
     upright = searched if whole is photo.pixels else turned(whole, degrees)
     pixels = cut_square(upright, square, image_size)
+    # The bounds of `face_checks` hold at one size only, whatever size the network takes.
     checked = pixels if image_size == CHECKED_SIDE_PIXELS else cut_square(upright, square, CHECKED_SIDE_PIXELS)
     if found := fault(face_traits(checked, _aspect(faces[0], searched))):
         raise UnusableFaceError(*found, len(faces), side_pixels)
@@ -131,7 +137,7 @@ def cut_face(photo: DecodedPhoto, finder: FaceFinder, image_size: int) -> FacePh
 
 
 def read_crop(photo: bytes, image_size: int, limits: PhotoLimits = DEFAULT_LIMITS) -> FacePhoto:
-    """Take a photo that is known to be a tight crop of one face, without searching it.
+    """Cut the middle square of a photo that is known to be a tight crop of one face, without a search.
 
     Raises UnusablePhotoError as `decode_photo` does.
     """
@@ -141,20 +147,20 @@ def read_crop(photo: bytes, image_size: int, limits: PhotoLimits = DEFAULT_LIMIT
 
 
 def stretched(pixels: Pixels, stretch: float) -> Pixels:
-    """Put frames right that a camera squashed: rows are added for a stretch over 1, columns for one under 1."""
+    """Undo a camera's squashing: add rows for a stretch over 1, columns for a stretch under 1."""
     height, width = pixels.shape[:2]
     size = stretched_size((width, height), stretch)
     return pixels if size == (width, height) else pixels_of(image_of(pixels).resize(size))
 
 
 def stretched_size(size: tuple[int, int], stretch: float) -> tuple[int, int]:
-    """Return the (width, height) that a photo has once it is stretched."""
+    """Return the (width, height) of a photo after stretching."""
     width, height = size
     return round(width * max(1.0, 1 / stretch)), round(height * max(1.0, stretch))
 
 
 def _at_least(photo: DecodedPhoto, side_pixels: int) -> Pixels:
-    """Return the pixels with a shorter side of `side_pixels`, or of what the photo has, at the least."""
+    """Return pixels whose shorter side is at least `side_pixels`, or the photo's full size if it has less."""
     if min(photo.pixels.shape[:2]) >= min(side_pixels, photo.width, photo.height):
         return photo.pixels
     return stretched(decode_photo(photo.content, side_pixels, photo.limits), photo.stretch)
@@ -168,19 +174,20 @@ def _faces(pixels: Pixels, finder: FaceFinder) -> list[Face]:
         return glanced
     faces = finder.find(pixels, SMALLEST_SCORE_IN_CROP)
     sure = [face for face in faces if face.score >= SMALLEST_SCORE]
+    # A low score counts only where the face fills the photo: elsewhere it is mostly not a face.
     if sure or not is_small:
         return sure
     return [face for face in faces if is_tight_crop(face, width, height)]
 
 
 def _is_plain_crop(face: Face, width: int, height: int) -> bool:
-    """Tell whether the middle square is cut without a turn: then a more precise box would change nothing."""
+    """Tell whether the middle square will be cut, without a turn: then a finer search would change nothing."""
     is_upright = stands(face) and abs(roll_degrees(face)) <= LARGEST_ROLL_AT_A_GLANCE_DEGREES
     return is_upright and is_tight_crop(face, width, height)
 
 
 def _aspect(face: Face, pixels: Pixels) -> float:
-    """Return height by width of a face's box, as long as it is in a photo that shows more than the face."""
+    """Return height by width of a face's box; a box in a tight crop is corrected to that of the face in a scene."""
     height, width = pixels.shape[:2]
     return face.aspect * (TIGHT_CROP_CUTS_BOX if is_tight_crop(face, width, height) else 1)
 

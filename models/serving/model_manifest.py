@@ -1,4 +1,4 @@
-"""model_manifest: what belongs to a version of the age network beside its weights, as a JSON file."""
+"""model_manifest: the JSON file of a model version: preprocessing, calibration and the origin of its weights."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from models.serving.model_versions import WEIGHTS_FOLDER, model_files
 
 @dataclass(frozen=True)
 class TrainingFacts:
-    """How the weights came about."""
+    """Origin of the weights."""
 
     started_from: str
     data: str
     """Name and terms of the photos."""
     photo_count: int
     age_prior: list[float]
-    """Share of each year of age 0–100 that training took for true: of the photos shown, times their weights."""
+    """Share of each year of age 0–100 in training: among the photos shown, multiplied by their weights."""
     recipe: dict[str, Any]
     taught_by: str | None = None
-    """Name and sum of the file of what another network said of the photos."""
+    """Name and sum of the file with another network's answers on the photos."""
 
 
 @dataclass(frozen=True)
 class SecondOpinion:
-    """How a version asks the small face network, and how far it follows it."""
+    """How a version uses the small face network, and how much its opinion counts."""
 
     side_pixels: int
     """Side to which the photo is scaled for that network."""
     share: float
     """Share of the second opinion in the mixture of both distributions, fitted on split `valid`."""
     head_sha256: str | None = None
-    """Sum of the head's file, trained on split `train`."""
+    """Sum of the head's file. The head was trained on split `train`."""
 
 
 @dataclass(frozen=True)
@@ -43,31 +43,31 @@ class ModelManifest:
     """Preprocessing, calibration and origin of one version."""
 
     image_size: int
-    """Side in pixels of the square photo that the network sees at inference."""
+    """Side in pixels of the square that the network sees at inference."""
     temperature: float
     """Divisor of the logits, or of the logarithms of a mixture, fitted on split `valid`."""
     interval_mass: float | list[float]
-    """Probability mass of the central interval that holds 90 % of the true ages of split `valid`: one, or by age."""
+    """Probability mass of the central interval that contains 90 % of the true ages of split `valid`: one, or by age."""
     training: TrainingFacts
     mirrored: bool = False
-    """Whether the network sees a photo twice, as it is and mirrored, and the mean of the logits counts."""
+    """Whether the network sees each photo twice, as it is and mirrored, and the mean of the logits is used."""
     young_adult_correction: float = 0.0
-    """How far estimates of young adults are lowered, in standard deviations, fitted on split `valid`."""
+    """How much estimates of young adults are lowered, in standard deviations, fitted on split `valid`."""
     weights_sha256: str | None = None
-    """Sum of the weights that were calibrated; the first version has none and is pinned in `weights.py` alone."""
+    """Sum of the calibrated weights. The first version has none here and is pinned only in `model_versions.py`."""
 
     second_opinion: SecondOpinion | None = None
-    """None for a version of ResNet50 alone."""
+    """None for a version with ResNet50 alone."""
 
     @property
     def head(self) -> str:
-        """What the network gives: `years` (logits over years of age), or `age` (one number, the seeds' own)."""
+        """The network's output: `years` (logits over years of age), or `age` (one number, as in the seed notebooks)."""
         return str(self.training.recipe.get("head", "years"))
 
 
 @functools.cache
 def read_manifest(version: str, folder: Path = WEIGHTS_FOLDER) -> ModelManifest:
-    """Read the verified manifest of a version; TensorFlow is not needed for it.
+    """Read the verified manifest of a version, without TensorFlow.
 
     Raises WeightsError when the version is unknown or one of its files is missing or altered.
     """
@@ -88,5 +88,5 @@ def parse_manifest(path: Path) -> ModelManifest:
 
 
 def write_manifest(manifest: ModelManifest, path: Path) -> None:
-    """Write the manifest as JSON; the same manifest gives the same bytes."""
+    """Write the manifest as JSON. Equal manifests give equal bytes."""
     path.write_text(json.dumps(asdict(manifest), indent=1) + "\n")

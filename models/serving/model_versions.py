@@ -1,6 +1,6 @@
-"""model_versions: which files belong to a model version, and whether they are still the ones that were committed.
+"""model_versions: find the files of a model version, and verify that they are the ones that were committed.
 
-A version is never changed: other weights or another calibration are a new version with new sums.
+A version never changes: other weights or another calibration make a new version with new sums.
 """
 
 from __future__ import annotations
@@ -30,32 +30,32 @@ PINNED_SHA256 = {
     "hse_faceres_deep/weights.npz": "f870a95e35177001fadd650818ac2d2972528f0312bb945ee6efb251770da1c6",
     "synthetic_faces-2.npz": "4689521194ddb1b6d94bab6ae335ea56557fd60271a18f09de89e12815229304",
 }
-"""The files that are read below `models/weights`, and the sums of the bytes that were committed."""
+"""All files that are read from `models/weights`, with the sha256 of the committed bytes. Others are refused."""
 
 FACE_NETWORK = "hse_faceres_deep"
-"""Folder of the small face network that gives a second opinion."""
+"""Folder of the small face network, which gives the second opinion."""
 
 FACE_NETWORK_WEIGHTS = "weights.npz"
 SECOND_OPINION_HEAD = "second_opinion.npz"
-"""Name of the head of a version's second opinion, in its folder."""
+"""File of the head of a version's second opinion, in the version's folder."""
 
 OPENVINO_NETWORK = "openvino_int8.xml"
-"""Name of a quantised network in its folder."""
+"""File of a quantised network, in the version's folder."""
 
 SHIFT_CALIBRATION = "shift_calibration.json"
-"""Name of what corrects a version's distributions for another mix of ages, in its folder."""
+"""File with the correction of a version's distributions for another mix of ages, in the version's folder."""
 
 MODEL_VERSIONS = tuple(name.split("/")[0] for name in PINNED_SHA256 if name.endswith("/manifest.json"))
 """Versions of the age network, oldest first."""
 
 
 class WeightsError(Exception):
-    """Weights that are missing, altered or unknown; the message says which and what to do."""
+    """Weights are missing, altered or unknown. The message says which ones and what to do."""
 
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """The files of one version of the age network that no engine owns."""
+    """The files of one version of the age network that do not depend on the engine."""
 
     weights: Path
     manifest: Path
@@ -87,7 +87,7 @@ def face_network_path(folder: Path = WEIGHTS_FOLDER) -> Path:
 
 
 def openvino_path(version: str, folder: Path = WEIGHTS_FOLDER) -> Path:
-    """Return the verified int8 network of a version for OpenVINO; its arrays lie beside it as .bin.
+    """Return the verified int8 network of a version for OpenVINO; its arrays are in the .bin file next to it.
 
     Raises WeightsError when the version is unknown or a file is missing or altered.
     """
@@ -96,7 +96,7 @@ def openvino_path(version: str, folder: Path = WEIGHTS_FOLDER) -> Path:
 
 
 def shift_calibration_path(version: str, folder: Path = WEIGHTS_FOLDER) -> Path | None:
-    """Return the verified shift calibration of a version; None where it has none.
+    """Return the verified shift calibration of a version; None if it has none.
 
     Raises WeightsError when the version is unknown or a file is missing or altered.
     """
@@ -106,7 +106,7 @@ def shift_calibration_path(version: str, folder: Path = WEIGHTS_FOLDER) -> Path 
 
 
 def weights_path(version: str, folder: Path = WEIGHTS_FOLDER) -> Path:
-    """Return the verified single file of a version that has no manifest, as `synthetic_faces-2`.
+    """Return the verified single file of a version without a manifest, such as `synthetic_faces-2`.
 
     Raises WeightsError when the version is unknown or the file is missing or altered.
     """
@@ -124,7 +124,7 @@ def file_sha256(path: Path) -> str:
 
 
 def finder_path(folder: Path = WEIGHTS_FOLDER) -> Path:
-    """Return the verified int8 network that finds faces, for OpenVINO; its arrays lie beside it as .bin.
+    """Return the verified int8 network that finds faces, for OpenVINO; its arrays are in the .bin file next to it.
 
     Raises WeightsError when a file is missing or altered.
     """
@@ -132,7 +132,7 @@ def finder_path(folder: Path = WEIGHTS_FOLDER) -> Path:
 
 
 def original_finder_path(folder: Path = WEIGHTS_FOLDER) -> Path:
-    """Return the verified float32 network that finds faces, from which the int8 one was made.
+    """Return the verified float32 network that finds faces; the int8 network was made from it.
 
     Raises WeightsError when the file is missing or altered.
     """
@@ -140,11 +140,11 @@ def original_finder_path(folder: Path = WEIGHTS_FOLDER) -> Path:
 
 
 def _verified_network(name: str, folder: Path) -> Path:
-    _verified(name.replace(".xml", ".bin"), folder)
+    _verified(name.replace(".xml", ".bin"), folder)  # OpenVINO opens it by itself, next to the .xml
     return _verified(name, folder)
 
 
-@functools.cache
+@functools.cache  # loading a version asks for the same files several times; hash each once
 def _verified(name: str, folder: Path) -> Path:
     path = folder / name
     way_out = "restore it with `git checkout models/weights`, or install the package again"

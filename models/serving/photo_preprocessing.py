@@ -1,6 +1,6 @@
-"""photo_preprocessing: photo bytes ► the square of pixels that the network sees, in training and in inference alike.
+"""photo_preprocessing: photo bytes ► upright RGB pixels, the same in training and in inference.
 
-Photo bytes are hostile: size, format and pixel count are bounded before anything is decoded.
+Photo bytes may be hostile: size, format and pixel count are checked before anything is decoded.
 """
 
 from __future__ import annotations
@@ -44,18 +44,18 @@ Pixels = NDArray[np.uint8]
 """(height, width, 3) RGB, 0–255."""
 
 READERS: dict[str, Callable[[io.BytesIO], ImageFile.ImageFile]] = {"JPEG": JpegImageFile, "PNG": PngImageFile}
-"""Pillow's readers by format. Its `open` would look for further pictures in a JPEG, and warn of those that it lacks."""
+"""Pillow's readers by format. `Image.open` would also look for more pictures in a JPEG and warn if they are missing."""
 
 SMALLEST_SIDE_PIXELS = 32
 MOST_SCANS = 64
-"""Cameras write one scan or about ten; each passes over all pixels, so that thousands would take minutes."""
+"""Cameras write one scan or about ten. Each scan passes over all pixels, so thousands of them would take minutes."""
 
 QUICK_DIVISORS = (1, 2, 4, 8)
-"""Scales at which libjpeg-turbo decodes with vector instructions; at those between it takes longer than for all."""
+"""Divisors for which libjpeg-turbo has vector instructions. Others take longer than decoding at full size."""
 
 LARGEST_COPIED_PIXELS = 256 * 256
-"""Larger photos are decoded to four bytes a pixel, as Pillow keeps them: scaling such pixels takes longer, but they
-need not be copied first (`image_of`). Smaller ones are copied in less time."""
+"""Larger photos are decoded to four bytes a pixel, Pillow's own layout: scaling takes longer, but needs no copy first
+(`image_of`). For smaller photos the copy is cheaper."""
 
 START_OF_SCAN_BYTES = b"\xff\xda"
 
@@ -76,7 +76,7 @@ DEFAULT_LIMITS = PhotoLimits()
 
 
 class UnusablePhotoError(Exception):
-    """A photo that gives no pixels; `status` is for counting, `reason` for reading."""
+    """A photo gives no pixels. `status` is for counting, `reason` is for people."""
 
     def __init__(self, status: str, reason: str) -> None:
         super().__init__(status, reason)
@@ -90,7 +90,7 @@ class UnusablePhotoError(Exception):
 def decode_photo(photo: bytes, min_side_pixels: int, limits: PhotoLimits = DEFAULT_LIMITS) -> Pixels:
     """Decode a JPEG or PNG to upright RGB pixels.
 
-    A JPEG may come out at a reduced scale, never with a side under `min_side_pixels` that was longer before.
+    A JPEG may be decoded at a reduced scale, but no side is reduced to less than `min_side_pixels`.
     Raises UnusablePhotoError, and nothing else, with one of the statuses empty, too_large, too_many_pixels,
     too_small, not_an_image, unsupported_format and truncated (which counts damaged photos too).
     """
@@ -98,7 +98,7 @@ def decode_photo(photo: bytes, min_side_pixels: int, limits: PhotoLimits = DEFAU
 
 
 def decode_sized_photo(photo: bytes, min_side_pixels: int, limits: PhotoLimits) -> tuple[Pixels, tuple[int, int]]:
-    """Do as `decode_photo`, and return the upright photo's width and height before it was reduced too."""
+    """Decode as `decode_photo` does; return the pixels, and the upright photo's width and height before reducing."""
     if not photo:
         raise UnusablePhotoError(PhotoStatus.EMPTY, "the photo has 0 bytes")
     if len(photo) > limits.max_bytes:
@@ -118,7 +118,7 @@ def decode_sized_photo(photo: bytes, min_side_pixels: int, limits: PhotoLimits) 
             return _decode_with_pillow(image, orientation), size
         _check_scans(photo)
         return _decode_jpeg(photo, image, orientation, min_side_pixels), size
-    except Exception as error:
+    except Exception as error:  # decoders raise what they like, and one bad photo must not stop a batch
         _refuse_unsupported(photo)
         raise UnusablePhotoError(
             PhotoStatus.TRUNCATED, f"the {image.format} ends early or is damaged: {error}"
@@ -126,7 +126,7 @@ def decode_sized_photo(photo: bytes, min_side_pixels: int, limits: PhotoLimits) 
 
 
 def image_of(pixels: Pixels) -> Image.Image:
-    """Return a Pillow image of pixels. Those that lie as Pillow's own, four bytes each, are not copied."""
+    """Return pixels as a Pillow image. Pixels in Pillow's own layout, four bytes each, are not copied."""
     in_fours = pixels_in_fours(pixels)
     if in_fours is None:
         return Image.fromarray(pixels)
@@ -135,12 +135,13 @@ def image_of(pixels: Pixels) -> Image.Image:
 
 
 def pixels_of(image: Image.Image) -> Pixels:
-    """Return the pixels of an image that `image_of` gave, scaled or turned since; they lie three bytes each."""
+    """Return an image of `image_of`, perhaps scaled or turned since, as pixels of three bytes."""
     return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def pixels_in_fours(pixels: Pixels) -> Pixels | None:
-    """Return the (height, width, 4) array of which pixels are the first three channels; None where there is none."""
+    """Return the (height, width, 4) array if pixels are a view of its first three channels, else None."""
+    # All of this must hold: Pillow would read the memory of a crop or of another layout as wrong pixels.
     whole, (height, width) = pixels.base, pixels.shape[:2]
     if (
         not isinstance(whole, np.ndarray)
@@ -165,7 +166,7 @@ def to_network_input(pixels: Pixels, image_size: int) -> Pixels:
 
 
 def _open(photo: bytes) -> ImageFile.ImageFile:
-    """Read the header. One that only junk keeps from being read is read from a copy without it."""
+    """Read the header. If junk between segments makes it unreadable, read it from a copy without junk."""
     name = next((name for name, signature in SIGNATURES.items() if photo.startswith(signature)), None)
     if name is None:
         _refuse_unsupported(photo)
@@ -182,8 +183,9 @@ def _open(photo: bytes) -> ImageFile.ImageFile:
 
 
 def _refuse_unsupported(photo: bytes) -> None:
-    """Raise UnusablePhotoError for an image that seems whole and is of a kind that is not read."""
+    """Raise UnusablePhotoError if the image seems whole but its format is not read."""
     name = unsupported_format(photo)
+    # A JPEG without an end was cut: then that is the fault to name, whatever kind of JPEG it is.
     if name and (has_end(photo) or not photo.startswith(SIGNATURES["JPEG"])):
         raise UnusablePhotoError(
             PhotoStatus.UNSUPPORTED_FORMAT, f"the photo's format is {name}; only JPEG of 8 bits and PNG are read"
@@ -191,7 +193,7 @@ def _refuse_unsupported(photo: bytes) -> None:
 
 
 def _orientation(image: Image.Image) -> int:
-    """Return how the camera was held by the photo's EXIF data; damaged data say nothing, and spoil no pixel."""
+    """Return the camera's orientation from EXIF; damaged EXIF data count as upright, since the pixels are sound."""
     try:
         with _without_warnings():
             return int(image.getexif().get(EXIF_ORIENTATION, UPRIGHT))
@@ -201,7 +203,7 @@ def _orientation(image: Image.Image) -> int:
 
 @contextmanager
 def _without_warnings() -> Iterator[None]:
-    """Drop the warnings of Pillow, which name no photo; one thread at a time, since Python has one list of filters."""
+    """Drop Pillow's warnings, which name no photo; one thread at a time, because all threads share Python's filters."""
     with CATCHING_WARNINGS, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -220,6 +222,7 @@ def _check_shape(image: Image.Image, limits: PhotoLimits) -> None:
 
 
 def _check_scans(photo: bytes) -> None:
+    # Counting bytes is fast and never too low; only a suspicious photo is parsed for its true number of scans.
     scans = photo.count(START_OF_SCAN_BYTES)
     if scans > MOST_SCANS and (scans := scan_count(photo)) > MOST_SCANS:
         raise ValueError(f"it has {scans} scans, the limit is {MOST_SCANS}")
@@ -228,8 +231,9 @@ def _check_scans(photo: bytes) -> None:
 
 
 def _decode_jpeg(photo: bytes, image: Image.Image, orientation: int, min_side_pixels: int) -> Pixels:
-    """Decode strictly: Pillow takes a photo whose end was cut and closed with a marker, and leaves the rest grey."""
+    """Decode strictly: Pillow accepts a photo that was cut and closed with an end marker, and leaves the rest grey."""
     if image.mode == "CMYK":
+        # This decode only finds damage. Pillow converts, because it expects Adobe's inverted inks.
         _decode_strictly(photo, partial(simplejpeg.decode_jpeg, colorspace="CMYK"), "CMYK")
         return _decode_with_pillow(image, orientation)
     reducing = [divisor for divisor in QUICK_DIVISORS if min(image.size) >= divisor * min_side_pixels]
@@ -242,11 +246,11 @@ def _decode_jpeg(photo: bytes, image: Image.Image, orientation: int, min_side_pi
 
 def _decode_colours(photo: bytes, colours: str, **options: Any) -> Pixels:
     pixels: Pixels = simplejpeg.decode_jpeg(photo, colorspace=colours, **options)
-    return pixels[..., :3]
+    return pixels[..., :3]  # a view: `image_of` finds the four-byte pixels under it
 
 
 def _decode_strictly(photo: bytes, decode: Callable[..., Pixels], mode: str) -> Pixels:
-    """Decode with `decode` of simplejpeg, or by Pillow in a mode if the layout is one that simplejpeg does not know."""
+    """Decode with `decode` of simplejpeg; use Pillow in `mode` for sampling layouts that simplejpeg does not know."""
     strict, lenient = partial(decode, strict=True), partial(decode, strict=False)
     try:
         return strict(photo)
@@ -255,12 +259,12 @@ def _decode_strictly(photo: bytes, decode: Callable[..., Pixels], mode: str) -> 
 
 
 def _decode_any_layout(jpeg: bytes, mode: str) -> Pixels:
-    """Decode with Pillow, which is slower and hands every sampling layout to libjpeg."""
+    """Decode with Pillow, which is slower but lets libjpeg read every sampling layout."""
     return np.asarray(READERS["JPEG"](io.BytesIO(jpeg)).convert(mode))
 
 
 def _decode_with_pillow(image: Image.Image, orientation: int) -> Pixels:
-    if image.mode.startswith("I"):
+    if image.mode.startswith("I"):  # 16-bit greys: Pillow's own conversion would clip them to white
         image = Image.fromarray((np.asarray(image) >> 8).astype("uint8"))
     return _upright(np.asarray(image.convert("RGB")), orientation)
 

@@ -1,7 +1,7 @@
-"""photo_statuses: what may become of a photo, and which version of decoding and checks decided it. Imports nothing.
+"""photo_statuses: the outcomes of age estimation for one photo, and the version of the checks. Imports no other module.
 
-The groups say what each status means for a later run: whether the same bytes always end there, whether faces were
-looked for, and whether the camera is to blame rather than the buyer's place before it.
+Three groups of statuses answer three questions. Do the same bytes always get this status? Was the photo searched for
+faces? Is the picture of the face too bad, so that the camera is to blame?
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 PHOTO_CHECKS_VERSION = 2
-"""Raise it with every change to decoding, face finding or the checks: estimates of another version are made again."""
+"""Raise it with every change to decoding, face finding or the checks. Otherwise old estimates are reused."""
 
 
 class PhotoStatus(StrEnum):
@@ -43,7 +43,7 @@ UNFIT_FACE_STATUSES = (
     PhotoStatus.FACE_TOO_BLURRED,
     PhotoStatus.FACE_DISTORTED,
 )
-"""A face is there, and the camera shows it so badly that no age can be told."""
+"""A face was found, but the picture of it is too bad for an age estimate."""
 
 SEARCHED_STATUSES = (
     PhotoStatus.ESTIMATED,

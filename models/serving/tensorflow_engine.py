@@ -1,4 +1,4 @@
-"""tensorflow_engine: a version's networks on TensorFlow, the reference that the fast engine is held against."""
+"""tensorflow_engine: run a version's networks on TensorFlow, the reference for the fast engine."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from models.serving.model_versions import ModelFiles
 
 
 class TensorFlowNetwork:
-    """Batches of (batch_size, side, side, 3) pixels ► the (batch_size, 101 or 202) logits of each."""
+    """Maps batches of (batch_size, side, side, 3) pixels to their (batch_size, 101 or 202) logits."""
 
     def __init__(self, files: ModelFiles, manifest: ModelManifest, batch_size: int, threads: int | None) -> None:
-        """Start TensorFlow (10–16 s in a fresh process). `threads` bounds its threads; None takes every core.
+        """Start TensorFlow (10–16 s in a fresh process). `threads` bounds its threads; None uses every core.
 
-        The weights may lack arrays, which then stay as they were initialised: `missing` names them.
+        The weights may lack arrays. These keep their initial values, and `missing` names them.
         """
+        # TensorFlow reads this only while it is imported.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         import keras
         import tensorflow as tf
@@ -34,6 +35,7 @@ class TensorFlowNetwork:
             _limit_threads(tf, threads)
         network, self.missing = load_age_network(files, manifest)
         side = manifest.image_size
+        # One fixed shape: the graph is traced once, and a batch of another shape fails instead of tracing again.
         signature = [tf.TensorSpec((batch_size, side, side, 3), tf.uint8)]
         self._graph = tf.function(
             lambda pixels: network(tf.cast(pixels, tf.float32), training=False), input_signature=signature
@@ -44,7 +46,7 @@ class TensorFlowNetwork:
 
 
 def _limit_threads(tf: Any, threads: int) -> None:
-    """Bound TensorFlow's two thread pools (it ignores OMP_NUM_THREADS); after its first operation they stay as is."""
+    """Bound TensorFlow's two thread pools (it ignores OMP_NUM_THREADS). After its first operation this does nothing."""
     with contextlib.suppress(RuntimeError):
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(threads)

@@ -1,4 +1,4 @@
-"""upright_face: how a face lies in a photo, by its eyes, nose and mouth, and a photo turned so that its face stands."""
+"""upright_face: find how a face is turned in a photo, by its eyes, nose and mouth, and turn the photo upright."""
 
 from __future__ import annotations
 
@@ -13,36 +13,39 @@ from models.serving.photo_preprocessing import Pixels, pixels_in_fours
 
 QUARTER_TURNS_DEGREES = (90, 270, 180)
 LARGEST_ROLL_DEGREES = 12
-"""Faces of split `valid` lean 10 degrees at most. The finder tells two thirds of the angle of one that leans by 30."""
+"""A face that leans less counts as upright. Faces of split `valid` lean by 10 degrees at most."""
 FURTHEST_ROLL_DEGREES = 60
-"""Beyond this a quarter turn comes nearer."""
+"""Beyond this, starting from another quarter turn is nearer."""
 MOST_ROLLS = 2
+"""The finder sees only two thirds of the angle of a face that leans by 30 degrees, so one turn is not enough."""
 
 LEAST_ASPECT = 0.9
 LEAST_EYE_DISTANCE = 0.72
 LARGEST_SKEW_DEGREES = 8
 NOSE_HEIGHTS = (0.40, 0.62)
-"""Bounds of a face that stands: 0.3 % of the faces of split `valid` are outside, and of those turned by 90 degrees
-99.5 %, by 180 degrees 94 %."""
+"""These four bound an upright face. Of the faces of split `valid` 0.3 % are outside; turned by 90 degrees 99.5 %, by
+180 degrees 94 %."""
 
 EDGE_SHARE = 0.3
-"""How far a photo is continued before it is turned by a small angle, so that a face at its edge keeps its corners."""
+"""Padding before a small turn, as a share of the shorter side. With less, a face at the edge loses its corners."""
 
 Search = Callable[[Pixels], list[Face]]
 
 
 def roll_degrees(face: Face) -> float:
-    """Return by how many degrees the line through the eyes is turned clockwise: 0 for a face that stands."""
+    """Return the clockwise angle of the line through the eyes: 0 for an upright face."""
     (left_x, left_y), (right_x, right_y) = face.points[:2]
     return math.degrees(math.atan2(right_y - left_y, right_x - left_x))
 
 
 def stands(face: Face) -> bool:
-    """Tell whether eyes, nose and mouth lie as in an upright face that is seen more or less from the front.
+    """Tell whether eyes, nose and mouth are placed as in an upright face that is seen roughly from the front.
 
-    The distance of the eyes and the height of the nose are in units of the line from between the eyes to the middle of
-    the mouth; the skew is how far that line is from being upright to the line through the eyes.
+    The line from between the eyes to the middle of the mouth is the unit for the distance of the eyes and the height of
+    the nose. The skew is how many degrees that line deviates from a right angle to the line through the eyes.
     """
+    # As complex numbers a quotient of two lines holds the angle between them and the ratio of their lengths, and
+    # `eyes * 1j` points from the eyes straight down, because y grows downwards.
     left_eye, right_eye, nose, left_mouth, right_mouth = (complex(*point) for point in face.points)
     between_eyes, eyes = (left_eye + right_eye) / 2, right_eye - left_eye
     down = (left_mouth + right_mouth) / 2 - between_eyes
@@ -60,10 +63,10 @@ def stands(face: Face) -> bool:
 
 
 def turned_upright(pixels: Pixels, found: list[Face], finder: FaceFinder) -> tuple[float, list[Face]]:
-    """Return by how many degrees a photo is turned counter-clockwise so that its first face stands, and its faces then.
+    """Return the counter-clockwise turn in degrees that brings a photo's first face upright, and the faces after it.
 
-    `found` are its faces as it is. They are returned with 0 degrees where the first stands, or no turn shows one that
-    does with certainty.
+    `found` are the faces of the photo as it is. They are returned with 0 degrees if the first is upright already, or if
+    no turn shows a face that is certain and upright.
     """
     if found and stands(found[0]):
         return 0.0, found
@@ -72,7 +75,7 @@ def turned_upright(pixels: Pixels, found: list[Face], finder: FaceFinder) -> tup
 
 
 def turned(pixels: Pixels, degrees: float) -> Pixels:
-    """Turn a photo counter-clockwise. By a quarter nothing is lost; else its edge goes on where it leaves the frame."""
+    """Turn a photo counter-clockwise. Quarter turns are exact; for others the photo is padded with its edge pixels."""
     if not degrees:
         return pixels
     if degrees % 90 == 0:
@@ -83,7 +86,7 @@ def turned(pixels: Pixels, degrees: float) -> Pixels:
 
 
 def _turned_by_quarters(pixels: Pixels, count: int) -> Pixels:
-    """Turn pixels; those that lie four bytes each are moved as one number, in half the time, and lie so again."""
+    """Turn pixels by quarters. Four-byte pixels are moved as one number each, in half the time, and stay four bytes."""
     in_fours = pixels_in_fours(pixels)
     if in_fours is None:
         return np.ascontiguousarray(np.rot90(pixels, count))
@@ -92,7 +95,7 @@ def _turned_by_quarters(pixels: Pixels, count: int) -> Pixels:
 
 
 def _turns(pixels: Pixels, found: list[Face], finder: FaceFinder) -> Iterator[tuple[float, list[Face]]]:
-    """Yield turns that may make the first face stand: by quarters, and from each by the roll that the face then has."""
+    """Yield turns that may bring the first face upright: quarter turns, and from each the roll of the face found."""
     yield from _rolls(pixels, 0.0, found, finder)
     for quarter in QUARTER_TURNS_DEGREES:
         faces = finder.find(turned(pixels, quarter), SURE_SCORE, is_quick=True)
@@ -103,7 +106,7 @@ def _turns(pixels: Pixels, found: list[Face], finder: FaceFinder) -> Iterator[tu
 def _rolls(
     pixels: Pixels, start_degrees: float, faces: list[Face], finder: FaceFinder
 ) -> Iterator[tuple[float, list[Face]]]:
-    """Yield turns by the first face's roll, which is told better the nearer to upright it is."""
+    """Yield turns by the first face's roll. They are repeated because the roll is more precise near upright."""
     degrees = start_degrees
     for _ in range(MOST_ROLLS):
         roll = roll_degrees(faces[0]) if faces else 0.0
