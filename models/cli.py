@@ -1,4 +1,4 @@
-"""cli: the commands for the age model that a person types, part of `checkout-ages`. Heavy imports wait inside them."""
+"""cli: the commands of `checkout-ages` for the age model. Heavy imports are inside them, so that `--help` is fast."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ OutFolder = Annotated[Path, typer.Option(help="folder that takes what the comman
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Turn what a person can mend into one sentence and exit code 2."""
+    """Turn an error that a person can fix into one sentence and exit code 2."""
     try:
         yield
     except (ModelInputError, WeightsError) as error:
@@ -177,5 +177,6 @@ def calibrate(
 
 
 def _choose_keras_backend() -> None:
+    # Keras reads the variable once, when it is imported.
     if "KERAS_BACKEND" not in os.environ and find_spec("torch"):
         os.environ["KERAS_BACKEND"] = "torch"

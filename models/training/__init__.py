@@ -1,1 +1,1 @@
-"""Labelled faces to a model version: weights, second opinion, calibration, int8."""
+"""Training: labelled faces to a model version with weights, second opinion, calibration and int8 network."""

@@ -1,4 +1,4 @@
-"""age_losses: what training minimises, of (batch, 101) logits over years of age and (batch, 1) true ages."""
+"""age_losses: the losses of training, from (batch, 101) logits over years of age and (batch, 1) true ages."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ VARIANCE_LOSS_WEIGHT = 0.05
 
 def mae(ages: Tensor, logits: Tensor) -> Tensor:
     """Absolute error of the expected age, per photo, in years."""
+    # With a teacher, the embedding follows the logits.
     return keras.ops.abs(_expected_years(_probabilities(logits[:, :YEARS_OF_AGE])) - _column(ages))
 
 
@@ -37,7 +38,7 @@ def label_distribution(ages: Tensor, logits: Tensor) -> Tensor:
 
 
 def taught(teacher_share: float, embedding_weight: float) -> Callable[[Tensor, Tensor], Tensor]:
-    """Return `label_distribution` drawn towards a teacher's ages, plus the error of the teacher's embedding.
+    """Return a loss: `label_distribution` with the teacher's ages mixed in, plus the error of the teacher's embedding.
 
     It takes (batch, 1 + 101 + d) ages and targets of `teacher_targets`, and (batch, 101 + d) logits and embedding.
     """
@@ -68,7 +69,8 @@ def mean_variance(ages: Tensor, logits: Tensor) -> Tensor:
 def ordinal(ages: Tensor, logits: Tensor) -> Tensor:
     """Squared distance of the cumulative distributions, in years, plus the cross-entropy.
 
-    It charges a wrong year by its distance. Source: Hou et al. 2016, "Squared Earth Mover's Distance-based Loss".
+    A wrong year costs more the further away it is.
+    Source: Hou et al. 2016, "Squared Earth Mover's Distance-based Loss".
     """
     up_to_year = keras.ops.cumsum(_probabilities(logits), axis=-1)
     is_reached = keras.ops.cast(_years() >= _column(ages)[:, None], "float32")
@@ -88,6 +90,7 @@ def _around(ages: Tensor) -> Tensor:
 
 
 def _probabilities(logits: Tensor) -> Tensor:
+    # Layers may compute in bfloat16, whose 8 significant bits are too coarse for 101 probabilities.
     return keras.ops.softmax(keras.ops.cast(logits, "float32"))
 
 

@@ -1,7 +1,7 @@
-"""calibrate_age_resnet50: fit to split `valid` what a model version needs beside its weights, and write its manifest.
+"""calibrate_age_resnet50: calibrate a model version on split `valid` and write its manifest.
 
-A run's folder holds weights.npz and training.json and gets manifest.json. Of several image sizes the one with the
-smallest error on `valid` is taken: faces in training are cropped and so larger than at inference (Touvron et al. 2019,
+A run's folder has weights.npz and training.json, and gets manifest.json. Of several image sizes the one with the
+smallest error on `valid` is chosen: faces in training are cropped and so larger than at inference (Touvron et al. 2019,
 "Fixing the train-test resolution discrepancy").
 """
 
@@ -40,7 +40,7 @@ BATCH_SIZE = 32
 
 @dataclass(frozen=True)
 class Calibration:
-    """What was fitted at one image size, and how far off the estimates then are."""
+    """The calibration at one image size, and the mean absolute error with it."""
 
     image_size: int
     second_share: float | None
@@ -79,7 +79,7 @@ def calibrate_version(folder: Path, faces: pd.DataFrame, images: Path, image_siz
 
 
 def predict_logits(network: keras.Model, faces: pd.DataFrame, images: Path, image_size: int) -> NDArray[np.float32]:
-    """Return (n, 101) logits, with a second opinion (n, 202), of the same pixels that inference sees."""
+    """Return (n, 101) logits, with a second opinion (n, 202), for the same pixels as at inference."""
     file_names = list(faces["file_name"])
     batches = [file_names[at : at + BATCH_SIZE] for at in range(0, len(file_names), BATCH_SIZE)]
     outputs = [network.predict_on_batch(network_pixels(images, batch, image_size)) for batch in batches]
@@ -89,7 +89,7 @@ def predict_logits(network: keras.Model, faces: pd.DataFrame, images: Path, imag
 def _calibrate(network: keras.Model, faces: pd.DataFrame, images: Path, image_size: int) -> Calibration:
     ages = ages_years(faces)
     logits = predict_logits(network, faces, images, image_size)
-    if network.output_shape[1] == 1:  # one number says nothing about how sure it is
+    if network.output_shape[1] == 1:  # a single number carries no uncertainty to calibrate
         return Calibration(image_size, None, 1.0, 1.0, 0.0, _mae_years(probabilities(logits), ages, 0.0))
     share, temperature, distribution = _fitted(logits, ages)
     masses = fit_interval_mass(distribution, ages).round(4).tolist()
@@ -99,7 +99,7 @@ def _calibrate(network: keras.Model, faces: pd.DataFrame, images: Path, image_si
 
 
 def _fitted(logits: NDArray[np.float32], ages: NDArray[np.int64]) -> tuple[float | None, float, Floats]:
-    """Return the share of the second opinion, if there is one, the temperature, and the distributions with them."""
+    """Return the share of the second opinion (None without one), the temperature, and the resulting distributions."""
     if logits.shape[1] == YEARS_OF_AGE:
         temperature = fit_temperature(logits, ages)
         return None, temperature, probabilities(logits, temperature)

@@ -1,8 +1,8 @@
-"""export_openvino: quantises a version's networks, as one, or the face finder, to int8 for OpenVINO.
+"""export_openvino: quantise a version's network or the face finder to int8 for OpenVINO.
 
     checkout-ages export --weights age_resnet50-4 --labels labels.csv --images faces --out export
 
-Weights become 8 bits wide, and activations too, with ranges that are measured on photos of split `train`. Source:
+Weights and activations become 8 bits wide. Their ranges are measured on photos of split `train`. Source:
 Nagel et al. 2021, "A White Paper on Neural Network Quantization" (post-training quantisation, bias correction).
 """
 
@@ -46,12 +46,12 @@ SIDES_PIXELS = (60, 400)
 
 
 def export_network(version: str | None, faces: pd.DataFrame, images: Path, out: Path, photo_count: int) -> list[str]:
-    """Write the int8 network of a version, of the folder of a training, or of the face finder to `out`.
+    """Write the int8 network of a version, of a training's folder, or of the face finder to `out`.
 
-    `faces` are those of `read_face_labels`; ranges are measured on `photo_count` of split `train`. Returns the lines
-    that pin the files by sha256.
-    Raises ModelInputError when the version or its folder is none, or no photo of split `train` can be used, and
-    WeightsError when a committed file was altered.
+    `faces` come from `read_face_labels`. Ranges are measured on `photo_count` photos of split `train`. Returns the
+    lines that pin the files by sha256.
+    Raises ModelInputError when `version` is neither a version nor a training's folder, or no photo of split `train` can
+    be used, and WeightsError when a committed file was altered.
     """
     training = faces.loc[faces["split"] == "train", "file_name"]
     names = training.sample(min(photo_count, len(training)), random_state=SEED).to_list()
@@ -63,9 +63,9 @@ def export_network(version: str | None, faces: pd.DataFrame, images: Path, out: 
 
 
 def _converted(files: ModelFiles, manifest: ModelManifest) -> openvino.Model:
-    """Take the network over from TensorFlow, with uint8 pixels for an input.
+    """Convert the network from TensorFlow, with uint8 pixels as input.
 
-    It goes by way of a file: a network converted in memory borrows TensorFlow's arrays, and quantising it ruins both.
+    The conversion uses a file: a network converted in memory shares TensorFlow's arrays, and quantising it ruins both.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import openvino
@@ -78,7 +78,7 @@ def _converted(files: ModelFiles, manifest: ModelManifest) -> openvino.Model:
     answer = tf.function(lambda pixels: network(tf.cast(pixels, tf.float32), training=False), input_signature=signature)
     graph = convert_variables_to_constants_v2(answer.get_concrete_function()).graph
     core = openvino.Core()
-    core.set_property({"ENABLE_MMAP": False})
+    core.set_property({"ENABLE_MMAP": False})  # the file is deleted below, so its weights must not be mapped
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "network.pb")
         path.write_bytes(graph.as_graph_def().SerializeToString())
@@ -86,7 +86,7 @@ def _converted(files: ModelFiles, manifest: ModelManifest) -> openvino.Model:
 
 
 def _original_finder() -> openvino.Model:
-    """Give the face finder uint8 pixels, channels last, for an input."""
+    """Return the face finder with uint8 pixels, channels last, as input."""
     import openvino
     from openvino.preprocess import PrePostProcessor
 
@@ -124,7 +124,7 @@ def _squares(images: Path, names: list[str], image_size: int) -> Iterator[Pixels
 
 
 def _searched(images: Path, names: list[str]) -> Iterator[Pixels]:
-    """Yield (1, height, width, 3) photos in every shape that is searched: a face alone, or some in a scene."""
+    """Yield (1, height, width, 3) photos in every shape of the search: one face alone, or several in a scene."""
     for number, name in enumerate(names):
         search = SEARCHES[number % len(SEARCHES)]
         try:

@@ -1,4 +1,4 @@
-"""face_batches: labelled photos as the batches that training takes, each epoch in another order and variation."""
+"""face_batches: batches of labelled photos for training, in another order and variation in each epoch."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ Batch = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
 
 
 class FaceBatches(keras.utils.PyDataset):  # type: ignore[misc]
-    """Batches of (n, side, side, 3) float32 pixels, (n, 1) ages and (n,) weights; shuffled where there is a `seed`.
+    """Batches of (n, side, side, 3) float32 pixels, (n, 1) ages and (n,) weights; shuffled if there is a `seed`.
 
-    With a teacher, what it says of each photo stands behind its age: (n, 1 + 101 + d).
+    With a teacher, its targets for each photo follow the age: (n, 1 + 101 + d).
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class FaceBatches(keras.utils.PyDataset):  # type: ignore[misc]
         seed: int | None = None,
         teacher: TeacherTargets | None = None,
     ) -> None:
-        """Take `faces` with file_name, real_age and the square of `find_squares`."""
+        """`faces` has file_name, real_age and the square of `find_squares`."""
         super().__init__(workers=THREADS, max_queue_size=2 * THREADS)
         self._photos = [(images / name).read_bytes() for name in faces["file_name"]]
         self._squares = list(faces["square"])
@@ -67,7 +67,7 @@ class FaceBatches(keras.utils.PyDataset):  # type: ignore[misc]
         return pixels, self._targets[rows], self._weights[rows]
 
     def start_epoch(self, epoch: int) -> None:
-        """Take the order and the variations of `epoch`, so that a resumed run sees what it missed."""
+        """Set the order and the variations of `epoch`, so that a resumed run continues where it stopped."""
         self._epoch = epoch
         self._order = np.arange(len(self._photos))
         if self._seed is not None:
@@ -76,13 +76,15 @@ class FaceBatches(keras.utils.PyDataset):  # type: ignore[misc]
     def _face(self, row: int) -> Pixels:
         square = self._squares[row]
         photo = decode_photo(self._photos[row], int(np.ceil(self._side / square.side)))
+        # Not scaled yet: augmentation turns and crops first, and needs the detail.
         face = cut_square(photo, square, round(square.side * min(photo.shape[:2])))
+        # A generator for each photo: with a shared one, variations would depend on which thread comes first.
         random = np.random.default_rng((self._seed or 0, self._epoch, row))
         return augment_photo(face, self._side, random, self._augmentation)
 
 
 def find_squares(faces: pd.DataFrame, images: Path, image_size: int) -> pd.DataFrame:
-    """Return `faces` with the `square` around each face, as inference cuts it, or the `problem` why there is none."""
+    """Return `faces` with the `square` around each face, cut as at inference, or the `problem` if there is none."""
     finder = FaceFinder.load()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         paths = [images / name for name in faces["file_name"]]
@@ -97,6 +99,7 @@ def find_squares(faces: pd.DataFrame, images: Path, image_size: int) -> pd.DataF
 def _square(path: Path, finder: FaceFinder, image_size: int) -> object:
     try:
         face = read_face(path.read_bytes(), finder, image_size)
+        # Such a square is in the turned photo, but `FaceBatches` does not turn photos.
         return f"the face is turned by {face.turned_degrees:.0f} degrees" if face.turned_degrees else face.square
     except OSError:
         return "the photo is not there or cannot be read"

@@ -1,7 +1,7 @@
-"""face_heads: heads over years of age on what a face network says of a face, each trained on four fifths of `train`.
+"""face_heads: train heads over years of age on a face network's descriptions, each on four fifths of split `train`.
 
-Five such heads judge every photo of `train` without having seen its label, nor that of a near duplicate, and their mean
-is nearer to the truth than one head that has seen all.
+Each photo of `train` can be judged by a head that has seen neither its label nor that of a near duplicate. The mean of
+the five heads is closer to the truth than one head trained on all photos.
 """
 
 from __future__ import annotations
@@ -30,14 +30,15 @@ Floats = NDArray[np.float32]
 
 
 def is_trained_on(faces: pd.DataFrame) -> NDArray[np.bool_]:
-    """Return which photos heads learn from: those of split `train` whose near duplicates agree on the age."""
+    """Return which photos the heads learn from: those of split `train` without contradictory ages."""
     return ((faces["split"] == "train") & (faces["age_conflict"] == 0)).to_numpy()
 
 
 def fold_of(groups: Iterable[object]) -> NDArray[np.int64]:
-    """Return the (n,) number of the head that must not see a photo, by its group of near duplicates."""
+    """Return the (n,) numbers of the heads that must not see a photo, by its group of near duplicates."""
     digests = [hashlib.sha256(str(group).encode()).hexdigest() for group in groups]
-    return np.array([int(digest, 16) // 10 % HEADS for digest in digests])  # its last digit is the split's
+    # The last decimal digit chooses the split, so within a split it would not divide the photos evenly.
+    return np.array([int(digest, 16) // 10 % HEADS for digest in digests])
 
 
 def trained_heads(descriptions: Floats, faces: pd.DataFrame, size: int = HEAD_SIZE) -> list[keras.Model]:
@@ -65,8 +66,8 @@ def _trained_head(descriptions: Floats, ages: NDArray[np.int64], size: int, seed
             keras.layers.Dense(YEARS_OF_AGE),
         ]
     )
-    photos = descriptions.reshape(-1, descriptions.shape[2])  # each as it is and mirrored
-    epochs = HEAD_EPOCHS // 2  # of both, so that each photo is seen HEAD_EPOCHS times
+    photos = descriptions.reshape(-1, descriptions.shape[2])  # each photo twice: as it is and mirrored
+    epochs = HEAD_EPOCHS // 2  # so each photo is seen HEAD_EPOCHS times
     schedule = keras.optimizers.schedules.CosineDecay(1e-3, max(1, epochs * len(photos) // HEAD_BATCH_SIZE))
     head.compile(keras.optimizers.AdamW(schedule, weight_decay=0.05), loss=label_distribution, jit_compile=False)
     head.fit(photos, np.repeat(ages, 2)[:, None], HEAD_BATCH_SIZE, epochs, verbose=0)

@@ -54,7 +54,7 @@ Floats = NDArray[np.float32]
 
 
 def main() -> None:
-    """Write what the networks say of all labelled photos."""
+    """Write the networks' answers on all labelled photos."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, text in {"package": "unpacked npm package", "images": "folder of the photos", "out": "an .npz"}.items():
         parser.add_argument(f"--{name}", type=Path, required=True, help=text)
@@ -83,7 +83,7 @@ def main() -> None:
 def load_teacher(folder: Path, name: str) -> openvino.CompiledModel:
     """Return a network: (16, 224, 224, 3) float32 BGR, channel means subtracted ► (16, 1024) descriptions.
 
-    Raises ModelInputError when one of its files is not there or is not the pinned one.
+    Raises ModelInputError when one of its files is missing or is not the pinned one.
     """
     for file_name in (f"{name}.json", f"{name}.bin"):
         pinned_teacher_file(folder, file_name)
@@ -101,7 +101,7 @@ def load_teacher(folder: Path, name: str) -> openvino.CompiledModel:
 
 
 def pinned_teacher_file(folder: Path, file_name: str) -> Path:
-    """Return a file of the package. Raises ModelInputError when it is not there or is not the pinned one."""
+    """Return a file of the package. Raises ModelInputError when it is missing or is not the pinned one."""
     path = folder / file_name
     if not path.is_file() or file_sha256(path) != PINNED_SHA256[file_name]:
         raise ModelInputError(
@@ -111,12 +111,14 @@ def pinned_teacher_file(folder: Path, file_name: str) -> Path:
 
 
 def describe(network: openvino.CompiledModel, images: Path, file_names: Sequence[str]) -> Floats:
-    """Return (n, 2, 1024): what the network says of each photo, as it is and mirrored."""
+    """Return the network's (n, 2, 1024) descriptions of each photo, as it is and mirrored."""
     described = []
     for at in range(0, len(file_names), BATCH_SIZE):
         photos = [_teacher_pixels(images / name) for name in file_names[at : at + BATCH_SIZE]]
+        # The network is compiled for one shape, so the last batch is filled up with black.
         batch = np.zeros((BATCH_SIZE, SIDE_PIXELS, SIDE_PIXELS, 3), "float32")
         batch[: len(photos)] = photos
+        # Copied, because the network may reuse the memory of its output for the second view.
         both = [network(view)[0].copy() for view in (batch, np.ascontiguousarray(batch[:, :, ::-1]))]
         described.append(np.stack(both, axis=1)[: len(photos)])
     return np.concatenate(described)
@@ -130,7 +132,7 @@ def _teacher_pixels(path: Path) -> Floats:
 
 
 def read_tfjs_graph(topology: Path) -> GraphDef:
-    """Return the graph of a TensorFlow.js model, its weights within, without fused products of matrices."""
+    """Return the graph of a TensorFlow.js model with its weights. Fused matrix products are split into single steps."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import tensorflow as tf
     from google.protobuf import json_format
@@ -138,6 +140,7 @@ def read_tfjs_graph(topology: Path) -> GraphDef:
     model = json.loads(topology.read_text())
     weights = tfjs_weights(model, topology.parent)
     nodes = model["modelTopology"]["node"]
+    # Constants in the JSON have no content: their values come from the files of weights, below.
     for node in nodes:
         if node["op"] == "Const":
             node["attr"].pop("value", None)
@@ -164,7 +167,7 @@ def tfjs_weights(model: dict[str, Any], folder: Path) -> dict[str, NDArray[Any]]
 
 
 def _unfused(node: Any) -> Iterable[Any]:
-    """Return MatMul, BiasAdd and what else a fused product does, as nodes of their own; the last has its name."""
+    """Split a fused matrix product into MatMul, BiasAdd and its further steps; the last node keeps its name."""
     left, right, bias = node.input
     steps = [("MatMul", [left, right]), ("BiasAdd", [bias])]
     steps += [(step.decode(), []) for step in node.attr["fused_ops"].list.s[1:]]
@@ -178,10 +181,10 @@ def _unfused(node: Any) -> Iterable[Any]:
 
 
 def out_of_fold_ages(descriptions: Floats, faces: pd.DataFrame) -> Floats:
-    """Return (n, 101) probabilities of the ages, each by heads that have not seen the photo's label."""
+    """Return (n, 101) probabilities of ages, each from heads that have not seen the photo's label."""
     trained_on, fold = is_trained_on(faces), fold_of(faces["group"])
     mean, spread = (part(descriptions[trained_on], axis=(0, 1)) for part in (np.mean, np.std))
-    standard = (descriptions - mean) / (spread + 1e-3)
+    standard = (descriptions - mean) / (spread + 1e-3)  # some numbers of a description hardly vary
     answers = np.zeros((len(faces), YEARS_OF_AGE), "float32")
     for number, head in enumerate(trained_heads(standard, faces)):
         of_fold = trained_on & (fold == number)
@@ -197,11 +200,12 @@ def _answers(head: keras.Model, descriptions: Floats) -> Floats:
 
 
 def embedding(descriptions: Floats, trained_on: NDArray[np.bool_]) -> Floats:
-    """Return (n, 256): the main directions of the descriptions, half whitened, of mean square 1 where trained on."""
+    """Return the (n, 256) principal components of descriptions, half whitened, with mean square 1 on trained photos."""
     standard = descriptions.mean(axis=1)
     standard = (standard - standard[trained_on].mean(axis=0)) / (standard[trained_on].std(axis=0) + 1e-3)
     _, directions = np.linalg.eigh(np.cov(standard[trained_on].T))
-    main = standard @ directions[:, ::-1][:, :EMBEDDING_SIZE]
+    main = standard @ directions[:, ::-1][:, :EMBEDDING_SIZE]  # `eigh` orders the weakest direction first
+    # Half whitened: divided by the root of the spread, so weak directions count more but do not become noise.
     main /= np.sqrt(main[trained_on].std(axis=0))
     scaled: Floats = (main / np.sqrt((main[trained_on] ** 2).mean())).astype("float32")
     return scaled

@@ -1,9 +1,9 @@
-"""fast_torch_layers: PyTorch's own kernels inside Keras layers, for training speed only.
+"""fast_torch_layers: run Keras layers on PyTorch's own kernels, only to train faster.
 
 On the torch backend Keras computes batch normalization from single operations, and copies the pixels of each
-convolution to another layout and back. PyTorch's own kernels on the layout as it is train a ResNet50 on a CPU about
-twice as fast. Other backends need none of it. Weights, results and saved files stay the same, but for the variance of
-a batch, which PyTorch takes with n - 1 when it updates the moving one.
+convolution to another layout and back. PyTorch's own kernels need no other layout, and train a ResNet50 on a CPU about
+twice as fast. Other backends do not need this. Weights, results and saved files stay the same, with one exception:
+PyTorch divides the variance of a batch by n - 1 when it updates the moving variance.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 def use_torch_kernels(network: keras.Model) -> None:
-    """Let the convolutions, batch normalizations and pools of `network` call PyTorch; do nothing on another backend.
+    """Make the convolutions, batch normalizations and pools of `network` call PyTorch; do nothing on another backend.
 
-    Takes channels-last layers; a convolution that pads to the `same` size must have odd kernels and stride 1.
+    Layers must be channels-last. A convolution that pads to the `same` size must have odd kernels and stride 1.
     """
     import keras
 
@@ -31,12 +31,14 @@ def use_torch_kernels(network: keras.Model) -> None:
         keras.layers.MaxPooling2D: _max_pooling,
     }
     for layer in network.layers:
+        # By exact type: a subclass may compute something else.
         if call := calls.get(type(layer)):
             layer.call = MethodType(call, layer)
 
 
 def _batch_normalization(layer: Any, inputs: Any, training: bool | None = None, mask: None = None) -> Any:
-    """Stand in for BatchNormalization.call on (batch, height, width, channels); updates the moving statistics."""
+    """Replace BatchNormalization.call on (batch, height, width, channels); updates the moving statistics."""
+    # `permute` changes only the view; PyTorch calls this layout channels-last and has kernels for it.
     outputs = _functional().batch_norm(
         inputs.permute(0, 3, 1, 2),
         layer.moving_mean.value,
@@ -44,16 +46,16 @@ def _batch_normalization(layer: Any, inputs: Any, training: bool | None = None, 
         layer.gamma.value,
         layer.beta.value,
         bool(training and layer.trainable),
-        1 - layer.momentum,
+        1 - layer.momentum,  # PyTorch's momentum is the weight of the new value, Keras' that of the old one
         layer.epsilon,
     )
     return outputs.permute(0, 2, 3, 1)
 
 
 def _convolution(layer: Any, inputs: Any) -> Any:
-    """Stand in for Conv2D.call on (batch, height, width, channels)."""
+    """Replace Conv2D.call on (batch, height, width, channels)."""
     padding = layer.kernel_size[0] // 2 if layer.padding == "same" else 0
-    kernel = layer.kernel.value.permute(3, 2, 0, 1)
+    kernel = layer.kernel.value.permute(3, 2, 0, 1)  # (height, width, in, out) ► (out, in, height, width)
     outputs = _functional().conv2d(
         inputs.permute(0, 3, 1, 2), kernel, layer.bias.value, layer.strides, padding, layer.dilation_rate
     )
@@ -61,10 +63,10 @@ def _convolution(layer: Any, inputs: Any) -> Any:
 
 
 def _max_pooling(layer: Any, inputs: Any) -> Any:
-    """Stand in for MaxPooling2D.call without padding."""
+    """Replace MaxPooling2D.call without padding."""
     outputs = _functional().max_pool2d(inputs.permute(0, 3, 1, 2), layer.pool_size, layer.strides)
     return outputs.permute(0, 2, 3, 1)
 
 
 def _functional() -> Any:
-    return import_module("torch").nn.functional  # no dependency of ours: who trains on it installs it
+    return import_module("torch").nn.functional  # not a dependency: people who train on PyTorch install it

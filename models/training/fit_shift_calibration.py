@@ -1,11 +1,12 @@
-"""fit_shift_calibration: fit to split `valid` how a version's distributions are read in shops with another mix of ages.
+"""fit_shift_calibration: fit, on split `valid`, a correction of a version's distributions for shops' own mixes of ages.
 
     checkout-ages calibrate --labels labels.csv --images faces --weights age_resnet50-4 --out age_resnet50-4
 
-A distribution p leans towards the ages that the network was trained on. p^exponent · exp(bias) is fitted so that it is
-calibrated for the photos of `valid`, weighted to the usual mix of buyers; over the shares of ages that these have,
-it says how likely a photo is at each age. Source: Alexandari, Kundaje & Shrikumar 2020, "Maximum likelihood with
-bias-corrected calibration is hard-to-beat at label shift adaptation"; here the bias is smooth in age.
+A distribution p leans towards the ages that the network was trained on. So p^exponent · exp(bias) is fitted to be
+calibrated for the photos of `valid`, weighted to the usual mix of buyers. Divided by the shares of ages in these
+photos, it is the likelihood of a photo at each age.
+Source: Alexandari, Kundaje & Shrikumar 2020, "Maximum likelihood with bias-corrected calibration is hard-to-beat at
+label shift adaptation"; here the bias is smooth in age.
 """
 
 from __future__ import annotations
@@ -29,15 +30,15 @@ YEARS = np.arange(YEARS_OF_AGE)
 
 USUAL_AGES_YEARS = (0, 10, 18, 25, 60, 75, 90, 100)
 USUAL_HEIGHTS = (0.15, 0.15, 0.7, 1.0, 1.0, 0.8, 0.25, 0.05)
-"""Buyers at tills of which nothing is known: as many of each adult age, few children, ever fewer of the old."""
+"""Assumed ages of buyers at tills that nothing is known about: all adult ages alike, few children, few of the old."""
 SMOOTHING_YEARS = 20.0
 TRUSTED_TRANSACTIONS = 500.0
-"""Chosen on `valid`, as is all in this module, with `python -m tests.benchmarks.age_share_choices`."""
+"""Like all constants of this module, chosen on `valid` with `python -m tests.benchmarks.age_share_choices`."""
 
 BIAS_KNOTS_YEARS = (0, 6, 13, 18, 22, 28, 36, 45, 55, 65, 78, 100)
 BIAS_ROUGHNESS = 0.02
 USUAL_WEIGHT = 1.0
-"""How far photos are weighted to the usual mix of buyers: 0 not at all, 1 wholly, but for LARGEST_WEIGHT."""
+"""How strongly photos are weighted to the usual mix of buyers: 0 not at all, 1 fully, bounded by LARGEST_WEIGHT."""
 LARGEST_WEIGHT = 6.0
 WEIGHT_SPREAD_YEARS, PRIOR_SPREAD_YEARS = 2.0, 1.5
 LEAST_SHARE = 1e-4
@@ -56,10 +57,10 @@ class Fit:
 
 
 def fit_shift_calibration(version: str | None, faces: pd.DataFrame, images: Path, out: Path) -> list[str]:
-    """Write shift_calibration.json of a version, or of the folder of a training, and return the line that pins it.
+    """Write shift_calibration.json for a version or the folder of a training, and return the line that pins it.
 
-    `version` is as `load_trained_version` takes it. Raises ModelInputError when it is none, or when no photo of split
-    `valid` can be used, and WeightsError when a committed file was altered.
+    `version` is that of `load_trained_version`. Raises ModelInputError when there is no such version, or when no photo
+    of split `valid` can be used, and WeightsError when a committed file was altered.
     """
     estimator = load_trained_version(version or MODEL_VERSIONS[-1])
     estimated, distributions = distributions_of_split(estimator, faces, images, "valid")
@@ -73,9 +74,9 @@ def fit_shift_calibration(version: str | None, faces: pd.DataFrame, images: Path
 def calibrate(
     distributions: Floats, ages: NDArray[np.int64], groups: NDArray[np.str_], replicates: int = REPLICATES
 ) -> dict[str, object]:
-    """Return what shift_calibration.json says, from (n, 101) distributions, (n,) ages and (n,) groups of photos.
+    """Return the content of shift_calibration.json, from (n, 101) distributions, (n,) ages and (n,) groups of photos.
 
-    Replicates are fitted on as many groups of near duplicates, drawn with replacement.
+    Each replicate is a fit on as many groups of near duplicates, drawn with replacement.
     """
     names, group = np.unique(groups, return_inverse=True)
     random = np.random.default_rng(SEED)
@@ -91,11 +92,12 @@ def calibrate(
 
 
 def fit(distributions: Floats, ages: NDArray[np.int64], times: Floats, usual_weight: float = USUAL_WEIGHT) -> Fit:
-    """Fit photos that count (n,) `times` each: the smallest weighted negative log likelihood of their ages."""
+    """Fit the smallest weighted negative log likelihood of the ages of photos that count (n,) `times` each."""
     smooth_shares = _shares(ages, times, WEIGHT_SPREAD_YEARS)
     weights = times * np.minimum((usual_mix() / smooth_shares)[ages] ** usual_weight, LARGEST_WEIGHT)
     weights /= weights.sum()
     logs = np.log(np.maximum(distributions, LEAST_PROBABILITY))
+    # A column per knot: how much each age follows it. So the bias is linear between knots.
     knots = np.stack([np.interp(YEARS, BIAS_KNOTS_YEARS, knot) for knot in np.eye(len(BIAS_KNOTS_YEARS))], axis=1)
     start = np.concatenate([[1.0], np.zeros(knots.shape[1])])
     fitted = minimize(_loss, start, (logs, ages, weights, knots), method="L-BFGS-B", jac=True).x
@@ -105,7 +107,7 @@ def fit(distributions: Floats, ages: NDArray[np.int64], times: Floats, usual_wei
 
 
 def usual_mix() -> Floats:
-    """Return the (101,) shares of ages of buyers of whom nothing is known."""
+    """Return the (101,) assumed shares of ages of buyers that nothing is known about."""
     heights = np.interp(YEARS, USUAL_AGES_YEARS, USUAL_HEIGHTS)
     shares: Floats = heights / heights.sum()
     return shares
@@ -122,16 +124,17 @@ def _loss(
     calibrated = np.exp(scores - highest) / totals[:, None]
     rows = np.arange(len(ages))
     likelihood = weights @ (scores[rows, ages] - highest[:, 0] - np.log(totals))
-    steps = np.diff(bias)
+    steps = np.diff(bias)  # few photos near a knot must not bend the bias: steps between knots cost
     roughness = BIAS_ROUGHNESS / len(bias)
     pull = 2 * roughness * (np.concatenate([[0.0], steps]) - np.concatenate([steps, [0.0]]))
+    # Gradient of a log-linear model: the expected minus the observed sum of each feature.
     by_exponent = weights @ ((calibrated * logs).sum(axis=1) - logs[rows, ages])
     by_bias = (weights @ calibrated - np.bincount(ages, weights, YEARS_OF_AGE)) @ knots
     return float(roughness * steps @ steps - likelihood), np.concatenate([[by_exponent], by_bias + pull])
 
 
 def _shares(ages: NDArray[np.int64], weights: Floats, spread_years: float) -> Floats:
-    """Return the (101,) weighted shares of ages, smoothed, all above 0."""
+    """Return the (101,) weighted shares of ages, smoothed, and all above 0 because they become divisors."""
     nearness = np.exp(-0.5 * ((YEARS[:, None] - YEARS) / spread_years) ** 2)
     counted = np.bincount(ages, weights / weights.sum(), YEARS_OF_AGE)
     shares = counted @ (nearness / nearness.sum(axis=1, keepdims=True)) + LEAST_SHARE

@@ -23,7 +23,7 @@ from models.training.face_teacher import pinned_teacher_file, tfjs_weights
 NAME = "faceres-deep"
 FIRST_LAYER = "conv1"
 BATCH_NORM_EPSILON = 1e-3
-"""What Keras adds to the variance; with a variance of one less it, a normalisation is its factor and term alone."""
+"""Keras adds this to the variance. With a variance of 1 minus this, a normalisation is only its factor and its term."""
 
 Floats = NDArray[np.float32]
 
@@ -53,9 +53,9 @@ def mobilenet_weights(arrays: Weights) -> Weights:
 
 
 def _kernel(layer: str, array: Floats) -> Weights:
-    """Name a convolution's kernel; where its normalisation was folded into it, that normalisation's factor is one.
+    """Name a convolution's kernel. If its normalisation was folded into the kernel, set that one's factor to one.
 
-    The first kernel took BGR pixels and is turned round to RGB.
+    The first kernel took BGR pixels; here its channels are turned to RGB.
     """
     if layer == FIRST_LAYER:
         array = array[:, :, ::-1]

@@ -1,4 +1,4 @@
-"""layerwise_adamw: AdamW with a learning rate factor per group of layers, in one fused kernel where PyTorch has it."""
+"""layerwise_adamw: AdamW with a learning rate factor for each group of layers; on PyTorch it runs as a fused kernel."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import keras
 
 
 class LayerwiseAdamW(keras.optimizers.AdamW):  # type: ignore[misc]
-    """AdamW whose early, pretrained layers learn slower than late ones.
+    """AdamW with slower learning for early, pretrained layers than for late ones.
 
-    `rate_factors` maps the beginning of a layer's name to the factor of its learning rate; layers that match none take
-    the full rate. Gradients are clipped by their global norm and weights averaged, as the arguments of AdamW say.
+    `rate_factors` maps the beginning of a layer's name to the factor of its learning rate. Layers that match none learn
+    at the full rate. The arguments of AdamW set gradient clipping by global norm and the averaging of weights.
     Source of the factors: Howard & Ruder 2018, "Universal Language Model Fine-tuning", discriminative fine-tuning.
     """
 
@@ -22,17 +22,18 @@ class LayerwiseAdamW(keras.optimizers.AdamW):  # type: ignore[misc]
         self._rate_factors = dict(rate_factors)
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """Update one variable by its own learning rate."""
+        """Update one variable at its own learning rate."""
         super().update_step(gradient, variable, learning_rate * self._rate_factor(variable))
 
     def _apply_weight_decay(self, variables: Sequence[Any]) -> None:
-        """Shrink each variable by its own learning rate times the decay."""
+        """Shrink each variable by its own learning rate × the decay."""
+        # Keras would shrink all at the full rate, which pulls slow pretrained layers away from their weights.
         for variable in variables:
             shrinkage = self.learning_rate * self._rate_factor(variable) * (self.weight_decay or 0.0)
             variable.assign(variable * (1 - keras.ops.cast(shrinkage, variable.dtype)))
 
     def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> None:
-        """Update all variables; on the torch backend in single kernels over all of them."""
+        """Update all variables; on the torch backend, with one kernel for each learning rate factor."""
         if keras.backend.backend() == "torch" and trainable_variables is not None:
             self._apply_fused(grads, list(trainable_variables))
         else:
@@ -43,7 +44,7 @@ class LayerwiseAdamW(keras.optimizers.AdamW):  # type: ignore[misc]
         return next((rate for layer, rate in self._rate_factors.items() if path.startswith(layer)), 1.0)
 
     def _apply_fused(self, grads: Sequence[Any], variables: list[Any]) -> None:
-        torch = import_module("torch")  # no dependency of ours: who trains on it installs it
+        torch = import_module("torch")  # not a dependency: people who train on PyTorch install it
         if not self.built:
             self.build(variables)
         if self.global_clipnorm:
@@ -71,7 +72,7 @@ class LayerwiseAdamW(keras.optimizers.AdamW):  # type: ignore[misc]
             )
         if self.use_ema:
             averages = [average.value for average in self._model_variables_moving_average]
-            momentum = self.ema_momentum if step > 1 else 0.0
+            momentum = self.ema_momentum if step > 1 else 0.0  # the average begins at the first step's weights
             torch._foreach_lerp_(averages, [variable.value for variable in variables], 1 - momentum)
         self._iterations.assign_add(1)
 

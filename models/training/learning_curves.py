@@ -1,4 +1,4 @@
-"""learning_curves: the epochs of a training as a picture."""
+"""learning_curves: plot the loss and error of a training by epoch."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pandas as pd
 
 
 def plot_learning_curves(epochs_csv: Path, png: Path, title: str) -> None:
-    """Draw loss and mean error by epoch, on split `train` (as varied) and `valid`, from the CSV of a training."""
-    matplotlib.use("Agg")
+    """Draw loss and mean error by epoch, on split `train` (with variations) and `valid`, from a training's CSV."""
+    matplotlib.use("Agg")  # draws into files; other backends may look for a display
     from matplotlib import pyplot as plt
 
     epochs = pd.read_csv(epochs_csv)

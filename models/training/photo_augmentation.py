@@ -1,4 +1,4 @@
-"""photo_augmentation: what a shop camera does to a face, for training: turned, off-centre, dim, blurred, coarse."""
+"""photo_augmentation: vary training photos like a shop camera does: turned, off-centre, dim, blurred, coarse."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from models.serving.photo_preprocessing import Pixels, to_network_input
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Which variations training draws from; each can be switched off."""
+    """The variations that training draws from. Each can be switched off."""
 
     flip: bool = True
     crop: bool = True
@@ -24,7 +24,7 @@ class Augmentation:
     """Brightness, contrast and colour."""
     blur: bool = True
     jpeg: bool = True
-    """Hard compression."""
+    """Strong compression."""
     low_resolution: bool = True
     occlusion: bool = True
 
@@ -66,6 +66,7 @@ def _crop(image: Image.Image, image_size: int, share: float, random: Generator) 
 
 
 def _relight(image: Image.Image, random: Generator) -> Image.Image:
+    # Log-normal factors: twice as much is as likely as half.
     for enhancement in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
         image = enhancement(image).enhance(float(np.exp(random.normal(0, 0.15))))
     return image.convert("L").convert("RGB") if random.random() < 0.05 else image

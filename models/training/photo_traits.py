@@ -1,4 +1,4 @@
-"""photo_traits: how large, sharp and bright a face is: what may explain an error, besides the person."""
+"""photo_traits: measure the size, sharpness and brightness of a face, which may explain an error of the estimate."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from models.serving.face_photo import FacePhoto
 
 @dataclass(frozen=True)
 class PhotoTraits:
-    """What can be measured of the face in one photo."""
+    """Measurements of the face in one photo."""
 
     face_count: int | None
     face_side_pixels: int | None
-    """Side of the square around the face, in pixels of the photo as it was taken; None where no face was looked for."""
+    """Side of the square around the face, in pixels of the photo as it was taken; None if it was not searched."""
     sharpness: float
-    """As in `face_checks.FaceTraits`, of the pixels that the network sees; small is blurred."""
+    """Sharpness of `face_checks.FaceTraits` for the pixels that the network sees; a small value means blurred."""
     brightness: float
     """Mean grey of those pixels, 0 black to 255 white."""
 
 
 def photo_traits(face: FacePhoto) -> PhotoTraits:
-    """Measure what the network sees of a photo."""
+    """Measure the pixels that the network sees of a photo."""
     grey = np.asarray(Image.fromarray(face.pixels).convert("L"), dtype=np.float64)
     return PhotoTraits(face.face_count, face.face_side_pixels, face_traits(face.pixels).sharpness, float(grey.mean()))

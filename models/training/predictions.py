@@ -1,4 +1,4 @@
-"""predictions: what a version says of labelled photos, for what is fitted to its answers or judged by them."""
+"""predictions: run a version on labelled photos, to calibrate or to evaluate it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LOOKED_AT_COLUMNS = ["estimate_status", "estimate_reason", *PhotoTraits.__annota
 
 
 def faces_of_split(faces: pd.DataFrame, split: str) -> pd.DataFrame:
-    """Return the rows of `split`, or every row for 'all'. Raises ModelInputError for a split that has no row."""
+    """Return the rows of `split`, or every row for 'all'. Raises ModelInputError for a split without rows."""
     chosen = faces if split == ALL_SPLITS else faces[faces["split"] == split]
     if chosen.empty:
         known = ", ".join(sorted(faces["split"].astype(str).unique())) or "none"
@@ -32,7 +32,7 @@ def faces_of_split(faces: pd.DataFrame, split: str) -> pd.DataFrame:
 def distributions_of_split(
     estimator: AgeEstimator, faces: pd.DataFrame, images: Path, split: str
 ) -> tuple[pd.DataFrame, Floats]:
-    """Return the rows of a split that give an estimate and have no age conflict, and their (n, 101) distributions.
+    """Return the rows of a split with an estimate and without an age conflict, and their (n, 101) distributions.
 
     Raises ModelInputError as `evaluate_version` does.
     """
@@ -45,7 +45,7 @@ def distributions_of_split(
 
 
 def predicted(estimator: AgeEstimator, faces: pd.DataFrame, images: Path) -> tuple[pd.DataFrame, Floats, Floats]:
-    """Return a row per listed photo, and the distributions, plain and mirrored, of those that could be estimated."""
+    """Return a row per listed photo, and the plain and mirrored distributions of the photos that could be estimated."""
     rows: list[dict[str, Any]] = []
     plain, mirrored = [], []
     apart: list[float] = []
@@ -65,6 +65,7 @@ def predicted(estimator: AgeEstimator, faces: pd.DataFrame, images: Path) -> tup
     predictions["disagreement_years"] = np.nan
     if apart:
         predictions.loc[predictions["estimate_status"] == ESTIMATED, "disagreement_years"] = apart
+    # `np.concatenate` needs at least one array, also if no photo could be estimated.
     none = estimator.estimate_pixels(np.empty((0, 1, 1, 3), dtype=np.uint8))
     return predictions, np.concatenate([none, *plain]), np.concatenate([none, *mirrored])
 

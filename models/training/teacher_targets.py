@@ -1,8 +1,8 @@
-"""teacher_targets: what another face network says of the photos that train ours, beside their labels.
+"""teacher_targets: another face network's answers on the training photos, as extra targets next to the labels.
 
-A network that has seen millions of faces knows more of a face than one label says. What it says of the training photos
-comes as a file (.npz) of plain arrays: `file_name` (n,), `age_probabilities` (n, 101), by heads that have not seen the
-photo's label, and `embedding` (n, d). Training draws towards both; the version that comes of it needs neither.
+A network that has seen millions of faces knows more about a face than one label tells. Its answers come as a file
+(.npz) of plain arrays: `file_name` (n,), `age_probabilities` (n, 101), from heads that have not seen the photo's label,
+and `embedding` (n, d). Training uses both as targets; the resulting version needs neither.
 Source: Hinton et al. 2015, "Distilling the Knowledge in a Neural Network"; Romero et al. 2015, "FitNets".
 """
 
@@ -23,21 +23,21 @@ NEEDED = ("file_name", "age_probabilities", "embedding")
 
 @dataclass(frozen=True)
 class TeacherTargets:
-    """A teacher's words on photos, by file name."""
+    """A teacher's answers on photos, by file name."""
 
     rows: dict[str, int]
     age_probabilities: NDArray[np.float32]
     """(n, 101)"""
     embedding: NDArray[np.float32]
-    """(n, d), of mean square 1 or so."""
+    """(n, d), with a mean square of about 1: embedding_weight assumes that scale."""
 
     @property
     def embedding_size(self) -> int:
-        """How many numbers describe a face."""
+        """Length of the embedding."""
         return int(self.embedding.shape[1])
 
     def of(self, file_names: Sequence[str]) -> NDArray[np.float32]:
-        """Return (len(file_names), 101 + d): probabilities of the ages and embedding.
+        """Return (len(file_names), 101 + d): probabilities of ages, then embedding.
 
         Raises ModelInputError for a photo that the teacher has not seen.
         """
@@ -51,7 +51,7 @@ class TeacherTargets:
 
 
 def read_teacher(path: Path) -> TeacherTargets:
-    """Read a teacher's file. Raises ModelInputError when it is none."""
+    """Read a teacher's file. Raises ModelInputError if the file is not a teacher's."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
             names, probabilities, embedding = (arrays[name] for name in NEEDED)

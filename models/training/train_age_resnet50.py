@@ -1,7 +1,7 @@
-"""train_age_resnet50: labelled faces ► a version of the age model: weights, head, manifest and learning curves.
+"""train_age_resnet50: train a version of the age model on labelled faces: weights, head, manifest, learning curves.
 
-Runs on any Keras backend (KERAS_BACKEND=tensorflow, torch or jax); the weights are the same. Each epoch is
-checkpointed, and a run that was killed goes on behind its last whole epoch.
+It runs on any Keras backend (KERAS_BACKEND=tensorflow, torch or jax), and weights fit all of them. Each epoch is
+checkpointed: a killed run resumes after its last complete epoch.
 """
 
 from __future__ import annotations
@@ -48,13 +48,12 @@ def train_version(
     resume: bool = False,
     teacher: Path | None = None,
 ) -> None:
-    """Train, calibrate and write a version to `out`; with `resume`, go on with what a killed run left there.
+    """Train, calibrate and write a version to `out`; with `resume`, continue a killed run there.
 
-    `faces` has file_name, real_age, split and age_conflict. Near duplicates that contradict each other and photos
-    without a usable face are left out and listed with the reason in `left_out.csv`. `teacher` is a file of
-    `teacher_targets`.
-    Raises ModelInputError when a split is empty, the loss takes no teacher, or `out` holds a run and `resume` is not
-    asked for, or asked for with other options than it was begun with.
+    `faces` has file_name, real_age, split and age_conflict. Near duplicates with contradictory ages and photos without
+    a usable face are left out, and listed with the reason in `left_out.csv`. `teacher` is a file of `teacher_targets`.
+    Raises ModelInputError when a split is empty, when the loss takes no teacher, when `out` has a run and `resume` is
+    False, or when `resume` comes with other options than the run began with.
     """
     if init is None:
         if not recipe.epochs:
@@ -89,9 +88,9 @@ def train(
     recipe: TrainingRecipe,
     teacher: TeacherTargets | None = None,
 ) -> keras.Model:
-    """Train on split `train`, watch split `valid`, return the network with its weights averaged over late steps.
+    """Train on split `train` and watch split `valid`; return the network with weights averaged over the last steps.
 
-    Without epochs the network stays as `init` has it.
+    With 0 epochs the network keeps the weights of `init`.
     """
     train_faces, valid_faces = (faces[faces["split"] == split] for split in ("train", "valid"))
     network = _network_to_train(init, recipe)
@@ -121,7 +120,7 @@ def train(
 def training_facts(
     faces: pd.DataFrame, init: Path | None, data: str, recipe: TrainingRecipe, teacher: Path | None = None
 ) -> TrainingFacts:
-    """Return what the manifest says about a training on `faces`."""
+    """Return the facts about a training on `faces` for the manifest."""
     ages = ages_years(faces[faces["split"] == "train"])
     return TrainingFacts(
         started_from=_name_of(init) if init else "random weights",
@@ -134,12 +133,12 @@ def training_facts(
 
 
 def _name_of(init: Path) -> str:
-    """Return the version or training whose weights these are, or the name of another file."""
+    """Return the name of the version or training that these weights belong to, or of another file."""
     return init.resolve().parent.name if init.name == "weights.npz" else init.name
 
 
 def _report_left_out(faces: pd.DataFrame, report: Path) -> None:
-    """Write every photo that trains nothing, with the reason, and say how many they are."""
+    """Write the photos that are left out of training, with the reason, and print their number."""
     reasons = faces["problem"].where(
         faces["problem"].notna() | (faces["age_conflict"] == 0), "near duplicates disagree on its age"
     )
@@ -166,7 +165,7 @@ def _check(faces: pd.DataFrame, out: Path, facts: TrainingFacts, resume: bool) -
 
 
 def _choices(facts: dict[str, Any]) -> dict[str, Any]:
-    """Return what a resumed run must have been begun with, by the name of the option."""
+    """Return, by option, the choices that a resumed run must share with its beginning."""
     return {**facts["recipe"], "init": facts["started_from"], "teacher": facts.get("taught_by")}
 
 
@@ -176,6 +175,7 @@ def _as_json(facts: TrainingFacts) -> str:
 
 def _network_to_train(init: Path | None, recipe: TrainingRecipe) -> keras.Model:
     keras.utils.set_random_seed(recipe.seed)
+    # Layers keep the policy they are built with. Networks that are built later, to calibrate, compute in float32.
     keras.config.set_dtype_policy("mixed_bfloat16")
     network = build_network(recipe.head, recipe.dropout)
     keras.config.set_dtype_policy("float32")
@@ -190,7 +190,7 @@ def _network_to_train(init: Path | None, recipe: TrainingRecipe) -> keras.Model:
 
 
 def _with_embedding(network: keras.Model, size: int) -> keras.Model:
-    """Return the network with a second head beside its own, behind its logits, for the teacher's embedding."""
+    """Return the network with a second head for the teacher's embedding; its outputs follow the logits."""
     embedding = keras.layers.Dense(size, name="teacher_embedding", dtype="float32")(network.layers[-1].input)
     return keras.Model(network.input, keras.ops.concatenate([network.output, embedding], axis=-1))
 

@@ -1,7 +1,8 @@
-"""train_second_opinion: labelled faces ► the head with which the small face network tells ages.
+"""train_second_opinion: train the head that estimates ages from the small face network's descriptions.
 
-The network itself is left as it came. What it says of each photo of split `train`, as it is and mirrored, trains five
-heads (`face_heads`), which are written as one: the mean of their logits, with the scaling of descriptions within.
+The network itself stays unchanged. It describes each photo of split `train`, as it is and mirrored. On these
+descriptions five heads are trained (`face_heads`). They are written as one head, which gives the mean of their logits
+and includes the scaling of descriptions.
 """
 
 from __future__ import annotations
@@ -25,15 +26,15 @@ if TYPE_CHECKING:
 
 BATCH_SIZE = 64
 LEAST_SPREAD = 1e-3
-"""Added to the standard deviation of each number of a description; some hardly vary."""
+"""Added to the standard deviation of each number of a description, because some hardly vary."""
 
 Floats = NDArray[np.float32]
 
 
 def train_second_opinion(faces: pd.DataFrame, images: Path, image_size: int, side_pixels: int, out: Path) -> None:
-    """Train the head on the photos of split `train` among `faces` and write it to the file `out`.
+    """Train the head on the photos of split `train` in `faces` and write it to the file `out`.
 
-    Photos are cut to `image_size` as for ResNet50, and scaled from there to `side_pixels`.
+    Photos are cut to `image_size` as for ResNet50, then scaled to `side_pixels`, just as at inference.
     """
     training = faces[is_trained_on(faces)].reset_index(drop=True)
     network = load_face_network(face_network_path(), side_pixels)
@@ -44,7 +45,7 @@ def train_second_opinion(faces: pd.DataFrame, images: Path, image_size: int, sid
 
 
 def descriptions(network: keras.Model, file_names: Sequence[str], images: Path, image_size: int) -> Floats:
-    """Return (n, 2, 1024): what the network says of each photo, as it is and mirrored."""
+    """Return the network's (n, 2, 1024) descriptions of each photo, as it is and mirrored."""
     described = []
     for at in range(0, len(file_names), BATCH_SIZE):
         if at % (50 * BATCH_SIZE) == 0:
@@ -56,13 +57,15 @@ def descriptions(network: keras.Model, file_names: Sequence[str], images: Path, 
 
 
 def merged(heads: Sequence[keras.Model], mean: Floats, spread: Floats) -> Weights:
-    """Return the arrays of one head of `face_network.build_head` that gives the mean of the logits of all.
+    """Return the arrays of one head of `face_network.build_head` that gives the mean of the logits of all heads.
 
-    `mean` and `spread`, (d,) each, are what descriptions were standardised with before the heads saw them.
+    `mean` and `spread`, (d,) each, standardised the descriptions that the heads were trained on.
     """
     parts = [[np.asarray(array, "float64") for array in head.get_weights()] for head in heads]
+    # (x - mean) / spread @ kernel + bias is linear in x, so the scaling goes into kernel and bias.
     hidden = [(kernel / spread[:, None], bias - (mean / spread) @ kernel) for kernel, bias, _, _ in parts]
     first, second = HEAD_LAYERS
+    # Hidden units of all heads next to each other; the second layer, divided by their number, adds up to the mean.
     return {
         f"{first}/kernel:0": np.concatenate([kernel for kernel, _ in hidden], axis=1).astype("float16"),
         f"{first}/bias:0": np.concatenate([bias for _, bias in hidden]).astype("float32"),

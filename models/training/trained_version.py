@@ -1,4 +1,4 @@
-"""trained_version: an estimator of a committed version, or of the folder that a training has written."""
+"""trained_version: load an estimator from a committed version, or from the folder of a training."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ from models.serving.tensorflow_engine import TensorFlowNetwork
 def load_trained_version(version: str, engine: Engine = "openvino") -> AgeEstimator:
     """Load a committed version by its name, or weights.npz and manifest.json from a folder.
 
-    The pinned sums hold for committed versions; a folder is held to the sum in its own manifest, if that has one.
-    A folder's network for OpenVINO is what `checkout-ages export` wrote there.
-    Raises ModelInputError when it is neither or the folder is no training's, WeightsError when files were altered.
+    A committed version is verified by its pinned sums, a folder by the sum in its own manifest, if that has one.
+    A folder's network for OpenVINO is the one that `checkout-ages export` wrote there.
+    Raises ModelInputError when `version` is neither a version nor a training's folder, WeightsError when files were
+    altered.
     """
     if version in MODEL_VERSIONS:
         return AgeEstimator.load(version, engine)
@@ -36,7 +37,7 @@ def load_trained_version(version: str, engine: Engine = "openvino") -> AgeEstima
 
 
 def trained_files(version: str) -> tuple[ModelFiles, ModelManifest]:
-    """Return the files and the manifest of a committed version or of the folder that a training has written.
+    """Return the files and the manifest of a committed version, or of the folder of a training.
 
     Raises as `load_trained_version` does.
     """

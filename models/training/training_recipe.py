@@ -1,4 +1,4 @@
-"""training_recipe: the choices of a training run. What was tried and what it gave stands in EXPERIMENTS.md."""
+"""training_recipe: the choices of a training run. EXPERIMENTS.md lists what was tried and the results."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from models.training.photo_augmentation import ALL_VARIATIONS, NO_VARIATIONS, Au
 
 PRIOR_SMOOTHING_YEARS = 2.0
 AUDITED_AGES = (16, 26)
-"""Ages around the legal and the challenge age, on which the audit decides: from the first to the last."""
+"""First and last of the ages around the legal and the challenge age, which the audit decides on."""
 
 
 @dataclass(frozen=True)
 class TrainingRecipe:
-    """What a training does; those choices that gave committed weights are kept in their manifest."""
+    """The choices of a training. The manifest of a version keeps the choices that made its weights."""
 
     name: str = "default"
     head: Literal["years", "age"] = "years"
@@ -35,26 +35,27 @@ class TrainingRecipe:
     rate_factors: dict[str, float] = field(
         default_factory=lambda: {"conv1": 0.0, "conv2": 0.0, "conv3": 0.5, "conv4": 0.7}
     )
-    """Factors of the learning rate by beginning of a layer's name; at 0 the layers stay as they came."""
+    """Factors of the learning rate by beginning of a layer's name; layers with 0 keep their weights."""
     weight_decay: float = 0.02
     weight_average_momentum: float = 0.995
     balance_power: float = 0.25
-    """Photos of an age weigh its smoothed frequency to the power of minus this: 0 leaves them, 1 levels all ages."""
+    """A photo's weight is the smoothed frequency of its age to the power of minus this: with 0 all photos weigh the
+    same, with 1 all ages."""
     audited_ages_weight: float = 1.5
-    """What photos of AUDITED_AGES weigh more."""
+    """Factor of the weight of photos of AUDITED_AGES."""
     augmentation: Augmentation = ALL_VARIATIONS
     small_photo_share: float = 0.5
-    """Share of the epochs that see photos of 6/7 of the size."""
+    """Share of the epochs with photos of 6/7 of the size."""
     second_opinion_side_pixels: int | None = 160
-    """Side to which faces are scaled for the small face network, whose answer is mixed in; None for ResNet50 alone."""
+    """Side of faces for the small face network, the second opinion; None for ResNet50 alone."""
     teacher_share: float = 0.5
-    """Where there is a teacher: its share of the ages that training draws towards; labels have the rest."""
+    """With a teacher: its share in the target distribution of ages; the label has the rest."""
     embedding_weight: float = 1.0
-    """Where there is a teacher: the weight of the error of its embedding."""
+    """With a teacher: the weight of the error of its embedding."""
     seed: int = 2026
 
     def stages(self) -> list[tuple[int, int]]:
-        """Return (side of the photos, epoch where the stage ends): smaller photos first, cheaper and regularising.
+        """Return (side of the photos, last epoch) of each stage. Smaller photos come first: cheaper, and regularising.
 
         Source: Tan & Le 2021, "EfficientNetV2: Smaller Models and Faster Training", progressive learning.
         """
@@ -80,7 +81,8 @@ SEED_RECIPE = TrainingRecipe(
     small_photo_share=0.0,
     second_opinion_side_pixels=None,
 )
-"""The notebooks' own: average pooling, Dense(1, relu), Adam at its own rate, photos scaled to 0–1, no augmentation."""
+"""The seed notebooks' recipe: average pooling, Dense(1, relu), Adam at its default rate, photos scaled to 0–1, no
+augmentation."""
 
 RECIPES = {recipe.name: recipe for recipe in (TrainingRecipe(), SEED_RECIPE)}
 
@@ -92,9 +94,9 @@ def recipe_of(
     loss: str | None = None,
     without: Sequence[str] = (),
 ) -> TrainingRecipe:
-    """Return a recipe with those options that are given, and without some variations of the photos.
+    """Return a recipe with the given options, `without` some variations of the photos.
 
-    Raises ModelInputError when the seed recipe is asked for what is not its own.
+    Raises ModelInputError when the seed recipe gets an option that it does not have.
     """
     recipe = RECIPES[name]
     if recipe.head == "age" and (loss or without):
@@ -109,19 +111,20 @@ def recipe_of(
 
 
 def age_weights(ages_years: NDArray[np.int64], recipe: TrainingRecipe) -> Floats:
-    """Return the (101,) weights of photos by age, whose mean over the (n,) photos is 1."""
+    """Return the (101,) weights of photos by age; their mean over the (n,) photos is 1."""
     years = np.arange(YEARS_OF_AGE)
     kernel = np.exp(-0.5 * ((years[:, None] - years) / PRIOR_SMOOTHING_YEARS) ** 2)
     frequency = kernel @ np.bincount(ages_years, minlength=YEARS_OF_AGE) / kernel.sum(axis=1)
+    # The floor bounds the weight of ages that hardly occur.
     weights = np.maximum(frequency, frequency.max() / 1000) ** -recipe.balance_power
     first, last = AUDITED_AGES
     weights[first : last + 1] *= recipe.audited_ages_weight
-    normalised: Floats = weights / weights[ages_years].mean()
+    normalised: Floats = weights / weights[ages_years].mean()  # a mean of 1 leaves the learning rate its meaning
     return normalised
 
 
 def effective_age_prior(ages_years: NDArray[np.int64], recipe: TrainingRecipe) -> Floats:
-    """Return the (101,) shares of the ages that a training on (n,) photos takes for true: counts times weights."""
+    """Return the (101,) shares of ages that a training on (n,) photos sees: counts × weights."""
     weighted = np.bincount(ages_years, minlength=YEARS_OF_AGE) * age_weights(ages_years, recipe)
     prior: Floats = weighted / weighted.sum()
     return prior
