@@ -1,1 +1,1 @@
-"""Photos of faces to learn and try on: labelled, synthetic, and pasted into drawn scenes."""
+"""Photos of faces for training and tests: labelled, synthetic, and pasted into drawn scenes."""

@@ -1,4 +1,4 @@
-"""face_labels: which photo shows a person of which age, which photos belong together, and which split they are in."""
+"""face_labels: read the labels of face photos: age, group of near duplicates, and split."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ from models.serving.age_distribution import YEARS_OF_AGE
 UTKFACE_NAME = re.compile(r"^(?P<age>\d{1,3})_[^/]*\.(jpe?g|png)$", re.IGNORECASE)
 OLDEST_AGE_YEARS = 130
 SPLITS = {8: "valid", 9: "test"}
-"""Of ten groups of near duplicates, eight train, one is valid, one is test."""
+"""The last decimal digit of a group's hash ► its split: of ten groups eight are train, one is valid, one is test.
+A change mixes photos of committed versions' training into the test."""
 
 
 def read_face_labels(labels: Path | None, images: Path | None = None) -> pd.DataFrame:
-    """Return one row per labelled photo: file_name, real_age, group, split, age_conflict and what else the CSV has.
+    """Return one row per labelled photo: file_name, real_age, group, split, age_conflict and the CSV's other columns.
 
-    Without `labels` they come from IMAGES/labels.csv, else from UTKFace file names (`AGE_….jpg`) below `images`.
-    Photos of one `group` are near duplicates; `split` is train, valid or test and never parts a group;
-    `age_conflict` = 1 marks groups whose ages disagree. What a CSV lacks of these three is made here, groups from the
-    photos, where `images` are given. Raises ModelInputError naming what is missing or cannot be read.
+    Without `labels` they come from IMAGES/labels.csv, or else from UTKFace file names (`AGE_….jpg`) in `images`.
+    Photos of one `group` are near duplicates. `split` is train, valid or test, and a group is never divided.
+    `age_conflict` = 1 marks groups with contradictory ages. If the CSV lacks one of these three columns, it is made
+    here, groups from the photos if `images` are given. Raises ModelInputError naming what is missing or unreadable.
     """
     faces = _read_csv(labels) if labels else _labels_of_folder(images)
     if "group" not in faces.columns:
@@ -38,18 +39,18 @@ def read_face_labels(labels: Path | None, images: Path | None = None) -> pd.Data
 
 
 def split_of_group(group: str) -> str:
-    """Return the split of a group of near duplicates, the same in every run and whatever else is in the folder."""
+    """Return the split of a group of near duplicates. It depends on the group's name only, so it never changes."""
     return SPLITS.get(int(hashlib.sha256(group.encode()).hexdigest(), 16) % 10, "train")
 
 
 def ages_years(faces: pd.DataFrame) -> NDArray[np.int64]:
-    """Return the (n,) ages as the network counts them: over 100 is 100."""
+    """Return the (n,) ages in the network's range: over 100 counts as 100."""
     ages: NDArray[np.int64] = faces["real_age"].clip(0, YEARS_OF_AGE - 1).to_numpy("int64")
     return ages
 
 
 def find_labelled_faces(folder: Path) -> pd.DataFrame:
-    """List `file_name,real_age` of the photos that are in a folder, labelled as `read_face_labels` says.
+    """List `file_name,real_age` of the labelled photos that exist in a folder; see `read_face_labels` for its labels.
 
     Raises ModelInputError when the folder has no labels.
     """
@@ -101,7 +102,7 @@ def _ages(ages: pd.Series, labels: Path) -> pd.Series:
 
 
 def _groups(faces: pd.DataFrame, images: Path | None) -> list[str]:
-    """Name each group of near duplicates by the first of its files, so that the name outlives other photos."""
+    """Name each group of near duplicates by the first of its files, so that other photos do not change the name."""
     if images is None:
         return list(faces["file_name"])
     from models.faces.near_duplicates import near_duplicate_groups

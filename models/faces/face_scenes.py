@@ -1,4 +1,4 @@
-"""face_scenes: pictures of a shop made by code, without a face or with one pasted in, to measure face finding."""
+"""face_scenes: draw pictures of a shop, and paste faces into them, to measure face finding."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ LETTERS = "ABCDEFGHIKLMNOPRSTUVWXZ0123456789"
 
 
 def draw_scene(random: Generator) -> Pixels:
-    """Draw 1280 × 720 pixels: a wall with light falling on it, most often shelves of products, and sensor noise."""
+    """Draw 1280 × 720 pixels: a wall with light on it, usually shelves of products, and sensor noise."""
     image = Image.fromarray(_wall(random))
     if random.random() < 0.8:
         _draw_shelves(image, random)
     blurred = image.filter(ImageFilter.GaussianBlur(random.uniform(0, 1.5)))
     noise = random.normal(0, random.uniform(0, 12), (HEIGHT_PIXELS, WIDTH_PIXELS, 1))
-    return (np.asarray(blurred) + noise).clip(0, 255).astype(np.uint8)
+    return (np.asarray(blurred) + noise).clip(0, 255).astype(np.uint8)  # unclipped, bytes would wrap: 256 is black
 
 
 def paste_face(scene: Pixels, face: Pixels, side_pixels: int, random: Generator) -> tuple[Pixels, tuple[int, int]]:

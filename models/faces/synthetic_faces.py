@@ -1,11 +1,11 @@
-"""synthetic_faces: faces of nobody, of a wanted age: a mean face that ages, and random looks. numpy only.
+"""synthetic_faces: make faces of people who do not exist, at a given age. Needs only numpy.
 
     faces = SyntheticFaces.load(weights_path("synthetic_faces-2"))
     pixels = faces.sample(age_years=42, random=np.random.default_rng(7))
 
-A face is `reference face + ageing(age) + looks`. Ageing follows the average face of each age; looks are principal
-components of what is left (Turk & Pentland 1991, "Eigenfaces for Recognition"). Each look is drawn far from its mean,
-on one side or the other, never near it: so samples lie on a shell around the mean face on which no photo lies, and
+A face is `reference face + ageing(age) + looks`. Ageing follows the average face of each age. Looks are principal
+components of the remaining differences (Turk & Pentland 1991, "Eigenfaces for Recognition"). Each look is drawn far
+from its mean, to one side or the other. So samples are on a shell around the mean face where no photo is, and
 `train_synthetic_faces` measures that none comes as near to a training photo as unrelated photos do.
 
 Terms: fitted to UTKFace, whose photos belong to their owners and may be used for non-commercial research; so may the
@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 
 SIDE_PIXELS = 112
 LOOK_RANGE = (0.95, 1.10)
-"""How far a look is drawn from its mean, to either side, in units of its stored size."""
+"""Distance of a look from its mean, to either side, in units of its stored size. Nearer to 0, samples would come closer
+to real photos."""
 
 Arrays = dict[str, NDArray[np.generic]]
 
@@ -33,25 +34,25 @@ class SyntheticFaces:
     """A statistical model of faces of 112 × 112 RGB pixels, flattened to p numbers."""
 
     reference: NDArray[np.float32]
-    """(p,) the mean face at the age from which ageing is drawn."""
+    """(p,) mean face at the age where ageing is 0."""
     ageing: NDArray[np.float32]
-    """(k, p) directions along which the mean face ages."""
+    """(k, p) directions in which the mean face ages."""
     ageing_scores: NDArray[np.float32]
-    """(years, k) how far along each direction a face of each age lies."""
+    """(years, k) position of each age's mean face along each direction."""
     looks: NDArray[np.float32]
-    """(m, p) all else in which faces differ, each of the size in which it is drawn."""
+    """(m, p) all other differences between faces, each scaled to the size in which it is drawn."""
     youngest_years: int
     """The age of the first row of `ageing_scores`."""
 
     @classmethod
     def load(cls, path: Path) -> SyntheticFaces:
-        """Read an .npz made by `train_synthetic_faces`; pickled content is refused."""
+        """Read an .npz of `train_synthetic_faces`. Pickled content is refused, because it can run code."""
         with np.load(path, allow_pickle=False) as arrays:
             return cls.unpack({name: arrays[name] for name in arrays.files})
 
     @classmethod
     def unpack(cls, arrays: Arrays) -> SyntheticFaces:
-        """Turn stored arrays, components as bytes with a scale each, into a model."""
+        """Turn stored arrays into a model. Components are stored as bytes, each with its scale."""
         return cls(
             reference=arrays["reference"].astype(np.float32),
             ageing=_unpacked(arrays["ageing"], arrays["ageing_scale"]),
@@ -66,14 +67,14 @@ class SyntheticFaces:
         return self.youngest_years + len(self.ageing_scores) - 1
 
     def mean_face(self, age_years: float) -> NDArray[np.float32]:
-        """Return the (p,) mean face of an age; younger and older than the model knows is as its first or last age."""
+        """Return the (p,) mean face of an age. Ages outside the model's range give its first or last age."""
         ages = np.arange(self.youngest_years, self.oldest_years + 1)
         scores = [np.interp(age_years, ages, column) for column in self.ageing_scores.T]
         mean_face: NDArray[np.float32] = self.reference + np.asarray(scores, dtype=np.float32) @ self.ageing
         return mean_face
 
     def sample(self, age_years: float, random: Generator) -> NDArray[np.uint8]:
-        """Draw the face of nobody: (112, 112, 3) RGB pixels."""
+        """Draw a face of nobody: (112, 112, 3) RGB pixels."""
         sides = random.choice((-1.0, 1.0), len(self.looks))
         looks = (sides * random.uniform(*LOOK_RANGE, len(self.looks))).astype(np.float32)
         face = self.mean_face(age_years) + looks @ self.looks

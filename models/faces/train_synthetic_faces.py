@@ -39,15 +39,15 @@ REFERENCE_YEARS = 28
 AGE_BANDWIDTH_YEARS = 4.0
 AGEING_COMPONENTS = 6
 AGEING_GAIN = 5.5
-"""Averaging many faces washes out what ages each of them; drawn this many times as strong it shows again."""
+"""Ageing is drawn this many times as strong: averaging many faces washes it out."""
 
 LOOK_COMPONENTS = 56
 LIGHT_COMPONENTS = 3
 LIGHT_SIZE, SETTING_SIZE, FACE_SIZE = 0.7, 2.5, 1.4
-"""How many standard deviations from the mean looks are drawn: little for the strongest few, the light, which would
-drive pixels to black or white; far for hair, clothes and background; less for the face itself, which carries age."""
+"""Distance of looks from their mean, in standard deviations. It is small for the strongest few, the light, which would
+turn pixels black or white; large for hair, clothes and background; medium for the face itself, which shows the age."""
 SETTING_FACE_SHARE = 0.35
-"""A look with less of its energy than this inside the oval of the face belongs to the setting."""
+"""A look with a smaller share of its energy in the oval of the face belongs to the setting."""
 FACE_CENTRE, FACE_RADII = (0.54, 0.50), (0.43, 0.34)
 """Row and column of the oval of the face, as shares of the side."""
 OVERSAMPLING = 32
@@ -64,7 +64,7 @@ SHOPPER_AGE_SHARES = {
     (55, 64): 0.14,
     (65, 85): 0.14,
 }
-"""Ages that samples are measured at: first and last year of a band, and its share."""
+"""Ages of the measured samples: first and last year of a band, and its share."""
 PERCENTILES = (0, 1, 5, 25, 50, 75, 95, 99, 100)
 CHUNK = 500
 
@@ -74,13 +74,13 @@ Vectors = NDArray[np.float32]
 
 
 def read_faces(faces: pd.DataFrame, images: Path) -> Faces:
-    """Read photos as the network sees them, flattened."""
+    """Read photos as the network sees them and flatten them."""
     photos = ((images / name).read_bytes() for name in faces["file_name"])
     return np.stack([to_network_input(decode_photo(photo, SIDE_PIXELS), SIDE_PIXELS).ravel() for photo in photos])
 
 
 def fit(faces: Faces, ages_years: NDArray[np.integer], random: Generator) -> Arrays:
-    """Fit the model to (n, p) faces; return the arrays that `SyntheticFaces.unpack` takes."""
+    """Fit the model to (n, p) faces; return the arrays for `SyntheticFaces.unpack`."""
     mean_faces = mean_face_by_age(faces, ages_years)
     reference = mean_faces[REFERENCE_YEARS]
     ageing = (mean_faces[YOUNGEST_YEARS : OLDEST_YEARS + 1] - reference) * AGEING_GAIN
@@ -110,14 +110,15 @@ def mean_face_by_age(faces: Faces, ages_years: NDArray[np.integer]) -> Vectors:
 
 
 def principal_components(faces: Faces, mean_faces: Vectors, random: Generator) -> tuple[Vectors, Vectors]:
-    """Return the (m, p) strongest components of faces less the mean of their age, and their standard deviations.
+    """Return the (m, p) strongest components of faces minus the mean of their age, and their standard deviations.
 
     Source: Halko, Martinsson & Tropp 2011, "Finding Structure with Randomness".
     """
     residuals = faces - mean_faces
+    # Randomised: an exact decomposition of thousands of photos with 37,632 numbers each needs too much memory.
     probes = random.standard_normal((len(faces), LOOK_COMPONENTS + OVERSAMPLING), dtype=np.float32)
     basis = np.linalg.qr(residuals.T @ probes)[0]
-    for _ in range(POWER_ITERATIONS):
+    for _ in range(POWER_ITERATIONS):  # each one turns the random basis further towards the strong components
         basis = np.linalg.qr(residuals.T @ (residuals @ basis))[0]
     _, strength, mixing = np.linalg.svd(residuals @ basis, full_matrices=False)
     components = (basis @ mixing.T).T[:LOOK_COMPONENTS]
@@ -125,7 +126,7 @@ def principal_components(faces: Faces, mean_faces: Vectors, random: Generator) -
 
 
 def look_sizes(looks: Vectors) -> Vectors:
-    """Return how many standard deviations from the mean each of (m, p) looks is drawn."""
+    """Return the distance from the mean, in standard deviations, at which each of (m, p) looks is drawn."""
     in_face = (looks[:, face_oval()] ** 2).sum(axis=1) / (looks**2).sum(axis=1)
     sizes = np.where(in_face < SETTING_FACE_SHARE, SETTING_SIZE, FACE_SIZE)
     sizes[:LIGHT_COMPONENTS] = LIGHT_SIZE
@@ -133,14 +134,14 @@ def look_sizes(looks: Vectors) -> Vectors:
 
 
 def face_oval() -> NDArray[np.bool_]:
-    """Return which of the (p,) pixel values lie in the face, not in hair, clothes or background."""
+    """Return which of the (p,) pixel values are in the face, not in hair, clothes or background."""
     row, column = (np.mgrid[:SIDE_PIXELS, :SIDE_PIXELS] + 0.5) / SIDE_PIXELS
     distance = ((row - FACE_CENTRE[0]) / FACE_RADII[0]) ** 2 + ((column - FACE_CENTRE[1]) / FACE_RADII[1]) ** 2
     return np.repeat((distance < 1).ravel(), 3)
 
 
 class TrainingPhotos:
-    """Training photos, prepared for finding the one nearest to a face."""
+    """Training photos, prepared to find the photo nearest to a face."""
 
     def __init__(self, faces: Faces) -> None:
         self._faces = faces
@@ -149,10 +150,10 @@ class TrainingPhotos:
         self._squares = np.einsum("ij,ij->i", self._centred, self._centred)
 
     def nearest(self, faces: Faces) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return how near each of (n, p) faces comes to a training photo: (n,) distances and (n,) likenesses.
+        """Return the (n,) distances and (n,) likenesses of (n, p) faces to the nearest training photo.
 
-        Distance is Euclidean, in RGB values. Likeness is the highest cosine between what sets the face and what sets a
-        photo apart from the mean face, 1 for the same look drawn stronger or weaker, so caricature cannot hide in it.
+        Distance is Euclidean, in RGB values. Likeness is the highest cosine with a photo, after the mean face is
+        subtracted from both. It is 1 also for a stronger or weaker copy of a photo, so caricatures are detected.
         """
         chunks = [self._nearest(faces[at : at + CHUNK]) for at in range(0, len(faces), CHUNK)]
         rows, likeness = (np.concatenate(part) for part in zip(*chunks, strict=True))
@@ -163,6 +164,7 @@ class TrainingPhotos:
 
     def _nearest(self, faces: Faces) -> tuple[NDArray[np.intp], Vectors]:
         centred = faces - self._centre
+        # |a - b|² = |a|² - 2ab + |b|²; |a|² is the same for all photos, so the nearest one is found without it.
         products = centred @ self._centred.T
         rows = np.argmin(self._squares - 2 * products, axis=1)
         likeness = (products / np.sqrt(self._squares)).max(axis=1) / np.linalg.norm(centred, axis=1)
@@ -170,7 +172,7 @@ class TrainingPhotos:
 
 
 def shopper_ages_years(count: int, random: Generator) -> NDArray[np.integer]:
-    """Draw ages as shoppers have them."""
+    """Draw ages with the shares of SHOPPER_AGE_SHARES."""
     first, last = np.array(list(SHOPPER_AGE_SHARES)).T
     bands = random.choice(len(first), count, p=list(SHOPPER_AGE_SHARES.values()))
     ages_years: NDArray[np.integer] = random.integers(first[bands], last[bands] + 1)
@@ -178,7 +180,7 @@ def shopper_ages_years(count: int, random: Generator) -> NDArray[np.integer]:
 
 
 def measure_privacy(model: SyntheticFaces, training_faces: Faces, valid_faces: Faces) -> dict[str, Any]:
-    """Compare how near samples and unrelated photos come to a training photo, as a whole and in the face alone."""
+    """Compare the distance of samples and of unrelated photos to a training photo, for the whole photo and the face."""
     random = np.random.default_rng([SEED, 1])
     ages_years = shopper_ages_years(MEASURED_SAMPLES, random)
     samples = np.stack([model.sample(age_years, random).ravel() for age_years in ages_years])
@@ -195,7 +197,7 @@ def measure_privacy(model: SyntheticFaces, training_faces: Faces, valid_faces: F
 
 
 def compare_nearness(samples: Faces, valid_faces: Faces, training_faces: Faces) -> dict[str, Any]:
-    """Give percentiles of distance and likeness to the nearest training photo, of samples and of `valid` photos."""
+    """Return percentiles of distance and likeness to the nearest training photo, for samples and `valid` photos."""
     training_photos = TrainingPhotos(training_faces)
     sample_distance, sample_likeness = training_photos.nearest(samples)
     valid_distance, valid_likeness = training_photos.nearest(valid_faces)
@@ -209,7 +211,7 @@ def compare_nearness(samples: Faces, valid_faces: Faces, training_faces: Faces) 
 
 
 def measure_ages(model: SyntheticFaces, model_version: str) -> dict[str, Any]:
-    """Compare the ages that the age network estimates on samples with those that were asked for."""
+    """Compare the age network's estimates on samples with the ages that were asked for."""
     from models.serving.age_estimator import AgeEstimator
 
     random = np.random.default_rng([SEED, 2])
@@ -228,7 +230,7 @@ def measure_ages(model: SyntheticFaces, model_version: str) -> dict[str, Any]:
 
 
 def _packed(components: Vectors) -> tuple[NDArray[np.int8], Vectors]:
-    """Store each component as bytes, with the scale that turns them back."""
+    """Store each component as bytes, with the scale to restore it."""
     scale = np.abs(components).max(axis=1) / 127
     return (components / scale[:, None]).round().astype(np.int8), scale.astype(np.float32)
 
