@@ -1,1 +1,1 @@
-"""How far off a version is, and for whom: figures, pages and the model card."""
+"""Evaluation: the errors of a model version, by group of people: figures, pages and the model card."""

@@ -1,6 +1,6 @@
-"""age_metrics: how far off estimated ages are, and whether the model knows how sure it is. Arrays ► plain figures.
+"""age_metrics: measure the errors of estimated ages and the calibration of their probabilities.
 
-Figures are dicts ready for JSON. Each figure `x` in years or as a share has a 95 % interval `x_interval_95` beside it.
+Figures are dicts ready for JSON. Each figure `x` in years or as a share comes with a 95 % interval `x_interval_95`.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ ERROR_HEADINGS = ["photos", "MAE, years", "bias, years", "within 5 years", "90 %
 
 @dataclass(frozen=True)
 class JudgedAges:
-    """True and estimated ages of n photos, six (n,) or (n, 101) arrays."""
+    """True and estimated ages of n photos: arrays of (n,) or (n, 101)."""
 
     ages: NDArray[np.int64]
     """True ages in years, as labelled."""
@@ -64,11 +64,11 @@ class JudgedAges:
     def of(
         cls, distribution: Floats, ages: NDArray[np.int64], interval_mass: Mass, young_adult_correction: float = 0.0
     ) -> JudgedAges:
-        """Judge (n, 101) distributions by (n,) true ages; the rest is as `summarise` takes it from a model version."""
+        """Judge (n, 101) distributions by (n,) true ages; the other arguments are those of `summarise`."""
         return cls(ages, distribution, *astuple(summarise(distribution, interval_mass, young_adult_correction)))
 
     def rows(self, rows: Rows) -> JudgedAges:
-        """Return the photos of `rows` alone."""
+        """Return only the photos of `rows`."""
         return JudgedAges(
             self.ages[rows], self.distribution[rows], self.estimated[rows], self.low[rows], self.high[rows]
         )
@@ -109,29 +109,30 @@ def error_figures(judged: JudgedAges, rows: Rows, bootstrap: GroupBootstrap) -> 
 
 
 def figures_by(kind: str, judged: JudgedAges, groups: dict[str, Rows], bootstrap: GroupBootstrap) -> list[Figures]:
-    """Return the errors of each group of photos that has any, its name under `kind`."""
+    """Return the errors of each group with photos; the group's name is under the key `kind`."""
     return [{kind: name, **error_figures(judged, rows, bootstrap)} for name, rows in groups.items() if rows.any()]
 
 
 def age_band_rows(ages: NDArray[np.int64]) -> dict[str, Rows]:
-    """Return which photos are of each age group."""
+    """Return, for each age group, which photos are in it."""
     return {name: _between(ages, band) for name, band in AGE_BANDS.items()}
 
 
 def named_rows(names: Sequence[str | None]) -> dict[str, Rows]:
-    """Return which photos have each name, by name; those without one are in no group."""
+    """Return, for each name, which photos have it. Photos without a name are in no group."""
     array = np.array([name or "" for name in names])
     return {str(name): array == name for name in np.unique(array) if name}
 
 
 def quantile_bin_rows(values: Floats, bins: int = 4, digits: int = 0) -> dict[str, Rows]:
-    """Return which photos lie in each of `bins` equally filled bins, named by their ends; equals together.
+    """Return, for each of `bins` equally filled bins named by its ends, which photos are in it.
 
-    Photos whose value is not known (NaN) are in no bin.
+    Equal values are in one bin. Photos without a value (NaN) are in no bin.
     """
     known = ~np.isnan(values)
     if not known.any():
         return {}
+    # A value that is very frequent is several quantiles at once, and so leaves fewer bins.
     edges = np.unique(np.quantile(values[known], np.linspace(0, 1, bins + 1)))
     if len(edges) < 2:
         return {f"{edges[0]:.{digits}f}": known}
@@ -149,7 +150,7 @@ def confusion(judged: JudgedAges) -> Figures:
 
 
 def reliability(judged: JudgedAges, age_years: int, bootstrap: GroupBootstrap) -> Figures:
-    """Compare P(under `age_years`) as said with how often it was so, in ten equal bins of probability."""
+    """Compare the predicted P(under `age_years`) with its observed frequency, in ten equal bins of probability."""
     said = probability_under(judged.distribution, age_years)
     happened = judged.ages < age_years
     return {
@@ -160,7 +161,7 @@ def reliability(judged: JudgedAges, age_years: int, bootstrap: GroupBootstrap) -
 
 
 def expected_calibration_error(probability: Floats, happened: NDArray[np.bool_]) -> float:
-    """Return the mean gap between said and seen frequency over ten equal bins of probability, weighted by photos.
+    """Return the mean gap between predicted and observed frequency in ten equal bins, weighted by their photos.
 
     Source: Guo et al. 2017, "On Calibration of Modern Neural Networks".
     """
@@ -171,7 +172,7 @@ def expected_calibration_error(probability: Floats, happened: NDArray[np.bool_])
 
 
 def challenge_figures(judged: JudgedAges, bootstrap: GroupBootstrap) -> Figures:
-    """Return NIST's figures of Challenge 25, see CHALLENGE_DEFINITION; a share of nobody is None."""
+    """Return NIST's figures of Challenge 25, see CHALLENGE_DEFINITION. A share is None if nobody is of that age."""
     passed = judged.estimated >= CHALLENGE_AGE_YEARS
     figures: Figures = {"challenge_age_years": CHALLENGE_AGE_YEARS, "definition": CHALLENGE_DEFINITION}
     minors = _between(judged.ages, CHALLENGE_MINORS_YEARS)
@@ -184,7 +185,7 @@ def challenge_figures(judged: JudgedAges, bootstrap: GroupBootstrap) -> Figures:
 
 
 def wilson_interval(happened_count: int, count: int) -> Interval:
-    """Return the 95 % interval of a share. Source: Wilson 1927, as in scipy."""
+    """Return the 95 % interval of a share. Source: Wilson 1927, computed by scipy."""
     interval = binomtest(happened_count, count).proportion_ci(method="wilson")
     return float(interval.low), float(interval.high)
 
@@ -193,7 +194,7 @@ def _share(name: str, happened: Rows, people: Rows, bootstrap: GroupBootstrap) -
     if not people.any():
         return {name: None, f"{name}_interval_95": None}
     (interval,) = bootstrap.mean_intervals(happened[:, None].astype("float64"), people)
-    if interval[0] == interval[1]:  # all or nobody: samples of these people cannot show that others differ
+    if interval[0] == interval[1]:  # all or nobody: resampling the same answer shows no uncertainty
         interval = wilson_interval(int(happened[people].sum()), int(people.sum()))
     return {name: float(happened[people].mean()), f"{name}_interval_95": interval}
 
@@ -204,10 +205,12 @@ def _between(ages: NDArray[np.int64], band: tuple[int, int]) -> Rows:
 
 
 def _probability_bins(probability: Floats) -> NDArray[np.int64]:
+    # A probability of 1 belongs to the last bin.
     return np.minimum((probability * PROBABILITY_BINS).astype(np.int64), PROBABILITY_BINS - 1)
 
 
 def _calibration_error_interval(said: Floats, happened: Rows, bootstrap: GroupBootstrap) -> Interval:
+    # A column per bin, and the gap of a photo in the column of its bin: sums of columns are the gaps of bins.
     gaps_by_bin = np.eye(PROBABILITY_BINS)[_probability_bins(said)] * (said - happened)[:, None]
     sums = bootstrap.sums(np.column_stack([gaps_by_bin, np.ones(len(said))]), np.ones(len(said), dtype=bool))
     return percentile_interval(np.abs(sums[:, :-1]).sum(axis=1) / sums[:, -1])
@@ -226,7 +229,7 @@ def _reliability_bins(said: Floats, happened: Rows) -> Iterator[Figures]:
 
 
 def error_cells(row: Figures) -> list[str]:
-    """Return the cells of a row of errors, below ERROR_HEADINGS."""
+    """Return the cells of a row of errors, in the order of ERROR_HEADINGS."""
     return [
         str(row["photo_count"]),
         ranged(row, "mae", ".2f"),
@@ -238,7 +241,7 @@ def error_cells(row: Figures) -> list[str]:
 
 
 def ranged(row: Figures, name: str, style: str) -> str:
-    """Return a figure with its 95 % interval, if it has one, in brackets: '5.13 [4.88 to 5.39]'."""
+    """Format a figure with its 95 % interval, if it has one, in brackets: '5.13 [4.88 to 5.39]'."""
     if row.get(name) is None:
         return "–"
     interval = row.get(f"{name}_interval_95")

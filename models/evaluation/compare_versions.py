@@ -1,4 +1,4 @@
-"""compare_versions: whether one model version is better than another on the same photos, and how sure that is."""
+"""compare_versions: compare the errors of two model versions on the same photos, with a confidence interval."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def compare_with_baseline(predictions: pd.DataFrame, baseline: Path) -> Figures:
     """Return the difference in MAE to another evaluation, on the photos that both estimated, without age conflicts.
 
     `baseline` is the folder of an evaluation, or its metrics.json. The interval is a paired bootstrap: each sample
-    draws groups of photos, and takes the errors of both versions on them.
-    Raises ModelInputError when there is no such evaluation, or it is of other photos or other ages.
+    draws groups of photos and compares the errors of both versions on them.
+    Raises ModelInputError when there is no such evaluation, or it has other photos or other ages.
     """
     folder = _folder(baseline)
     rows = _paired(predictions, read_baseline(baseline), folder)
@@ -40,7 +40,7 @@ def compare_with_baseline(predictions: pd.DataFrame, baseline: Path) -> Figures:
 
 
 def comparison_sentence(comparison: Figures) -> str:
-    """Say who is better, or that it is open."""
+    """Say in a sentence which version is better, or that neither is for sure."""
     low, high = comparison["mae_difference_interval_95"]
     difference = comparison["mae_difference"]
     verdict = "better" if high < 0 else "worse" if low > 0 else "neither better nor worse for sure"
@@ -51,7 +51,7 @@ def comparison_sentence(comparison: Figures) -> str:
 
 
 def read_baseline(baseline: Path) -> pd.DataFrame:
-    """Return the predictions.csv of an earlier evaluation. Raises ModelInputError when it has none."""
+    """Return the predictions.csv of an earlier evaluation. Raises ModelInputError when it is missing."""
     folder = _folder(baseline)
     for name in ("metrics.json", "predictions.csv"):
         if not (folder / name).is_file():

@@ -1,10 +1,10 @@
-"""evaluate_age_resnet50: how far off a version is on labelled photos, for whom, and whether it knows how sure it is.
+"""evaluate_age_resnet50: measure a version's errors on labelled photos, for whom they occur, and its calibration.
 
     checkout-ages evaluate --labels labels.csv --images DIR --out DIR
 
-Judges what a night would say: photo bytes in, the weights, calibration and preprocessing of a version. Nothing is
+Photos pass through the same steps as in the nightly job: decoding, weights and calibration of a version. Nothing is
 fitted or chosen here, so that split `test` stays a test. OUT gets metrics.json, predictions.csv (one row per listed
-photo, numbers only, also for those without an estimate) and index.html, which shows photos.
+photo, numbers only, also for photos without an estimate) and index.html, which shows photos.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ UTKFACE_CODES = {
     "gender": {"0": "male", "1": "female"},
     "race": {"0": "white", "1": "black", "2": "asian", "3": "indian", "4": "other"},
 }
-"""What the codes in UTKFace's file names mean; other labels are taken as they are written."""
+"""Meanings of the codes in UTKFace's file names; other labels are used as they are written."""
 
 TRAITS = {"face_side_pixels": (4, 0), "sharpness": (4, 3), "brightness": (4, 0), "disagreement_years": (5, 1)}
-"""What errors are told apart by: into how many equally filled bins, and with how many digits."""
+"""Traits by which errors are grouped ► number of equally filled bins, and digits of their names."""
 
 PREDICTION_COLUMNS = [
     "file_name",
@@ -77,8 +77,8 @@ def evaluate_version(
 ) -> Figures:
     """Write metrics.json, predictions.csv and index.html about a version (None: the newest) into `out`.
 
-    `version` and each baseline are as `load_trained_version` and `compare_with_baseline` take them. What is wrong with
-    them or with `split` is said before any photo is looked at, as ModelInputError or WeightsError.
+    `version` is that of `load_trained_version`, each baseline that of `compare_with_baseline`. Raises ModelInputError
+    or WeightsError if one of them or `split` is wrong, before any photo is read.
     """
     from models.evaluation.evaluation_page import write_evaluation_page
 
@@ -100,13 +100,13 @@ def evaluate_version(
 
 
 def evaluate(estimator: AgeEstimator, faces: pd.DataFrame, images: Path) -> Evaluation:
-    """Judge the photos of `faces`: figures of rows without age conflict at the top, others below.
+    """Judge the photos of `faces`. The top figures are about rows without age conflict.
 
-    `with_mirroring` averages the distributions of a photo and its mirror image, where the version does not do that by
-    itself: what it would give, at double the cost. `without_correction` takes the means of the distributions for the
-    estimates, where the version corrects them for young adults: what that costs.
-    A photo that gives no estimate has its status and reason in `predictions` and is in no figure but the counts.
-    Raises ModelInputError when no photo gives one, or when every one has an age conflict.
+    `with_mirroring` shows what a version without mirroring would gain from it, at double the cost: the distributions of
+    a photo and its mirror image are averaged. `without_correction` shows what a version's correction for young adults
+    costs: the estimates are the plain means of the distributions.
+    A photo without an estimate has its status and reason in `predictions`; only the counts include it.
+    Raises ModelInputError when no photo has an estimate, or when all have an age conflict.
     """
     predictions, plain, mirrored = predicted(estimator, faces, images)
     estimated = predictions[predictions["estimate_status"] == ESTIMATED]
@@ -159,7 +159,7 @@ def _figures_for_whom(judged: JudgedAges, rows: pd.DataFrame, bootstrap: GroupBo
 
 
 def _label_names(rows: pd.DataFrame, label: str) -> list[str | None]:
-    """Return readable names, None where there is no label; a code may have come as 1, 1.0 or '1'."""
+    """Return readable names, None for a missing label. A CSV may give a code as 1, 1.0 or '1'."""
     written = [None if pd.isna(value) else str(value).removesuffix(".0").lower() for value in rows[label]]
     return [UTKFACE_CODES[label].get(name, name) if name else None for name in written]
 
@@ -174,7 +174,7 @@ def _photo_counts(predictions: pd.DataFrame) -> Figures:
 
 
 def _note_estimates(predictions: pd.DataFrame, judged: JudgedAges) -> None:
-    """Add the estimates to the rows that have one; the others stay empty."""
+    """Add the estimates to the rows that have one. Other rows stay empty."""
     columns: dict[str, NDArray[np.float64]] = {
         "estimated_age_years": judged.estimated,
         "age_interval_low_years": judged.low,
@@ -187,7 +187,7 @@ def _note_estimates(predictions: pd.DataFrame, judged: JudgedAges) -> None:
 
 
 def terminal_tables(figures: Figures) -> Iterator[Table | str]:
-    """Yield what a person wants to see at once: the headline figures, and the errors by true age."""
+    """Yield the most important results: the headline figures, and the errors by true age."""
     kinds = {"without conflicts": figures, "all rows": figures["with_conflicting_labels"]}
     if "with_mirroring" in figures:
         kinds["mirrored too"] = figures["with_mirroring"]

@@ -1,4 +1,4 @@
-"""evaluation: what an evaluation found, as the figures and the page of it take it."""
+"""evaluation: the result of an evaluation, the input of its figures and its page."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from models.evaluation.age_metrics import Figures, JudgedAges
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What came out: figures for metrics.json, and a row per listed photo for predictions.csv and the page."""
+    """The result: figures for metrics.json, and a row per listed photo for predictions.csv and the page."""
 
     metrics: Figures
     predictions: pd.DataFrame
     judged: JudgedAges
-    """The photos without age conflict, which the figures at the top are of."""
+    """The photos without age conflict; the top figures are about these."""

@@ -1,4 +1,4 @@
-"""evaluation_page: the figures of an evaluation as charts and tables, with photos, on one HTML page."""
+"""evaluation_page: write one HTML page with the figures of an evaluation as charts and tables, and with photos."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def _headline(figures: Figures) -> Section:
 
 
 def _comparisons(comparisons: Sequence[Figures]) -> Section:
-    """Say of each baseline who is better: the same photos, so that most of what makes them hard cancels out."""
+    """Say for each baseline who is better. Both judge the same photos, so differences in difficulty cancel out."""
     sentences = [f"{sentence[0].upper()}{sentence[1:]}." for sentence in map(comparison_sentence, comparisons)]
     rows = [
         [
@@ -209,6 +209,7 @@ def _challenge(challenge: Figures, judged: JudgedAges) -> Section:
 def _photo_grids(evaluation: Evaluation, images: Path) -> Section:
     predictions = evaluation.predictions
     rows = predictions[(predictions["estimate_status"] == ESTIMATED) & (predictions["age_conflict"] == 0)]
+    # The median error, not the mean: a few wrong labels would move the mean to photos that are not typical.
     by_error = rows.loc[(rows["estimated_age_years"] - rows["real_age"]).abs().sort_values(ascending=False).index]
     middle = max(0, len(by_error) // 2 - PHOTOS_IN_GRID // 2)
     return Section(
@@ -299,7 +300,7 @@ def _ages_chart(judged: JudgedAges) -> PageChart:
 def _confusion_chart(confusion: Figures) -> PageChart:
     figure, axes = new_chart("Share of each true age group, %", "estimated age, years", "true age, years", (6.6, 4.6))
     counts = np.array(confusion["counts"], dtype=float)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)  # an age group may have no photo
     axes.pcolormesh(shares, cmap="Blues", vmin=0, vmax=1, edgecolors=GREY, linewidth=0.5)
     for (row, column), share in np.ndenumerate(shares):
         colour = "white" if share > 0.5 else "black"

@@ -1,4 +1,4 @@
-"""exploration_page: the ages, near duplicates and photos of a labelled set as charts, tables and photos on one page."""
+"""exploration_page: write one HTML page about the ages, near duplicates and photos of a labelled set."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ Facts = tuple[AgeFacts, DuplicateFacts, PhotoFacts | None]
 def explore(faces: pd.DataFrame, images: Path | None, out: Path) -> Facts:
     """Write index.html, exploration.json, charts and photos.csv about `faces` into `out`, and return the facts.
 
-    `faces` are those of `read_face_labels`; without `images` nothing is said about photos.
-    Raises ModelInputError when there is no row, or no photo that can be used.
+    `faces` come from `read_face_labels`. Without `images`, the page has nothing about photos.
+    Raises ModelInputError when there is no row, or no photo can be used.
     """
     ages, duplicates = age_facts(faces["real_age"]), duplicate_facts(faces)
     looks = look_at_photos(images, list(faces["file_name"])) if images else None

@@ -1,9 +1,9 @@
-"""explore_faces: what a set of labelled photos holds and lacks, before anything is trained on it.
+"""explore_faces: examine a set of labelled photos before a training: ages, near duplicates, sizes, unusable files.
 
     checkout-ages explore --labels labels.csv --images DIR --out DIR
 
-OUT gets index.html, exploration.json, the charts as PNG and, where there are photos, photos.csv: one row per labelled
-photo with its group of near duplicates, its size, and the reason where it cannot be used.
+OUT gets index.html, exploration.json, the charts as PNG and, if there are photos, photos.csv: one row per labelled
+photo with its group of near duplicates, its size, and the reason if it cannot be used.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from models.serving.photo_preprocessing import SMALLEST_SIDE_PIXELS, UnusablePho
 
 OLDEST_AGE_YEARS = 100
 SCARCE_PHOTOS = 15
-"""An age with so few photos or fewer is scarce: a model learns little about it, a test says little."""
+"""An age with at most so many photos is scarce: a model learns little about it, and a test says little about it."""
 MINOR_UNDER_YEARS = 18
 OLD_OVER_YEARS = 60
 
 
 @dataclass(frozen=True)
 class AgeFacts:
-    """What the labels alone say."""
+    """Facts from the labels alone."""
 
     photo_count: int
     youngest_years: int
@@ -42,11 +42,11 @@ class AgeFacts:
     mean_years: float
     median_years: float
     missing_between_years: list[int]
-    """Ages that never occur, though younger and older ones do."""
+    """Ages that never occur although younger and older ones do."""
     missing_up_to_100_years: list[int]
     """Ages from 0 to 100 that never occur."""
     scarce_years: dict[int, int]
-    """Ages with 1 to 15 photos, and how many."""
+    """Ages with 1 to 15 photos ► the number of photos."""
     under_18_share: float
     over_60_share: float
     count_by_age_band: dict[str, int]
@@ -54,25 +54,25 @@ class AgeFacts:
 
 @dataclass(frozen=True)
 class DuplicateFacts:
-    """Which photos are near duplicates, as found by perceptual hash or as the labels group them."""
+    """Counts of near duplicates, as found by perceptual hash or as grouped by the labels."""
 
     group_count: int
     """Groups of two photos or more."""
     photo_count: int
     """Photos in such groups."""
     conflicting_group_count: int
-    """Groups whose photos are labelled with different ages."""
+    """Groups with different ages among their labels."""
     conflicting_photo_count: int
     largest_age_difference_years: int
 
 
 @dataclass(frozen=True)
 class PhotoFacts:
-    """What the photo files are like."""
+    """Facts from the photo files."""
 
     usable_count: int
     unusable: dict[str, int]
-    """Photos that cannot be used, by status; they are listed in photos.csv."""
+    """Number of photos that cannot be used, by status; photos.csv lists them."""
     sizes: dict[str, int]
     """The most frequent widths × heights in pixels, of all photos that could be opened."""
     smallest_side_pixels: int
@@ -80,7 +80,7 @@ class PhotoFacts:
 
 
 def age_facts(ages: pd.Series) -> AgeFacts:
-    """Count (n,) ages in whole years. Raises ModelInputError when there is none."""
+    """Count (n,) ages in whole years. Raises ModelInputError when there are none."""
     if ages.empty:
         raise ModelInputError("the labels have no row: name a CSV with at least one photo")
     count_of_age = ages.value_counts().sort_index()
@@ -102,7 +102,7 @@ def age_facts(ages: pd.Series) -> AgeFacts:
 
 
 def duplicate_facts(faces: pd.DataFrame) -> DuplicateFacts:
-    """Count the `group`s of two photos or more, and those whose `real_age` differs."""
+    """Count the `group`s of two photos or more, and those with different `real_age`s."""
     groups = duplicate_groups(faces)
     conflicting = groups[groups["age_difference_years"] > 0]
     return DuplicateFacts(
@@ -125,7 +125,7 @@ def duplicate_groups(faces: pd.DataFrame) -> pd.DataFrame:
 def look_at_photos(images: Path, file_names: Sequence[str]) -> pd.DataFrame:
     """Return one row per photo: file_name, status ('usable' or why not), reason, width_pixels, height_pixels.
 
-    Raises ModelInputError when none of them can be used.
+    Raises ModelInputError when no photo can be used.
     """
     looks = pd.DataFrame([_looked_at(images, file_name) for file_name in file_names])
     if (looks["status"] != "usable").all():
@@ -137,7 +137,7 @@ def look_at_photos(images: Path, file_names: Sequence[str]) -> pd.DataFrame:
 
 
 def photo_facts(looks: pd.DataFrame) -> PhotoFacts:
-    """Count what `look_at_photos` saw."""
+    """Count the rows of `look_at_photos`."""
     opened = looks.dropna(subset=["width_pixels"])
     sizes = opened["width_pixels"].astype(int).astype(str) + " × " + opened["height_pixels"].astype(int).astype(str)
     shorter = opened[["width_pixels", "height_pixels"]].min(axis=1)
@@ -154,7 +154,7 @@ def photo_facts(looks: pd.DataFrame) -> PhotoFacts:
 def write_exploration(
     ages: AgeFacts, duplicates: DuplicateFacts, photos: PhotoFacts | None, looks: pd.DataFrame | None, out: Path
 ) -> None:
-    """Write exploration.json and, where photos were looked at, photos.csv."""
+    """Write exploration.json and, if `looks` are given, photos.csv."""
     facts = {"ages": asdict(ages), "near_duplicates": asdict(duplicates), "photos": photos and asdict(photos)}
     (out / "exploration.json").write_text(json.dumps(facts, indent=1) + "\n")
     if looks is not None:
@@ -205,7 +205,7 @@ def in_words(years: Sequence[int]) -> str:
 
 
 def photos_by_age_band(faces: pd.DataFrame, looks: pd.DataFrame, per_band: int) -> dict[str, pd.DataFrame]:
-    """Return up to `per_band` usable photos of each age group, drawn at random, the same each time."""
+    """Return up to `per_band` usable photos of each age group, drawn at random with a fixed seed."""
     usable = faces[(looks["status"] == "usable").to_numpy()]
     bands = age_band_rows(usable["real_age"].to_numpy("int64"))
     return {
@@ -239,5 +239,5 @@ def _size_pixels(photo: bytes) -> tuple[float, float]:
     try:
         with Image.open(io.BytesIO(photo)) as image:
             return image.size
-    except Exception:  # whatever is wrong with it, decode_photo says it better
+    except Exception:  # `decode_photo` reports every fault, with a better reason
         return (np.nan, np.nan)

@@ -1,9 +1,9 @@
-"""html_page: one HTML file with words, tables, charts and photos inside; it loads nothing and runs no script.
+"""html_page: write one HTML file with words, tables, charts and photos inside. It loads nothing and runs no script.
 
     page = Page(title="Ages", lead="What the labels say.", sections=[Section("Ages", charts=[chart_of(figure, "…")])])
     write_page(page, Path("out/index.html"))
 
-Charts are SVG whose ink is the text colour of the page, so that they read in light and in dark.
+Charts are SVG. Their ink is the text colour of the page, so that they are readable in light and dark mode.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from PIL import Image
 from models.serving.photo_preprocessing import Pixels, to_network_input
 
 INK = "#1b1e28"
-"""Colour of text and axes in charts; `currentColor` of the page takes its place."""
+"""Colour of text and axes in charts, replaced by the page's `currentColor`. No other colour of a chart may equal it."""
 BLUE, ORANGE, GREY = "#3b82c4", "#dd7a2b", "#8a8f98"
-"""Colours that keep apart on white and on black, for people with any colour vision."""
+"""Colours that differ on white and on black, for people with any colour vision."""
 
 CHART_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -43,7 +43,7 @@ THUMBNAIL_PIXELS = 96
 
 @dataclass(frozen=True)
 class PageTable:
-    """Rows of ready-made cells below their headings; the first column names the row."""
+    """A table of formatted cells with headings; the first column names the row."""
 
     headings: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -52,7 +52,7 @@ class PageTable:
 
 @dataclass(frozen=True)
 class PagePhoto:
-    """A small photo as a data URI, and the words below it."""
+    """A small photo as a data URI, with the words below it."""
 
     data_uri: str
     words: str
@@ -60,7 +60,7 @@ class PagePhoto:
 
 @dataclass(frozen=True)
 class PageChart:
-    """A chart as SVG by matplotlib, which escapes its texts, and what it shows, for those who cannot see it."""
+    """A chart as SVG, with a description for people who cannot see it. Matplotlib escapes the texts in the SVG."""
 
     svg: str
     description: str
@@ -76,7 +76,7 @@ class PhotoGrid:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page: words, then charts, tables and photos, each where there are any."""
+    """A part of the page: words, then charts, tables and photos, all optional."""
 
     title: str
     paragraphs: Sequence[str] = ()
@@ -87,7 +87,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """All of a page."""
+    """The content of a page."""
 
     title: str
     lead: str
@@ -98,14 +98,14 @@ class Page:
 
 
 def write_page(page: Page, path: Path) -> None:
-    """Render the page, all text escaped, into one file."""
+    """Render the page into one file. All text is escaped."""
     path.write_text(page_template("page.html").render(page=page))
 
 
 def new_chart(
     title: str, x_axis: str, y_axis: str, size_inches: tuple[float, float] = (7.2, 3.6)
 ) -> tuple[Figure, Axes]:
-    """Return a figure with one set of axes, titled, in the style of the pages; no window is opened."""
+    """Return a figure with one set of axes and a title, in the style of the pages, without opening a window."""
     with mpl.rc_context(CHART_STYLE):
         figure = Figure(figsize=size_inches, layout="constrained")
         axes = figure.add_subplot()
@@ -118,8 +118,9 @@ def new_chart(
 
 
 def chart_of(figure: Figure, description: str, png: Path | None = None) -> PageChart:
-    """Turn a figure into a chart for a page and, where `png` is named, into that file too."""
+    """Turn a figure into a chart for a page and, if `png` is given, also into that file."""
     svg = io.StringIO()
+    # No date, and a fixed hash salt in CHART_STYLE: the same figures give the same page.
     with mpl.rc_context(CHART_STYLE):
         figure.savefig(svg, format="svg", transparent=True, metadata={"Date": None})
         if png:
@@ -136,7 +137,7 @@ def page_photo(pixels: Pixels, words: str) -> PagePhoto:
 
 
 def page_template(name: str) -> jinja2.Template:
-    """Read a template; in HTML all that is put in is escaped."""
+    """Read a template. In HTML templates, inserted values are escaped."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=jinja2.select_autoescape(["html"]),

@@ -47,11 +47,11 @@ TIMED_SCENES = 30
 
 @dataclass(frozen=True)
 class SceneMetrics:
-    """Faces in scenes; `mae` and `mae_as_crops` are of the faces that were estimated both ways."""
+    """Faces in scenes. `mae` and `mae_as_crops` are about the faces that were estimated both ways."""
 
     face_count: int
     found_share: float
-    """Share of faces of which the square that was cut has its middle in the middle half of the pasted face."""
+    """Share of faces that were found: the middle of the cut square is in the middle half of the pasted face."""
     estimated_share: float
     mae: float
     mae_as_crops: float
@@ -61,7 +61,7 @@ class SceneMetrics:
 def measure(
     estimator: AgeEstimator, faces: pd.DataFrame, images: Path, empty_count: int, progress: Callable[..., Any] = iter
 ) -> dict[str, Any]:
-    """Return what is found of labelled tight crops pasted into scenes, and in scenes without a face."""
+    """Measure face finding on labelled tight crops pasted into scenes, and on scenes without a face."""
     rows = pd.DataFrame([_in_scene(estimator, images, number, face) for number, face in progress(_numbered(faces))])
     bands = pd.cut(rows["side_pixels"], SIDE_BANDS_PIXELS, right=False)
     empty = [_look(estimator, jpeg(draw_scene(_random(2, number)))) for number in progress(range(empty_count))]
@@ -90,14 +90,14 @@ def scene_metrics(rows: pd.DataFrame) -> SceneMetrics:
 
 
 def crop_statuses(estimator: AgeEstimator, photos: Iterable[bytes]) -> dict[str, int]:
-    """Count what becomes of photos that are tight crops."""
+    """Count the statuses of photos that are tight crops."""
     return dict(Counter(_status(_look(estimator, photo)) for photo in photos))
 
 
 def milliseconds_per_photo(finder: FaceFinder) -> float:
-    """Return what searching a scene costs on the finder's threads, decoding left out."""
+    """Return the time of the search in a scene on the finder's threads, without decoding."""
     scenes = [draw_scene(_random(3, number)) for number in range(TIMED_SCENES)]
-    finder.find(scenes[0])
+    finder.find(scenes[0])  # the first search of a shape compiles the network
     started = time.perf_counter()
     for scene in scenes:
         finder.find(scene)
@@ -105,7 +105,7 @@ def milliseconds_per_photo(finder: FaceFinder) -> float:
 
 
 def jpeg(pixels: Pixels) -> bytes:
-    """Return the pixels as a camera would store them."""
+    """Return the pixels as a JPEG, like a camera stores them."""
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "JPEG", quality=90)
     return file.getvalue()
@@ -157,6 +157,7 @@ def _numbered(faces: pd.DataFrame) -> list[tuple[int, tuple[str, float]]]:
 
 
 def _random(purpose: int, number: int) -> np.random.Generator:
+    # A generator for each photo, so that more photos of one kind leave the others as they are.
     return np.random.default_rng([SEED, purpose, number])
 
 
@@ -203,7 +204,7 @@ def _tables(measured: dict[str, Any]) -> Iterator[Table]:
 
 
 def main() -> None:
-    """Measure as the command line says."""
+    """Measure with the options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--labels", type=Path, required=True, help="CSV with file_name,real_age,split")
     parser.add_argument("--images", type=Path, required=True, help="folder of the photos")

@@ -1,7 +1,7 @@
-"""model_card: renders models/README.md from the evaluation and the manifest of the newest version. `make card` runs it.
+"""model_card: render models/README.md from the evaluation and the manifest of the newest version. `make card` runs it.
 
-The words are in templates/model_card.md, every figure comes from `weights/VERSION/metrics.json`, as
-`checkout-ages evaluate` wrote it.
+The words are in templates/model_card.md. Every figure comes from `weights/VERSION/metrics.json`, which
+`checkout-ages evaluate` wrote.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ CARD = MODELS / "README.md"
 ENGINES = {"openvino": "OpenVINO, int8", "tensorflow": "TensorFlow, float32"}
 GROUP_KINDS = {"by_age_band": "age_band", "by_gender": "gender", "by_race": "race"}
 FEWEST_PHOTOS = 100
-"""Groups with fewer photos are in the tables, but not named as the worst."""
+"""Groups with fewer photos are in the tables, but are not named as the worst: chance decides too much there."""
 WORST_GROUPS = 3
 WANTED_COVERAGE = 0.85
 
@@ -46,7 +46,7 @@ def rendered(version: str = MODEL_VERSIONS[-1]) -> str:
 
 
 def known_failures(metrics: Figures) -> Iterator[str]:
-    """Yield a sentence for each way in which the figures fall short: bias, error, coverage of the worst groups."""
+    """Yield a sentence for each weakness in the figures: bias, error and coverage of the worst groups."""
     groups = _groups(metrics)
     for group in sorted(groups, key=lambda each: -abs(each["bias"]))[:WORST_GROUPS]:
         direction = "older" if group["bias"] > 0 else "younger"
@@ -59,7 +59,7 @@ def known_failures(metrics: Figures) -> Iterator[str]:
 
 
 def recipe_in_words(manifest: ModelManifest) -> str:
-    """Return the choices of the training, `name value` each."""
+    """Return the choices of the training as a list of `name value`."""
     return ", ".join(f"{name.replace('_', ' ')} {_plain(value)}" for name, value in manifest.training.recipe.items())
 
 
@@ -70,7 +70,7 @@ def _plain(value: object) -> str:
 
 
 def _groups(metrics: Figures) -> list[Figures]:
-    """Return the groups with enough photos, with a `name` for a sentence."""
+    """Return the groups with enough photos, each with a `name` for a sentence."""
     return [
         {"name": f"People of {row[label]}" if label == "age_band" else f"People labelled {row[label]}", **row}
         for kind, label in GROUP_KINDS.items()
