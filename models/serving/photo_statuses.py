@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-PHOTO_CHECKS_VERSION = 2
+PHOTO_CHECKS_VERSION = 3
 """Raise it with every change to decoding, face finding or the checks. Otherwise old estimates are reused."""
 
 
