@@ -1,1 +1,1 @@
-"""The page of a night: figures from the published tables, charts, words and templates, without Spark."""
+"""The page of a night: figures from the published tables, charts, texts and templates, without Spark."""

@@ -1,4 +1,4 @@
-"""affinities: which product categories each age group buys more, or less, often than all buyers do."""
+"""affinities: which product categories each age group buys more or less often than all buyers do."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from jobs.settings import Settings
 
 CATEGORIES_SHOWN = 30
 ALL_ALCOHOL = ""
-"""Name of the row of all alcohol, which no category has."""
+"""Name of the row for all alcohol; no category has an empty name."""
 STEPS = ((0.5, "less-3"), (0.7, "less-2"), (0.9, "less-1"), (1.1, "even"), (1.4, "more-1"), (2.0, "more-2"))
-"""Upper bounds of an index, and how a cell below each is coloured."""
+"""Upper bounds of an index, each with the style class of a cell below it."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """The index of an age group and category; without one `reason` says why."""
+    """The index of an age group and category; if there is none, `reason` says why."""
 
     age_group: str
     index: float | None
@@ -33,17 +33,17 @@ class Cell:
 
     @property
     def is_sure(self) -> bool:
-        """Whether the interval lies on one side of 1."""
+        """Whether the whole interval is on one side of 1."""
         return self.low is not None and self.high is not None and (self.low > 1 or self.high < 1)
 
     @property
     def is_over(self) -> bool:
-        """Whether the group surely buys more often than all buyers."""
+        """Whether the group certainly buys more often than all buyers."""
         return self.low is not None and self.low > 1
 
     @property
     def shade(self) -> str:
-        """How the cell is coloured."""
+        """The style class of the cell."""
         if self.index is None:
             return "none"
         index = self.index
@@ -52,7 +52,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class CategoryRow:
-    """A category: receipts of all age groups with it, and a cell for each age group."""
+    """A category: the receipts of all age groups with it, and one cell per age group."""
 
     product_category: str
     transaction_count: int
@@ -60,7 +60,7 @@ class CategoryRow:
 
     @property
     def most(self) -> Cell | None:
-        """The age group that buys it most often of all, whether that is sure or not; None where there is no index."""
+        """The age group that buys it most often, certain or not; None if there is no index."""
         return max(
             (cell for cell in self.cells if cell.index is not None), key=lambda cell: cell.index or 0, default=None
         )
@@ -68,17 +68,17 @@ class CategoryRow:
 
 @dataclass(frozen=True)
 class Affinities:
-    """The heat map, the categories with most receipts first, and what is sure in it."""
+    """The heat map, categories with most receipts first, and the certain results in it."""
 
     age_groups: Sequence[str]
     rows: Sequence[CategoryRow]
     category_count: int
     sure: Sequence[tuple[CategoryRow, Cell]]
-    """Cells whose lower end lies over 1, of all categories, the highest index first."""
+    """Cells of all categories whose interval is above 1, the highest index first."""
 
 
 def affinities(day: DayTables, settings: Settings) -> Affinities:
-    """Return the categories' rows, that of all alcohol first; those without any index come last."""
+    """Return the rows of the categories: all alcohol first, categories without any index last."""
     found = day.rows("FROM age_group_affinity")
     age_groups = in_order({row["age_group"] for row in found})
     by_category: dict[str, list[Mapping[str, Any]]] = {}
@@ -93,7 +93,7 @@ def affinities(day: DayTables, settings: Settings) -> Affinities:
 
 
 def _all_alcohol(day: DayTables, age_groups: Sequence[str], settings: Settings) -> list[CategoryRow]:
-    """Return the row of all alcohol together, which the table does not have; none under a minimum cell count."""
+    """Return the row for all alcohol, which the table does not have; no row when a minimum cell count is set."""
     circles = {row["circle"]: _circle(row) for row in day.rows("FROM age_mixes WHERE circle IN ('all', 'alcohol')")}
     if len(circles) < 2 or settings.minimum_cell_count:
         return []
@@ -113,6 +113,7 @@ def _all_alcohol(day: DayTables, age_groups: Sequence[str], settings: Settings) 
 
 def _circle(row: Mapping[str, Any]) -> BuyerGroupMix:
     shares, resampled = (np.asarray(row[f"{kind}_age_shares"], dtype=np.float64) for kind in ("estimated", "resampled"))
+    # An index needs the shares only; they also fill the places of the mixes, which are not read.
     return BuyerGroupMix(row["transaction_count"], shares, shares, resampled, resampled)
 
 

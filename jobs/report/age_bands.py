@@ -1,4 +1,4 @@
-"""age_bands: the age groups of a day by name, youngest first; 'suppressed' and 'unknown' come last."""
+"""age_bands: orders a day's age groups by age; 'suppressed' and 'unknown' come last."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def in_order(names: set[str]) -> list[str]:
 
 
 def first_year(name: str) -> int | None:
-    """Return the first year of age of a group, None for those that are no band of age."""
+    """Return the first year of age of a group, None for groups that are no age band."""
     found = re.match(r"\d+", name)
     return int(found[0]) if found else None
 

@@ -1,4 +1,4 @@
-"""alcohol: from the day's alcohol sales to those whose buyer can be judged, looks young, and was asked for an ID."""
+"""alcohol: counts the day's alcohol sales, from all of them to young-looking buyers who were asked for an ID."""
 
 from __future__ import annotations
 
@@ -43,17 +43,17 @@ class Alcohol:
     statuses: Sequence[Mapping[str, Any]]
     """audit_status, sales, expected_under_legal_age; most sales first."""
     not_judged: Sequence[Mapping[str, Any]]
-    """estimate_status and sales of those that could not be judged."""
+    """Rows of estimate_status and sales, for sales whose buyer could not be judged."""
     review_case_count: float
 
     @property
     def not_judged_count(self) -> float:
-        """How many sales could not be judged."""
+        """Number of sales whose buyer could not be judged."""
         return float(sum(row["sales"] for row in self.not_judged))
 
 
 def alcohol(day: DayTables, settings: Settings) -> Alcohol:
-    """Count the sales of alcohol_sale_audit; where a minimum cell count is set, in multiples of it."""
+    """Count the sales of alcohol_sale_audit; with a minimum cell count, in multiples of it."""
     minimum = settings.minimum_cell_count
     (funnel,) = day.rows(FUNNEL, alert=settings.under_challenge_age_alert_probability)
     counts = {name: value if name.endswith("_years") else shown(value, minimum) for name, value in funnel.items()}

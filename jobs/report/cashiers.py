@@ -1,8 +1,8 @@
-"""cashiers: how often each asks for an ID, held against the others, as a funnel plot without names.
+"""cashiers: how often each cashier asks for an ID compared with the others, as a funnel plot without names.
 
-Each point is a cashier of cashier_alcohol_audit who is judged there. The further right, the more comparable sales of
-young buyers tell of that cashier, and the narrower the control limits, between which chance alone and habits that
-differ without fault would leave them. Source: Spiegelhalter 2005, Funnel plots for comparing institutional performance.
+Each point is a cashier who is judged in cashier_alcohol_audit. Points further right rest on more comparable sales to
+young buyers, so the control limits are narrower there. Between the limits, chance and habits that differ without fault
+explain the difference. Source: Spiegelhalter 2005, Funnel plots for comparing institutional performance.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from jobs.ages.age_group_estimates import NORMAL_QUANTILE_95
 from jobs.report.day_tables import DayTables
 
 CONTROL_LIMITS = {0.9: NORMAL_QUANTILE_95, 0.998: NormalDist().inv_cdf(0.999)}
-"""Share of those who ask alike between the limits, and the limits in standard errors."""
+"""Share of cashiers between the limits if all ask alike, and the limits in standard errors."""
 
 JUDGED = """
 SELECT asked_share_difference AS difference, asked_share_difference_low AS low, asked_share_difference_high AS high,
@@ -32,7 +32,7 @@ SELECT count(*) AS cashiers, any_value(window_first_date) AS first_date, any_val
 
 @dataclass(frozen=True)
 class Cashier:
-    """A judged cashier without a name: by how much more often than the others they ask, and how sure that is."""
+    """A judged cashier without a name: how much more often than others they ask, and how sure that is."""
 
     difference: float
     low: float
@@ -42,12 +42,12 @@ class Cashier:
 
     @property
     def standard_error(self) -> float:
-        """What the interval of the difference is made of."""
+        """The standard error of the difference, from its interval."""
         return (self.high - self.low) / (2 * NORMAL_QUANTILE_95)
 
     @property
     def precision(self) -> float:
-        """How much is known: one over the variance of the difference."""
+        """One over the variance of the difference: how much is known about the cashier."""
         return self.standard_error**-2 if self.standard_error > 0 else 0.0
 
 
@@ -65,12 +65,12 @@ class Cashiers:
 
     @property
     def to_be_looked_at_count(self) -> int:
-        """How many ask so seldom that a person should look at their sales."""
+        """Number of cashiers who ask so seldom that a person should look at their sales."""
         return sum(cashier.is_to_be_looked_at for cashier in self.judged)
 
 
 def cashiers(day: DayTables) -> Cashiers:
-    """Return the judged cashiers, those of whom least is known first."""
+    """Return the judged cashiers, those about whom least is known first."""
     (window,) = day.rows(WINDOW)
     judged = [Cashier(**row) for row in day.rows(JUDGED)]
     return Cashiers(

@@ -1,7 +1,7 @@
-"""charts: figures as SVG by matplotlib: no script, no font, nothing to load; text stays text.
+"""charts: draws figures as SVG by matplotlib: no script, no font, nothing to load, and text stays text.
 
-Each shape has one of four colours, which the page's style sheet replaces by those of its light or dark scheme. Styles
-are attributes of SVG, not of HTML, so that a strict Content-Security-Policy allows them.
+Each shape has one of four colours. The page's style sheet replaces them by those of its light or dark scheme. Styles
+are SVG attributes, not HTML styles, so that a strict Content-Security-Policy allows them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from jobs.report.purchases import Bar
 from jobs.report.words import Words
 
 INK, ESTIMATE, POINT, MARK = "#010101", "#020202", "#030303", "#040404"
-"""Colours by their use; the style sheet says what they look like."""
+"""Placeholders by use; the style sheet names these four values, so a change here loses the colours."""
 WIDTH_INCHES = 4.6
 SVG = "{http://www.w3.org/2000/svg}"
 STYLE: dict[Any, Any] = {
@@ -46,7 +46,7 @@ STYLE: dict[Any, Any] = {
 
 @dataclass(frozen=True)
 class Chart:
-    """A drawing, and what it shows for those who do not see it."""
+    """A drawing, with a title and a description for people who cannot see it."""
 
     svg: Markup
     title: str
@@ -57,7 +57,7 @@ Numbers = Callable[[float], str]
 
 
 def bars_chart(bars: Sequence[Bar], title: str, description: str, words: Words) -> Chart:
-    """Draw age groups as bars of the estimate, with intervals, and a ring for the count by point estimates."""
+    """Draw age groups as bars of the estimate, with intervals, and a ring for the count by point estimate."""
     with mpl.rc_context(STYLE):
         figure, axes = _new(0.34 * len(bars) + 0.75)
         at = np.arange(len(bars))
@@ -69,6 +69,7 @@ def bars_chart(bars: Sequence[Bar], title: str, description: str, words: Words) 
             [bar.point_count for bar in bars], at, "o", markerfacecolor="none", markeredgecolor=POINT, markersize=7
         )
         axes.set_yticks(at, [words.age_group(bar.age_group) for bar in bars])
+        # barh starts at the bottom; the youngest group belongs at the top.
         axes.invert_yaxis()
         axes.set_xlim(left=0)
         axes.set_xlabel(words.text("receipts"))
@@ -80,7 +81,7 @@ def bars_chart(bars: Sequence[Bar], title: str, description: str, words: Words) 
 def trend_chart(
     trend: Trend, compared: Comparison, title: str, description: str, words: Words, numbers: Numbers
 ) -> Chart:
-    """Draw a figure by day: gaps where a day lacks, a triangle below each day with a warning, the usual of the week."""
+    """Draw a figure by day: gaps for missing days, triangles under days with a warning, the usual value of the week."""
     with mpl.rc_context(STYLE):
         figure, axes = _new(2.1)
         days = list(compared.days)
@@ -90,6 +91,7 @@ def trend_chart(
         if trend.usual is not None:
             axes.plot([len(days) - 8, len(days) - 1], [trend.usual] * 2, color=POINT, linewidth=1.3, linestyle="--")
         axes.margins(y=0.25)
+        # Marks at the foot of the chart: x in days, y as a share of the height.
         foot = axes.get_xaxis_transform()
         lacking = [number for number, day in enumerate(days) if day in compared.lacking]
         axes.plot(lacking, [0.03] * len(lacking), "x", color=POINT, markersize=4, transform=foot, clip_on=False)
@@ -104,11 +106,12 @@ def trend_chart(
 
 
 def cashier_funnel_chart(cashiers: Cashiers, title: str, description: str, words: Words) -> Chart:
-    """Draw the judged cashiers within control limits: a funnel that narrows the more is known of a cashier."""
+    """Draw the judged cashiers within control limits, which narrow as more is known about a cashier."""
     with mpl.rc_context(STYLE):
         figure, axes = _new(3.4)
         known = np.array([cashier.precision for cashier in cashiers.judged])
         widest = float(known.max()) * 1.08 if len(known) else 1.0
+        # Not from 0: the limits are infinite where nothing is known.
         along = np.linspace(widest / 60, widest, 120)
         for held, quantile in CONTROL_LIMITS.items():
             style = "--" if quantile < 2 else "-"
@@ -131,7 +134,7 @@ def cashier_funnel_chart(cashiers: Cashiers, title: str, description: str, words
 
 
 def sparkline(days: Sequence[date], values: Sequence[float | None], title: str, description: str) -> Chart:
-    """Draw a small line without axes, its last value marked."""
+    """Draw a small line without axes, with its last value marked."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(1.9, 0.42))
         axes = figure.add_axes((0.02, 0.08, 0.96, 0.84))
@@ -159,14 +162,16 @@ def _number_axis(axes: Axes, which: str, numbers: Numbers) -> None:
 
 def _chart(figure: Figure, title: str, description: str) -> Chart:
     drawn = io.StringIO()
+    # Without date and creator, the same figures give the same bytes.
     figure.savefig(drawn, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     return Chart(_for_page(drawn.getvalue()), title, description)
 
 
 def _for_page(svg: str) -> Markup:
-    """Return a drawing that takes its colours from the page and has no style, metadata or size of its own."""
+    """Return a drawing that takes its colours from the page, without style, metadata or size of its own."""
     ET.register_namespace("", SVG[1:-1])
     ET.register_namespace("xlink", "http://www.w3.org/1999/xlink")
+    # one_line replaces control characters of a category's name, which XML does not allow.
     root = ET.fromstring(one_line(svg.replace("\n", " ")))
     for name in ("width", "height"):
         root.attrib.pop(name, None)
@@ -182,7 +187,7 @@ def _for_page(svg: str) -> Markup:
 
 
 def _style_to_attributes(element: ET.Element) -> None:
-    """Turn the style of an element into attributes; fonts are the page's, but for their size."""
+    """Turn the style of an element into attributes; of its font keep the size only."""
     for part in element.attrib.pop("style", "").split(";"):
         name, _, value = (text.strip() for text in part.partition(":"))
         if name == "font":

@@ -1,7 +1,7 @@
-"""comparison: whether a day is like the week before it, and how it went over the trailing window.
+"""comparison: whether a day is like the week before it, and how its figures developed over the trailing window.
 
-The limits are those of check_night, which holds a day against the median of the window; here it is held against that of
-the seven days before. Ages are compared with days of the same age model only.
+The limits are those of check_night, which compares a day with the median of the window. Here it is compared with the
+median of the seven days before. Ages are compared only with days of the same age model.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from jobs.settings import Settings
 
 WEEK_DAYS = 7
 FEWEST_DAYS = 4
-"""Of fewer published days of the week before, none is called usual."""
+"""With fewer published days in the week before, no value is called usual."""
 
 Run = Mapping[str, Any]
 Verdict = Literal["alike", "unlike", "too_few_days", "no_figure"]
@@ -25,12 +25,12 @@ Verdict = Literal["alike", "unlike", "too_few_days", "no_figure"]
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure of a day's run, and how far it may lie from the usual one."""
+    """A figure of a day's run, and how far it may be from the usual one."""
 
     name: str
     value: Callable[[Run], float | None]
     change: Callable[[float, float], float]
-    """(tonight, usual) ► what is held against the limit."""
+    """(tonight, usual) ► the number that is compared with the limit."""
     limit: str
     """Name of the setting."""
     is_of_ages: bool = False
@@ -38,7 +38,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Trend:
-    """A figure over the window: one value a day, None where the day lacks, and how tonight compares."""
+    """A figure over the window: one value per day (None for a missing day), and how tonight compares."""
 
     name: str
     values: Mapping[date, float | None]
@@ -57,19 +57,20 @@ class Comparison:
     """The day next to the days before it."""
 
     days: Sequence[date]
-    """Of the window, the day itself the last."""
+    """The days of the window; the day itself is the last."""
     trends: Sequence[Trend]
     warnings: Mapping[date, Sequence[str]]
-    """What check_night warned of, by published day."""
+    """The warnings of check_night, by published day."""
     lacking: Sequence[date]
     """Days of the window that are not published."""
     other_models: Mapping[date, str]
-    """Age models of days that had another than this day."""
+    """Age models of days with another model than this day."""
 
     @property
     def verdict(self) -> Verdict:
-        """What holds of all figures together."""
+        """The verdict on all figures together."""
         verdicts = {trend.verdict for trend in self.trends}
+        # The worst verdict counts, in this order.
         return next(each for each in ("unlike", "no_figure", "too_few_days", "alike") if each in verdicts)
 
 
@@ -87,6 +88,7 @@ FIGURES = (
     Figure(
         "transaction_count",
         lambda run: float(run["transaction_count"]),
+        # The floor is for days without transactions.
         lambda tonight, usual: max(tonight, usual) / max(min(tonight, usual), 1e-9),
         "max_volume_ratio_warning",
     ),

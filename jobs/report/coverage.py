@@ -1,4 +1,4 @@
-"""coverage: of which transactions there is a photo and an age estimate, by till and hour, and why of the rest not."""
+"""coverage: which transactions have a photo and an age estimate, by till and hour, and why the others have none."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ SELECT coalesce(sum(photo_count), 0)::BIGINT AS photos, coalesce(sum(usable_phot
 """
 
 Counts = Mapping[str, Any]
-"""transactions, with_photo, with_estimate."""
+"""A row with transactions, with_photo and with_estimate."""
 
 
 @dataclass(frozen=True)
 class TillRow:
-    """A till, or all of them: its counts of the day and by hour."""
+    """A till, or all tills together: its counts for the day and by hour."""
 
     store_id: str | None
     till_id: str | None
@@ -48,17 +48,17 @@ class TillRow:
 
 @dataclass(frozen=True)
 class Coverage:
-    """Which buyers the cameras saw."""
+    """The coverage of the day's buyers by cameras."""
 
     hours: Sequence[int]
     all_tills: TillRow | None
     tills: Sequence[TillRow]
-    """Those that lack most estimates first."""
+    """Tills with most missing estimates first."""
     till_count: int
     missing_transactions: Sequence[Counts]
-    """status and count of transactions without an estimate."""
+    """Status and count of transactions without an estimate."""
     missing_photos: Sequence[Counts]
-    """status and count of photos without an estimate."""
+    """Status and count of photos without an estimate."""
     photos: Counts
 
 
@@ -66,6 +66,7 @@ def coverage(day: DayTables) -> Coverage:
     """Count transactions with a photo and with an estimate."""
     found = day.rows(BY_TILL_AND_HOUR)
     hours = sorted({row["hour"] for row in found if row["hour"] is not None})
+    # The query's subtotals have null in place of an hour, and the grand total null in place of a till.
     by_till: dict[tuple[str | None, str | None], dict[int | None, Counts]] = {}
     for row in found:
         by_till.setdefault((row["store_id"], row["till_id"]), {})[row["hour"]] = row
@@ -91,5 +92,6 @@ def coverage(day: DayTables) -> Coverage:
 
 
 def shade(share: float) -> str:
-    """Return how a cell with this share is coloured."""
+    """Return the style class of a cell with this share."""
+    # Five shades; a share of exactly 1 belongs to the last.
     return f"cover-{min(4, int(share * 5))}"

@@ -1,4 +1,4 @@
-"""day_tables: what a report looks at of a day's published tables, as a DuckDB database in memory."""
+"""day_tables: opens the columns that a report needs of a day's published tables, as a DuckDB database in memory."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ COLUMNS: dict[Table, Sequence[str]] = {
     PHOTO_COVERAGE: PHOTO_COVERAGE.column_names,
     CHECK_RESULTS: CHECK_RESULTS.column_names,
 }
-"""The columns that the page speaks of; never a photo, a receipt or a cashier."""
+"""The columns that the page uses. Photos, receipts and cashiers must not be added: pages are for many readers."""
 
 WINDOW_COLUMNS = (
     *("compared_count", "asked_share_difference", "asked_share_difference_low", "asked_share_difference_high"),
@@ -52,20 +52,20 @@ WINDOW_COLUMNS = (
 
 @dataclass(frozen=True)
 class DayTables:
-    """A published day: its run, its tables as `connection`, and the runs of the days before."""
+    """A published day: its run, its tables (through `connection`), and the runs of the days before."""
 
     business_date: date
     run: Mapping[str, Any]
     run_count: int
     """How often the day was published."""
     runs_before: Mapping[date, Mapping[str, Any]]
-    """The last run of each day of the trailing window that is published."""
+    """The last run of each published day of the trailing window."""
     has_window: bool
     """Whether a window of cashiers that ends on the day is published."""
     connection: duckdb.DuckDBPyConnection
 
     def rows(self, query: str, **parameters: object) -> list[dict[str, Any]]:
-        """Return what a query over the tables finds."""
+        """Return the rows that a query over the tables finds."""
         cursor = self.connection.execute(query, parameters)
         names = [name for name, *_ in cursor.description or []]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
@@ -85,8 +85,10 @@ def day_tables(warehouse: Warehouse, business_date: date, settings: Settings) ->
     run = with_all_columns(max(runs, key=lambda each: each["published_at"]))
     window = warehouse.published.read_arrow(CASHIER_ALCOHOL_AUDIT, business_date, list(WINDOW_COLUMNS))
     tables = {table: _published(warehouse, table, business_date, names) for table, names in COLUMNS.items()}
+    # A page of two runs would contradict itself, so it is not made while another run publishes.
     for table, rows in tables.items():
         _refuse_another_run(table, rows, run["run_id"], business_date)
+    # Added after the check: the window is published by a run of its own.
     tables[CASHIER_ALCOHOL_AUDIT] = _with_columns(window, CASHIER_ALCOHOL_AUDIT, WINDOW_COLUMNS)
     before = _runs_before(warehouse, business_date, settings.trailing_window_days)
     with published_tables_in_duckdb(tables) as connection:
@@ -94,7 +96,7 @@ def day_tables(warehouse: Warehouse, business_date: date, settings: Settings) ->
 
 
 def with_all_columns(run: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row of pipeline_runs in which columns that it was written without are null."""
+    """Return a row of pipeline_runs with all columns; those that are newer than the row are null."""
     return dict.fromkeys(PIPELINE_RUNS.column_names) | dict(run)
 
 
@@ -103,7 +105,7 @@ def _published(warehouse: Warehouse, table: Table, business_date: date, names: S
 
 
 def _with_columns(rows: pa.Table | None, table: Table, names: Sequence[str]) -> pa.Table:
-    """Add, as null, the columns that a file of an older version does not have; no file has no rows."""
+    """Add columns that are newer than the file, as null; without a file, return no rows."""
     schema = pa.schema([table.schema.field(name) for name in names])
     if rows is None:
         return schema.empty_table()

@@ -1,4 +1,4 @@
-"""model_errors: what is known of how far the age model errs, from the evaluation kept next to its weights."""
+"""model_errors: how far the age model errs, from the evaluation that is stored next to its weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True)
 class BandErrors:
-    """Errors on photos of people of an age group, by their labels."""
+    """Errors on photos of people whose labelled age is in an age group."""
 
     age_band: str
     photo_count: int
@@ -25,7 +25,7 @@ class BandErrors:
 
 @dataclass(frozen=True)
 class ModelErrors:
-    """Errors on photos that the model did not learn from."""
+    """Errors on photos that were not used for training."""
 
     photo_count: int
     mae: float
@@ -33,12 +33,12 @@ class ModelErrors:
     interval_coverage: float
     under_18_calibration_error: float
     passed_13_17_share: float | None
-    """Of people of 13 to 17, the share estimated at 25 or older."""
+    """Share of people aged 13 to 17 who are estimated at 25 or older."""
     bands: Sequence[BandErrors]
 
 
 def model_errors(model_version: str) -> ModelErrors | None:
-    """Return the errors of a model version; None where no evaluation of it is kept."""
+    """Return the errors of a model version, None if no evaluation of it is stored."""
     path = WEIGHTS_FOLDER / model_version / "metrics.json"
     if not path.is_file():
         return None

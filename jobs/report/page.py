@@ -1,7 +1,7 @@
-"""page: renders the page of a day and the index of all days from their figures; all that is put in is escaped.
+"""page: renders the page of a day and the index of all days from their figures; all inserted values are escaped.
 
-`nightly_report` reads and writes; no module here does. Each section of the page has a module of its own: a query over
-the day's tables and what comes of it, in plain values. templates/ say it, locale/ in other languages.
+`nightly_report` reads and writes; no module here does. Each section of the page has its own module: a query over the
+day's tables, and its result as plain values. Texts are in templates/, their translations in locale/.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ REASON_WORDS = {
 
 @dataclass(frozen=True)
 class DayFigures:
-    """All that the page of a day says."""
+    """All figures on the page of a day."""
 
     business_date: date
     run: Mapping[str, Any]
@@ -93,24 +93,24 @@ class DayFigures:
 
 @dataclass(frozen=True)
 class ReportedDay:
-    """A row of the index: a day that has a page, and its last run."""
+    """A row of the index: a day with a page, and its last run."""
 
     business_date: date
     run: Mapping[str, Any]
 
     @property
     def photographed_share(self) -> float | None:
-        """Share of the receipts that have a photo."""
+        """Share of the receipts with a photo."""
         return _share(self.run["photographed_transaction_count"], self.run["transaction_count"])
 
     @property
     def estimated_share(self) -> float | None:
-        """Share of the receipts that have an age estimate."""
+        """Share of the receipts with an age estimate."""
         return _share(self.run["estimated_transaction_count"], self.run["transaction_count"])
 
 
 def day_figures(day: DayTables, settings: Settings) -> DayFigures:
-    """Make all figures of a day from its tables."""
+    """Compute all figures of a day from its tables."""
     return DayFigures(
         day.business_date,
         day.run,
@@ -131,7 +131,7 @@ def day_page(figures: DayFigures, words: Words, settings: Settings) -> str:
 
 
 def index_page(days: Sequence[ReportedDay], words: Words, settings: Settings) -> str:
-    """Render the index of the days that have a page, given in order; the latest comes first."""
+    """Render the index of the days with a page, given in order; the latest is shown first."""
     return _rendered("index.html", words, settings, days=list(reversed(days)), charts=_index_charts(days, words))
 
 
@@ -180,7 +180,7 @@ def _index_charts(days: Sequence[ReportedDay], words: Words) -> list[Chart]:
 
 
 def _in_unit(name: str, words: Words) -> Any:
-    """Return how a figure's values are written."""
+    """Return the function that writes a figure's values."""
     if name.endswith("_share"):
         return words.share
     if name.endswith("_probability"):
@@ -213,6 +213,7 @@ def _rendered(name: str, words: Words, settings: Settings, **values: object) -> 
         words=words,
         settings=settings,
         style=Markup(style),
+        # The page's Content-Security-Policy allows this one style sheet, by its hash.
         style_sha256=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
         in_unit=partial(_in_unit, words=words),
         shade=cover.shade,

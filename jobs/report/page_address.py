@@ -1,4 +1,4 @@
-"""page_address: where the pages lie in the warehouse."""
+"""page_address: the places of the pages in the warehouse, and their addresses for readers."""
 
 from __future__ import annotations
 
@@ -16,6 +16,6 @@ def page_key(business_date: date) -> str:
 
 
 def page_url(business_date: date, settings: Settings) -> str:
-    """Return where readers find a day's page: a URL where pages are served, else the URI in the warehouse."""
+    """Return the address of a day's page: a URL where pages are served, else the URI in the warehouse."""
     reports = settings.reports_url or f"{settings.warehouse_uri}/{FOLDER}"
     return f"{reports}/{page_key(business_date).removeprefix(FOLDER + '/')}"

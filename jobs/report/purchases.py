@@ -1,8 +1,9 @@
-"""purchases: what each age group bought: receipts and money, by point estimates and estimated.
+"""purchases: what each age group bought: receipts and money, counted by point estimate and estimated.
 
-age_group_purchases has its intervals by store, where their ends do not add up. For a category over all stores, the
-variance of who each buyer was is added up, and that of the ages of the category's buyers, which all stores have in
-common, is taken from the resampled shares of age_mixes: total = Σ variance(store) + common · (1 - Σ share(store)²).
+age_group_purchases has intervals by store, and ends of intervals do not add up. For a category over all stores, two
+variances are combined. That of who each buyer was adds up over stores. That of the ages of the category's buyers is
+common to all stores, and comes from the resampled shares of age_mixes: total = Σ variance(store) + common · (1 - Σ
+share(store)²).
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ GROUP BY ALL ORDER BY transaction_count DESC, product_category
 
 @dataclass(frozen=True)
 class Bar:
-    """Receipts of an age group: counted by point estimates, and estimated, with a 90 % interval where there is one."""
+    """Receipts of an age group: counted by point estimate, and estimated, with a 90 % interval if there is one."""
 
     age_group: str
     point_count: float
@@ -65,19 +66,19 @@ class CategoryBars:
 
 @dataclass(frozen=True)
 class Purchases:
-    """What the day's age groups bought."""
+    """The purchases of the day's age groups."""
 
     buyers: Sequence[Bar]
-    """All receipts whose buyer has an age estimate."""
+    """All receipts whose buyer has an age estimate, by age group."""
     spent: Sequence[Mapping[str, Any]]
-    """age_group, currency, net_amount, estimated_net_amount, youngest first."""
+    """Rows of age_group, currency, net_amount, estimated_net_amount, youngest first."""
     categories: Sequence[CategoryBars]
-    """The categories with most receipts first."""
+    """Categories with most receipts first."""
     category_count: int
 
     @property
     def drawn(self) -> Sequence[CategoryBars]:
-        """The categories that have a chart."""
+        """The categories with a chart."""
         return self.categories[:CATEGORIES_DRAWN]
 
 
@@ -109,7 +110,7 @@ def _mixes(day: DayTables) -> Mixes:
 
 
 def _buyers(day: DayTables, mixes: Mixes, settings: Settings) -> list[Bar]:
-    """All receipts by age group; the interval is what the mix of ages and the calibration leave open."""
+    """Return all receipts by age group; the interval is what the mix of ages and the calibration leave open."""
     counted = {
         row["age_group"]: row["receipts"]
         for row in day.rows("SELECT age_group, count(*) AS receipts FROM transaction_ages GROUP BY ALL")
@@ -131,6 +132,7 @@ def _buyers(day: DayTables, mixes: Mixes, settings: Settings) -> list[Bar]:
                 name,
                 shown(counted.get(name, 0), minimum),
                 shown(estimate, minimum),
+                # Rounded as the counts are: an exact end would give the rounded count away.
                 max(0.0, shown(estimate - margin, minimum)),
                 shown(estimate + margin, minimum),
             )
@@ -147,7 +149,9 @@ def _category_bars(by_store: Sequence[Mapping[str, Any]], mixes: Mixes) -> list[
         if row["age_group"] != UNKNOWN:
             of_store[row["store_id"]] = of_store.get(row["store_id"], 0.0) + (row["estimate"] or 0.0)
     known = sum(of_store.values())
+    # A category sold in one store has all of the common variance in that store's interval already: the factor is 0.
     apart = 1 - sum((count / known) ** 2 for count in of_store.values()) if known else 0.0
+    # Folded groups have no interval by store, so the sum has none either.
     has_interval = not any(row["folded_count"] for row in by_store)
     bars = []
     for name in in_order({row["age_group"] for row in by_store} - {UNKNOWN}):
@@ -163,7 +167,7 @@ def _category_bars(by_store: Sequence[Mapping[str, Any]], mixes: Mixes) -> list[
 
 
 def _common_variance(mix: Mapping[str, Any], age_group: str) -> float:
-    """Variance of a circle's receipts of an age group that its resampled shares tell."""
+    """Return the variance of a circle's receipts of an age group, from its resampled shares."""
     shares = sum_of_band(np.asarray(mix["estimated_age_shares"], dtype=np.float64), age_group)
     others = sum_of_band(np.asarray(mix["resampled_age_shares"], dtype=np.float64), age_group)
     return float(np.mean((others - shares) ** 2)) * float(mix["transaction_count"]) ** 2

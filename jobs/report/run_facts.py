@@ -1,4 +1,4 @@
-"""run_facts: what the run that published the day did, what its checks found and which lines it rejected."""
+"""run_facts: what the publishing run did, what its checks found, and which lines it rejected."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ REJECTED = """
 SELECT coalesce(rejection_kind, 'not told by kind') AS reason, count(*) AS lines
 FROM rejected_transaction_lines GROUP BY ALL ORDER BY lines DESC, reason
 """
-"""Days that an older version published have no kinds. Reasons are not shown: a value of a line may name a person."""
+"""Kinds are shown and reasons are not: a reason quotes the line, and may name a person. Days that an older version
+published have no kinds.
+"""
 
 CHECKS = """
 SELECT rule, is_broken, not_run_reason, measured_value, limit_value FROM check_results WHERE severity = 'warn'
@@ -24,37 +26,37 @@ ORDER BY is_broken DESC NULLS LAST, rule
 
 @dataclass(frozen=True)
 class RunFacts:
-    """The run, in figures."""
+    """Figures about the run."""
 
     table_seconds: Mapping[str, float]
-    """Seconds that building each table took, the longest first."""
+    """Seconds that building each table took, longest first."""
     table_tries: Mapping[str, int]
-    """Which try of its task built each table; empty where nobody counted."""
+    """The try of its task that built each table; empty where nobody counted."""
     rejected: Sequence[Mapping[str, Any]]
-    """reason and lines, most lines first."""
+    """Reason and number of lines, most lines first."""
     rejected_reason_count: int
     checks: Sequence[Mapping[str, Any]]
-    """The warn rules of check_night and what came of each."""
+    """The warn rules of check_night and their results."""
     publication_count: int
 
     @property
     def seconds(self) -> float:
-        """Seconds that building all tables took, those that run at the same time added up."""
+        """Sum of the seconds for all tables, including tables that were built at the same time."""
         return sum(self.table_seconds.values())
 
     @property
     def tries_after_the_first(self) -> int | None:
-        """How often tasks of tables were tried again; None where nobody counted."""
+        """Number of retries of tables' tasks; None where nobody counted."""
         return sum(self.table_tries.values()) - len(self.table_tries) if self.table_tries else None
 
     @property
     def broken(self) -> Sequence[Mapping[str, Any]]:
-        """The rules that the night breaks."""
+        """The rules that the night broke."""
         return [check for check in self.checks if check["is_broken"]]
 
 
 def run_facts(day: DayTables) -> RunFacts:
-    """Return what pipeline_runs, check_results and rejected_transaction_lines say of the run."""
+    """Return the facts about the run in pipeline_runs, check_results and rejected_transaction_lines."""
     rejected = day.rows(REJECTED)
     seconds = sorted(dict(day.run["table_seconds"] or {}).items(), key=lambda pair: -pair[1])
     tries = dict(day.run["table_tries"] or {})

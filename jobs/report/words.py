@@ -1,7 +1,7 @@
-"""words: the report's texts in a language, and numbers and dates as people write them there.
+"""words: the report's texts in one language, with numbers and dates as that language writes them.
 
-Texts are English in the code and in templates; locale/LANGUAGE.po has the other languages. In a text, %(name)s is
-filled in, and %% is a percent sign.
+Texts are English in code and templates; locale/LANGUAGE.po has the other languages. In a text, %(name)s is filled in,
+and %% is a percent sign.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from jobs.schemas.buyers import SUPPRESSED, UNKNOWN
 
 CATALOGUES = Path(__file__).parent / "locale"
 LOCALES = {"en": "en_GB", "ru": "ru_RU"}
-"""How each language of the report writes numbers and dates."""
+"""Locale by which each language of the report writes numbers and dates."""
 
 Number = int | float | Decimal
 
 
 def marked(message: str) -> str:
-    """Mark a text for the catalogues that is translated where it is used."""
+    """Mark a text for the translation catalogues; it is translated where it is used."""
     return message
 
 
@@ -46,7 +46,7 @@ class Words:
     translations: NullTranslations
 
     def text(self, message: str, **values: object) -> str:
-        """Return a text in the language, its values filled in."""
+        """Return a text in the language, with its values filled in."""
         found: str = self.translations.gettext(message)
         return found % values
 
@@ -90,6 +90,7 @@ def _translations(path: Path) -> NullTranslations:
         return NullTranslations()
     compiled = io.BytesIO()
     with path.open("rb") as catalogue:
+        # The .po file is compiled here, so that no compiled catalogue can be older than its source.
         write_mo(compiled, read_po(catalogue))
     compiled.seek(0)
     return Translations(compiled)
