@@ -30,6 +30,7 @@ OTHER_DATE = Rule(
     judges_delivery=True,
 )
 
+# Files with an unknown ending are no receipts to this rule; READ_WHOLE warns about them.
 UNREADABLE_FILES = Rule(
     "receipt files can be read to their end",
     "fail",
@@ -49,6 +50,8 @@ UNREADABLE_FILES = Rule(
     judges_delivery=True,
 )
 
+# Repeats and lines of another date are not counted: a file delivered twice loses nothing, and OTHER_DATE judges the
+# rest.
 REJECTED_LINES = Rule(
     "most receipt lines keep the contract",
     "fail",
@@ -67,6 +70,7 @@ REJECTED_LINES = Rule(
     judges_delivery=True,
 )
 
+# An empty delivery is not refused: there is nothing to reject, and RECEIPTS warns.
 ALL_REFUSED = Rule(
     "not all that the stores delivered is refused",
     "fail",
@@ -132,6 +136,7 @@ REPEATED_NEXT_DAY = Rule(
     GROUP BY business_date ORDER BY business_date""",
 )
 
+# A store or till that is named differently in keys and receipts would lose all its photos.
 COUNTERPARTS = Rule(
     "photos and receipts name the same stores and tills",
     "warn",

@@ -138,6 +138,7 @@ RULES = (
         " UNION ALL ".join(_missing_keys(table) for table in NIGHT_TABLES),
     ),
     Rule(
+        # Photos that name a transaction are left out: they belong to its date, whenever they were taken.
         "no row is of another date",
         "fail",
         """SELECT format('{}: {} rows, such as of {} UTC', of, count(*), strftime(min(moment AT TIME ZONE 'UTC'), '%c'))
@@ -151,6 +152,7 @@ RULES = (
         ) WHERE moment < $day_begins_at OR moment >= $day_ends_at GROUP BY of ORDER BY of""",
     ),
     Rule(
+        # A missing photo may have been deleted by `retain`; these two tell of a store that changed or failed meanwhile.
         "the store hands out the photos that it listed",
         "fail",
         """SELECT CASE WHEN share > limit_value AND n > 1
@@ -164,6 +166,7 @@ RULES = (
         )""",
     ),
     Rule(
+        # Equal counts alone could hide a lost photo and an invented one, hence the anti join.
         "ten photos in, ten rows out",
         "fail",
         """SELECT format('{} photos landed, {} rows of estimates', landed, estimated)
@@ -201,6 +204,7 @@ RULES = (
         ) HAVING count(*) > 0""",
     ),
     Rule(
+        # Sums of decimals are exact, so any difference is an error; estimates below are floats and get a tolerance.
         "age_group_purchases adds up to the log",
         "fail",
         """SELECT format('log: {} lines, {} units, {}; table: {} lines, {} units, {}', l.n, l.q, l.a, p.n, p.q, p.a)
