@@ -1,1 +1,1 @@
-"""The night: one module per table, and the edges they stand on."""
+"""The nightly pipeline: one module per table, and the wings that land, estimate, store, check, report and operate."""

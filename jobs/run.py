@@ -46,6 +46,7 @@ def main() -> int:
         return UNCHANGED
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
+        # A failing store may recover, so Airflow retries exit code 1; it never retries 2.
         return 1 if isinstance(error, StoreError) else 2
     except PublishingLockError as error:
         print(f"error: {error}", file=sys.stderr)

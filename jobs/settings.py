@@ -1,4 +1,4 @@
-"""settings: typed settings, read once at the entry from CHECKOUT_AGES_… and flags, passed on as values."""
+"""settings: typed settings, read once at the start from CHECKOUT_AGES_… variables and flags, and passed on."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ KEY_MEANING = (
 SHORTEST_KEY = 32
 SECRET_VARIABLES = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", KEY_VARIABLE)
 CREDENTIALS_WITHIN = re.compile(r"(?!file:)(?:[a-z0-9+.-]{2,}:/|s3[an]?:|gc?s:).*[:@?#]", re.IGNORECASE | re.DOTALL)
-"""What a URI of a bucket and a folder never has: a password, a signature."""
+"""Finds letters that no URI of a bucket and a folder has: they would belong to a password or a signature."""
 
 SKEW, STRETCH = r"[+-]?[0-9]{1,5}(?:\.[0-9]{1,6})?", r"[0-9]{1,2}(?:\.[0-9]{1,6})?"
-"""How numbers of settings by till are written."""
+"""The forms of numbers in settings by till."""
 LARGEST_STRETCH = 4.0
 
 WINDOWS_PATH = re.compile(r"(?:file:/*)?([A-Za-z]):(.*)|\\\\.*", re.DOTALL)
 WITH_SCHEME = re.compile(r"(file|s3[an]?|gs|gcs):(.*)|([a-z][a-z0-9+.-]+)://.*", re.IGNORECASE | re.DOTALL)
 BUCKET_SCHEMES = {"s3": "s3", "s3a": "s3", "s3n": "s3", "gs": "gs", "gcs": "gs"}
-"""How other programs name a kind of store, and how it is named here."""
+"""Names that other programs use for a kind of store, and the name used here."""
 
 
 class Settings(BaseModel):
-    """All that a night can be told. Each field is also an environment variable, CHECKOUT_AGES_ and its name."""
+    """All settings of a night. Each field is also an environment variable: CHECKOUT_AGES_ and its name."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -360,8 +360,8 @@ SUBJECTS: Mapping[str, tuple[str, ...]] = {
 def read_settings(environment: Mapping[str, str], **flags: object) -> Settings:
     """Read settings from the environment; flags that are not None win.
 
-    Raises InputError naming the variable, its value unless that may be secret, and the way out. The key of cashiers'
-    pseudonyms is checked and left where it is.
+    Raises InputError naming the variable, its value unless it may be secret, and the way out. The key for cashiers'
+    pseudonyms is checked, but not read into the settings.
     """
     pseudonym_key(environment)
     own = (name for name in environment if name.startswith(PREFIX) and name != KEY_VARIABLE)
@@ -370,6 +370,7 @@ def read_settings(environment: Mapping[str, str], **flags: object) -> Settings:
         if name not in Settings.model_fields:
             raise InputError(f"unknown setting {PREFIX}{name.upper()}{_did_you_mean(name)}")
     given_flags = {name: value for name, value in flags.items() if value is not None}
+    # Before validation, whose message would show the value.
     _refuse_credentials_within(given | given_flags)
     try:
         return Settings.model_validate(given | given_flags)
@@ -378,7 +379,7 @@ def read_settings(environment: Mapping[str, str], **flags: object) -> Settings:
 
 
 def pseudonym_key(environment: Mapping[str, str]) -> str | None:
-    """Return the key of cashiers' pseudonyms, None where the environment has none.
+    """Return the key for cashiers' pseudonyms, None if the environment has none.
 
     Raises InputError when the key is too short to keep ids from being guessed.
     """
@@ -394,8 +395,8 @@ def pseudonym_key(environment: Mapping[str, str]) -> str | None:
 def store_uri(address: str) -> str:
     """Return the URI of a folder or a bucket, without a slash at its end.
 
-    A path is a folder of this machine, `~` is its user's home. Raises ValueError with the right form where an address
-    is empty or means something else than it says: a path of Windows, a host after file://, s3:/bucket.
+    A path is a folder of this machine, and `~` is its user's home. Raises ValueError with the right form if an address
+    is empty or does not mean what it seems to: a Windows path, a host after file://, s3:/bucket.
     """
     if not address.strip():
         raise ValueError("it is empty; write a folder, such as /data/landing, or s3://bucket/folder")
@@ -411,7 +412,7 @@ def store_uri(address: str) -> str:
 
 
 def as_markdown() -> str:
-    """Render all settings with their defaults and meaning, a table for each subject."""
+    """Render all settings with their defaults and meanings, a table for each subject."""
     return "\n\n".join(_subject_as_markdown(subject, names) for subject, names in SUBJECTS.items())
 
 
@@ -436,7 +437,7 @@ def _refuse_credentials_within(values: Mapping[str, object]) -> None:
 
 
 def _without_secrets(sentence: str, environment: Mapping[str, str]) -> str:
-    """Hide secrets of the environment that stand in a wrong variable too."""
+    """Hide secrets of the environment that were also written into a wrong variable."""
     for variable in SECRET_VARIABLES:
         if secret := environment.get(variable):
             sentence = sentence.replace(secret, f"[{variable}]")
@@ -444,7 +445,7 @@ def _without_secrets(sentence: str, environment: Mapping[str, str]) -> str:
 
 
 def _by_till(text: str, number: str, form: str) -> dict[str, float]:
-    """Read 0042/03=12,0042/04=-7 as numbers by store and till; `form` says how a part looks."""
+    """Read 0042/03=12,0042/04=-7 as numbers by store and till; `form` describes the form of a part in messages."""
     numbers: dict[str, float] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         found = re.fullmatch(rf"([^/=*]+/[^/=*]+)=({number})", part)
@@ -509,7 +510,7 @@ def _file(path: str) -> str:
 
 
 def _whole_path(path: str) -> str:
-    """Return the URI of a path of a URI, in which letters that a shell or a URI takes otherwise become percents."""
+    """Return the URI of an absolute path; letters that a shell or a URI would misread are percent-encoded."""
     return f"file:///{quote(path.strip('/'), safe='/%:@=+,~')}"
 
 

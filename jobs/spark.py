@@ -1,4 +1,4 @@
-"""spark: a Spark session, what must hold where its executors run on other machines, and what its workers report.
+"""spark: starts a Spark session, checks what executors on other machines need, and translates errors of workers.
 
 Executors on other machines share no disk with this one, and must have the same code of this project.
 """
@@ -22,10 +22,14 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 SECRET_NAMES = "(?i)secret|password|token|access[._]?key|pseudonym_key"
-"""Properties whose values Spark hides in its UI, event log and messages; ours are no properties unless put there."""
+"""Names of properties whose values Spark hides in its UI, event log and messages. Our secrets are no properties; this
+is for a user who makes them so.
+"""
 
 ENOUGH_EXECUTORS = "0.8"
-"""The share of a cluster's executors that a step waits for, half a minute at most, before it counts the cores."""
+"""Share of a cluster's executors that a step waits for, at most half a minute, before it counts the cores. With less, a
+step starts with too few partitions.
+"""
 
 MOST_BROADCAST = "10MB"
 """Broadcast a join side only when its measured size is below this. Spark cannot estimate how many rows our Python
@@ -35,11 +39,11 @@ PACKAGES = ("jobs", "models")
 INSTALLED = Path(__file__).resolve().parents[1]
 
 TOLD = re.compile(r"^(?:jobs\.errors\.)(\w+Error): (.+)$", re.MULTILINE)
-"""The last line of a worker's traceback. The sentence is one line, however odd the key in it."""
+"""The last line of a worker's traceback. Our sentences have no line break, whatever the key in them."""
 
 
 def spark_session(name: str) -> SparkSession:
-    """Start Spark, on the master that spark-submit or the environment names, else on all cores of this machine."""
+    """Start Spark, on the master that spark-submit or the environment names, otherwise on all cores of this machine."""
     from pyspark.sql import SparkSession
 
     session = (
@@ -54,15 +58,16 @@ def spark_session(name: str) -> SparkSession:
         .getOrCreate()
     )
     session.sparkContext.setLogLevel("ERROR")
+    # Spark's default of 200 partitions is far too many for a small day; a value that was set is kept.
     if not session.sparkContext.getConf().contains("spark.sql.shuffle.partitions"):
         session.conf.set("spark.sql.shuffle.partitions", max(4, 2 * session.sparkContext.defaultParallelism))
     return session
 
 
 def refuse_folder_of_this_machine(session: SparkSession, uri: str) -> None:
-    """Refuse to read or write a folder where tasks run on machines that do not have it.
+    """Refuse to read or write a folder when tasks run on machines that do not have it.
 
-    Raises InputError naming the folder and the master; otherwise executors would find their own, empty folder there.
+    Raises InputError naming the folder and the master; otherwise executors would use an empty folder of their own.
     """
     master = session.sparkContext.master or ""
     if uri.startswith("file:") and not master.startswith("local"):
@@ -74,9 +79,9 @@ def refuse_folder_of_this_machine(session: SparkSession, uri: str) -> None:
 
 @lru_cache
 def code_digest(folder: Path = INSTALLED) -> str:
-    """Return the sha256 of all Python files of this project as they lie below a folder.
+    """Return the sha256 of all Python files of this project below a folder.
 
-    The weights need none: the code names them by sha256.
+    The weights are not included, because the code names them by their sha256.
     """
     digest = hashlib.sha256()
     for path in sorted(file for package in PACKAGES for file in (folder / package).rglob("*.py")):
@@ -85,9 +90,9 @@ def code_digest(folder: Path = INSTALLED) -> str:
 
 
 def refuse_other_code(digest_of_driver: str) -> None:
-    """Refuse to work for a driver whose code is another than that of this process.
+    """Refuse to work for a driver whose code differs from the code of this process.
 
-    Raises InputError naming the machine; otherwise a night would be made half by one version, half by another.
+    Raises InputError naming the machine; otherwise two versions of the code would make one night.
     """
     if code_digest() != digest_of_driver:
         raise InputError(
@@ -98,13 +103,14 @@ def refuse_other_code(digest_of_driver: str) -> None:
 
 @contextmanager
 def reraising_worker_errors() -> Iterator[None]:
-    """Raise an InputError of a worker as that error; what else fails in Spark passes as it is."""
+    """Raise an InputError of a worker as that error; other failures in Spark pass unchanged."""
     try:
         yield
     except Exception as failure:
         told = TOLD.findall(str(failure)) if _is_of_spark(failure) else []
         if not told:
             raise
+        # A message may quote several tracebacks; the last one is the cause.
         name, sentence = told[-1]
         raise getattr(errors, name)(sentence.strip()) from None
 

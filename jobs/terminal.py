@@ -34,7 +34,7 @@ WarehouseUri = Annotated[str | None, typer.Option(help="where tables are publish
 
 @contextmanager
 def errors_as_exit_codes() -> Iterator[None]:
-    """Turn what a person can fix into one sentence and exit code 2, a failed check or a held lock into exit code 1."""
+    """Turn an error that a person can fix into one sentence and exit code 2, a failed check or a held lock into 1."""
     try:
         yield
     except InputError as error:
@@ -52,7 +52,7 @@ def _complain(sentence: str, exit_code: int) -> None:
 
 @contextmanager
 def running_spark(name: str) -> Iterator[tuple[SparkSession, Status]]:
-    """Start Spark, with a line on the terminal that says what runs, and stop it when all went well."""
+    """Start Spark, show on the terminal what runs, and stop Spark when all went well."""
     from jobs.local_spark import local_spark_environment
     from jobs.spark import spark_session
 
@@ -61,14 +61,16 @@ def running_spark(name: str) -> Iterator[tuple[SparkSession, Status]]:
     with console.status("starting Spark") as status:
         session = spark_session(name)
         yield session, status
+    # Not after a failure: the process then ends at once, and the session with it.
     session.stop()
 
 
 def show_log() -> None:
-    """Print what the steps log, such as how many photos are done, above the running step."""
+    """Print the log of the steps, such as the number of finished photos, above the running step."""
     handler = RichHandler(console=console, show_time=False, show_level=False, show_path=False)
     log = logging.getLogger("jobs")
     log.setLevel(logging.INFO)
+    # Replaced, not added: commands that call this twice would print each line twice.
     log.handlers = [handler]
 
 
@@ -93,5 +95,5 @@ def say(sentence: str) -> None:
 
 
 def pasteable(uri: str) -> str:
-    """Return a URI as a person can paste it into a shell: in quotes where the shell would take it otherwise."""
+    """Return a URI as a person can paste it into a shell: quoted if the shell would misread it."""
     return shlex.quote(uri)

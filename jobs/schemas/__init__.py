@@ -1,1 +1,1 @@
-"""What a row of each table means: its grain, its key and its columns."""
+"""The meaning of each table: what one row is, its key and its columns."""

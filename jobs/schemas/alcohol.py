@@ -1,4 +1,4 @@
-"""alcohol: tables of alcohol sales and of the cashiers who made them."""
+"""alcohol: tables of alcohol sales, and of the cashiers who made them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""buyers: tables of who buys what: the age of a transaction, mixes of ages, purchases and affinity by age group."""
+"""buyers: tables of who buys what: ages of transactions, mixes of ages, purchases and affinity by age group."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from jobs.schemas.table import (
 )
 
 UNKNOWN, SUPPRESSED = "unknown", "suppressed"
-"""Age groups that are no band of age: buyers without an estimate, and bands too small to be shown."""
+"""Age groups that are no age band: buyers without an estimate, and bands too small to be shown."""
 
 TRANSACTION_AGES = Table(
     name="transaction_ages",

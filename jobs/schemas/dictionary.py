@@ -1,4 +1,4 @@
-"""dictionary: all tables, which of them a run publishes, and the data dictionary."""
+"""dictionary: all tables, the tables that a run publishes, and the data dictionary."""
 
 from __future__ import annotations
 
@@ -45,22 +45,22 @@ NIGHT_TABLES = (
     PHOTO_COVERAGE,
     CASHIER_ALCOHOL_DAYS,
 )
-"""What a night builds with Spark, in an order in which each finds its inputs."""
+"""Tables that a night builds with Spark, in an order in which each finds its inputs."""
 
 PUBLISHED_TABLES = (*NIGHT_TABLES, CHECK_RESULTS)
-"""What publish_night promotes: the night's tables and what check_night found in them."""
+"""Tables that publish_night promotes: the night's tables and the results of check_night."""
 
 TABLES_OF_A_RUN = (*PUBLISHED_TABLES, PIPELINE_RUNS)
 
 WINDOW_TABLES = (CASHIER_ALCOHOL_AUDIT, REVIEWED_CASES, REVIEW_PRECISION)
-"""What the second DAG builds from the published days of a window, without Spark."""
+"""Tables that the second DAG builds from the published days of a window, without Spark."""
 
 PUBLISHED_WINDOW_TABLES = (*WINDOW_TABLES, WINDOW_CHECK_RESULTS)
-"""What publish_window promotes: the window's tables and what check_window found in them."""
+"""Tables that publish_window promotes: the window's tables and the results of check_window."""
 
 
 TABLES = (*TABLES_OF_A_RUN, *PUBLISHED_WINDOW_TABLES, WINDOW_RUNS, MODEL_COMPARISON, RETENTION_RUNS)
-"""All that the data dictionary and the catalogue hold."""
+"""All tables of the data dictionary and the catalogue."""
 
 
 def as_markdown(made_by: Callable[[Table], str] | None = None) -> str:

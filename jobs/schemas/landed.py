@@ -1,4 +1,4 @@
-"""landed: tables of what the stores delivered: photos, their estimates, receipt lines kept and rejected, coverage."""
+"""landed: tables of what the stores delivered: photos, their estimates, kept and rejected receipt lines, coverage."""
 
 from __future__ import annotations
 

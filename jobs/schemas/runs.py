@@ -1,4 +1,4 @@
-"""runs: records of runs and of what checks found, and how two model versions compare."""
+"""runs: tables about runs: their records, the results of checks, and the comparison of two model versions."""
 
 from __future__ import annotations
 

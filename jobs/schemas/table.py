@@ -1,4 +1,4 @@
-"""table: what a table is, the types of its columns, and the columns that several tables have."""
+"""table: the class of a table, the types of its columns, and the columns that several tables share."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ REASON_COUNTS = pa.map_(TEXT, COUNT)
 
 @dataclass(frozen=True)
 class Table:
-    """A table: its name, what one row is, what makes a row unique, and what each column means."""
+    """A table: its name, what one row is, which columns make a row unique, and what each column means."""
 
     name: str
     grain: str
@@ -33,12 +33,12 @@ class Table:
 
     @property
     def schema(self) -> pa.Schema:
-        """The Arrow schema, with column meanings in the field metadata. All columns may be null to a reader."""
+        """The Arrow schema, with column meanings in the metadata of fields. To a reader, any column may be null."""
         return pa.schema(self.columns, metadata={"table": self.name, "grain": self.grain, "key": ",".join(self.key)})
 
     @property
     def column_names(self) -> list[str]:
-        """The column names in order."""
+        """The names of the columns, in order."""
         return [field.name for field in self.columns]
 
 
@@ -48,7 +48,7 @@ def column(name: str, kind: pa.DataType, meaning: str) -> pa.Field:
 
 
 def meaning(field: pa.Field) -> str:
-    """Return what a column means."""
+    """Return the meaning of a column."""
     words: bytes = (field.metadata or {}).get(b"meaning", b"")
     return words.decode()
 
@@ -65,7 +65,7 @@ def _estimated_columns(name: str, words: str) -> tuple[pa.Field, ...]:
 BUSINESS_DATE = column(
     "business_date", pa.date32(), "the stores' day that the row is of; of a window, its last day; the partition"
 )
-"""Of every table: in the name of the folder, not in the file."""
+"""A column of every table; it is in the name of the folder, not in the file."""
 RUN_ID = column("run_id", TEXT, "night run that wrote the row; join tables of one day on it too")
 MODEL_VERSION = column("model_version", TEXT, "age model that the run used")
 INFERENCE_ENGINE = column("inference_engine", TEXT, "what ran the age model: openvino or tensorflow")
