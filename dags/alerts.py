@@ -1,10 +1,10 @@
-"""alerts: a task that failed for good, and a night that is late, each say so in one line of a log.
+"""alerts: tell about a task that failed for good, or a night that is late, in one line of a log.
 
-Where there is a connection `checkout_ages_alerts` (type http; host: a webhook's URL), the line goes there too, as JSON
-with the field `text`, which Slack, Mattermost and others take. A webhook that fails never fails a task.
+If there is a connection `checkout_ages_alerts` (type http; host: a webhook's URL), the line is also sent there, as JSON
+with the field `text`, which Slack, Mattermost and others accept. A webhook that fails never fails a task.
 
-Give it as the variable AIRFLOW_CONN_CHECKOUT_AGES_ALERTS in the environment of scheduler and workers: what Airflow 3.3
-runs when a deadline is missed is refused the connections in Airflow's database (apache/airflow#66141).
+Define it as the variable AIRFLOW_CONN_CHECKOUT_AGES_ALERTS in the environment of scheduler and workers. In Airflow 3.3,
+code that runs when a deadline is missed cannot read connections from Airflow's database (apache/airflow#66141).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 def tell_of_failure(context: Context) -> None:
-    """Say which task failed and is not tried again, and where its log is."""
+    """Say which task failed and is not retried, and where its log is."""
     task = context["task_instance"]
     tell(f"{task.dag_id}: {task.task_id} failed in run {task.run_id} and is not tried again; why: {task.log_url}")
 
@@ -35,7 +35,7 @@ def tell_of_lateness(context: Mapping[str, Any]) -> None:
 
 
 def tell(sentence: str) -> None:
-    """Log a sentence, and send it to the webhook if there is one; its URL, which is a secret, is in no log."""
+    """Log a sentence, and send it to the webhook if there is one; its URL is a secret and never logged."""
     log.error(sentence)
     try:
         BaseHook.get_connection(WEBHOOK_CONNECTION)
@@ -48,5 +48,6 @@ def tell(sentence: str) -> None:
         return
     try:
         HttpNotifier(http_conn_id=WEBHOOK_CONNECTION, json={"text": sentence}).notify(cast("Context", {}))
+    # The type only: the message of an HTTP error holds the webhook's URL.
     except Exception as error:
         log.error("connection '%s' did not take that: %s", WEBHOOK_CONNECTION, type(error).__name__)

@@ -1,34 +1,34 @@
-"""Cashiers over a trailing window: how often each asks for an ID, held against others of the same till and hours.
+"""Cashiers over a trailing window: how often each asks for an ID, compared with others at the same till and hours.
 
-**When.** After each publish of `checkout_ages_nightly` that changes a table: its `announce_published_day` tells the
-business date in an event of the asset `checkout_ages_published_day`. One run at a time: what is published meanwhile
-waits, and the next run takes all of it together.
+**When.** After each publish of `checkout_ages_nightly` that changes a table: its `announce_published_day` sends the
+business date in an event of the asset `checkout_ages_published_day`. One run at a time: days that are published
+meanwhile wait, and the next run takes them together.
 
-**What.** `plan_windows` puts down which windows the published days change: the one that ends on each of them, and those
-already published that hold it. A window is 28 days long (`CHECKOUT_AGES_WINDOW_DAYS`); days of it that are not
-published are missed, not waited for. `cashier_alcohol_audit` stages its rows of each window, `reviewed_cases` what
-reviewers have found in the cases of its days since, and `review_precision` what that says of the lists; `check_window`
-judges them, and `publish_window` puts them in place, with what each rule found in `window_check_results` and a row in
-`window_runs` as the mark that a window is out.
-Unless every check holds for all its windows, a run publishes none of them. `restate_reports` writes the pages
-of the days again, which show the windows.
+**What.** `plan_windows` records which windows the published days change: the one that ends on each of them, and
+published ones that hold it.
+A window is 28 days long (`CHECKOUT_AGES_WINDOW_DAYS`); days of it that are not published are left out, not waited for.
+`cashier_alcohol_audit` stages its rows of each window, `reviewed_cases` stages what reviewers have found in the cases
+of its days since, and `review_precision` what that says about the lists. `check_window` judges them. `publish_window`
+publishes them, with the results of all rules in `window_check_results`, and then a row in `window_runs` as the mark
+that a window is published. A run publishes none of its windows unless every check holds for all of them.
+`restate_reports` rewrites the pages of the days, which show the windows.
 
-**What others may wait for.** One asset a table, such as `checkout_ages_cashier_alcohol_audit`, with an event for each
-window that was published. Its extra holds the last business date, the run, how many rows and where the report lies.
+**What others may wait for.** One asset per table, such as `checkout_ages_cashier_alcohol_audit`, with an event for each
+published window. Its extra holds the last business date, the run, the number of rows and the place of the report.
 
 **Which exit code means what.** 0 done; 1 a check failed or something broke, retried twice; 2 bad input or
-configuration, not retried, since a retry would not help. The sentence that begins with `error:` or `check failed:` in
-the task's log names the thing and the way out.
+configuration, not retried, because a retry would not help. The sentence in the task's log that begins with `error:` or
+`check failed:` names the thing and the way out.
 
-**Run a window by hand, or again.** For a day whose night is published; a window run twice is a window run once.
+**Run a window by hand, or again.** For a day whose night is published. The run is idempotent.
 
     airflow dags trigger cashier_alcohol_window --conf '{"business_date": "2026-11-20"}'
 
 **Backfill.** Backfill the nights, in any order: each of them brings the windows that hold it up to date.
 
-**Recover.** A killed or failed task can be cleared at any time: it meets the staging of its own run and leaves the
-published windows as they were. A night that is published again while a window with it is built fails `check_window`;
-the run that this night triggers builds the window anew.
+**Recover.** A killed or failed task can be cleared at any time: it finds the staging of its own run, and leaves the
+published windows unchanged. If a night is published again while a window with it is built, the window fails
+`check_window`; the run that this night triggers builds the window again.
 
 **Credentials** of the object store are those of `checkout_ages_nightly`.
 """
@@ -60,10 +60,11 @@ OPTIONS = (
 
 
 def business_dates(params: Mapping[str, Any], triggering_asset_events: Mapping[Asset, Sequence[Any]]) -> str:
-    """Return the published days that a run is for: the one it was asked for, else those of the events, in order."""
+    """Return the published days that a run is for: the day it was asked for, else those of its events, in order."""
     if params["business_date"]:
         return date.fromisoformat(params["business_date"]).isoformat()
     events = triggering_asset_events.get(PUBLISHED_DAY, [])
+    # A set: a day that was published twice while a run was on is planned once.
     published = {date.fromisoformat(event.extra["business_date"]) for event in events if "business_date" in event.extra}
     if not published:
         raise AirflowFailException('this run is for no day: trigger it with --conf \'{"business_date": "2026-11-20"}\'')
@@ -71,13 +72,13 @@ def business_dates(params: Mapping[str, Any], triggering_asset_events: Mapping[A
 
 
 def tell_the_windows(context: Context, result: Any) -> None:
-    """Put what the step printed last into an event of each table of each window."""
+    """Put the last line that the step printed into an event for each table of each window."""
     for told in json.loads(result):
         tell_tables(context, told, told["row_counts"])
 
 
 def step(name: str, **options: Any) -> BashOperator:
-    """Return the task of a step; it does all windows of the run."""
+    """Return the task of a step; the task handles all windows of the run."""
     return BashOperator(task_id=name, bash_command=step_command(name, *OPTIONS), **options)
 
 
@@ -87,6 +88,7 @@ with DAG(
     doc_md=__doc__,
     schedule=[PUBLISHED_DAY],
     catchup=False,
+    # Days that are published while a run is on wait, and the next run takes them together.
     max_active_runs=1,
     params=business_date_param("published day; empty: those of the events"),
     user_defined_macros={"business_dates": business_dates, "path_safe": path_safe},

@@ -1,4 +1,4 @@
-"""A person is erased: their rows from all tables and partitions, their photos from the landing, for good, with a proof.
+"""Erases a person: their rows from all tables and partitions, their photos from the landing, for good, with a proof.
 
 **When.** Only when someone triggers it, with a receipt or a photo:
 
@@ -6,15 +6,15 @@
         "business_date": "2026-11-20"}'
     airflow dags trigger checkout_ages_erasure --conf '{"photo_key": "photos/business_date=2026-11-20/…jpg"}'
 
-A receipt's id alone will do where it is there once. Airflow keeps what a run was asked for: delete the run afterwards
-where the id must not stay there either.
+A receipt's id alone is enough if only one receipt has it. Airflow keeps the parameters of a run: delete the run
+afterwards if the id must not stay there either.
 
 **What.** One task, `checkout-ages erase`, a Spark application. It writes a tombstone, which every later run of the day
-respects; publishes the day again without the person, by the night's own steps; builds the windows anew that hold it;
+respects; publishes the day again without the person, by the night's own steps; rebuilds the windows that hold the day;
 searches all files; and writes the proof, whose place is the last line of its log.
 
-**Which exit code means what.** 0 done, and proved; 1 a check failed, or the person was found still, retried twice; 2
-bad input, such as an id that is there twice: the sentence in the log names the candidates.
+**Which exit code means what.** 0 done, and proved; 1 a check failed, or the person was still found, retried twice; 2
+bad input, such as an id that several receipts have: the sentence in the log names the candidates.
 
 **Recover.** A killed or failed task can be cleared at any time: it finds its tombstone and goes on from there.
 
@@ -40,7 +40,7 @@ NAMED = {
 
 
 def variable(name: str) -> tuple[str, str]:
-    """Return the environment variable of an option: values reach no shell, no list of processes and no log."""
+    """Return the environment variable of an option, so that its value is in no shell, list of processes or log."""
     return f"ERASE_{name.upper()}", f"{{{{ '' if params.{name} is none else params.{name} }}}}"
 
 

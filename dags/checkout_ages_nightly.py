@@ -4,44 +4,45 @@
 ended: the business date is the date on which the run's data interval starts, in the stores' time zone.
 
 **What.** `wait_for_business_date` looks once a minute for the `_SUCCESS` marks of photos and receipts, for twelve hours
-(`CHECKOUT_AGES_LANDING_TIMEOUT_SECONDS`), and its log names the mark that is missing. Each table then is one Spark
-application, `jobs/run.py TABLE`, which stages its rows out of readers' sight; that of `transaction_lines` stages
-`rejected_transaction_lines` too. `check_night` judges the staged tables, and `publish_night` puts them in place.
-Nothing is published unless every check holds. `announce_published_day` then triggers the DAG `cashier_alcohol_window`,
-which looks back over days; it is skipped when the day was run again and no table changed. What did change is in
-`changed_tables` of `pipeline_runs`. `nightly_report` writes the page of the day and the index of all days, `reports/`
-in the warehouse; the task's page links to it, with CHECKOUT_AGES_REPORTS_URL where pages are served to browsers. What
-is published and announced stands when it fails: clear that task alone.
+(`CHECKOUT_AGES_LANDING_TIMEOUT_SECONDS`), and its log names the missing mark. Then each table is one Spark application,
+`jobs/run.py TABLE`, which stages its rows where readers do not see them; `transaction_lines` also stages
+`rejected_transaction_lines`. `check_night` judges the staged tables, and `publish_night` publishes them. Nothing is
+published unless every check holds.
+`announce_published_day` then triggers the DAG `cashier_alcohol_window`, which looks back over days. It is skipped when
+the day was run again and no table changed; `changed_tables` of `pipeline_runs` names the tables that changed.
+`nightly_report` writes the page of the day and the index of all days, `reports/` in the warehouse. The task's page
+links to it, with CHECKOUT_AGES_REPORTS_URL where pages are served to browsers. If it fails, what is published and
+announced stays valid: clear that task alone.
 
-**What others may wait for.** The asset `checkout_ages_published_day`, and one a table, such as
+**What others may wait for.** The asset `checkout_ages_published_day`, and one asset per table, such as
 `checkout_ages_age_group_purchases`, with an event for each day that changed it. Their extra holds the business date,
-the run, how many rows there are and where the day's report lies.
+the run, the number of rows and the place of the day's report.
 
 **Which exit code means what.** 0 done; 1 a check failed, another process publishes the day, or something broke: retried
-twice; 2 bad input or configuration, not retried, since a retry would not help; 75 not there yet; 99 nothing new. The
-sentence that begins with `error:` or `check failed:` in the task's log names the thing and the way out.
+twice; 2 bad input or configuration, not retried, because a retry would not help; 75 not there yet; 99 nothing new. The
+sentence in the task's log that begins with `error:` or `check failed:` names the thing and the way out.
 
-**Run a day by hand, or again.** A day run twice is a day run once.
+**Run a day by hand, or again.** The run is idempotent.
 
     airflow dags trigger checkout_ages_nightly --conf '{"business_date": "2026-11-20"}'
 
-**Backfill.** Days do not depend on each other, in any order.
+**Backfill.** Days do not depend on each other, so any order will do.
 
     airflow backfill create --dag-id checkout_ages_nightly --from-date 2026-11-18 --to-date 2026-11-20
 
 A date without a time is midnight UTC, which is 03:00 in Moscow; for stores elsewhere write 03:00 with their offset.
 
-Airflow gives a backfill runs of its own, beside `max_active_runs`; `--max-active-runs` says how many at a time. Where
-`docker/airflow_local_settings.py` lies in $AIRFLOW_HOME/config, their tasks go into the pool `checkout_ages_backfill`.
+The runs of a backfill do not count towards `max_active_runs`; `--max-active-runs` says how many of them run at a time.
+If `docker/airflow_local_settings.py` is in $AIRFLOW_HOME/config, their tasks use the pool `checkout_ages_backfill`.
 
-**Alerts.** A task that fails and is not tried again, and a run that has not ended six hours after it was queued
-(`CHECKOUT_AGES_NIGHT_DEADLINE_SECONDS`), say so in one line of a log, and to a webhook where there is a connection
-`checkout_ages_alerts` (type http; host: its URL): in the environment, since a missed deadline may read no other.
-`airflow dags test` knows no deadlines: set the variable to 0 for it.
+**Alerts.** A task that fails and is not retried, and a run that has not ended six hours after it was queued
+(`CHECKOUT_AGES_NIGHT_DEADLINE_SECONDS`), are reported in one line of a log, and to a webhook if there is a connection
+`checkout_ages_alerts` (type http; host: its URL). Define it in the environment: code for a missed deadline can read no
+other. `airflow dags test` knows no deadlines: set the variable to 0 for it.
 
-**Recover.** A killed or failed task can be cleared at any time: it meets the staging of its own run, replaces its own
-table and leaves the published tables as they were. The lock of a `publish_night` that died is taken over after four
-minutes, so its retry after five goes through. A day that landed late or was corrected is run again by hand.
+**Recover.** A killed or failed task can be cleared at any time: it finds the staging of its own run, replaces its own
+table, and leaves the published tables unchanged. The lock of a `publish_night` that died is taken over after four
+minutes, so its retry after five succeeds. If a day landed late or was corrected, run it again by hand.
 
 **Credentials** of the object store come from the environment (`AWS_ACCESS_KEY_ID`, …), or from the connection
 `checkout_ages_object_store` (type aws; extra `endpoint_url`, `region_name`) if there is one. Spark's master is the
@@ -93,36 +94,37 @@ OPTIONS = ["--business-date", "{{ business_date(params, dag_run) }}", "--run-id"
 
 
 def business_date(params: Mapping[str, Any], dag_run: Any) -> str:
-    """Return the day that a run is for: the one it was asked for, else the day on which its data interval starts."""
+    """Return the day that a run is for: the day it was asked for, else the day on which its data interval starts."""
     if params["business_date"]:
         return date.fromisoformat(params["business_date"]).isoformat()
     if dag_run.data_interval_start is None:
         raise AirflowFailException(
             f"run '{dag_run.run_id}' is for no day: trigger it with --conf '{{\"business_date\": \"2026-11-20\"}}'"
         )
+    # The interval is in UTC; its date there may be the day before.
     return dag_run.data_interval_start.astimezone(STORE_TIME_ZONE).date().isoformat()
 
 
 def deadline(after: timedelta) -> DeadlineAlert | None:
-    """Return the alert for a night that is not out so long after it was queued; none for zero."""
+    """Return the alert for a night that is not published so long after it was queued; none for zero."""
     queued, callback = DeadlineReference.DAGRUN_QUEUED_AT, SyncCallback(tell_of_lateness)
     return DeadlineAlert(reference=queued, interval=after, callback=callback) if after else None
 
 
 def tell_the_day(context: Context, result: Any) -> None:
-    """Put what the step printed last into the events of the day and of its tables, for whoever waits for one."""
+    """Put the last line that the step printed into the events of the day and of its tables."""
     told = json.loads(result)
     context["outlet_events"][PUBLISHED_DAY].extra.update(told)
     tell_tables(context, told, told["changed_tables"])
 
 
 class ReportLink(BaseOperatorLink):
-    """A button on the task's page: what the step printed last is where the page lies."""
+    """A button on the task's page that opens the report; the step prints its address last."""
 
     name = "Report of the day"
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
-        """Return the page's URL, or its URI in the warehouse; nothing for a task that has not ended."""
+        """Return the page's URL, or its URI in the warehouse; an empty text for a task that has not ended."""
         return XCom.get_value(ti_key=ti_key, key="return_value") or ""
 
 
@@ -133,7 +135,7 @@ class ReportOperator(BashOperator):
 
 
 def step(name: str) -> str:
-    """Return the shell command of a step that needs no Spark."""
+    """Return the shell command of a step without Spark."""
     return step_command(name, *OPTIONS)
 
 
@@ -162,6 +164,7 @@ with DAG(
         task_id="wait_for_business_date",
         bash_command=step("wait_for_business_date"),
         retry_exit_code=NOT_LANDED_YET,
+        # Waits up to twelve hours, so it must not hold a worker slot between looks.
         mode="reschedule",
         timeout=LANDING_TIMEOUT,
         poke_interval=min(timedelta(minutes=1), LANDING_TIMEOUT / 4),

@@ -1,12 +1,12 @@
-"""Landed photos past their days are deleted, with a record in retention_runs; receipts and marks stay.
+"""Deletes landed photos whose retention period has ended, with a record in retention_runs; receipts and marks stay.
 
 **When.** Every day at 05:00 in the stores' time zone (`CHECKOUT_AGES_STORE_TIME_ZONE`).
 
-**What.** One task, `checkout-ages retain`: photos of business dates more than 31 days ago
-(`CHECKOUT_AGES_PHOTO_RETENTION_DAYS`), and whatever else lies in their folders. A day that is published keeps its
-tables; a night of it that would publish fewer photos is refused from then on, with exit code 2.
+**What.** One task, `checkout-ages retain`. It deletes photos of business dates more than 31 days ago
+(`CHECKOUT_AGES_PHOTO_RETENTION_DAYS`), and everything else in their folders. A published day keeps its tables. From
+then on a night of the day that would publish fewer photos is refused, with exit code 2.
 
-**Run it by hand**, for an earlier date, or to see what would go:
+**Run it by hand**, for an earlier date, or to see what it would delete:
 
     airflow dags trigger checkout_ages_retention --conf '{"as_of": "2026-11-20"}'
     checkout-ages retain --dry-run
@@ -33,7 +33,7 @@ STORE_TIME_ZONE = ZoneInfo(os.environ.get("CHECKOUT_AGES_STORE_TIME_ZONE", "Euro
 
 
 def as_of_option(params: Mapping[str, Any]) -> str:
-    """Return the option that names the date to count back from, nothing for today."""
+    """Return the option that names the date to count back from; an empty text for today."""
     return f"--as-of {date.fromisoformat(params['as_of']).isoformat()}" if params["as_of"] else ""
 
 

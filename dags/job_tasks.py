@@ -1,6 +1,6 @@
-"""job_tasks: how a step of jobs/run.py is a task of Airflow: its command, its credentials, when it is tried again.
+"""job_tasks: how a step of jobs/run.py becomes a task of Airflow: its command, its credentials, its retries.
 
-All DAGs are made of these. Airflow has the folder of its DAGs on the path of modules.
+All DAGs use these. Airflow puts the folder of its DAGs on the path of modules.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from alerts import tell_of_failure
 
 OBJECT_STORE_CONNECTION = "checkout_ages_object_store"
 PUBLISHED_DAY = Asset("checkout_ages_published_day")
-"""A business date whose tables readers can see, anew or again.
+"""A business date whose tables readers can see, for the first time or again.
 
 An event's extra holds `business_date`, `run_id`, `row_counts` by table, `changed_tables` and `report`, a URI.
 """
 PUBLISHED_TABLES = AssetAlias("checkout_ages_published_tables")
-"""Stands for an asset a table, `checkout_ages_TABLE`, with an event for each day that changed it.
+"""Alias for one asset per table, `checkout_ages_TABLE`, with an event for each day that changed the table.
 
 The extra holds `business_date`, `run_id`, `row_count` and `report`.
 """
 
 
 def path_safe(run_id: str) -> str:
-    """Return a run's id as a folder name: the same for each try of each task of the run."""
+    """Return a run's id as a folder name; all tasks and tries of the run get the same."""
     return re.sub(r"[^A-Za-z0-9_.-]", "-", run_id)
 
 
 def export_object_store_credentials(context: Context) -> None:
     """Put the connection's credentials into the environment that the task's own process inherits.
 
-    So they are in no template, no command line and no log.
+    They are then in no template, command line or log.
     """
     try:
         connection = BaseHook.get_connection(OBJECT_STORE_CONNECTION)
@@ -56,12 +56,12 @@ def export_object_store_credentials(context: Context) -> None:
 
 
 class NoRetryOfBadInput(RetryPolicy):
-    """Exit code 2 of jobs/run.py is bad input or configuration, which the next try would meet again."""
+    """Retry policy: exit code 2 of jobs/run.py means bad input or configuration, which a retry would meet again."""
 
     def evaluate(
         self, exception: BaseException, try_number: int, max_tries: int, context: Context | None = None
     ) -> RetryDecision:
-        """Fail at once on exit code 2, as BashOperator and SparkSubmitOperator word it."""
+        """Fail at once on exit code 2; BashOperator and SparkSubmitOperator word it differently."""
         if re.search(r"(exit code|Error code is:) 2\.", str(exception)):
             return RetryDecision.fail("bad input or configuration: mend it, then clear the task")
         return RetryDecision.default()
@@ -78,7 +78,7 @@ DEFAULT_ARGS: dict[str, Any] = {
 
 
 def tell_tables(context: Context, told: Mapping[str, Any], names: Iterable[str]) -> None:
-    """Put what a step printed into an event of each of some tables, for whoever waits for one."""
+    """Put the line that a step printed into an event for each of some tables."""
     of_the_run = {name: told[name] for name in ("business_date", "run_id", "report")}
     for name in names:
         extra = of_the_run | {"row_count": told["row_counts"].get(name)}
@@ -86,15 +86,16 @@ def tell_tables(context: Context, told: Mapping[str, Any], names: Iterable[str])
 
 
 def business_date_param(words: str) -> dict[str, Param]:
-    """Return the parameter of a run that may be asked for a day."""
+    """Return the parameter by which a run is asked for a day."""
     return {"business_date": Param(None, type=["null", "string"], format="date", description=words)}
 
 
 def step_command(name: str, *options: str) -> str:
-    """Return the shell command of a step that needs no Spark."""
+    """Return the shell command of a step without Spark."""
+    # `exec` replaces the shell, so that a signal of Airflow reaches the step itself.
     return " ".join(["exec", shlex.quote(sys.executable), "-m jobs.run", name, *options])
 
 
 def cli_command(name: str, *options: str) -> str:
-    """Return the shell command of a command that needs no Spark and that people type too."""
+    """Return the shell command of a `checkout-ages` command without Spark."""
     return " ".join(["exec", shlex.quote(sys.executable), "-m jobs.cli", name, *options])

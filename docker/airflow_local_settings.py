@@ -1,7 +1,8 @@
-"""What Airflow asks before it makes a task of a run: a backfill's tasks go into a pool of their own.
+"""Airflow's hook for new tasks: puts the tasks of a backfill into a pool of their own.
 
-So days past take no more than that pool's slots, and leave the rest to tonight. Airflow finds this file in
-$AIRFLOW_HOME/config. Without the pool backfills wait: `airflow pools set checkout_ages_backfill 2 "days past"`.
+A backfill then takes only the slots of that pool, and leaves the others to tonight's run. Airflow finds this file in
+$AIRFLOW_HOME/config. Without the pool, backfills wait; create it: `airflow pools set checkout_ages_backfill 2 "days
+past"`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,6 @@ BACKFILL_POOL = "checkout_ages_backfill"
 
 
 def task_instance_mutation_hook(task_instance: TaskInstance) -> None:
-    """Put a backfill's task into BACKFILL_POOL; the id of such a run tells what it is."""
+    """Put a backfill's task into BACKFILL_POOL; the id of such a run begins with backfill__."""
     if (task_instance.run_id or "").startswith("backfill__"):
         task_instance.pool = BACKFILL_POOL
