@@ -40,7 +40,7 @@ REPORT_COLUMNS = 160
 
 
 def main() -> None:
-    """Measure as the command line says."""
+    """Measure with the options of the command line."""
     arguments = _arguments()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to end"))  # so that children and the S3 server end too
     plan = with_counts(QUICK if arguments.quick else Plan(), arguments.photos, arguments.rounds, arguments.only)
@@ -61,7 +61,7 @@ def _cores() -> tuple[int, ...]:
 
 
 def _parts(plan: Plan, names: list[str], photos: PhotoSets, console: Console) -> Iterator[dict[str, Any]]:
-    """Measure one part after the other, so that who stops an hour's run keeps what was measured."""
+    """Measure one part after the other, so that a run of an hour that is stopped keeps the parts that are done."""
     cores = _cores()
     contenders = measured_contenders([name for name in names if name in CONTENDERS], photos, plan, cores, console)
     medians = {

@@ -63,7 +63,7 @@ def main() -> None:
 
 
 def faces_of_split(teacher: Path, labels: Path, split: str) -> Faces:
-    """Return the faces of a split whose near duplicates agree on their age."""
+    """Return the faces of a split without contradictory ages among near duplicates."""
     rows = read_face_labels(labels)
     rows = rows[(rows["split"] == split) & (rows["age_conflict"] == 0)]
     described = read_teacher(teacher).of(list(rows["file_name"]))[:, YEARS_OF_AGE:]
@@ -71,7 +71,7 @@ def faces_of_split(teacher: Path, labels: Path, split: str) -> Faces:
 
 
 def errors_years(loss: Callable[..., Any], train: Faces, valid: Faces) -> NDArray[np.float64]:
-    """Return the (HEADS, n) errors on `valid` of heads that have learnt by `loss`."""
+    """Return the (HEADS, n) errors on `valid` of heads trained with `loss`."""
     return np.stack([_errors_of_head(loss, train, valid, seed) for seed in range(HEADS)])
 
 

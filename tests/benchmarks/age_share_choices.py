@@ -56,7 +56,7 @@ SEED = 2026
 
 @dataclass(frozen=True)
 class Form:
-    """A way to estimate: (n, 101) likelihoods of the photos, and what is expected of a mix."""
+    """A way to estimate: (n, 101) likelihoods of the photos, and the expected mix of ages."""
 
     likelihoods: Floats
     smoothing_years: float = SMOOTHING_YEARS
@@ -72,7 +72,7 @@ class Form:
 
 
 def main() -> None:
-    """Measure as the command line says."""
+    """Measure with the options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--labels", type=Path, required=True, help="CSV with file_name, real_age")
     parser.add_argument("--images", type=Path, required=True, help="folder of the photos")
@@ -109,7 +109,7 @@ def _forms(distributions: Floats, ages: Integers, groups: NDArray[np.str_]) -> d
 
 
 def _read_by_others(distributions: Floats, ages: Integers, groups: NDArray[np.str_], usual_weight: float) -> Floats:
-    """Return (n, 101) likelihoods of photos, each with a calibration that was fitted without its fold of groups."""
+    """Return (n, 101) likelihoods of photos, each from a calibration that was fitted without its fold of groups."""
     names, group = np.unique(groups, return_inverse=True)
     fold = np.random.default_rng(SEED).integers(FOLDS, size=len(names))[group]
     rows = np.empty_like(distributions)

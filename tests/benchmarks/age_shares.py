@@ -66,13 +66,13 @@ class Faces:
 
 @dataclass(frozen=True)
 class Day:
-    """What was found on one day."""
+    """The results of one day."""
 
     transactions: int
     point_distance: float
     corrected_distance: float
     held_groups: int
-    """How many intervals hold the realised share."""
+    """Number of intervals that contain the realised share."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Summary:
     corrected_distance: float
     reduction: float
     difference_interval_95: tuple[float, float]
-    """Of corrected less point, by days drawn with replacement."""
+    """Interval of corrected minus point, from days drawn with replacement."""
     held_share: float
 
 
@@ -128,7 +128,7 @@ def main() -> None:
 
 
 def real_days(faces: Faces, calibration: ShiftCalibration, count: int) -> Iterator[Day]:
-    """Yield days of real receipts, each buyer with a face of about the age of the household."""
+    """Yield days of real receipts. Each buyer gets a face of about the household's age."""
     for number in range(count):
         random = np.random.default_rng([SEED, number])
         first = date(TRADING_YEAR, 1, 2) + timedelta(days=number * 350 // count)
@@ -138,7 +138,7 @@ def real_days(faces: Faces, calibration: ShiftCalibration, count: int) -> Iterat
 
 
 def simulated_days(usual_mix: Floats, count: int) -> Iterator[Day]:
-    """Yield days of simulated buyers, of other shops each."""
+    """Yield days of simulated buyers. Each day has other shops."""
     calibration = replace(exact_calibration(), usual_mix=usual_mix)
     for number in range(count):
         random = np.random.default_rng([SEED, number])
@@ -147,7 +147,7 @@ def simulated_days(usual_mix: Floats, count: int) -> Iterator[Day]:
 
 
 def planted_category(kind: str, share: float, faces: Faces, calibration: ShiftCalibration, count: int) -> Planted:
-    """Recover a category that a `share` of all buyers buys, of simulated buyers or of real faces, these repeated."""
+    """Recover a category that a `share` of all buyers buys. Buyers are simulated, or real faces, which then repeat."""
     if kind == "simulated":
         calibration = replace(exact_calibration(), usual_mix=calibration.usual_mix)
     indices, truths, holds = [], [], []
@@ -177,7 +177,7 @@ def _faces(labels: Path, images: Path, split: str) -> Faces:
 
 
 def _known_buyers_ages(first: date, random: np.random.Generator) -> Integers:
-    """Return the ages of buyers of known households on as many days from `first` as give enough of them."""
+    """Return the ages of buyers from known households, on as many days from `first` as are needed for enough buyers."""
     ages: list[int] = []
     day = first
     while len(ages) < LEAST_TRANSACTIONS:
@@ -188,7 +188,7 @@ def _known_buyers_ages(first: date, random: np.random.Generator) -> Integers:
 
 
 def _faces_of(ages: Integers, face_ages: Integers, random: np.random.Generator) -> Integers:
-    """Return a face for each age, of the nearest age there is, none twice."""
+    """Return a face for each age, of the nearest available age, and each face at most once."""
     order = random.permutation(len(face_ages))
     is_free = np.ones(len(order), dtype=bool)
     chosen = np.zeros(len(ages), dtype=np.int64)
@@ -213,7 +213,7 @@ def _day(ages: Integers, distributions: Floats, calibration: ShiftCalibration, s
 
 
 def _is_held(counted: Estimates, realised: Floats, count: int) -> Floats:
-    """Say which intervals hold the realised share; for a share under 1 % an upper bound under 2 % will do."""
+    """Return which intervals contain the realised share. For a share under 1 %, an upper bound under 2 % is enough."""
     low, high = counted.low[0] / count, counted.high[0] / count
     return ((low <= realised) & (realised <= high)) | ((realised < 0.01) & (high < 0.02))
 

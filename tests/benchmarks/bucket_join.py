@@ -1,4 +1,4 @@
-"""bucket_join: matching as an equality join on five-minute buckets, the plain recipe that one pass is held against."""
+"""bucket_join: match photos by an equality join on five-minute buckets, the baseline for matching in one pass."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ TILL = ["store_id", "till_id"]
 
 
 def matched_by_buckets(photos: DataFrame, transactions: DataFrame) -> DataFrame:
-    """Return one row per photo that a span holds, as photo_matching does for photos that name no transaction."""
+    """Return one row per photo within a span, like photo_matching does for photos that name no transaction."""
     wanted = photos.select(*TILL, "photo_key", "taken_at", _bucket("taken_at").alias("bucket"))
     buckets = F.explode(F.sequence(_bucket("opened_at"), _bucket("closed_at")))
     candidates = wanted.join(transactions.withColumn("bucket", buckets), [*TILL, "bucket"], how="inner")

@@ -48,7 +48,7 @@ LAST_DATE = date(2026, 11, 20)
 OPENS_AT_HOUR, SHIFT_HOURS, SHIFTS = 8, 7, 2
 EVENING_HOUR, RUSH_HOURS, RUSH_FACTOR = 18, (17, 18), 0.85
 YOUNGER_IN_THE_EVENING, OLDER_IN_A_STORE = -0.012, 0.03
-"""Slopes: how much likelier, in logarithms, a buyer is with each year of age."""
+"""Slopes: change of the logarithm of a buyer's probability with each year of age."""
 ASKED_SHARE, LAX_ASKED_SHARE = 0.85, 0.60
 SOUND, OLDER, DEGRADED = 0, 1, 2
 """Stores: the lax cashier is in the first, older buyers are in the second, the degraded till is in the third."""
@@ -56,7 +56,7 @@ SOUND, OLDER, DEGRADED = 0, 1, 2
 
 @dataclass(frozen=True)
 class Chain:
-    """The size of the made-up chain, and what is wrong in it."""
+    """The size of the made-up chain, and its faults."""
 
     stores: int = 10
     tills: int = 4
@@ -69,9 +69,9 @@ class Chain:
     knows_degraded: bool = True
     """Whether the estimator knows that the camera is degraded, and widens its estimates accordingly."""
     habit_deviation: float = 0.0
-    """Standard deviation between cashiers of the logarithm of how often they ask."""
+    """Standard deviation between cashiers, of the logarithm of their rate of asking."""
     lax_cases: int | None = None
-    """How many buyers under 25 with an estimate the lax cashier served; None: nobody is lax."""
+    """Number of buyers under 25 with an estimate that the lax cashier served; None: nobody is lax."""
     lax_for_all: bool = True
     """Whether the lax cashier asks all buyers less often in the same proportion, or those under 25 only."""
 
@@ -86,7 +86,7 @@ LAX_CASES = (30, 60, 120)
 
 
 def main() -> None:
-    """Simulate as the command line says, print one table and write the figures."""
+    """Simulate with the options of the command line, print one table and write the figures."""
     arguments = _arguments()
     settings = read_settings({}, landing_uri="/nowhere", warehouse_uri="/nowhere")
     figures = {name: fairness(chain, arguments.windows, settings) for name, chain in ALL_ALIKE.items()}
@@ -137,7 +137,7 @@ def simulated_sales(chain: Chain, random: Generator) -> pd.DataFrame:
 
 
 def audit_of(sales: pd.DataFrame, settings: Settings) -> pd.DataFrame:
-    """Return cashier_alcohol_audit of sales as if they were of one day: the sums of days may be added up."""
+    """Return cashier_alcohol_audit of sales as if all were on one day, which gives the same sums."""
     days = cashier_days_by_query(sales.drop(columns="true_age_years"), "UTC")
     for name in ("model_version", "run_id"):
         days = days.append_column(name, pa.repeat(pa.scalar("simulated"), days.num_rows))
@@ -145,7 +145,7 @@ def audit_of(sales: pd.DataFrame, settings: Settings) -> pd.DataFrame:
 
 
 def fairness(chain: Chain, windows: int, settings: Settings) -> dict[str, Any]:
-    """Count windows in which anyone has a review_priority, and those in which it is who had the worst of estimates."""
+    """Count windows in which anyone has a review_priority, and in which it is the cashier with the worst estimates."""
     counts = {"windows": windows, "named": 0, "at_the_degraded_till": 0, "in_the_older_store": 0}
     for random in _randoms(windows):
         audit = audit_of(simulated_sales(chain, random), settings)
@@ -182,7 +182,7 @@ def _randoms(windows: int) -> Iterator[Generator]:
 
 
 def _rung_up(chain: Chain, random: Generator) -> pd.DataFrame:
-    """Return one row per sale: who served, where and when. Each day some cashiers are off, and tills are drawn."""
+    """Return one row per sale: cashier, place and time. Each day some cashiers are off, and tills are random."""
     shifts = pd.DataFrame(
         [
             (store, day, shift, till, cashier)
@@ -201,7 +201,7 @@ def _rung_up(chain: Chain, random: Generator) -> pd.DataFrame:
 
 
 def _roster(chain: Chain, store: int, random: Generator) -> Iterator[tuple[tuple[int, int], int]]:
-    """Yield (shift, till) and who is there: half of the cashiers are mostly early, the others mostly late."""
+    """Yield (shift, till) and the cashier there. Half of the cashiers mostly work early, the others mostly late."""
     places = [(shift, till) for shift in range(SHIFTS) for till in range(chain.tills)]
     on_duty = random.choice(chain.cashiers, len(places), replace=False)
     by_habit = on_duty[np.argsort(on_duty % SHIFTS + random.normal(0, 0.5, len(places)))]
@@ -239,7 +239,7 @@ def _true_ages(chain: Chain, sales: pd.DataFrame, random: Generator) -> Integers
 
 @cache
 def _probability_curve(age_years: int, camera_error_years: float) -> tuple[Floats, Floats]:
-    """Return apparent ages in a photo and P(true age under age_years) of each, for the buyers of the chain."""
+    """Return apparent ages in a photo, and P(true age under age_years) of each, for the buyers of the chain."""
     photos = np.arange(-40, 140, 0.25)
     spread = np.hypot(APPARENT_AGE_SPREAD_YEARS, camera_error_years)
     evening_share = (OPENS_AT_HOUR + SHIFTS * SHIFT_HOURS - EVENING_HOUR) / (SHIFTS * SHIFT_HOURS)
@@ -259,7 +259,7 @@ def _asked_by_look(looks: Floats) -> Floats:
 
 @cache
 def _asked_factor() -> float:
-    """What the shares by apparent age are multiplied by, so that of buyers under 25 ASKED_SHARE are asked."""
+    """Return the factor for the shares by apparent age with which ASKED_SHARE of buyers under 25 are asked."""
     random = np.random.default_rng(0)
     ages = random.choice(AGES_YEARS[:25], 200_000, p=_age_shares(0.0)[:25] / _age_shares(0.0)[:25].sum())
     looks = ages + random.normal(0, APPARENT_AGE_SPREAD_YEARS, len(ages))
@@ -282,7 +282,7 @@ def _asked_probabilities(chain: Chain, sales: pd.DataFrame, looks: Floats, rando
 
 
 def _with_cases_of_the_lax(sales: pd.DataFrame, cases: int, random: Generator) -> pd.DataFrame:
-    """Leave out sales of the lax cashier until there are so many buyers under 25, of the older ones the same share."""
+    """Drop sales of the lax cashier until `cases` buyers under 25 are left; drop the same share of the older buyers."""
     is_lax = (sales["store_id"] == SOUND) & (sales["cashier_id"] == 0)
     is_case = (sales["true_age_years"] < 25) & (sales["estimate_status"] == "estimated")
     served = int((is_lax & is_case).sum())

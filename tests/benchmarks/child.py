@@ -1,7 +1,7 @@
-"""child: one contender in a process of its own. It loads, warms up, says that it is ready, and waits for its turn.
+"""child: run one contender in its own process. It loads, warms up, reports that it is ready, and waits for its turn.
 
-On stdin each line is the arguments of a timed part as JSON; on stdout each line is an answer as JSON. All that
-contenders print themselves goes to stderr.
+Each line on stdin is the arguments of a timed part as JSON. Each line on stdout is an answer as JSON. The contender's
+own output is redirected to stderr.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tests.benchmarks.job import Job
 
 
 def main() -> None:
-    """Serve the job that the command line names until stdin ends."""
+    """Run the job of the command line, turn by turn, until stdin ends."""
     job = Job.from_json(sys.argv[1])
     os.sched_setaffinity(0, job.cores)
     answers = _own_stdout()

@@ -1,6 +1,6 @@
-"""constant_inference: a step as `jobs.run` runs it, but every photo is estimated alike and none is fetched.
+"""constant_inference: run a step of `jobs.run` with the same estimate for every photo, without fetching any.
 
-For days of so many photos that looking at them would take hours, where all else is to be measured.
+It measures everything else on days with so many photos that inference would take hours.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SPREAD_YEARS = 6.0
 
 
 def constant_estimator(settings: Settings, photos_done: Accumulator[int]) -> Callable[..., Any]:
-    """Return a UDF with the signature of `photo_age_estimator` that says the same of each photo."""
+    """Return a UDF with the signature of `photo_age_estimator` and the same result for each photo."""
     years = np.arange(101)
     curve = np.exp(-0.5 * ((years - AGE_YEARS) / SPREAD_YEARS) ** 2)
     distribution = (curve / curve.sum()).astype(np.float32)

@@ -1,4 +1,4 @@
-"""contenders: what is compared, and where its code is."""
+"""contenders: the contenders of the benchmarks, and where their code is."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ CONTENDERS = {
 }
 
 KERAS = frozenset({"d", "d-one-network", "e", "e-one-network", "f-keras", "g-keras"})
-"""At a third of the speed of the others or less, so that they are timed on fewer photos."""
+"""Their speed is at most a third of the others', so they are timed on fewer photos."""
 
 GROWTH, ENGINES, MATCHING, NIGHTS = "growth", "engines", "matching", "nights"
 MILLION = "million"
-"""Measured only when asked for by name: to land its photos alone takes some minutes."""
+"""Measured only when asked for by name: landing its photos already takes some minutes."""
 
 FUNCTIONS = {
     "a": "engine:finder_and_network",
@@ -48,15 +48,15 @@ FUNCTIONS = {
     "engine": "engines:engine",
     "matching": "matching:matching",
 }
-"""Module and function of each, a context manager: Job ► Ready."""
+"""Name ► module and function of the contender, a context manager: Job ► Ready."""
 
 
 def chosen(only: str | None) -> list[str]:
-    """Return the names that a comma-separated choice means, in order; `d` means `d` and `d-one-network`.
+    """Return the names of a comma-separated choice, in order; `d` means `d` and `d-one-network`.
 
-    No choice means all but MILLION.
+    No choice means all except MILLION.
 
-    Raises ValueError for a name that is none.
+    Raises ValueError for an unknown name.
     """
     names = [*CONTENDERS, GROWTH, ENGINES, MATCHING, NIGHTS, MILLION]
     if only is None:

@@ -1,7 +1,7 @@
-"""daft_frame: the same work in Daft: from_glob_path, download, then a class in a process a core.
+"""daft_frame: the same work in Daft: from_glob_path, download, then a class in one process per core.
 
-Where TensorFlow is installed Daft imports it in the driver, to tell whether a literal is one of its tensors; so it is
-in the memory of both forms.
+If TensorFlow is installed, Daft imports it in the driver, to check whether a literal is a tensor. So the memory of both
+forms includes it.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def _rows(job: Job, estimating: type[Any], gate: Gate) -> int:
 
     workers = len(job.cores)
     returned = daft.DataType.from_arrow_type(estimating.returned)
-    # A small set is dealt out so that each worker gets a batch, without which Daft would not load its model.
+    # A small set is divided so that each worker gets a batch: without one, Daft would not load the worker's model.
     batch_size = max(1, min(BATCH_SIZE, job.photo_count // workers))
 
     @daft.cls(max_concurrency=workers, use_process=True)

@@ -52,7 +52,7 @@ FEWEST_IN_A_GROUP = 100
 
 @dataclass(frozen=True)
 class Photo:
-    """A photo of one labelled face, and how large the face is in it."""
+    """A photo of one labelled face, and the size of the face in it."""
 
     pixels: Pixels
     face_side: int
@@ -63,12 +63,12 @@ Place = Callable[[Pixels, int], Photo]
 
 
 def as_crop(crop: Pixels, _: int) -> Photo:
-    """Take the tight crop as it is."""
+    """Return the tight crop unchanged."""
     return Photo(crop, min(crop.shape[:2]))
 
 
 def in_scene(crop: Pixels, number: int) -> Photo:
-    """Paste the crop at a random place of a drawn scene of 640 × 480; the same for the same number."""
+    """Paste the crop at a random place of a drawn scene of 640 × 480. Equal numbers give equal photos."""
     random = np.random.default_rng([SEED, number])
     side = int(random.integers(*FACE_SIDES_PIXELS))
     left, top = (int(random.integers(length - side)) for length in SCENE_SIZE)
@@ -88,17 +88,17 @@ def _scene(number: int) -> Pixels:
 
 
 class Measurement:
-    """Faces of a split, and what the estimator makes of them, sound and degraded."""
+    """Faces of a split, and the estimator's results on them, sound and degraded."""
 
     def __init__(self, estimator: AgeEstimator, faces: pd.DataFrame, images: Path) -> None:
-        """Take `faces` of `read_face_labels`, and the folder of their photos."""
+        """`faces` come from `read_face_labels`; `images` is the folder of their photos."""
         self._estimator = estimator
         self._faces = faces.reset_index(drop=True)
         self._images = images
         self._threads = ThreadPoolExecutor(os.cpu_count())
 
     def sound(self, place: Place) -> tuple[dict[str, Any], list[int]]:
-        """Return the figures of all faces as they are, and the numbers of those that are surely adults."""
+        """Return the figures of all faces without degradation, and the numbers of those that are surely adults."""
         ages = self._faces["real_age"].to_numpy("float64")
         estimates = self._estimates(range(len(self._faces)), place, None)
         is_lost = np.array([estimate.estimate_status != ESTIMATED for estimate in estimates])
@@ -122,7 +122,7 @@ class Measurement:
         return figures, adults
 
     def degraded(self, place: Place, adults: Sequence[int], degradation: Degradation) -> dict[str, Any]:
-        """Return the harm that a degradation does to adults, and what becomes of their photos."""
+        """Return the harm of a degradation to adults, and the statuses of their photos."""
         estimates = self._estimates(adults, place, degradation)
         is_harmed = np.array([_under_18(estimate) >= HARMFUL_PROBABILITY for estimate in estimates])
         return {"harm": _share(is_harmed), "statuses": _statuses(estimates)}
@@ -189,7 +189,7 @@ def _in_words(share: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Measure as the command line says."""
+    """Measure with the options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--labels", type=Path, required=True, help="CSV with file_name,real_age,split,gender,race")
     parser.add_argument("--images", type=Path, required=True, help="folder of the photos")

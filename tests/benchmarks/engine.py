@@ -1,7 +1,7 @@
-"""engine: what the cores can do at best: face finding and network without files, decoding, Spark and rows.
+"""engine: measure the most that the cores can do: face finding and network without files, decoding, Spark and rows.
 
-As in the Spark stage there is one process a core, or as many as the options name, each with one thread of its own for
-each network.
+As in the Spark stage there is one process per core, or as many as the options say. Each process has one thread for each
+network.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ def finder_and_network(job: Job) -> Iterator[Ready]:
 
 @contextmanager
 def decoding_finder_and_network(job: Job) -> Iterator[Ready]:
-    """Decode the photo as well, from bytes in memory: no stage can be faster on these cores."""
+    """Also decode the photo, from bytes in memory: no stage can be faster on these cores."""
     with _processes(job, _prepare_decoding_finder_and_network) as run:
         yield Ready(run)
 
 
 @contextmanager
 def network_alone(job: Job) -> Iterator[Ready]:
-    """Estimate squares in memory; a photo without a face is one fewer."""
+    """Estimate squares in memory. Photos without a face have no square."""
     with _processes(job, _prepare_network) as run:
         yield Ready(run)
 
 
 @contextmanager
 def network_before_alone(job: Job) -> Iterator[Ready]:
-    """Estimate the same squares with the version before."""
+    """Estimate the same squares with the previous version."""
     with _processes(job, partial(_prepare_network, version=VERSION_BEFORE)) as run:
         yield Ready(run)
 

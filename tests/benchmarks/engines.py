@@ -1,6 +1,6 @@
-"""engines: what runs the network, and how fast: TensorFlow and OpenVINO, by precision, batch, threads and photo size.
+"""engines: time the network on TensorFlow and OpenVINO, by precision, batch size, threads and photo size.
 
-The pixels are noise: no engine's speed depends on what it sees.
+The pixels are noise, because no engine's speed depends on them.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ Predict = Callable[[Pixels], int]
 
 @contextmanager
 def exported_networks(job: Job) -> Iterator[Ready]:
-    """Convert the Keras network for OpenVINO when it is its turn, into the file that the options name."""
+    """Convert the Keras network for OpenVINO in its turn, into the file that the options name."""
     yield Ready(lambda: _export(Path(job.options["fp32_network"])))
 
 
 @contextmanager
 def engine(job: Job) -> Iterator[Ready]:
-    """Load one engine; a turn names photo size and batch size, which have run once before the first turn."""
+    """Load one engine. Each turn names photo size and batch size; all of these have run once before the first turn."""
     name, threads = job.options["engine"], job.options["threads"]
     is_keras = name.startswith("TensorFlow")
     prepare = _keras(name, threads) if is_keras else _openvino(name, threads, Path(job.options["fp32_network"]))
@@ -47,7 +47,7 @@ def engine(job: Job) -> Iterator[Ready]:
 
 
 class _Cell:
-    """One photo size and batch size, and as many photos as take about the wanted seconds."""
+    """One photo size and batch size, with as many photos as take about the wanted seconds."""
 
     def __init__(self, prepare: Callable[[int, int], Predict], side: int, batch_size: int, seconds: float) -> None:
         self._predict = prepare(side, batch_size)
@@ -63,7 +63,7 @@ class _Cell:
 
 
 def _keras(name: str, threads: int) -> Callable[[int, int], Predict]:
-    """Return Keras `predict`; bf16 is oneDNN's, which TensorFlow's graph optimiser brings in where it is told to.
+    """Return Keras `predict`. For bf16, an option makes TensorFlow's graph optimiser use oneDNN's.
 
     Source: Intel, "Getting Started with Mixed Precision Support in oneDNN Bfloat16".
     """
@@ -76,7 +76,7 @@ def _keras(name: str, threads: int) -> Callable[[int, int], Predict]:
 
 
 def _openvino(name: str, threads: int, fp32_network: Path) -> Callable[[int, int], Predict]:
-    """Return networks of a fixed shape, one stream a thread, fed asynchronously as OpenVINO advises for throughput."""
+    """Return networks of a fixed shape, one stream per thread, run asynchronously, as OpenVINO advises for speed."""
     import openvino
 
     core = openvino.Core()

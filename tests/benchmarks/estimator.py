@@ -1,4 +1,4 @@
-"""estimator: this project's estimator as the contenders use it, loaded in one place."""
+"""estimator: load this project's estimator, the same way for all contenders."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from models.serving.photo_preprocessing import UnusablePhotoError
 
 MODEL_VERSION, VERSION_BEFORE = MODEL_VERSIONS[-1], MODEL_VERSIONS[-2]
 BATCH_SIZE = 64
-"""Photos that are handed to the estimator, or to Keras, at a time."""
+"""Number of photos that the estimator, or Keras, gets at a time."""
 
 ESTIMATE_SCHEMA = pa.schema(
     {
@@ -35,7 +35,7 @@ ESTIMATE_SCHEMA = pa.schema(
 
 
 def load_estimator(threads: int, version: str = MODEL_VERSION) -> AgeEstimator:
-    """Load a version, the newest unless told, on the engine of the night."""
+    """Load a version, by default the newest, on the engine of the nightly job."""
     return AgeEstimator.load(version, threads=threads)
 
 
@@ -48,7 +48,7 @@ def found_face(decoded: DecodedPhoto, finder: FaceFinder, image_size: int) -> Fa
 
 
 def estimate_table(estimator: AgeEstimator, photos: Sequence[bytes]) -> pa.Table:
-    """Estimate photos with all that the Spark stage returns of each."""
+    """Estimate photos; return all columns that the Spark stage returns for each."""
     estimates = estimator.estimate(photos)
     return pa.Table.from_pylist(
         [_row(estimate, photo) for estimate, photo in zip(estimates, photos, strict=True)], schema=ESTIMATE_SCHEMA

@@ -9,7 +9,7 @@ from statistics import median
 
 @dataclass(frozen=True)
 class Spread:
-    """What rounds gave: the middle one, and how far they lie apart."""
+    """The median over rounds, and their spread."""
 
     median: float
     lowest: float
@@ -29,7 +29,7 @@ RATIOS = {
     "stage_local_to_ray_data": ("b", ("f-keras", "f-fast")),
     "stage_local_to_daft": ("b", ("g-keras", "g-fast")),
 }
-"""Which contender's photos a second over whose; of several the fastest counts."""
+"""Ratio ► the two contenders whose photos per second it divides; of several the fastest counts."""
 
 
 def spread(values: Sequence[float]) -> Spread:
@@ -37,12 +37,12 @@ def spread(values: Sequence[float]) -> Spread:
 
 
 def ratios(photos_per_second: Mapping[str, float]) -> dict[str, float | None]:
-    """Return all RATIOS of medians; None where a contender, or one of several, was not measured."""
+    """Return all RATIOS of medians; None if a contender, or one of several, was not measured."""
     return {name: _ratio(photos_per_second, over, under) for name, (over, under) in RATIOS.items()}
 
 
 def quarters(values: Sequence[float]) -> dict[str, float | None]:
-    """Return the median of the second and of the last quarter of values over time, and how the last compares."""
+    """Return the medians of the second and of the last quarter of values over time, and the ratio of the two."""
     count = len(values)
     second, last = values[count // 4 : count // 2], values[count - count // 4 :]
     if not second or not last:

@@ -1,7 +1,7 @@
-"""gate: holds the workers of Ray Data and Daft until their turn.
+"""gate: hold the workers of Ray Data and Daft until their turn.
 
-Both start workers, and so load the model, anew for each query. So a worker loads, warms up and then waits here; the
-clock starts when the gate opens. What the framework has read of the files by then counts in its favour.
+Both frameworks start new workers, and so load the model, for each query. So a worker loads, warms up and then waits
+here; the clock starts when the gate opens. Files that the framework has read by then count in its favour.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ POLL_SECONDS = 0.01
 
 @dataclass(frozen=True)
 class Gate:
-    """A folder in which workers leave a mark when they are ready, and the driver one when they may go."""
+    """A folder with marks: one of each worker when it is ready, and one of the driver when they may start."""
 
     folder: str
 
     def wait(self) -> None:
-        """Say in a worker that it is ready, and wait."""
+        """Mark this worker as ready, and wait."""
         (Path(self.folder) / f"ready-{os.getpid()}").touch()
         while not (Path(self.folder) / "open").exists():
             time.sleep(POLL_SECONDS)
@@ -40,7 +40,7 @@ class Gate:
 
 @contextmanager
 def held_back(gate: Gate, worker_count: int, query: Callable[[], int]) -> Iterator[Ready]:
-    """Start the query in a thread; it is ready once all its workers are, and runs when the gate opens."""
+    """Start the query in a thread. It is ready when all its workers are, and runs when the gate opens."""
     outcome: list[int | BaseException] = []
     thread = Thread(target=lambda: outcome.append(_caught(query)), daemon=True)
     thread.start()

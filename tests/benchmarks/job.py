@@ -1,4 +1,4 @@
-"""job: what one child process is told, as JSON on its command line, and what it gives back."""
+"""job: the input of one child process, as JSON on its command line, and its answer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 Run = Callable[..., int]
-"""Do the timed part; return the rows that came out."""
+"""Does the timed part and returns the number of rows."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Job:
     warm_up_photos: str
     photo_count: int
     work: str
-    """A folder of its own for the turn, empty at the start."""
+    """An own folder for the turn, empty at the start."""
     cores: tuple[int, ...]
     options: dict[str, Any] = field(default_factory=dict)
 
@@ -37,7 +37,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Ready:
-    """A contender that is loaded and warm: its timed part, and what was measured on the way."""
+    """A contender that is loaded and warm: its timed part, and the facts that were measured while loading."""
 
     run: Run
     facts: dict[str, Any] = field(default_factory=dict)
@@ -57,5 +57,5 @@ def batches(count: int, size: int) -> list[slice]:
 
 
 def shares(items: Sequence[Any], count: int) -> list[Sequence[Any]]:
-    """Deal items out evenly, in turn."""
+    """Divide items evenly, in turn."""
     return [items[place::count] for place in range(count)]

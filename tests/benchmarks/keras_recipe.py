@@ -1,4 +1,4 @@
-"""keras_recipe: how public recipes estimate photos: the whole photo scaled with Pillow, then Keras `predict`."""
+"""keras_recipe: estimate photos like public recipes do: scale the whole photo with Pillow, then Keras `predict`."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from tests.benchmarks.estimator import BATCH_SIZE, MODEL_VERSION
 class KerasAges:
     """The network of the version in Keras, fp32; `load` it once per process.
 
-    With `whole` it asks both networks, as the version does; without, ResNet50 alone.
+    With `whole` it runs both networks, as the version does; without it, only ResNet50.
     """
 
     def __init__(self, threads: int, whole: bool = True) -> None:
-        """Recipes leave TensorFlow its own number of threads; bounding it spares workers side by side a fight."""
+        """Recipes leave the number of threads to TensorFlow. It is bounded here, so that workers do not compete."""
         manifest = read_manifest(MODEL_VERSION)
         self._manifest = manifest if whole else replace(manifest, second_opinion=None)
         self._network = load_keras_network(threads, self._manifest)
 
     def __call__(self, photos: Sequence[bytes]) -> NDArray[np.float64]:
-        """Return the (n,) estimated ages in years of photos as JPEG or PNG."""
+        """Return the (n,) estimated ages, in years, of JPEG or PNG photos."""
         pixels = np.stack([self._pixels(photo) for photo in photos])
         logits = self._network.predict(pixels, batch_size=BATCH_SIZE, verbose=0)
         return expected_age_years(calibrated(split_opinions(logits), self._manifest))

@@ -1,7 +1,7 @@
-"""large_day: a day of a large chain as a night has it after inference, made from numbers: no photo is looked at.
+"""large_day: generate a large chain's day with the tables that a night has after inference. No photo is needed.
 
-A store has ten tills with 200 receipts each, so a larger day is a day of more stores. Ages follow a mix of buyers, the
-distributions of the estimates are normal curves around an age that is off by five years or so.
+A store has ten tills with 200 receipts each, so a larger day has more stores. Ages follow a mix of buyers. The
+distributions of the estimates are normal curves around an age that is wrong by about five years.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ TRANSACTIONS_PER_TILL = 200
 TRANSACTIONS_PER_STORE = TILLS * TRANSACTIONS_PER_TILL
 LINES_PER_TRANSACTION = 10
 PHOTO_COUNT_SHARES = (0.15, 0.70, 0.15)
-"""Shares of transactions with no photo, one and two: one photo a transaction, so one in ten lines."""
+"""Shares of transactions with no photo, one and two: on average one photo per transaction, so one per ten lines."""
 OPENING_HOUR_UTC = 5
 SECONDS_BETWEEN_RECEIPTS = 270
 UNUSABLE_SHARE = 0.05
@@ -47,7 +47,7 @@ SEED = 2026
 
 @dataclass(frozen=True)
 class StoreDay:
-    """The receipts of a store: one entry a transaction, in the order of the table's key."""
+    """The receipts of a store: one entry per transaction, in the order of the table's key."""
 
     store_id: str
     till: NDArray[np.int64]
@@ -60,7 +60,7 @@ class StoreDay:
 
 
 def stage_large_day(warehouse: Warehouse, business_date: date, line_count: int, model_version: str) -> None:
-    """Stage checkout_photos, photo_age_estimates, transaction_lines and no rejected ones: about `line_count` lines."""
+    """Stage checkout_photos, photo_age_estimates, about `line_count` transaction_lines, and no rejected lines."""
     store_count = max(1, round(line_count / (TRANSACTIONS_PER_STORE * LINES_PER_TRANSACTION)))
 
     def store_days() -> Iterator[tuple[StoreDay, Generator]]:
@@ -79,7 +79,7 @@ def stage_large_day(warehouse: Warehouse, business_date: date, line_count: int, 
 
 
 def store_day(store_id: str, random: Generator, lines_per_transaction: int = LINES_PER_TRANSACTION) -> StoreDay:
-    """Draw the receipts of a store, with so many lines each on average."""
+    """Draw the receipts of a store, each with `lines_per_transaction` lines on average."""
     count = TRANSACTIONS_PER_STORE
     number = np.tile(np.arange(TRANSACTIONS_PER_TILL), TILLS)
     opened = OPENING_HOUR_UTC * 3600 + SECONDS_BETWEEN_RECEIPTS * number + random.integers(0, 60, count)
@@ -169,12 +169,12 @@ def lines_of(day: StoreDay, midnight: datetime, random: Generator) -> pa.RecordB
 
 
 def _owners(day: StoreDay) -> NDArray[np.int64]:
-    """The transaction of each photo, in the order of the photos' keys."""
+    """Return the transaction of each photo, in the order of the photos' keys."""
     return np.repeat(np.arange(len(day.till)), day.photo_count)
 
 
 def _taken_at(day: StoreDay, owner: NDArray[np.int64], midnight: datetime) -> pa.Array:
-    """A photo is taken as the receipt begins, a second one some seconds later."""
+    """Return the times of photos: the first when the receipt begins, a second one some seconds later."""
     is_second = np.concatenate([[False], owner[1:] == owner[:-1]])
     return _instants(midnight, day.opened_seconds[owner] + 2 + 5 * is_second)
 
@@ -201,7 +201,7 @@ def _transaction_ids(numbers: NDArray[np.int64]) -> pa.Array:
 
 
 def _text(numbers: NDArray[np.int64], form: str) -> pa.Array:
-    """Format small numbers, each but once."""
+    """Format small numbers as text; each distinct number is formatted only once."""
     names = pa.array([form.format(number) for number in range(int(numbers.max(initial=0)) + 1)])
     return names.take(pa.array(numbers))
 
@@ -214,7 +214,7 @@ def _normal_curves(centre: NDArray[np.float64], spread: NDArray[np.float64]) -> 
 
 
 def _summaries(distributions: NDArray[np.float32]) -> tuple[NDArray[np.float64], ...]:
-    """Expected age, ends of the 90 % interval, P(under 18)."""
+    """Return expected age, ends of the 90 % interval, P(under 18)."""
     cumulative = distributions.cumsum(axis=1, dtype=np.float64)
     low, high = ((cumulative < share).sum(axis=1).astype(np.float64) for share in (0.05, 0.95))
     return distributions @ np.arange(101, dtype=np.float64), low, high, cumulative[:, 17]
@@ -227,7 +227,7 @@ def _lists(rows: NDArray[np.float32], is_there: NDArray[np.bool_]) -> pa.Array:
 
 
 def _batch(table: Table, columns: dict[str, pa.Array]) -> pa.RecordBatch:
-    """Put columns into the table's order; those that are not given are null."""
+    """Put columns into the table's order. Columns that are not given are null."""
     count = len(next(iter(columns.values())))
     fields = [field for field in table.schema if field.name != "run_id"]
     arrays = [

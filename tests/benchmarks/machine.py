@@ -1,4 +1,4 @@
-"""machine: what the figures were measured on."""
+"""machine: describe the machine that the figures were measured on."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PACKAGES = ("pyspark", "tensorflow", "keras", "openvino", "nncf", "ray", "daft",
 
 
 def machine(cores: tuple[int, ...]) -> dict[str, Any]:
-    """Describe the machine; `cores` are those that each contender was given."""
+    """Describe the machine; `cores` are the cores of each contender."""
     return {
         "cpu": _cpu_model(),
         "logical_cores": psutil.cpu_count(),

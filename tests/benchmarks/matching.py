@@ -1,4 +1,4 @@
-"""matching: photos to transactions, in one pass over each till and by a join of buckets, on generated days."""
+"""matching: match photos to transactions on generated days, in one pass over each till and by a join of buckets."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SHORTEST_SPAN_SECONDS, LONGEST_SPAN_SECONDS = 20, 160
 
 @contextmanager
 def matching(job: Job) -> Iterator[Ready]:
-    """Generate the days of the options; each turn matches one: as many photos as transactions, each held by a span.
+    """Generate the days of the options. Each turn matches one day: as many photos as transactions, each within a span.
 
     `counts`: transactions of days of ordinary tills. `till_count`: transactions of a day at one till, named 'one till'.
     """
@@ -59,7 +59,7 @@ def _write_day(session: SparkSession, folder: Path, count: int, till_count: int)
 
 
 def _drawn(what: str) -> Column:
-    """A number from 0 to 1 that hangs on the row alone, so that all runs see the same day."""
+    """Return a number from 0 to 1 that depends on the row only, so that all runs see the same day."""
     return F.pmod(F.xxhash64("id", F.lit(what)), F.lit(1_000_003)) / 1_000_003
 
 

@@ -1,4 +1,4 @@
-"""measure_contenders: round after round of all contenders, one child process at a time."""
+"""measure_contenders: time all contenders round by round, one child process at a time."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from tests.benchmarks.turns import ContenderError, ready_child
 ON_S3 = "c"
 S3_SERVER = "weed"
 MAY_ANSWER_FEWER = frozenset({"a-prime", "a-prime-before"})
-"""They see only the squares of photos in which a face was found."""
+"""They get only the squares of photos in which a face was found."""
 
 
 @dataclass(frozen=True)
 class Turn:
-    """What one contender did in one round."""
+    """The result of one contender in one round."""
 
     photos_per_second: float
     seconds: float
@@ -34,13 +34,13 @@ class Turn:
     peak_tree_bytes: int
     largest_process: tuple[str, int]
     server_cpu_seconds: float
-    """What the S3 server took meanwhile of the same cores."""
+    """CPU time of the S3 server on the same cores during the turn."""
 
 
 def measured_contenders(
     names: Sequence[str], photos: PhotoSets, plan: Plan, cores: tuple[int, ...], console: Console
 ) -> dict[str, Any]:
-    """Return the figures of each contender by name; one that breaks has an `error` and no more turns."""
+    """Return the figures of each contender by name. A contender that breaks has an `error` and gets no more turns."""
     turns: dict[str, list[Turn]] = defaultdict(list)
     errors: dict[str, str] = {}
     with ExitStack() as stack:
@@ -62,7 +62,7 @@ def measured_contenders(
 
 
 def _places(names: Sequence[str], photos: PhotoSets, stack: ExitStack) -> dict[str, tuple[str, str]]:
-    """Return for each contender where its photos and those to warm up with are."""
+    """Return for each contender the places of its photos and of its photos for warming up."""
     places = {
         name: (str(photos.keras_photos if name in KERAS else photos.photos), str(photos.warm_up)) for name in names
     }
@@ -79,7 +79,7 @@ def _job(name: str, photos: PhotoSets, places: dict[str, tuple[str, str]], cores
 
 
 def _turn(job: Job, is_weighed: bool) -> Turn:
-    """Time a turn without a look at its memory, and let it go again where its memory is asked for."""
+    """Time a turn without sampling memory; run a second turn if its memory is asked for."""
     with ready_child(job) as child:
         server_before = _server_cpu_seconds()
         with child.memory.paused():

@@ -1,4 +1,4 @@
-"""measure_engines: every cell of the engine table in every round; a child process for each engine and thread count."""
+"""measure_engines: time every cell of the engine table in every round, a child process per engine and thread count."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Cell = tuple[str, int, int, int]
 def measured_engines(
     grid: EngineGrid, rounds: int, cores: tuple[int, ...], console: Console
 ) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    """Return the figures of each cell, and why engines are missing that could not be loaded."""
+    """Return the figures of each cell, and for engines that could not be loaded the reason."""
     errors: dict[str, str] = {}
     rates: dict[Cell, list[float]] = defaultdict(list)
     with TemporaryDirectory(prefix="checkout-ages-") as folder, ExitStack() as stack:
@@ -52,7 +52,7 @@ def _go_through_cells(name: str, threads: int, child: Child, grid: EngineGrid, r
 
 @contextmanager
 def _noted(name: str, errors: dict[str, str], console: Console) -> Iterator[None]:
-    """Note what broke instead of losing what was measured before."""
+    """Note an error instead of raising it, to keep the earlier measurements."""
     try:
         yield
     except ContenderError as error:

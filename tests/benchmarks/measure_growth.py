@@ -1,8 +1,8 @@
-"""measure_growth: the Spark stage on more and more photos, net of its start, and the memory of its workers.
+"""measure_growth: time the Spark stage, without its start, on growing numbers of photos, and its workers' memory.
 
-Each slot has a core, and Spark no other: a single slot would decode ahead on a core that idles. Beside each number of
-slots, as many processes on as many cores that find faces and run the network, and do nothing else: where cores share
-what they compute with, two of those are less than twice one, and no stage can scale better.
+Each slot has one core and Spark has no others, or a single slot would decode ahead on an idle core. For comparison, as
+many processes on as many cores only find faces and run the network. Where cores share their computing units, two such
+processes are less than twice as fast as one, and no stage can scale better.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.benchmarks.turns import Child, ContenderError, ready_child
 
 
 def measured_growth(photos: PhotoSets, plan: Plan, cores: tuple[int, ...], console: Console) -> list[dict[str, Any]]:
-    """Return for each number of task slots, a Spark application each, what each number of photos took."""
+    """Return the times of each number of photos for each number of task slots, each in its own Spark application."""
     return [_grown_or_error(slots, photos, cores[:slots], console) for slots in plan.growth_slots]
 
 

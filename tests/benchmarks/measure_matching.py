@@ -1,4 +1,4 @@
-"""measure_matching: one pass over each till beside a join of buckets: a day, twice that day, and one bad till."""
+"""measure_matching: compare one pass over each till with a join of buckets: a day, twice that day, and one bad till."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ ONE_PASS, BUCKET_JOIN = METHODS
 
 
 def measured_matching(plan: Plan, cores: tuple[int, ...], console: Console) -> dict[str, Any]:
-    """Return seconds by method and day, how doubling the day grows them, and one pass over the join, of medians.
+    """Return median seconds by method and day, their growth when the day doubles, and one pass divided by the join.
 
-    All turns are in one Spark application; an untimed turn of each method on the smallest day comes before.
+    All turns are in one Spark application, after an untimed turn of each method on the smallest day.
     """
     options = {"counts": plan.matching_counts, "till_count": plan.matching_till_count}
     job = Job(MATCHING, "", "", 0, "", cores, options)

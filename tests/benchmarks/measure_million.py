@@ -1,7 +1,7 @@
-"""measure_million: a whole night of a day of a million tiny photos on S3, each step as the DAG runs it.
+"""measure_million: time a whole night with a million tiny photos on S3, each step as the DAG runs it.
 
-The photos are objects of a few bytes, and inference is a constant: listing, matching and publishing are measured.
-Each step is a process of its own with Spark on local[2] and a driver of DRIVER_MEMORY, which holds the tasks as well.
+The photos are objects of a few bytes and inference is a constant, so listing, matching and publishing are measured.
+Each step is its own process with Spark on local[2] and a driver of DRIVER_MEMORY, which includes the tasks.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ BUDGET_SECONDS = 1200
 def measured_million(
     photo_count: int, cores: tuple[int, ...], console: Console, names: Sequence[str] = STEPS
 ) -> dict[str, Any]:
-    """Return what each step took of a day of about so many photos, and as many receipts of two lines.
+    """Return the cost of each step on a day of about `photo_count` photos, and as many receipts of two lines.
 
-    Raises StepError when one fails.
+    Raises StepError when a step fails.
     """
     with TemporaryDirectory(prefix="checkout-ages-", dir=scratch()) as name:
         folder = Path(name)
@@ -54,7 +54,7 @@ def measured_million(
 
 
 def land(landing: ObjectStore, photo_count: int) -> int:
-    """Deliver a day: a photo for each receipt on average, a file of receipts for each store; return its lines."""
+    """Deliver a day: on average a photo per receipt, a file of receipts per store; return the number of lines."""
     line_count = 0
     midnight = datetime(BUSINESS_DATE.year, BUSINESS_DATE.month, BUSINESS_DATE.day)
     with ThreadPoolExecutor(PUTTING_THREADS) as pool:
@@ -109,5 +109,5 @@ def _night(
 
 
 def _counts(run: dict[str, Any] | None) -> dict[str, int]:
-    """Return what the published run counted; nothing when its publishing was not measured."""
+    """Return the counts of the published run; nothing when its publishing was not measured."""
     return {name: count for name, count in (run or {}).items() if name.endswith("_count")}

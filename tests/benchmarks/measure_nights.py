@@ -1,6 +1,6 @@
-"""measure_nights: all steps after inference on days of millions of receipt lines, each as the DAG runs it.
+"""measure_nights: time all steps after inference on days of millions of receipt lines, each as the DAG runs it.
 
-Each step is a process of its own, `python -m jobs.run STEP`, with Spark on local[2] in a JVM of DRIVER_MEMORY. Peak
+Each step is its own process, `python -m jobs.run STEP`, with Spark on local[2] in a JVM of DRIVER_MEMORY. Peak
 memory is that of the step's whole process tree: the JVM, its Python workers, DuckDB.
 """
 
@@ -38,13 +38,13 @@ STEPS_MEASURED = tuple(step for step in STEPS if step not in BEFORE)
 
 
 class StepError(Exception):
-    """A step that broke; the message has the end of its log."""
+    """A step broke. The message has the end of its log."""
 
 
 def measured_nights(
     line_counts: tuple[int, ...], cores: tuple[int, ...], console: Console, steps: tuple[str, ...] = STEPS_MEASURED
 ) -> dict[str, Any]:
-    """Return of each size what each step took, and how much longer each size took than the one before."""
+    """Return the cost of each step for each size, and each size's time relative to the size before."""
     nights = [_night(line_count, cores, console, steps) for line_count in line_counts]
     whole = [night for night in nights if "error" not in night]
     return {
@@ -87,7 +87,7 @@ def _night(line_count: int, cores: tuple[int, ...], console: Console, names: tup
 def measured_step(
     step: str, variables: Mapping[str, str], cores: tuple[int, ...], log: Path, module: str = "jobs.run"
 ) -> dict[str, Any]:
-    """Run a step as a process of its own; raises StepError when it fails."""
+    """Run a step in its own process. Raises StepError when it fails."""
     command = [sys.executable, "-m", module, step, "--business-date", BUSINESS_DATE.isoformat(), "--run-id", RUN_ID]
     started = time.monotonic()
     with log.open("w") as output:
@@ -125,7 +125,7 @@ def environment(
     slots: int,
     driver_memory: str = DRIVER_MEMORY,
 ) -> dict[str, str]:
-    """Compile well, unlike the settings of small days, and spill into the benchmark's own folder."""
+    """Return settings that compile well, unlike those of small days, and that spill into the benchmark's own folder."""
     own = ("CHECKOUT_AGES_", "SPARK_", "PYSPARK_")
     return {
         **{name: value for name, value in inherited.items() if not name.startswith(own)},
@@ -143,7 +143,7 @@ def environment(
 
 
 def scratch() -> Path:
-    """A folder on disk: in memory, what Spark spills would count as memory."""
+    """Return a folder on disk. In a folder in memory, Spark's spilled data would count as memory."""
     folder = REPOSITORY / ".demo"
     folder.mkdir(exist_ok=True)
     return folder

@@ -1,6 +1,6 @@
-"""memory: what the processes of a contender hold and compute, sampled while it runs.
+"""memory: sample the memory and CPU time of a contender's processes while it runs.
 
-Of a whole tree the sum is of proportional sizes (PSS), in which a page that processes share counts once; of a single
+For a whole process tree, memory is the sum of proportional sizes (PSS), which count a shared page once. For a single
 process it is the resident size (RSS).
 """
 
@@ -36,7 +36,7 @@ class ProcessMemory:
     rss_bytes: int
     pss_bytes: int
     cpu_seconds: float
-    """Since it began."""
+    """CPU time since the process began."""
 
 
 @dataclass
@@ -48,7 +48,7 @@ class MemorySamples:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Take no samples within: to read the sizes of a tree of processes takes some time of the cores."""
+        """Take no samples within the block: reading the sizes of a process tree takes CPU time."""
         self.is_paused = True
         try:
             yield
@@ -60,18 +60,18 @@ class MemorySamples:
         return max((sum(process.pss_bytes for process in tree.values()) for _, tree in self.samples), default=0)
 
     def largest_process(self) -> tuple[str, int]:
-        """Return name and bytes of the process that ever held most."""
+        """Return name and bytes of the process with the most memory at any time."""
         seen = [process for _, tree in self.samples for process in tree.values()]
         largest = max(seen, key=lambda process: process.rss_bytes, default=ProcessMemory("none", False, 0, 0, 0.0))
         return largest.name, largest.rss_bytes
 
     def cpu_seconds(self) -> float:
-        """Return what all processes ever seen have computed, which other work on the machine stretches little."""
+        """Return the CPU time of all processes ever seen, which other work on the machine changes little."""
         last_seen = {pid: process.cpu_seconds for _, tree in self.samples for pid, process in tree.items()}
         return sum(last_seen.values())
 
     def worker_bytes(self, since: float, until: float) -> list[int]:
-        """Return of each sample in a span of time the largest Python worker of Spark."""
+        """Return the size of the largest Python worker of Spark in each sample of a span of time."""
         spans = [tree for at, tree in self.samples if since <= at <= until]
         workers = [[process.rss_bytes for process in tree.values() if process.is_worker] for tree in spans]
         return [max(sizes) for sizes in workers if sizes]
@@ -79,7 +79,7 @@ class MemorySamples:
 
 @contextmanager
 def sampled_memory(pid: int, every_seconds: float) -> Iterator[MemorySamples]:
-    """Sample a process and all below it until the end."""
+    """Sample a process and all its descendants until the block ends."""
     samples, ended = MemorySamples(), Event()
 
     def sample() -> None:
@@ -97,7 +97,7 @@ def sampled_memory(pid: int, every_seconds: float) -> Iterator[MemorySamples]:
 
 
 def process_name(command: list[str]) -> str:
-    """Name a process by its command line, as readers know it."""
+    """Return a name that readers know for a process, from its command line."""
     line = " ".join(command)
     if line.startswith("ray::"):
         return line.split("(")[0].split(".")[0]

@@ -18,7 +18,7 @@ from pathlib import Path
 from tests.benchmarks.photos import drawn_photos
 
 BEFORE = "512ed01"
-"""The last commit without checks of light, proportions and turn."""
+"""The last commit without the checks of light, proportions and turn."""
 REPOSITORY = Path(__file__).parents[2]
 TURN = """
 import json, sys, time
@@ -36,7 +36,7 @@ print(json.dumps([1000 * value / len(photos) for value in seconds]))
 
 
 def main() -> None:
-    """Print the median milliseconds a photo of both, by the clock and of CPU, and the ratios."""
+    """Print the median milliseconds per photo of both, by the clock and of CPU time, and the ratios."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=int, default=1_000)
     parser.add_argument("--rounds", type=int, default=5)

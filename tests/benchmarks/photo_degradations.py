@@ -1,8 +1,8 @@
-"""photo_degradations: what cameras do to photos: wrong light, squashed frames, turns, motion, wrong colours.
+"""photo_degradations: spoil photos like cameras do: wrong light, squashed frames, turns, motion, wrong colours.
 
-Each degradation takes (height, width, 3) RGB pixels of 0 to 255 and returns such pixels, perhaps of another size. It is
-applied to the whole photo, as a camera would. Lengths are shares of the face's side, so that a crop and a face in a
-scene suffer alike.
+Each degradation takes (height, width, 3) RGB pixels of 0 to 255 and returns such pixels, perhaps of another size. It
+changes the whole photo, as a camera would. Lengths are shares of the face's side, so that a crop and a face in a scene
+are degraded equally.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from models.serving.photo_preprocessing import Pixels
 
 FOG_GREY = 200
 MOTION_SIDE_PIXELS = 200
-"""Lengths of blur and combing are pixels of a face of this side."""
+"""Lengths of blur and combing are in pixels of a face with this side."""
 TURNED_CANVAS_GREY = (110, 110, 110)
 
 
 @dataclass(frozen=True)
 class Degradation:
-    """One way in which a camera spoils a photo, at one strength."""
+    """One way a camera spoils a photo, at one strength."""
 
     name: str
     strength: str
@@ -37,7 +37,7 @@ class Degradation:
 
 
 def degradations() -> list[Degradation]:
-    """Return every degradation at every strength, those of one name together."""
+    """Return every degradation at every strength; equal names are next to each other."""
     return [
         *(Degradation("light", f"× {share}", partial(_light, share=share)) for share in (0.3, 0.12, 0.05)),
         *(Degradation("over-exposed", f"× {share}", partial(_light, share=share)) for share in (1.8, 2.6, 4.0)),
@@ -68,7 +68,7 @@ def _stretched(pixels: Pixels, _: int, across: float = 1.0, down: float = 1.0) -
 
 
 def _turned(pixels: Pixels, _: int, degrees: int) -> Pixels:
-    """Turn the photo counter-clockwise; at right angles nothing is lost, else corners are grey."""
+    """Turn the photo counter-clockwise. Right angles are exact; at other angles corners become grey."""
     if degrees % 90 == 0:
         return np.ascontiguousarray(np.rot90(pixels, degrees // 90))
     turned = Image.fromarray(pixels).rotate(degrees, Image.Resampling.BICUBIC, fillcolor=TURNED_CANVAS_GREY)
@@ -76,7 +76,7 @@ def _turned(pixels: Pixels, _: int, degrees: int) -> Pixels:
 
 
 def _motion(pixels: Pixels, face_side: int, across: int = 1, down: int = 1) -> Pixels:
-    """Average each pixel with those that pass over it while the shutter is open."""
+    """Average each pixel with the pixels that pass over it while the shutter is open."""
     axis, length = (1, across) if across > 1 else (0, down)
     length = max(1, round(length * face_side / MOTION_SIDE_PIXELS))
     padding = [(0, 0)] * 3
@@ -89,7 +89,7 @@ def _motion(pixels: Pixels, face_side: int, across: int = 1, down: int = 1) -> P
 
 
 def _combed(pixels: Pixels, face_side: int, shift: int) -> Pixels:
-    """Shift every second row, as where two fields of a moving face are woven into one frame."""
+    """Shift every second row, as when two fields of a moving face are interlaced into one frame."""
     combed = pixels.copy()
     combed[1::2] = np.roll(pixels[1::2], round(shift * face_side / MOTION_SIDE_PIXELS), axis=1)
     return combed

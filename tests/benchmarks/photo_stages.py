@@ -51,13 +51,13 @@ STAGES: tuple[tuple[str, Any, Sequence[str]], ...] = (
     ("light, detail, proportions", face_photo, ("face_traits", "fault")),
     (AGE_NETWORK, AgeEstimator, ("estimate_pixels",)),
 )
-"""Stage, and where the functions are that are timed as it."""
+"""Each stage, with the module or class of the functions that are timed, and their names."""
 
 SEARCHES = ("glance at a crop", "coarse search", "closer looks", "fine search", "searches of turned photos")
 
 
 class StageClock:
-    """Add up the CPU time of stages that run inside each other, each without those inside it."""
+    """Adds up the CPU time of nested stages, each without the stages inside it."""
 
     def __init__(self) -> None:
         self.seconds: Counter[str] = Counter()
@@ -67,7 +67,7 @@ class StageClock:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Count what runs inside as of a stage."""
+        """Count the block's CPU time for a stage."""
         self._note()
         self.calls[name] += 1
         self._running.append(name)
@@ -89,7 +89,7 @@ class StageClock:
 
 @contextmanager
 def timed_stages() -> Iterator[StageClock]:
-    """Time all stages of whatever reads photos inside."""
+    """Time all stages of the photos that are read within the block."""
     clock = StageClock()
     with ExitStack() as patches:
         for stage, owner, names in STAGES:
@@ -101,7 +101,7 @@ def timed_stages() -> Iterator[StageClock]:
 
 
 def stage_milliseconds(estimator: AgeEstimator, photos: Sequence[bytes], rounds: int) -> dict[str, tuple[float, float]]:
-    """Return milliseconds and calls a photo of each stage: the median round."""
+    """Return milliseconds and calls per photo for each stage: the median round."""
     estimator.estimate(photos[:WARM_UP_PHOTOS])
     with timed_stages() as clock:
         turns = [_round(estimator, photos, clock) for _ in range(rounds)]
@@ -145,7 +145,7 @@ def _timed(function: Callable[..., Any], clock: StageClock, stage: str) -> Calla
 
 
 def _timed_search(search: Callable[..., Any], clock: StageClock) -> Callable[..., Any]:
-    """Time a search as what it is: by where it was called from, and by its shape."""
+    """Time a search as one of several stages, by its caller and its shape."""
     glance, coarse, close, fine, of_turned = SEARCHES
     by_shape = {shape: fine for _, shape in face_finding.SEARCHES} | {face_finding.GLANCE_SHAPE: glance}
     by_caller = {LIE: of_turned, LOOKS: close}

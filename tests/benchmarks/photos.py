@@ -1,4 +1,4 @@
-"""photos: checkout photos of nobody, drawn by code, each of other content; or the photos of a folder."""
+"""photos: draw distinct checkout photos of nobody by code, or use the photos of a folder."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PHOTOS_PER_TASK = 50
 
 
 def drawn_photos(folder: Path, count: int) -> list[Path]:
-    """Return `count` photos of a folder, after drawing those that are not there yet; a number has always one photo."""
+    """Return `count` photos of a folder; draw missing ones first. A number always gives the same photo."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{number:06}.jpg" for number in range(count)]
     missing = [number for number, path in enumerate(paths) if not path.exists()]
@@ -44,13 +44,13 @@ def drawn_photos(folder: Path, count: int) -> list[Path]:
 
 
 def own_photos(folder: Path, count: int) -> list[Path]:
-    """Return up to `count` photos that lie below a folder, by name."""
+    """Return up to `count` photos in a folder and its subfolders, by name."""
     found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     return found[:count]
 
 
 def photo_set(photos: Sequence[Path], folder: Path) -> Path:
-    """Make a folder of exactly these photos, as hard links where the file system has them."""
+    """Make a folder of exactly these photos, as hard links if the file system has them."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for number, photo in enumerate(photos):
@@ -59,7 +59,7 @@ def photo_set(photos: Sequence[Path], folder: Path) -> Path:
 
 
 def draw_photo(number: int) -> bytes:
-    """Draw the photo of a number: a cut of one of a few shops, in other light, with one face of nobody in it."""
+    """Draw the photo of a number: a part of one of a few shops, in its own light, with one face of nobody."""
     random = np.random.default_rng([SEED, 1, number])
     background = _cut(_background(int(random.integers(BACKGROUND_COUNT))), random)
     faces = _faces()

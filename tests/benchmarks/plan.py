@@ -1,4 +1,4 @@
-"""plan: how much is measured, and on which photos."""
+"""plan: the sizes of all measurements, and their photos."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ class EngineGrid:
     sides_pixels: tuple[int, ...] = (112, 224)
     batch_sizes: tuple[int, ...] = (1, 4, 16, 32)
     seconds: float = 1.0
-    """About how long one cell runs in one round."""
+    """Approximate time of one cell in one round."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Photos, rounds and cells; `warm_up_photos` are others than those that are timed."""
+    """Photos, rounds and cells. `warm_up_photos` are not among the timed ones."""
 
     photos: int = 4000
     keras_photos: int = 1000
-    """At most as many of these, the first, for the contenders on Keras."""
+    """The contenders on Keras get at most this many of the photos, the first ones."""
     rounds: int = 3
     warm_up_photos: int = 128
     growth_photos: tuple[int, ...] = (1000, 2000, 4000, 8000)
     growth_slots: tuple[int, ...] = (1, 2)
     engines: EngineGrid = EngineGrid()
     matching_counts: tuple[int, int] = (1_000_000, 2_000_000)
-    """Transactions, and as many photos, of a day and of another that is twice as large."""
+    """Transactions, and as many photos, of a day and of a day twice as large."""
     matching_till_count: int = 100_000
     """Transactions of one bad till."""
     night_lines: tuple[int, ...] = (5_000_000, 10_000_000)
-    """Receipt lines of nights after inference; there is a photo for ten."""
+    """Receipt lines of nights after inference, with one photo per ten lines."""
     million: int = 1_000_000
     """Tiny photos of a whole night on S3."""
 
@@ -63,7 +63,7 @@ QUICK = Plan(
 
 @dataclass(frozen=True)
 class PhotoSets:
-    """Folders of photos: for the contenders, for those on Keras, by count for those that grow, and to warm up with."""
+    """Folders of photos: for contenders, for those on Keras, for growth (by count), and for warming up."""
 
     photo_count: int
     photos: Path
@@ -75,9 +75,9 @@ class PhotoSets:
 
 @contextmanager
 def photo_sets(plan: Plan, drawn: Path, images: Path | None, grows: bool) -> Iterator[PhotoSets]:
-    """Lay out the photos of a plan, drawn ones kept in `drawn` or those of `images`; fewer where there are fewer.
+    """Make the folders of a plan's photos, from drawn ones kept in `drawn` or from `images`, as many as there are.
 
-    Raises ValueError when there are too few to warm up with and to time.
+    Raises ValueError when there are too few photos to warm up and to time.
     """
     needed = max(plan.photos, *plan.growth_photos) if grows else plan.photos
     wanted = plan.warm_up_photos + needed
@@ -102,12 +102,12 @@ def photo_sets(plan: Plan, drawn: Path, images: Path | None, grows: bool) -> Ite
 
 
 def without_photos(plan: Plan) -> Plan:
-    """Return the plan for what looks at no photo, so that none need be drawn but these two."""
+    """Return the plan for measurements without photos, so that only two photos are drawn."""
     return replace(plan, photos=1, warm_up_photos=1)
 
 
 def with_counts(plan: Plan, photos: int | None, rounds: int | None, only: Sequence[str] = ()) -> Plan:
-    """Return the plan with other numbers where they are given; of MILLION alone, the photos are its own."""
+    """Return the plan with the numbers that are given; if only MILLION is chosen, `photos` is its number of photos."""
     if list(only) == [MILLION]:
         return replace(plan, million=photos or plan.million)
     return replace(plan, photos=photos or plan.photos, rounds=rounds or plan.rounds)

@@ -1,7 +1,7 @@
-"""public_recipes: what the documentation of Spark and Keras leads to.
+"""public_recipes: estimate photos like the documentation of Spark and Keras recommends.
 
-`predict_batch_udf` over binary files, decoded in the function that predicts (nothing but the files' bytes and one
-number a photo then passes between Java and Python), and a loop over files around `model.predict`.
+One recipe is `predict_batch_udf` over binary files, decoded in the function that predicts: then only the files' bytes
+and one number per photo pass between Java and Python. The other is a loop over files around `model.predict`.
 """
 
 from __future__ import annotations

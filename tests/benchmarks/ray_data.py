@@ -18,7 +18,7 @@ from tests.benchmarks.keras_recipe import KerasAges
 
 OBJECT_STORE_BYTES = 512 * 1024 * 1024
 ACTOR_CPUS = 0.25
-"""Ray counts these, it does not enforce them: what is left it gives to reading; actors with all would wait for ever."""
+"""Ray only counts these and does not enforce them. The rest is for reading: with 1, actors would wait for ever."""
 
 
 class KerasActor:

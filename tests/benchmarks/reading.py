@@ -24,7 +24,7 @@ from jobs.landing.landed_files import RECEIPT_FIELDS
 from jobs.warehouse.object_store import ObjectStore
 
 BEFORE = "512ed01"
-"""The last commit whose reader gave whole files to pyarrow."""
+"""The last commit with a reader that gave whole files to pyarrow."""
 LINE = "r{0},0042,03,c17,2026-11-20T10:00:00Z,2026-11-20T10:01:00Z,1,sale,10023,{1},1,10.00,RUB,false,"
 QUOTED_LINE = '"' + LINE.replace(",", '","') + '"'
 FORMS: dict[str, Callable[[int], str]] = {
@@ -35,9 +35,9 @@ FORMS: dict[str, Callable[[int], str]] = {
 
 
 def main() -> None:
-    """Print, by form of the file, the least seconds of both readers and how fast this one is next to the earlier.
+    """Print, by form of the file, the fewest seconds of both readers, and the speed of this one over the earlier.
 
-    Where other programs take the cores, the seconds of CPU say more than those of the clock.
+    If other programs use the cores, CPU seconds are more reliable than the clock.
     """
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lines", type=int, default=1_000_000)
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def reader_of(commit: str, folder: Path) -> ModuleType:
-    """Return the module `landed_files` as it was in a commit when it needed no other reader."""
+    """Return the module `landed_files` of an earlier commit, in which it needed no other reader."""
     source = subprocess.check_output(["git", "show", f"{commit}:jobs/landing/landed_files.py"], text=True)
     module = ModuleType("landed_files_before")
     sys.modules[module.__name__] = module
@@ -60,7 +60,7 @@ def reader_of(commit: str, folder: Path) -> ModuleType:
 
 
 def files(folder: Path, line_count: int) -> Iterator[tuple[str, Path]]:
-    """Write one file after another, and drop each when the next is asked for."""
+    """Write one file after another, and delete each when the next is asked for."""
     path = folder / "receipts.csv"
     for form, line in FORMS.items():
         with path.open("w") as file:
@@ -75,7 +75,7 @@ def files(folder: Path, line_count: int) -> Iterator[tuple[str, Path]]:
 
 
 def compared(readers: dict[str, ModuleType], path: Path, line_count: int, rounds: int) -> dict[str, Any]:
-    """Let the readers read a file by turns; a first round is not counted."""
+    """Let the readers read a file in turns; the first round is not counted."""
     turns = [{name: turn(reader, path, line_count) for name, reader in readers.items()} for _ in range(rounds + 1)]
     least = {name: [min(seconds) for seconds in zip(*(t[name] for t in turns[1:]), strict=True)] for name in readers}
     figures = {f"{name}_seconds": round(clock, 3) for name, (clock, _) in least.items()}

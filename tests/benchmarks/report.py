@@ -1,4 +1,4 @@
-"""report: the figures as tables for a terminal."""
+"""report: show the figures as tables in a terminal."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def _growth(growth: list[dict[str, Any]]) -> Table:
 
 
 def _scaling(growth: list[dict[str, Any]]) -> str:
-    """Hold what more slots give against what as many processes give that only compute."""
+    """Compare the gain from more slots with the gain from as many processes that only compute."""
     if len(growth) < 2:
         return ""
     one, more = growth[0], growth[-1]

@@ -1,4 +1,4 @@
-"""s3_photos: photos on a real S3 server of this machine, which shares its cores with who reads from it."""
+"""s3_photos: serve photos from a real S3 server on this machine, which shares its cores with the readers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ UPLOAD_THREADS = 8
 
 @contextmanager
 def photos_on_s3(folders: dict[str, Path]) -> Iterator[dict[str, str]]:
-    """Run a server with the photos of each folder under a prefix of its name; yield the URIs by name."""
+    """Run a server with the photos of each folder under a prefix of the folder's name; yield the URIs by name."""
     with TemporaryDirectory(prefix="checkout-ages-s3-") as server_folder, running_s3_server(Path(server_folder)):
         os.environ |= S3_ENVIRONMENT
         uris = {name: f"s3://{BUCKET}/{name}" for name in folders}

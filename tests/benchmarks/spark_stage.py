@@ -1,4 +1,4 @@
-"""spark_stage: the night's stage photo_age_estimates, from a folder or prefix of photos to rows in Arrow."""
+"""spark_stage: run the nightly stage photo_age_estimates, from a folder or prefix of photos to rows in Arrow."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.benchmarks.job import Job, Ready
 
 @contextmanager
 def spark_stage(job: Job) -> Iterator[Ready]:
-    """Run the stage with a task slot a core; as in (a), it has been through the timed photos once."""
+    """Run the stage with one task slot per core. As in (a), it has processed the timed photos once before."""
     with local_spark(len(job.cores)):
         session = spark_session("benchmark")
         for photos in (job.warm_up_photos, job.photos):
@@ -33,7 +33,7 @@ def spark_stage(job: Job) -> Iterator[Ready]:
 
 @contextmanager
 def spark_stage_before(job: Job) -> Iterator[Ready]:
-    """Run the stage with the model version before."""
+    """Run the stage with the previous model version."""
     os.environ["CHECKOUT_AGES_MODEL_VERSION"] = VERSION_BEFORE
     with spark_stage(job) as ready:
         yield ready
@@ -43,7 +43,7 @@ def spark_stage_before(job: Job) -> Iterator[Ready]:
 def growing_stage(job: Job) -> Iterator[Ready]:
     """Run the stage with the slots that the options name, on the photos that each turn names.
 
-    Facts: seconds until the session is there, and from then until a fresh worker has its first estimate.
+    Facts: seconds until the session is ready, and from then until a fresh worker has its first estimate.
     """
     started = time.perf_counter()
     with local_spark(job.options["slots"]):
@@ -64,7 +64,7 @@ def growing_stage(job: Job) -> Iterator[Ready]:
 
 @contextmanager
 def local_spark(slots: int, driver_memory: str = "1g") -> Iterator[None]:
-    """Let the session started within have `slots` task slots and a JVM of that memory, and stop it at the end."""
+    """Give the session that starts in the block `slots` task slots and a JVM of this memory; stop it at the end."""
     os.environ |= local_spark_environment(os.environ)
     os.environ["PYSPARK_SUBMIT_ARGS"] = f"--master local[{slots}] --driver-memory {driver_memory} pyspark-shell"
     try:

@@ -8,7 +8,7 @@ from tests.benchmarks.age_loss_choices import Faces, errors_years, loss_table
 
 
 def faces(count: int, seed: int) -> Faces:
-    """People whose description says their age."""
+    """People with descriptions that tell their age."""
     ages = np.random.default_rng(seed).integers(0, 90, count)
     described = np.stack([ages / 45 - 1, np.ones(count)], axis=1).astype("float32")
     return Faces(described, ages, np.arange(count).astype(str))
@@ -17,7 +17,7 @@ def faces(count: int, seed: int) -> Faces:
 def test_a_head_learns_the_age_from_what_is_said_of_a_face(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(age_loss_choices, "HEADS", 1)
     (errors,) = errors_years(label_distribution, faces(3000, seed=1), faces(200, seed=2))
-    assert np.abs(errors).mean() < 8  # 22 for who says the mean age of everyone
+    assert np.abs(errors).mean() < 8  # it is 22 if the mean age is estimated for everyone
 
 
 def test_the_table_says_how_much_worse_a_loss_is_and_how_sure_that_is() -> None:

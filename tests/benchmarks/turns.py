@@ -1,4 +1,4 @@
-"""turns: the parent's side of a child process: start it, wait until it is ready, give it its turn, end it."""
+"""turns: control a child process from its parent: start it, wait until it is ready, give it its turn, end it."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ SAMPLE_SECONDS = 1.0
 
 
 class ContenderError(Exception):
-    """A contender that broke; the message has the end of its log."""
+    """A contender broke. The message has the end of its log."""
 
 
 @dataclass
 class Child:
-    """A contender's process; `facts` is what it said when it was ready."""
+    """A contender's process. `facts` is its answer when it was ready."""
 
     job: Job
     process: subprocess.Popen[str]
@@ -41,7 +41,7 @@ class Child:
     loading_seconds: float
 
     def go(self, **arguments: Any) -> dict[str, Any]:
-        """Let it run; return seconds and rows."""
+        """Let the contender run; return seconds and rows."""
         assert self.process.stdin
         with suppress(BrokenPipeError):
             self.process.stdin.write(json.dumps(arguments) + "\n")
@@ -59,7 +59,7 @@ class Child:
 
 @contextmanager
 def ready_child(job: Job) -> Iterator[Child]:
-    """Start a contender and wait until it is loaded and warm; end it and all that it started afterwards."""
+    """Start a contender and wait until it is loaded and warm; at the end stop it and all processes it started."""
     with tempfile.TemporaryDirectory(prefix="checkout-ages-") as folder:
         log = Path(folder, "log")
         told = Job(**{**vars(job), "work": str(Path(folder, "work"))})
@@ -90,7 +90,7 @@ def _start(job: Job, stderr: Any) -> subprocess.Popen[str]:
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """Close its stdin, which ends it; what is left of it and below it after a while is killed."""
+    """Close its stdin, which ends it; after a while kill all that is left of it and its descendants."""
     try:
         below = psutil.Process(process.pid).children(recursive=True)
     except psutil.NoSuchProcess:
