@@ -1,1 +1,1 @@
-"""Makers of rows, days, buyers and runs for tests."""
+"""Test data: rows, days, buyers and runs."""

@@ -24,13 +24,13 @@ CALIBRATION = ShiftCalibration(
 
 
 def looks(age_years: float, error_years: float = 5.0) -> list[float]:
-    """The distribution of a person who looks about this old."""
+    """Return the distribution of a person who looks about this old."""
     nearness = np.exp(-0.5 * ((YEARS - age_years) / error_years) ** 2)
     return (nearness / nearness.sum()).tolist()
 
 
 def buyer(transaction_id: str, age_years: float | None, **given: Any) -> dict[str, Any]:
-    """A row of transaction_ages; None for a buyer without an estimate."""
+    """Return a row of transaction_ages; None is a buyer without an estimate."""
     row = {"store_id": "0042", "till_id": "03", "transaction_id": transaction_id, "age_group": UNKNOWN}
     if age_years is None:
         return row | given

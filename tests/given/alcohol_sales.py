@@ -8,7 +8,7 @@ from tests.given.rows import at
 
 
 def sale(**given: Any) -> dict[str, Any]:
-    """An audited alcohol sale, not asked, whose buyer is under 18 with 0.25 and under 25 with 0.5."""
+    """Return an audited alcohol sale without an ID check; P(buyer under 18) is 0.25, P(under 25) is 0.5."""
     defaults = {
         "store_id": "0042",
         "till_id": "03",

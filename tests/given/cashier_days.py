@@ -14,7 +14,7 @@ from tests.given.rows import at
 def sales(
     cashier_id: str, count: int, asked: int, probability: float = 0.6, till_id: str = "03", clock: str = "12:00:00"
 ) -> list[dict[str, Any]]:
-    """Alcohol sales of a cashier to buyers who look alike, of which so many were asked for an ID."""
+    """Return alcohol sales of a cashier to buyers who look alike; this many of them were asked for an ID."""
     return [
         {
             "store_id": "0042",
@@ -32,7 +32,7 @@ def sales(
 
 
 def day_of(*rows: list[dict[str, Any]], run_id: str = "night-1") -> pa.Table:
-    """Rows of cashier_alcohol_days for these sales."""
+    """Return rows of cashier_alcohol_days for these sales."""
     flat = [row for sales_of_one in rows for row in sales_of_one]
     days = cashier_days_by_query(pa.Table.from_pylist(flat, ALCOHOL_SALE_AUDIT.schema), "UTC")
     for name, text in (("model_version", "age_resnet50-4"), ("run_id", run_id)):

@@ -1,4 +1,4 @@
-"""face_photos: photos of nobody, made on the spot, and one start of each engine for all tests of the model."""
+"""face_photos: photos of nobody, made by code, and estimators that all tests of the model share."""
 
 import io
 from functools import cache
@@ -27,17 +27,17 @@ def exif_orientation(orientation: int) -> Image.Exif:
 
 
 def field_photo(name: str) -> bytes:
-    """Return a small photo of one drawn face as it may arrive; `face_drawn.jpg` is the one without fault."""
+    """Return a small photo of one drawn face, in a form in which photos may arrive; `face_drawn.jpg` has no fault."""
     return (Path(__file__).parents[1] / "models" / "field" / name).read_bytes()
 
 
 def drawn_face() -> Pixels:
-    """Return the drawn face without fault, 200 pixels a side."""
+    """Return the drawn face without a fault, 200 pixels a side."""
     return decode_photo(field_photo("face_drawn.jpg"), 200)
 
 
 def smooth_photo(width: int, height: int, seed: int = 0) -> Image.Image:
-    """Return soft coloured blots: as large and as compressible as a photo, of nobody."""
+    """Return soft coloured blots: a photo of nobody that is as large and as compressible as a real one."""
     blots = np.random.default_rng(seed).integers(0, 256, (5, 6, 3), dtype="uint8")
     return Image.fromarray(blots).resize((width, height), Image.Resampling.BICUBIC)
 

@@ -1,4 +1,4 @@
-"""landed_files: landed files, and the lines that are read from them."""
+"""landed_files: write landed files, and read the lines back."""
 
 from __future__ import annotations
 

@@ -33,5 +33,5 @@ LANDED = {
 
 
 def landed_batch(*lines: dict[str, Any]) -> pa.RecordBatch:
-    """Landed lines, all fields text, with what a test does not name filled in."""
+    """Return landed lines, all fields as text; fields that a test does not name get default values."""
     return pa.RecordBatch.from_pylist([LANDED | line for line in lines], schema=LANDED_LINE_SCHEMA)

@@ -1,4 +1,4 @@
-"""people_to_erase: published days in which somebody is to be found."""
+"""people_to_erase: published days with a person to find."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A published day with 28 days before it, made of literal rows: what the report reads, without a night or Spark.
+"""published_days: a published day with 28 days before it, from literal rows: the report's input without Spark.
 
-The day holds a category whose name is hostile, and ids of a cashier, a receipt and a photo that no page may show.
+The day has a category with a hostile name, and ids of a cashier, a receipt and a photo that no page may show.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ CATEGORIES: Mapping[str, tuple[float, ...]] = {
     "WINE": (0.1, 0.7, 0.9, 1.1, 1.2, 1.3, 1.2),
     "BATTERIES": (1.0,) * 7,
 }
-"""How much more often than all buyers each age group buys a category."""
+"""Category ► how much more often than all buyers each age group buys it."""
 SHARES = dict(zip(CATEGORIES, (0.17, 0.5, 0.45, 0.2, 0.25, 0.3, 0.065, 0.02), strict=True))
-"""Of receipts that hold a category. Those of beer and of wine are as many in sum as STATUSES has sales of alcohol."""
+"""Shares of receipts with a category. Receipts with beer and with wine add up to the alcohol sales of STATUSES."""
 STORES = ("0001", "0042")
 WITHOUT_ESTIMATE = 60
 LACKING = (3, 9, 10)
-"""How many days before the day lie those that are not published."""
+"""Days without a publication, counted back from the last day."""
 STATUSES = (
     # audit_status, id_check, estimate_status, P(under 18), P(under 25), sales
     ("clearly_adult", "not_asked", "estimated", 0.01, 0.08, 70),
@@ -79,13 +79,13 @@ def publish_days(warehouse_uri: str, business_date: date = BUSINESS_DATE, hostil
 
 
 def publish(warehouse: Warehouse, table: Table, business_date: date, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Publish rows of a table; columns that a row does not name are null."""
+    """Publish rows of a table. Columns that a row does not name are null."""
     named = [{"run_id": warehouse.run_id, **row} for row in rows]
     warehouse.published.write(table, business_date, pa.Table.from_pylist(named, table.schema))
 
 
 def publish_run(warehouse: Warehouse, business_date: date, number: int = 0, **given: Any) -> None:
-    """Write the row in pipeline_runs of a day that lies `number` days before the last."""
+    """Write the row in pipeline_runs for the day `number` days before the last."""
     receipts = sum(BUYERS) + WITHOUT_ESTIMATE + (number * 37) % 60
     estimated = receipts - WITHOUT_ESTIMATE
     run = {
@@ -115,7 +115,7 @@ def publish_run(warehouse: Warehouse, business_date: date, number: int = 0, **gi
 
 
 def day_rows() -> dict[Table, list[dict[str, Any]]]:
-    """The rows of all tables of the day that the report reads."""
+    """Return the day's rows of all tables that the report reads."""
     estimated = [{"age_group": name, "estimate_status": "estimated"} for name, n in zip(AGE_GROUPS, POINTS, strict=True)
                  for _ in range(n)]  # fmt: skip
     unknown = [
@@ -144,7 +144,7 @@ def day_rows() -> dict[Table, list[dict[str, Any]]]:
 
 
 def cashier_rows(business_date: date = BUSINESS_DATE) -> list[dict[str, Any]]:
-    """24 judged cashiers, of whom one asks too seldom, and one who cannot be judged."""
+    """Return 24 judged cashiers, one of whom asks too seldom, and one who cannot be judged."""
     random = np.random.default_rng(1)
     rows = []
     for number in range(25):
@@ -178,12 +178,12 @@ def _mixes() -> list[dict[str, Any]]:
 
 
 def _receipts_of(category: str) -> list[float]:
-    """Estimated receipts with the category, by age group."""
+    """Return the estimated receipts with the category, by age group."""
     return [SHARES[category] * each * buyers for each, buyers in zip(CATEGORIES[category], BUYERS, strict=True)]
 
 
 def _ages(counts: Iterable[float]) -> dict[str, Any]:
-    """Shares by year of age, each group's at one age, and ten resamplings."""
+    """Return shares by year of age, each group's share at a single age, and ten resamplings."""
     by_year = np.zeros(101)
     by_year[[15, 20, 30, 40, 50, 60, 70]] = list(counts)
     shares = by_year / by_year.sum()
@@ -258,7 +258,7 @@ def _alcohol_sales() -> Iterable[dict[str, Any]]:
 
 
 def _coverage() -> Iterable[dict[str, Any]]:
-    """As many receipts as the run has, with a till that is blind for three hours."""
+    """Yield as many receipts as the run has, with a till that has no photos for three hours."""
     for store in STORES:
         for till in ("01", "02", "03"):
             for hour in HOURS:
@@ -271,7 +271,7 @@ def _coverage() -> Iterable[dict[str, Any]]:
 
 
 TOPPED_UP = (20, 13)
-"""Receipts, and those without an estimate, that one hour has more, so that the sums are those of the run."""
+"""Additional receipts, and receipts without an estimate, in one hour: they make the sums equal to those of the run."""
 
 
 def _coverage_row(store: str, till: str, hour: int, receipts: int, missing: int) -> dict[str, Any]:

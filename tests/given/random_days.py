@@ -1,4 +1,4 @@
-"""Random days of small stores, a store a day, on a coarse grid of times so that nasty coincidences are common."""
+"""random_days: random days of small stores, one store per day, on a coarse grid of times, so that ties are common."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Days:
 
 
 def random_days(count: int, random: Generator) -> Days:
-    """Draw days. Stores named 'queue-…' serve one buyer after another at a till; in the others spans may overlap."""
+    """Draw days. In stores named 'queue-…' a till serves one buyer after another; in others spans may overlap."""
     days = Days()
     for number in range(count):
         is_queue = number % 4 == 0
@@ -67,7 +67,7 @@ def _add_till(days: Days, place: dict[str, Any], is_queue: bool, random: Generat
 
 
 def _queue(random: Generator) -> Iterator[tuple[int, int]]:
-    """Spans that may touch but do not overlap."""
+    """Yield spans that may touch but do not overlap."""
     borders = sorted(random.choice(TICKS, 2 * random.integers(1, 6), replace=False))
     borders = [int(border) for border in borders]
     touches = random.random() < 0.5
@@ -81,7 +81,7 @@ def _overlapping(random: Generator) -> Iterator[tuple[int, int]]:
 
 
 def _photo_seconds(random: Generator) -> Iterator[float]:
-    """Moments on the grid, just beside it, and bursts."""
+    """Yield moments on the grid, moments just off it, and bursts."""
     for _ in range(random.integers(0, 8)):
         beside = random.choice([0, 0, 0, 1, -1, 1e-6, -1e-6, 4.5])
         seconds = TICK_SECONDS * int(random.integers(TICKS)) + float(beside)

@@ -1,4 +1,4 @@
-"""Literal rows for tests: a receipt line or a photo with everything that a test does not care about filled in."""
+"""rows: literal rows for tests, with defaults for all columns that a test does not name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BUSINESS_DATE = date(2026, 11, 20)
 
 
 def at(clock: str) -> datetime:
-    """A moment of the business date: at("18:30:15")."""
+    """Return a moment of the business date: at("18:30:15")."""
     return datetime.fromisoformat(f"{BUSINESS_DATE}T{clock}").replace(tzinfo=UTC)
 
 
@@ -27,12 +27,12 @@ def rows_of(spark: SparkSession, table: Table, *rows: dict[str, Any]) -> DataFra
 
 
 def arrow_rows(table: Table, *rows: dict[str, Any]) -> pa.Table:
-    """The same in memory, without Spark and without run_id, as `stage_arrow` takes it."""
+    """Return the same rows in memory, without Spark and without run_id, as input of `stage_arrow`."""
     return pa.Table.from_pylist(list(rows), table.schema).drop_columns("run_id")
 
 
 def line(**given: Any) -> dict[str, Any]:
-    """A valid receipt line; `quantity` and `net_amount` may be text."""
+    """Return a valid receipt line; `quantity` and `net_amount` may be text."""
     defaults = {
         "store_id": "0042",
         "till_id": "03",
@@ -55,5 +55,5 @@ def line(**given: Any) -> dict[str, Any]:
 
 
 def certain_of(age_years: int) -> list[float]:
-    """The distribution of a person who is surely this old."""
+    """Return the distribution of a person who is surely this old."""
     return [float(year == age_years) for year in range(101)]

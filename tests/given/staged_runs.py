@@ -1,4 +1,4 @@
-"""staged_runs: a run that is staged and checked."""
+"""staged_runs: stage and check a run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.given.rows import BUSINESS_DATE, arrow_rows, line
 
 
 def staged_run(settings: Settings, run_id: str, line_count: int, try_number: int | None = None) -> Warehouse:
-    """A checked run with some receipt lines and nothing else."""
+    """Stage and check a run with some receipt lines and nothing else."""
     warehouse = Warehouse(ObjectStore(settings.warehouse_uri), run_id, try_number=try_number)
     lines = [line(line_number=number) for number in range(1, line_count + 1)]
     for table in NIGHT_TABLES:
