@@ -1,4 +1,4 @@
-"""airflow_runs: a DAG run as `airflow dags test` runs it: real operators and templates, no scheduler."""
+"""airflow_runs: run a DAG with `airflow dags test`: real operators and templates, no scheduler."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COMPLAINTS_SHOWN = 20
 
 
 def new_airflow(home: Path, landing_uri: str, warehouse_uri: str) -> dict[str, str]:
-    """Set up an Airflow of its own, which no credentials of the shell reach; return the environment that reaches it."""
+    """Set up an own Airflow without the shell's credentials; return the environment for its commands."""
     shell = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     environment = airflow_environment(shell, home, landing_uri, warehouse_uri)
     subprocess.run(["airflow", "db", "migrate"], env=environment, check=True, capture_output=True)
@@ -24,7 +24,7 @@ def new_airflow(home: Path, landing_uri: str, warehouse_uri: str) -> dict[str, s
 
 
 def asset_events(environment: Mapping[str, str]) -> dict[str, dict[str, object]]:
-    """The extra of the last event of each asset, by the asset's name."""
+    """Return the extra of the last event of each asset, by the asset's name."""
     with closing(sqlite3.connect(Path(environment["AIRFLOW_HOME"]) / "airflow.db")) as connection:
         events = connection.execute(
             "SELECT name, asset_event.extra FROM asset_event JOIN asset ON asset.id = asset_id ORDER BY asset_event.id"
@@ -33,7 +33,7 @@ def asset_events(environment: Mapping[str, str]) -> dict[str, dict[str, object]]
 
 
 def run_dag(environment: Mapping[str, str], dag_id: str, **conf: str) -> subprocess.CompletedProcess[str]:
-    """Run a DAG to its end; all that it prints is in the result's `stdout`."""
+    """Run a DAG to its end. The result's `stdout` has all of its output."""
     return subprocess.run(
         ["airflow", "dags", "test", dag_id, "--conf", json.dumps(conf)],
         env=dict(environment),
@@ -46,6 +46,6 @@ def run_dag(environment: Mapping[str, str], dag_id: str, **conf: str) -> subproc
 
 
 def complaints(run: subprocess.CompletedProcess[str]) -> str:
-    """The lines of a failed run that name an error, wherever they stand, and its end."""
+    """Return all lines of a failed run that name an error, and its last lines."""
     named = [line for line in run.stdout.splitlines() if "error" in line.lower()]
     return "\n".join([*named[:COMPLAINTS_SHOWN], "…", run.stdout[-5000:]])

@@ -1,4 +1,4 @@
-"""A real Chromium, the machine's own, driven by Playwright; `make screenshots` and the tests of pages use it."""
+"""chromium: drive the machine's own Chromium with Playwright, for `make screenshots` and the tests of pages."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ MISSING = f"no Chromium: install it (apt-get install chromium), or name one in C
 
 
 def chromium_path() -> str | None:
-    """Return the browser that CHROMIUM names, else one on the PATH."""
+    """Return the browser in the variable CHROMIUM, else one on the PATH."""
     return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
 
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """Start a browser; RuntimeError where there is none."""
+    """Start a browser. Raises RuntimeError if there is none."""
     path = chromium_path()
     if path is None:
         raise RuntimeError(MISSING)

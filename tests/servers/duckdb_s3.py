@@ -1,4 +1,4 @@
-"""DuckDB as an analyst would use it on S3, with the extension from its wheel: nothing is downloaded."""
+"""duckdb_s3: use DuckDB on S3 as an analyst would, with the extension from its wheel: nothing is downloaded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real S3 server (SeaweedFS, from its wheel) on a free port, which checks credentials."""
+"""s3_server: a real S3 server (SeaweedFS, from its wheel) on a free port. It checks credentials."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ BUCKET = "checkout-ages-test"
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on, and that no client's connection takes before a server does."""
+    """Return a free port that no client's connection takes before the server does."""
     first_of_clients = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     port = random.SystemRandom().randrange(10_000, max(first_of_clients, 20_000))
     with socket.socket() as probe:
@@ -53,7 +53,7 @@ S3_ENVIRONMENT = {
 
 @dataclass(frozen=True)
 class Identity:
-    """Who may do what on the server, as in Identity("night", "key", "secret", ("Read:landing", "List:landing"))."""
+    """An account and its rights, such as Identity("night", "key", "secret", ("Read:landing", "List:landing"))."""
 
     name: str
     key_id: str
@@ -81,7 +81,7 @@ def running_s3_server(
     buckets: Sequence[str] = (BUCKET,),
     options: Sequence[str] = (),
 ) -> Iterator[Any]:
-    """Start the server with its buckets, and stop it at the end; yield a client of ADMIN, who is always known to it."""
+    """Start the server with its buckets and stop it at the end; yield a client of ADMIN, who always has an account."""
     with ExitStack() as stack:
         log = stack.enter_context((folder / "weed.log").open("w"))
         own = os.environ | {"TMPDIR": stack.enter_context(TemporaryDirectory(prefix="s3-"))}
@@ -111,14 +111,14 @@ def _command(folder: Path, port: int, identities: Sequence[Identity]) -> list[st
         "-filer",
         "-s3",
         f"-s3.config={config}",
-        *("-s3.port.iceberg=0", "-s3.port.lance=0"),  # on fixed ports, at which a second server would end
+        *("-s3.port.iceberg=0", "-s3.port.lance=0"),  # they use fixed ports, so a second server would fail
         *(f"-{name}={port}" for name, port in ports.items()),
         *(f"-{name}.grpc={free_port()}" for name in ports),
     ]
 
 
 def _remove_sockets(command: Sequence[str]) -> None:
-    """Remove what a killed server leaves in /tmp, whose names end in its ports."""
+    """Remove the sockets that a killed server leaves in /tmp; their names end in its ports."""
     for port in re.findall(r"=(\d+)$", "\n".join(command), re.MULTILINE):
         for left in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
             left.unlink(missing_ok=True)
@@ -126,7 +126,7 @@ def _remove_sockets(command: Sequence[str]) -> None:
 
 @contextmanager
 def running_https_s3_server(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Start the server with a certificate of a CA of its own; yield its https endpoint and the CA's certificate."""
+    """Start the server with a certificate of its own CA; yield its https endpoint and the CA's certificate."""
     port = free_port()
     certificate, key = write_certificate(folder)
     options = [f"-s3.port.https={port}", f"-s3.cert.file={certificate}", f"-s3.key.file={key}"]
@@ -135,7 +135,7 @@ def running_https_s3_server(folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 def write_certificate(folder: Path) -> tuple[Path, Path]:
-    """Write a certificate for 127.0.0.1 that vouches for itself, and its key."""
+    """Write a self-signed certificate for 127.0.0.1, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a CA of the tests")])
     now = datetime.now(UTC)

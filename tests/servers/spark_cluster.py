@@ -1,8 +1,7 @@
-"""A real standalone cluster of Spark: a master and workers that share no folder, each a process with its own machine's.
+"""spark_cluster: a real standalone Spark cluster: a master and workers that share no folder, each like its own machine.
 
-A worker has what jobs/operations/README.md says that an executor needs, and nothing of the tests': its own working
-folder, its own Python with the project installed into it, and its own short environment, in which another time zone is
-set.
+A worker has what jobs/operations/README.md says an executor needs, and nothing of the tests: its own working folder, its own Python with
+the project installed, and its own short environment, with another time zone.
 """
 
 from __future__ import annotations
@@ -34,18 +33,18 @@ NOT_NEEDED = shutil.ignore_patterns("__pycache__", "age_resnet50-3", "*.onnx", "
 
 @dataclass(frozen=True)
 class Machine:
-    """One worker, and the folder that stands for its disk."""
+    """One worker, and the folder that represents its disk."""
 
     folder: Path
     process: subprocess.Popen[bytes]
 
     @property
     def packages(self) -> Path:
-        """Where its Python has jobs and models."""
+        """The folder in which its Python has jobs and models."""
         return _packages(self.folder)
 
     def kill(self) -> None:
-        """End it as a power cut does: the worker, its executors and their Python workers at once."""
+        """Kill the worker, its executors and their Python workers at once, like a power cut."""
         processes = [psutil.Process(self.process.pid), *psutil.Process(self.process.pid).children(recursive=True)]
         for process in processes:
             process.kill()
@@ -54,7 +53,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class Cluster:
-    """A master with its workers, and how a driver talks to it."""
+    """A master with its workers, and the way to submit a driver to it."""
 
     master: str
     machines: Sequence[Machine]
@@ -64,7 +63,7 @@ class Cluster:
     def submit(
         self, program: Path, arguments: Sequence[str], properties: Mapping[str, str], variables: Mapping[str, str]
     ) -> subprocess.Popen[str]:
-        """Start spark-submit as Airflow's operator does: with the master; the properties are the cluster's defaults."""
+        """Start spark-submit as Airflow's operator does: with the master, and the cluster's default properties."""
         known = {"spark.executor.extraJavaOptions": self.driver_environment["SPARK_SUBMIT_OPTS"], **properties}
         defaults = self.conf_folder / "spark-defaults.conf"
         defaults.write_text("".join(f"{name} {value}\n" for name, value in known.items()))
@@ -81,7 +80,7 @@ class Cluster:
 
 @contextmanager
 def running_cluster(folder: Path, machine_count: int, cores: int, variables: Mapping[str, str]) -> Iterator[Cluster]:
-    """Start a master and workers with some cores each, whose environment has `variables`; stop them at the end."""
+    """Start a master and workers with `cores` each and `variables` in their environment; stop them at the end."""
     quick = local_spark_environment(os.environ)
     names = ("JAVA_HOME", "SPARK_LOCAL_IP", "SPARK_LAUNCHER_OPTS")
     java = {name: quick[name] for name in names} | {
@@ -114,7 +113,7 @@ def running_cluster(folder: Path, machine_count: int, cores: int, variables: Map
 def _machine(
     stack: ExitStack, folder: Path, host: str, master: str, cores: int, variables: Mapping[str, str]
 ) -> Machine:
-    """Start a worker at an address of its own: Spark tries a slow task again on another host only."""
+    """Start a worker at its own address, because Spark retries a slow task only on another host."""
     venv.create(folder / "python", with_pip=False, symlinks=True)
     packages = _packages(folder)
     (packages / "dependencies.pth").write_text(f"{get_path('purelib')}\n")  # whose own .pth files are not read
