@@ -1,1 +1,1 @@
-"""Reliability: what a night does when its processes, its store and its input misbehave."""
+"""Reliability: tests of nights whose processes, store or input misbehave."""

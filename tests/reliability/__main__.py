@@ -19,7 +19,7 @@ from tests.reliability.verdicts import PARTS, merged, verdicts
 
 
 def main() -> int:
-    """Measure as the command line says, show the figures, and return the exit code."""
+    """Measure with the options of the command line, show the figures, and return the exit code."""
     arguments = _arguments()
     console = Console(width=None if sys.stdout.isatty() else 120)
     parts = {part: measured(part, arguments.quick, console.print) for part in arguments.only}

@@ -1,7 +1,7 @@
-"""backfill: ten past days under `airflow standalone` with its scheduler, cut off in the middle, one day broken.
+"""backfill: backfill ten past days with Airflow's scheduler, kill it in the middle, and have one broken day.
 
-Everything of that Airflow is killed by SIGKILL at once, as by a power cut, and started again. One day lacks a mark of
-completion: its run fails and says so, and goes through once the mark is there and the task is cleared.
+All processes of that Airflow are killed by SIGKILL at once, like a power cut, and started again. One day has no mark of
+completion: its run fails with that reason, and succeeds after the mark is added and the task is cleared.
 """
 
 from __future__ import annotations
@@ -41,18 +41,18 @@ SHORT_WAITS = {
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
     "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "30",
 }
-"""What an operator waits minutes or hours for."""
+"""Settings that make Airflow react in seconds instead of minutes or hours."""
 
 
 @dataclass(frozen=True)
 class Airflow:
-    """An Airflow of its own, and the shell environment that reaches it."""
+    """An own Airflow, and the environment for its commands."""
 
     home: Path
     environment: Mapping[str, str]
 
     def command(self, *arguments: str) -> str:
-        """Run a command of `airflow` and return what it prints; raises CalledProcessError with that when it fails."""
+        """Run a command of `airflow` and return its output. Raises CalledProcessError with the output when it fails."""
         done = subprocess.run(
             ["airflow", *arguments],
             env=dict(self.environment),
@@ -64,7 +64,7 @@ class Airflow:
         return done.stdout
 
     def query(self, sql: str) -> list[tuple[str, ...]]:
-        """Read the metadata database, past whatever writes to it."""
+        """Read the metadata database, while other processes may write to it."""
         uri = f"file:{self.home / 'airflow.db'}?mode=ro"
         with closing(sqlite3.connect(uri, uri=True, timeout=60)) as connection:
             return connection.execute(sql).fetchall()
@@ -78,7 +78,7 @@ class Airflow:
 
     @contextmanager
     def running(self) -> Iterator[psutil.Process]:
-        """Run scheduler, processor of DAG files, triggerer and API server until the block ends, or someone kills it."""
+        """Run scheduler, DAG processor, triggerer and API server until the block ends or they are killed."""
         with (self.home / "standalone.log").open("a") as log:
             command = ["airflow", "standalone"]
             process = subprocess.Popen(command, env=dict(self.environment), stdout=log, stderr=log)
@@ -90,7 +90,7 @@ class Airflow:
 
 
 def measure(folder: Path, quick: bool = False) -> dict[str, int | float]:
-    """Backfill ten days, or three when quick; return how many came out whole, and what went wrong on purpose."""
+    """Backfill ten days, or three when quick; return the number of whole days, and of planned failures."""
     days = [date(2026, 11, 1) + timedelta(days=number) for number in range(3 if quick else DAYS)]
     broken = days[1]
     landing = ObjectStore((folder / "landing").as_uri())
@@ -124,7 +124,7 @@ def measure(folder: Path, quick: bool = False) -> dict[str, int | float]:
 
 
 def new_airflow(folder: Path) -> Airflow:
-    """Set up an Airflow with a database and free ports of its own."""
+    """Set up an Airflow with its own database and free ports."""
     home = folder / "airflow"
     environment = airflow_environment(os.environ, home, (folder / "landing").as_uri(), (folder / "warehouse").as_uri())
     port = free_port()
@@ -150,14 +150,14 @@ def new_airflow(folder: Path) -> Airflow:
 
 
 def start_backfill(airflow: Airflow, days: list[date]) -> None:
-    """Ask for all days, once the scheduler knows the DAG."""
+    """Request the backfill of all days after the scheduler knows the DAG."""
     wait_for(lambda: bool(airflow.query(f"SELECT 1 FROM serialized_dag WHERE dag_id = '{DAG_ID}'")))
     span = ("--from-date", days[0].isoformat(), "--to-date", days[-1].isoformat())
     airflow.command("backfill", "create", "--dag-id", DAG_ID, *span, "--max-active-runs", str(RUNS_AT_A_TIME))
 
 
 def whole_days(warehouse: Path, days: list[date]) -> list[date]:
-    """Return the days that readers see: one run's rows in all tables and its mark in pipeline_runs."""
+    """Return the days that readers see whole: one run's rows in all tables, and its mark in pipeline_runs."""
     return [day for day in days if _is_whole(warehouse, day)]
 
 
@@ -180,7 +180,7 @@ def _is_whole(warehouse: Path, day: date) -> bool:
 
 
 def log_of(airflow: Airflow, task_id: str, day: date) -> str:
-    """Return all that a task of a day has logged."""
+    """Return all logs of a task of a day."""
     runs = f"SELECT run_id FROM dag_run WHERE dag_id = '{DAG_ID}' AND run_type = 'backfill'"
     run_ids = airflow.query(f"{runs} AND date(logical_date) = '{day}'")
     folders = [airflow.home / "logs" / f"dag_id={DAG_ID}" / f"run_id={run_id}" for (run_id,) in run_ids]
@@ -189,7 +189,7 @@ def log_of(airflow: Airflow, task_id: str, day: date) -> str:
 
 
 def wait_for(holds: Callable[[], bool]) -> None:
-    """Wait until something holds; raises TimeoutError after an hour."""
+    """Wait until the condition is true. Raises TimeoutError after an hour."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not holds():
         if time.monotonic() > deadline:
@@ -198,7 +198,7 @@ def wait_for(holds: Callable[[], bool]) -> None:
 
 
 def kill_tree(pid: int) -> None:
-    """Kill a process and all that it has started, at once."""
+    """Kill a process and all its descendants at once."""
     try:
         root = psutil.Process(pid)
         processes = [root, *root.children(recursive=True)]

@@ -1,6 +1,6 @@
-"""doomed_steps: runs steps of jobs.run in processes that may be killed, stopped or made to misbehave.
+"""doomed_steps: run steps of jobs.run in processes that may be killed, stopped or made to misbehave.
 
-Each is forked from a server that has all modules imported and has used none, so that it starts in milliseconds.
+Each process is forked from a server that has imported all modules but not used them, so that it starts in milliseconds.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ TORN_TABLE = "transaction_lines/"
 PHOTO_TABLE = "photo_age_estimates/"
 
 DIES, STOPS, DROPS = "dies between two halves", "stops between two halves", "drops a photo"
-"""How a publisher can be wrong on purpose."""
+"""Ways in which a publisher is wrong on purpose."""
 
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(
@@ -46,7 +46,7 @@ SERVER.set_forkserver_preload(
 
 @dataclass(frozen=True)
 class Step:
-    """A step of a run: its name, the run, its settings, and how it is to misbehave, if it is."""
+    """A step of a run: its name, the run, its settings, and the way it misbehaves, if any."""
 
     name: str
     run_id: str
@@ -55,14 +55,14 @@ class Step:
 
 
 class Started:
-    """A step that runs in a process of its own."""
+    """A step that runs in its own process."""
 
     def __init__(self, process: BaseProcess, log: Path) -> None:
         self._process = process
         self._log = log
 
     def exit_code(self) -> int:
-        """Wait for the end; a killed process has minus the signal's number. One that hangs is killed, with -14."""
+        """Wait for the end. A killed process has minus the signal's number. A process that hangs is killed: -14."""
         self._process.join(TIMEOUT_SECONDS)
         if self._process.exitcode is None:
             self._process.kill()
@@ -70,11 +70,11 @@ class Started:
         return self._process.exitcode
 
     def said(self) -> str:
-        """What it has written to stderr."""
+        """Return its output on stderr."""
         return self._log.read_text()
 
     def wait_until_stopped(self) -> bool:
-        """Wait until the process has been stopped, or has ended; say whether it was stopped."""
+        """Wait until the process has been stopped or has ended; return whether it was stopped."""
         stops = time.monotonic() + TIMEOUT_SECONDS
         while self._process.is_alive() and time.monotonic() < stops:
             if psutil.Process(self._process.pid).status() == psutil.STATUS_STOPPED:
@@ -83,14 +83,14 @@ class Started:
         return False
 
     def go_on(self) -> None:
-        """Wake a stopped process."""
+        """Continue a stopped process."""
         os.kill(self._process.pid or 0, signal.SIGCONT)
 
 
 def start(
     step: Step, log: Path, switch: Path | None = None, recorded: Path | None = None, together: Barrier | None = None
 ) -> Started:
-    """Start a step; with a barrier it waits until as many others are ready."""
+    """Start a step. With a barrier, it waits until all its parties are ready."""
     process = SERVER.Process(target=_run, args=(step, log, switch, recorded, together), daemon=True)
     process.start()
     return Started(process, log)
@@ -113,7 +113,7 @@ def _run(step: Step, log: Path, switch: Path | None, recorded: Path | None, toge
 
 
 def _copy_in_halves(in_between: Callable[[], None]) -> None:
-    """Publish as no one should: the first half of a table in place, then all of it."""
+    """Publish in the wrong way: first half of a table in place, then all of it."""
 
     def copy(store: ObjectStore, source: str, target: str) -> None:
         content = store.read(source)

@@ -1,9 +1,9 @@
-"""Whether anything of an erased person is found anywhere, and any photo past its days, however often a run is killed.
+"""erasure: search for remains of erased people, and for photos past their retention, while runs are killed.
 
-People are erased from a published day while the erasure is killed again and again; then their receipts and photos land
-anew and the day is run again. Two searches look for them: the one that proves an erasure, and a plain one, which prints
-every row of every Parquet file and looks for their ids in the text. Controls are rows put back, file by file: each must
-be found.
+People are erased from a published day, and the erasure is killed again and again. Then their receipts and photos land
+again and the day is run again. Two searches look for them: the search that proves an erasure, and a plain one that
+prints every row of every Parquet file and looks for their ids in the text. As controls, rows are put back, file by
+file: each must be found.
 """
 
 from __future__ import annotations
@@ -47,21 +47,21 @@ KILLED_AT = (
     (erase, "_delete_rescored"),
     (erase, "_proof"),
 )
-"""Functions in which an erasure dies, one after the other, before it is let through."""
+"""Functions in which an erasure is killed, one after the other, before it may finish."""
 KILLED_LATE = (Warehouse, "mark_checked")
-"""One more, after which the day is built a second time."""
+"""One more such function; after this kill the day is built a second time."""
 READ_FROM_LANDING = ("checkout_photos", "transaction_lines")
 AS_OF = date(2026, 6, 30)
 
 
 class KilledError(BaseException):
-    """Like a signal, it is caught by nobody."""
+    """A kill in the middle of a function. No `except Exception` catches it, just like a signal."""
 
 
 def measure(folder: Path, quick: bool = False) -> dict[str, int | float]:
-    """Erase people and retain photos below a folder; return what was tried, found and left.
+    """Erase people and delete old photos in a folder; return counts of tries, of finds and of remains.
 
-    Quick: one person is erased with fewer kills, and of the night that is run again only what reads the landing.
+    Quick: one person is erased with fewer kills, and only the steps that read the landing are run again.
     """
     from jobs.local_spark import local_spark_environment
     from jobs.spark import spark_session
@@ -104,7 +104,7 @@ def measure(folder: Path, quick: bool = False) -> dict[str, int | float]:
 def _published_people(
     spark: SparkSession, landing: ObjectStore, settings: Settings, requests: tuple[Request, ...]
 ) -> list[tuple[Request, Person]]:
-    """Land a day with an outcome for each case, publish it and its window; return whom the requests mean."""
+    """Land a day with an outcome for each case, publish it and its window; return the requests and their people."""
     land_day(landing)
     run_night(_warehouse(settings, "live", spark), BUSINESS_DATE, settings, _no_report)
     reader = _warehouse(settings, "reader")
@@ -123,7 +123,7 @@ def _erase_with_kills(
     person: Person,
     places: Sequence[tuple[object, str]],
 ) -> int:
-    """Ask for an erasure again and again, each time in the same words, until it gets through; return the kills."""
+    """Repeat the same erasure until it finishes; return the number of kills."""
     kills = 0
     for place, name in (*places, (None, "")):
         warehouse = _warehouse(settings, "erase", spark)
@@ -152,7 +152,7 @@ def _is_found(settings: Settings, person: Person) -> bool:
 
 
 def _is_printed(warehouse: Path, person: Person) -> bool:
-    """Print every row of every file, and look for the ids in the text."""
+    """Print every row of every file, and return whether the text has the person's ids."""
     for path in warehouse.rglob("*.parquet"):
         cursor = duckdb.sql(f"FROM read_parquet('{path}', hive_partitioning = false)")
         for row in cursor.fetchall():
@@ -165,7 +165,7 @@ def _is_printed(warehouse: Path, person: Person) -> bool:
 
 
 def _controls(settings: Settings, published: Path, people: list[Person]) -> tuple[int, int]:
-    """Put back, one at a time, each file in which someone was found before; return how many, and how many are found."""
+    """Put back, one at a time, each file with a person in it; return the number of files, and of those found."""
     planted = caught = 0
     warehouse = _folder(settings)
     for person in people:
@@ -181,7 +181,7 @@ def _controls(settings: Settings, published: Path, people: list[Person]) -> tupl
 
 
 def _retain(landing: ObjectStore, settings: Settings) -> tuple[int, int]:
-    """Land photos around the limit and retain them, killed once; return how many are past it before and after."""
+    """Land photos around the limit and apply retention, killed once; count those past the limit before and after."""
     limit = AS_OF - timedelta(days=settings.photo_retention_days)
     for days in range(-3, 4):
         for number in range(20):
@@ -197,7 +197,7 @@ def _retain(landing: ObjectStore, settings: Settings) -> tuple[int, int]:
 
 
 def _past(landing: ObjectStore, limit: date) -> int:
-    """Count photos past their days by a plain listing."""
+    """Count photos past their retention by a plain listing."""
     days = (BUSINESS_DATE - timedelta(days=number) for number in range(400))
     return sum(len(photos_of(landing, day)) for day in days if day < limit)
 

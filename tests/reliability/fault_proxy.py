@@ -1,6 +1,6 @@
-"""fault_proxy: an HTTP proxy in front of the real S3 server, which spoils the requests that a plan names.
+"""fault_proxy: an HTTP proxy in front of the real S3 server that adds faults to the requests of a plan.
 
-Clients take the proxy for their endpoint. The Host header is passed on as it came, since it is part of the signature.
+Clients use the proxy as their endpoint. The Host header is passed on unchanged, because it is part of the signature.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from typing import Literal
 from urllib.parse import unquote, urlsplit
 
 Fault = Literal[
-    "slow_down",  # 503, what S3 answers when it is asked too much
+    "slow_down",  # 503, S3's answer to too many requests
     "internal_error",  # 500
-    "reset",  # the connection breaks before there is an answer
-    "lost_answer",  # the server does what it was asked, then the connection breaks
+    "reset",  # the connection breaks before the answer
+    "lost_answer",  # the server does the work, then the connection breaks
     "stall",  # no answer, and the connection stays open
     "reset_in_body",  # the connection breaks in the middle of the body
     "stall_in_body",  # the second half of the body never comes
-    "truncated",  # the body ends half-way, in good order, though the header told of more
-    "shortened",  # the same, with a header that fits
+    "truncated",  # the body ends half-way without an error, although the header promises more
+    "shortened",  # the same, with a header that agrees
     "expired",  # 403 ExpiredToken
     "forbidden",  # 403 AccessDenied
 ]
@@ -41,14 +41,14 @@ HOP_HEADERS = {"connection", "transfer-encoding", "keep-alive", "content-length"
 
 @dataclass(frozen=True)
 class Request:
-    """A request that the proxy got."""
+    """A request to the proxy."""
 
     method: str
     path: str
     """Decoded, with the bucket."""
     query: str
     number: int
-    """Of the requests with this method, path and query, from 1: a retry has the next one."""
+    """Number among the requests with this method, path and query, from 1. A retry has the next number."""
     number_of_all: int
 
 
@@ -57,27 +57,27 @@ Plan = Callable[[Request], Fault | None]
 
 @dataclass
 class FaultProxy:
-    """A running proxy: what it spoils, and what it has spoilt. Safe to use from threads."""
+    """A running proxy: its plan of faults, and the faults so far. Safe to use from threads."""
 
     url: str
     server_port: int
     plan: Plan = lambda request: None
     sent: Counter[Fault] = field(default_factory=Counter)
-    """Faults that clients really met, by kind."""
+    """Number of faults that clients really met, by kind."""
     closing: threading.Event = field(default_factory=threading.Event)
     _seen: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     _all: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def follow(self, plan: Plan) -> None:
-        """Spoil what the plan names from now on; requests are counted anew."""
+        """Use this plan from now on, and restart the count of requests."""
         with self._lock:
             self.plan = plan
             self._seen.clear()
             self._all = 0
 
     def fault_of(self, method: str, target: str) -> Fault | None:
-        """Count a request, and say how it is to be spoilt."""
+        """Count a request, and return its fault, if any."""
         parts = urlsplit(target)
         with self._lock:
             self._seen[method, parts.path, parts.query] += 1
@@ -190,7 +190,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def _stall(self, proxy: FaultProxy) -> None:
-        """Hold the connection until the client gives up, or the proxy ends."""
+        """Hold the connection until the client gives up or the proxy ends."""
         self.connection.settimeout(0.2)
         while not proxy.closing.is_set():
             try:

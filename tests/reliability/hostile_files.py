@@ -1,4 +1,4 @@
-"""hostile_files: photos that no camera takes, each with the statuses that fit it. Made by code, the same each time."""
+"""hostile_files: make photos that no camera takes, each with its acceptable statuses. They are the same each time."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SEARCHED = frozenset(map(str, SEARCHED_STATUSES))
 ANY_STATUS = SEARCHED | DAMAGED | NO_IMAGE | UNSUPPORTED | BOMB | {"empty", "too_small", "too_large"}
 
 HostileFile = tuple[str, bytes, frozenset[str]]
-"""Name, content, and the statuses that fit."""
+"""Name, content, and acceptable statuses."""
 
 START, END = b"\xff\xd8", b"\xff\xd9"
 TURNED = {
@@ -36,7 +36,7 @@ TURNED = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_270,
 }
-"""How a photo lies in its file so that the EXIF orientation sets it upright."""
+"""EXIF orientation ► the turn of the pixels in the file that it corrects."""
 
 
 def face() -> Image.Image:
@@ -63,7 +63,7 @@ def corpus() -> Iterator[HostileFile]:
 
 
 def mutated(count: int, seed: int = 6) -> Iterator[HostileFile]:
-    """Yield sound photos of all kinds in which bytes were changed, cut, doubled or moved; anything but a crash fits."""
+    """Yield photos of all kinds with bytes changed, cut, doubled or moved. Every status is acceptable, but no crash."""
     bases = list(base_photos().values())
     for number in range(count):
         rng = random.Random(f"{seed}-{number}")
@@ -126,7 +126,7 @@ MUTATIONS: tuple[Callable[[bytearray, random.Random], None], ...] = (
 
 
 def _cut_files(image: Image.Image) -> Iterator[HostileFile]:
-    """Yield photos cut at each marker; a progressive one without its last scans is whole, and only coarser."""
+    """Yield photos cut at each marker. A progressive photo without its last scans is complete, only coarser."""
     for kind, content in (("baseline", encoded(image)), ("progressive", encoded(image, progressive=True))):
         for at in _marker_places(content):
             for end in (at, at + 1, at + 2, at + 3):
@@ -317,7 +317,7 @@ def _with_exif(content: bytes, tiff: bytes) -> bytes:
 
 
 def _looping_exif() -> bytes:
-    """A directory whose sub-directory, and whose next one, is itself."""
+    """Return EXIF data with a directory that is its own sub-directory and its own next directory."""
     entries = struct.pack("<HHII", 0x8769, 4, 1, 8) + struct.pack("<HHII", 0x8825, 4, 1, 8)
     return b"II*\0" + struct.pack("<I", 8) + struct.pack("<H", 2) + entries + struct.pack("<I", 8)
 

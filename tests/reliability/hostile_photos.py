@@ -1,9 +1,9 @@
-"""hostile_photos: what a worker makes of files that no camera took: no crash, no hang, a status, little memory.
+"""hostile_photos: check that files that no camera took give a status in a worker: no crash, no hang, little memory.
 
-A child process takes the files one by one through the code of Spark's workers and says what it begins and ends, so
-that its parent sees on which file it crashes, or computes for too long. A hang is judged by the child's processor time,
-which other work on the machine does not stretch; a child that sleeps is given twelve times as long by the clock.
-Another child takes all of them at once through the stage of a task, as fast as it can: its memory is what is stated.
+A child process passes the files one by one through the code of Spark's workers, and reports the begin and end of each.
+So its parent sees which file crashes it, or takes too long. A hang is judged by the child's CPU time, which other work
+on the machine does not change; for a child that sleeps, the limit is twelve times as long by the clock. Another child
+passes all files at once through the stage of a task, as fast as it can: its peak memory is the reported figure.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LONGEST_CPU_SECONDS = 5.0
 LONGEST_CLOCK_SECONDS = 60.0
 LONGEST_START_SECONDS = 300.0
 MEMORY_BOUND_MIB = 2048
-"""Of a Python worker whose tasks have one core, whatever photos land; stated in jobs/operations/README.md."""
+"""Bound for a Python worker with tasks of one core, for any photos; README states it."""
 MUTATED_FILES, QUICK_MUTATED_FILES = 5_000, 150
 
 CRASH, HANG = b"planted crash", b"planted hang"
@@ -36,7 +36,7 @@ CRASH, HANG = b"planted crash", b"planted hang"
 
 @dataclass
 class Outcomes:
-    """What came of the files of one child."""
+    """The results of the files of one child."""
 
     tried: int = 0
     crashed: list[str] = field(default_factory=list)
@@ -45,7 +45,7 @@ class Outcomes:
 
 
 def measure(folder: Path, quick: bool = False) -> dict[str, int | float]:
-    """Try all files; see the module."""
+    """Try all files, as the module's docstring describes."""
     made = list(representative(corpus()) if quick else corpus())
     files = made + list(mutated(QUICK_MUTATED_FILES if quick else MUTATED_FILES))
     outcomes = try_each(folder / "files", files)
@@ -65,14 +65,14 @@ def measure(folder: Path, quick: bool = False) -> dict[str, int | float]:
 
 
 def representative(files: Iterable[HostileFile]) -> Iterator[HostileFile]:
-    """Yield files of all kinds, but of those that differ only in where they are damaged every eighth."""
+    """Yield files of all kinds; of files that differ only in the place of the damage, only every eighth."""
     for number, file in enumerate(files):
         if number % 8 == 0 or not (" cut at " in file[0] or " with bit " in file[0]):
             yield file
 
 
 def planted_files() -> list[HostileFile]:
-    """Files on which the child crashes or hangs on purpose, and a sound photo of which something wrong is expected."""
+    """Return files that crash or hang the child on purpose, and a sound photo with a wrong expected status."""
     sound = encoded(face())
     return [
         ("sound", sound, SEEN),
@@ -83,7 +83,7 @@ def planted_files() -> list[HostileFile]:
 
 
 def try_each(folder: Path, files: Sequence[HostileFile], with_controls: bool = False) -> Outcomes:
-    """Take files through children one by one; after a crash or a hang a new child goes on with the next file."""
+    """Pass files one by one through a child; after a crash or a hang a new child continues with the next file."""
     _write(folder, files)
     outcomes = Outcomes()
     while outcomes.tried < len(files):
@@ -92,7 +92,7 @@ def try_each(folder: Path, files: Sequence[HostileFile], with_controls: bool = F
 
 
 def try_at_once(folder: Path, files: Sequence[HostileFile]) -> tuple[int, list[str]]:
-    """Take files through the stage of a task; return the child's peak memory in MiB, and what has a wrong status."""
+    """Pass files through the stage of a task; return the child's peak memory in MiB, and files with a wrong status."""
     _write(folder, files)
     done = subprocess.run(_child(folder, "stage"), capture_output=True, text=True, timeout=1800, check=False)
     if done.returncode:
@@ -114,7 +114,7 @@ def _child(folder: Path, *arguments: str) -> list[str]:
 
 
 def _try_from(folder: Path, files: Sequence[HostileFile], outcomes: Outcomes, with_controls: bool) -> None:
-    """Run one child from the first file that was not tried yet until it ends, crashes or hangs."""
+    """Run one child from the first file that was not tried until it ends, crashes or hangs."""
     arguments = ["each", str(outcomes.tried), "controls" if with_controls else "none"]
     with subprocess.Popen(_child(folder, *arguments), stdout=subprocess.PIPE) as child:
         try:
@@ -139,7 +139,7 @@ def _try_from(folder: Path, files: Sequence[HostileFile], outcomes: Outcomes, wi
 
 
 def _told_by(child: subprocess.Popen[bytes]) -> Iterator[dict[str, Any]]:
-    """Yield what the child says of each file that it ends; TimeoutError when it takes too long for one."""
+    """Yield the child's report on each finished file. Raises TimeoutError when a file takes too long."""
     assert child.stdout is not None
     process = psutil.Process(child.pid)
     began, cpu_before, limit = time.monotonic(), 0.0, LONGEST_START_SECONDS
@@ -173,7 +173,7 @@ def _photos(folder: Path) -> list[Path]:
 
 
 def _try_one_by_one(folder: Path, first: int, with_controls: bool) -> None:
-    """The child: say {} once it is ready, then the status of each photo."""
+    """Run in the child: report {} when it is ready, then the status of each photo."""
     from jobs.ages.age_inference import estimate_photo_files
     from jobs.settings import read_settings
 
@@ -200,7 +200,7 @@ def _do_as_planted(path: Path) -> None:
 
 
 def _try_at_once(folder: Path) -> None:
-    """The child: all photos through the stage of a task."""
+    """Run in the child: pass all photos through the stage of a task."""
     import pandas as pd
 
     from jobs.ages.age_inference import task_stage

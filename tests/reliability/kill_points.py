@@ -1,9 +1,9 @@
-"""kill_points: SIGKILL at every step of a night that writes, with a reader that polls all tables meanwhile.
+"""kill_points: kill every step of a night that writes, by SIGKILL, while a reader polls all tables.
 
-A point is one call of the object store, such as the third renewal of the lock, so that each can be had again. A step is
-recorded once; then it is killed before the calls that it made, and on a file system in the middle of them. After each
-kill every table must show one run's day whole, and the same command again, five minutes later by the lock's clock, must
-end in the tables of an undisturbed run. Publishers that are wrong on purpose must fail the same examination.
+A point is one call of the object store, such as the third renewal of the lock, so that it is reproducible. A step is
+recorded once. Then it is killed before each recorded call, and on a file system also in the middle of a call. After
+each kill every table must show the complete day of one run. The same command again, five minutes later by the lock's
+clock, must end with the tables of an undisturbed run. Publishers that are wrong on purpose must fail the same checks.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ log = logging.getLogger(__name__)
 
 FULL_POLLS, QUICK_POLLS = 1_000, 100
 FULL_LOCAL_POINTS, QUICK_LOCAL_POINTS = 200, 10
-"""A night has fewer, so all are tried."""
+"""Limits on the points that are tried. A night has fewer than the full limit, so all are tried."""
 FULL_S3_POINTS, QUICK_S3_POINTS = 20, 4
 FULL_WINDOW_POINTS, QUICK_WINDOW_POINTS = 15, 3
 FULL_ROUNDS, QUICK_ROUNDS = 12, 3
@@ -64,7 +64,7 @@ HALF_SHOWS = ("write", "create", "copy")
 
 @dataclass
 class Figures:
-    """What measure() returns."""
+    """The figures of measure()."""
 
     kill_points_tried: int = 0
     kill_points_survived: int = 0
@@ -83,7 +83,7 @@ class Figures:
 
 @dataclass
 class Examination:
-    """What came of one step that was disturbed and run again."""
+    """The result of one step that was disturbed and run again."""
 
     faults: list[str]
     torn_reads: list[str]
@@ -95,7 +95,7 @@ class Examination:
 
 
 def measure(folder: Path, quick: bool = False) -> dict[str, int | float]:
-    """Kill, look and run again at all points, or at a few of the publishing steps; see Figures for what comes back."""
+    """Kill, check and run again at all points, or when quick at a few of publishing; return Figures as a dict."""
     figures = Figures()
     folder.mkdir(parents=True, exist_ok=True)
     with s3_server(folder / "s3"), Reader() as reader, ExitStack() as stack:
@@ -120,7 +120,7 @@ def measure(folder: Path, quick: bool = False) -> dict[str, int | float]:
 
 
 class Harness:
-    """Copies snapshots, runs their last steps, disturbs them, and examines what is left."""
+    """Copies snapshots, runs their last steps, disturbs them, and examines the tables."""
 
     def __init__(self, folder: Path, reader: Reader, figures: Figures, stack: ExitStack) -> None:
         self._folder = folder
@@ -132,7 +132,7 @@ class Harness:
         self._last_day: Day | None = None
 
     def night(self, spark: spark_kill_points.Night) -> Snapshot:
-        """Land a small day and stage its night as it is run, with inference."""
+        """Land a small day and stage its night with real steps, including inference."""
         store = ObjectStore((self._folder / "night-snapshot").as_uri())
         landing = spark_kill_points.land(self._folder / "landing")
         spark_kill_points.stage_undisturbed(spark, store, landing)
@@ -145,7 +145,7 @@ class Harness:
         return self._with_days(Snapshot(store, self._folder / "landing", publication))
 
     def _with_days(self, snapshot: Snapshot) -> Snapshot:
-        """Publish an old day beside what is staged, and learn what undisturbed runs make of it."""
+        """Publish an old day next to the staged one, and record the tables after undisturbed runs."""
         publish_old(snapshot.store, snapshot.publication)
         stage_newer(snapshot.store, snapshot.publication)
         day = snapshot.day_at(snapshot.store.uri)
@@ -158,7 +158,7 @@ class Harness:
         return snapshot
 
     def kill(self, snapshot: Snapshot, place: str, most: int) -> None:
-        """Kill the snapshot's steps at `most` of their points, spread evenly."""
+        """Kill the snapshot's steps at up to `most` of their points, spread evenly."""
         started = time.monotonic()
         is_local = place.startswith("file:")
         points = self._points(snapshot, place, with_halves=is_local)
@@ -172,7 +172,7 @@ class Harness:
         log.info("%s points at %s in %.0f s", len(chosen), place, time.monotonic() - started)
 
     def kill_with_spark(self, spark: spark_kill_points.Night, night: Snapshot, on_s3: str) -> None:
-        """Run one night in which every step with Spark is killed at each of its points and then run again."""
+        """Run one night; kill every step with Spark at each of its points, then run it again."""
         day = self._opened(night, (self._folder / "cases").as_uri())
         survived = self._kill_steps(spark, night, day, TABLE_STEPS)
         for step in night.publication.steps:
@@ -187,7 +187,7 @@ class Harness:
         self._figures.kill_points_survived += survived
 
     def _kill_steps(self, spark: spark_kill_points.Night, night: Snapshot, day: Day, steps: Sequence[str]) -> int:
-        """Kill and run again each of the steps; return how many of its points each has survived."""
+        """Kill each of the steps and run it again; return the number of points that each survived."""
         store = ObjectStore(day.warehouse_uri)
         spark_kill_points.unstage(store)
         settings = environment(day.warehouse_uri, night.landing)
@@ -207,7 +207,7 @@ class Harness:
         return survived
 
     def _staged_faults(self, night: Snapshot, store: ObjectStore, step: str) -> list[str]:
-        """Compare what a step has staged with the undisturbed night."""
+        """Compare a step's staged rows with those of the undisturbed night."""
         rows = [
             self._connections[urlsplit(place.uri).scheme]
             .sql(f"SELECT count(*), sum(hash(rows)::HUGEINT) FROM '{spark_kill_points.staged(place, step)}' AS rows")
@@ -217,7 +217,7 @@ class Harness:
         return [] if rows[0] == rows[1] else [f"{step} staged {rows[1]}, undisturbed {rows[0]}"]
 
     def controls(self, snapshot: Snapshot, local: str, on_s3: str) -> None:
-        """Publish wrongly on purpose: each way must be found out by what it does wrong."""
+        """Publish wrongly on purpose. Each way must be detected by its own fault."""
         for place, fault in [(local, DIES), (on_s3, DIES), (local, STOPS), (on_s3, STOPS), (local, DROPS)]:
             found = self._examined(snapshot, place, snapshot.publication.steps[-1], None, fault)
             evidence = {
@@ -231,7 +231,7 @@ class Harness:
                 log.warning("a control was not caught: %s at %s: %s", fault, place, found)
 
     def two_at_once(self, snapshot: Snapshot, place: str, rounds: int) -> None:
-        """Let two processes publish at the same moment: of one run, and of two runs, in turns."""
+        """Let two processes publish at the same moment; in turns they belong to one run or to two runs."""
         step = snapshot.publication.steps[-1]
         for number in range(rounds):
             run_ids = (NEW, NEW) if number % 2 else (NEW, NEWER)
@@ -241,7 +241,7 @@ class Harness:
             self._judge_two(day, pair)
 
     def zombies(self, snapshot: Snapshot, place: str, renewals: Sequence[int]) -> None:
-        """Stop a publisher before it renews its lock, let another take over and end, and wake the first."""
+        """Stop a publisher before it renews its lock, let another one take over and end, then continue the first."""
         step = snapshot.publication.steps[-1]
         for number, run_id in [(number, run_id) for number in renewals for run_id in (NEW, NEWER)]:
             day = self._opened(snapshot, place)
@@ -255,13 +255,13 @@ class Harness:
             self._judge_two(day, [zombie, successor], is_fine=was_stopped and successor_code == 0, last=run_id)
 
     def poll_until(self, polls: int) -> None:
-        """Let the reader look at the last day until it has polled so often in all."""
+        """Let the reader poll the last day until it has this many polls in total."""
         self._reader.watch(self._last_day)
         self._reader.poll_until(polls)
         self._figures.torn_reads += len(self._reader.watch(None))
 
     def _judge_two(self, day: Day, pair: list[Started], is_fine: bool = True, last: str | None = None) -> None:
-        """Both publish one after the other, or one does and the other says who; then all tables are of one run."""
+        """Check that both publish in turn, or one does and the other names it, and that all tables are of one run."""
         codes = [process.exit_code() for process in pair]
         told = [process.said() for process, code in zip(pair, codes, strict=True) if code]
         is_told = all(
@@ -280,7 +280,7 @@ class Harness:
             log.warning("two at once at %s: %s, %s, %s, %s", day.warehouse_uri, codes, told, contents, torn_reads)
 
     def _examined(self, snapshot: Snapshot, place: str, step: str, point: Point | None, fault: str = "") -> Examination:
-        """Disturb a step, look, run it and what follows again, and look again."""
+        """Disturb a step, check, run it and the following steps again, and check again."""
         day = self._opened(snapshot, place)
         if point:
             arm(self._switch, point)
@@ -312,7 +312,7 @@ class Harness:
     def _faults(self, day: Day, when: str, *runs: str) -> list[str]:
         try:
             contents = self._contents(day)
-        except Exception as error:  # whatever DuckDB says of a torn file
+        except Exception as error:  # DuckDB raises many kinds of errors for a torn file
             return [f"{when}: {str(error).splitlines()[0]}"]
         faults = [f"{when}: {words}" for words in day.faults(contents, *runs)]
         if runs and contents[day.marks.name] != tuple(sorted({*runs, OLD})):
@@ -327,7 +327,7 @@ class Harness:
         return len(photo_keys(snapshot.store) - {key for (key,) in shown})
 
     def _points(self, snapshot: Snapshot, place: str, with_halves: bool) -> list[tuple[str, Point]]:
-        """Record the calls that the steps make when undisturbed: each is a point before it, some one in its middle."""
+        """Record the calls of undisturbed steps. Each gives a point before it, and some a point in the middle."""
         day = self._opened(snapshot, place)
         points: list[tuple[str, Point]] = []
         for step in snapshot.publication.steps:
@@ -347,7 +347,7 @@ class Harness:
         return points
 
     def _opened(self, snapshot: Snapshot, place: str) -> Day:
-        """Copy the snapshot to a new place and let the reader watch it."""
+        """Copy the snapshot to a new place, and let the reader poll it."""
         self._cases += 1
         day = snapshot.day_at(self._copied(snapshot, f"{place}/{self._cases}"))
         self._reader.watch(day)
@@ -388,7 +388,7 @@ def s3_server(folder: Path) -> Iterator[None]:
 
 
 def _wait_until_it_stores() -> None:
-    """The server has a bucket some moments before it has a volume to put objects on."""
+    """Wait until the server can store objects: its volume is ready some time after its bucket."""
     for _ in range(30):
         with suppress(InputError):
             ObjectStore(f"s3://{BUCKET}").write("kill-points-ready", b"yes")

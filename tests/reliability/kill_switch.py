@@ -1,9 +1,9 @@
-"""kill_switch: kills a process at an exact call of ObjectStore. Tests put it into a process; the product knows nothing.
+"""kill_switch: kill a process at an exact call of ObjectStore. Only tests install it; the product has no code for it.
 
-The switch is a file: while it is there, each call of ObjectStore in any process that has the switch installed is held
-against the point that it describes. At the point the file is renamed, so that a point is reached once, and the signal
-is sent. `preloaded/sitecustomize.py` installs it in every Python that starts with that folder on PYTHONPATH: drivers,
-and Spark's Python workers.
+The switch is a file that describes a point. While it exists, each call of ObjectStore in any process with the switch
+installed is compared with that point. At the point the file is renamed, so that it fires only once, and the signal is
+sent. `preloaded/sitecustomize.py` installs the switch in every Python that starts with that folder on PYTHONPATH:
+drivers, and Spark's Python workers.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ Moment = Literal["before", "half", "after"]
 
 @dataclass(frozen=True)
 class Point:
-    """A call of ObjectStore, such as the third copy to a key that matches, and what happens there to whom.
+    """A call of ObjectStore, such as the third copy to a key that matches, with the signal and its target.
 
-    `half` is what a file system shows in the middle of a write or copy: a half-written file under the store's
-    temporary name.
+    `half` is the middle of a write or copy on a file system: there is a half-written file under the store's temporary
+    name.
     """
 
     operation: Literal["write", "create", "copy", "delete", "open", "close", "read"]
@@ -47,7 +47,7 @@ class Point:
 
 
 def arm(switch: Path, point: Point) -> None:
-    """Let the next process that comes to the point be killed."""
+    """Make the next process that reaches the point get its signal."""
     fired(switch).unlink(missing_ok=True)
     written = switch.with_suffix(".written")
     written.write_text(json.dumps(asdict(point)))
@@ -55,12 +55,12 @@ def arm(switch: Path, point: Point) -> None:
 
 
 def fired(switch: Path) -> Path:
-    """The switch's file after a point was reached."""
+    """Return the path of the switch's file after its point was reached."""
     return switch.with_suffix(".fired")
 
 
 class Switch:
-    """The calls that this process has made, and the file that says at which one it dies."""
+    """The calls of this process, and the file that describes the call at which it is killed."""
 
     def __init__(self, file: Path, recorded: Path | None = None) -> None:
         self._file = file
@@ -69,7 +69,7 @@ class Switch:
 
     @contextmanager
     def around(self, operation: str, key: str, half: Callable[[], None] | None = None) -> Iterator[None]:
-        """Be reached before a call, in the middle of it, and after it."""
+        """Compare the point with this call: before it, in its middle, and after it."""
         if self._recorded:
             with self._recorded.open("a") as record:
                 record.write(json.dumps([operation, key]) + "\n")
@@ -150,7 +150,7 @@ def _switched_writer(switch: Switch) -> Callable[..., Any]:
 
 
 def local_path(store: ObjectStore, key: str) -> Path:
-    """Where an object of a local store lies."""
+    """Return the path of an object in a local store."""
     return Path(store.location(key).removeprefix("file://"))
 
 
@@ -160,7 +160,7 @@ def _leave_half(path: Path, content: bytes) -> None:
 
 
 def _jvm() -> int:
-    """The JVM that this process is a driver's of, or a worker's."""
+    """Return the process id of the JVM of this driver or Python worker."""
     import psutil
 
     own = psutil.Process()

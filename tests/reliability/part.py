@@ -1,4 +1,4 @@
-"""part: one part of the reliability suite, in a process and a folder of its own."""
+"""part: run one part of the reliability suite, in its own process and folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.reliability.verdicts import Figures
 
 
 def measured(part: str, quick: bool, tell: Callable[[str], object]) -> Figures:
-    """Run a part and tell how long it took; one that breaks has no figure but `parts_broken`."""
+    """Run a part and report its time. A part that breaks has only the figure `parts_broken`."""
     started = time.monotonic()
     with TemporaryDirectory(prefix="checkout-ages-") as folder:
         out = Path(folder, "figures.json")

@@ -1,8 +1,8 @@
-"""s3_faults: the store as it is: what a night makes of an S3 server that is slow, cuts answers off, changes its mind.
+"""s3_faults: run the steps of a night against an S3 server that is slow, cuts answers off, or changes objects.
 
-A proxy spoils what the real server answers; the code under test is that of the night, with shorter patience. What is
-counted: photos whose row is lost, photos of which other bytes than those listed were estimated, and outcomes other than
-those that the docs promise.
+A proxy adds faults to the real server's answers. The code under test is that of the night, with shorter timeouts.
+Three things are counted: photos with a lost row, photos estimated from other bytes than those listed, and outcomes that
+differ from the documented ones.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ CHANGES = {"deleted": "missing", "replaced_by_as_many_bytes": "replaced", "repla
 
 @dataclass
 class Findings:
-    """What went otherwise than it should."""
+    """Deviations from the expected outcomes."""
 
     photo_count: int = 0
     lost: int = 0
@@ -68,7 +68,7 @@ class Findings:
 
 
 def measure(folder: Path, quick: bool = False) -> dict[str, int | float]:
-    """Meet each fault in each place where a night meets the store; see the module."""
+    """Try each fault at each place where a night uses the store."""
     folder.mkdir(parents=True, exist_ok=True)
     with running_s3_server(folder), running_proxy(S3_PORT) as proxy, endpoint_at(proxy), patience(**IMPATIENT):
         findings = all_findings(proxy, photo_count=120 if quick else 480)
@@ -89,7 +89,7 @@ def measure(folder: Path, quick: bool = False) -> dict[str, int | float]:
 
 
 def all_findings(proxy: FaultProxy, photo_count: int) -> Findings:
-    """Meet all faults; the environment's endpoint is the proxy."""
+    """Try all faults. The environment's endpoint is the proxy."""
     findings = Findings()
     for meet in (
         *(lambda proxy, findings: meet_faults_of_photos(proxy, photo_count, findings), meet_expired_credentials),
@@ -101,7 +101,7 @@ def all_findings(proxy: FaultProxy, photo_count: int) -> Findings:
 
 
 def findings_of_a_careless_client(proxy: FaultProxy) -> Findings:
-    """Let the client ignore which version of an object was listed: the control that must be found out."""
+    """Let the client ignore which version of an object was listed: a control that must be detected."""
     findings = Findings()
     with patch.object(object_store, "_only_if", lambda etag: {}):
         meet_faults_of_photos(proxy, 60, findings, "careless-client")
@@ -110,14 +110,14 @@ def findings_of_a_careless_client(proxy: FaultProxy) -> Findings:
 
 @contextmanager
 def endpoint_at(proxy: FaultProxy) -> Iterator[None]:
-    """Let the environment name the proxy as the store's endpoint."""
+    """Set the proxy as the store's endpoint in the environment."""
     with patch.dict(os.environ, S3_ENVIRONMENT | {"AWS_ENDPOINT_URL": proxy.url}):
         yield
 
 
 @contextmanager
 def patience(**limits: float) -> Iterator[None]:
-    """Let the store's client wait and try less long."""
+    """Shorten the timeouts and retries of the store's client."""
     with patch.multiple(object_store, **limits):
         object_store._open.cache_clear()
         yield
@@ -129,7 +129,7 @@ def settings_of(name: str) -> Settings:
 
 
 def distinct_photos(count: int) -> list[bytes]:
-    """Photos of some faces, each with a comment of its own, so that no two have the same bytes."""
+    """Return photos of a few faces, each with its own comment, so that no two have the same bytes."""
     faces = [photo.content for photo in synthetic_face_photos()([35] * FACES, list(range(FACES)), 1)]
     comments = (number.to_bytes(4, "big") for number in range(count))
     cycled = itertools.islice(itertools.cycle(faces), count)
@@ -156,7 +156,7 @@ def estimated(settings: Settings, photos: Sequence[StoredObject]) -> list[dict[s
 def meet_faults_of_photos(
     proxy: FaultProxy, photo_count: int, findings: Findings, name: str = "faults-of-photos"
 ) -> None:
-    """Spoil the fetching of each photo in one of all ways; each has a row, with the status that fits."""
+    """Give the fetch of each photo one of all faults. Each photo must have a row, with the right status."""
     settings = settings_of(name)
     landing = ObjectStore(settings.landing_uri)
     contents = distinct_photos(photo_count)
@@ -196,7 +196,7 @@ def meet_faults_of_photos(
 
 
 def reference_rows(landing: ObjectStore, settings: Settings, contents: Sequence[bytes]) -> list[dict[str, object]]:
-    """Return what the same photos come to where nothing disturbs."""
+    """Return the rows of the same photos without faults."""
     apart = settings.model_copy(update={"landing_uri": f"{settings.landing_uri}-undisturbed"})
     return estimated(apart, landed_photos(ObjectStore(apart.landing_uri), contents))
 
@@ -212,7 +212,7 @@ def change(landing: ObjectStore, key: str, content: bytes, how: str | None) -> N
 
 
 def meet_expired_credentials(proxy: FaultProxy, findings: Findings) -> None:
-    """Let credentials expire in the middle: the task fails and says so, and no photo is called unreadable."""
+    """Let credentials expire in the middle. The task must fail with that reason, and no photo may be unreadable."""
     settings = settings_of("expired")
     listed = landed_photos(ObjectStore(settings.landing_uri), distinct_photos(200))
     proxy.follow(lambda request: "expired" if request.number_of_all > 100 else None)
@@ -228,7 +228,7 @@ def meet_expired_credentials(proxy: FaultProxy, findings: Findings) -> None:
 
 
 def meet_a_dead_store(proxy: FaultProxy, findings: Findings) -> None:
-    """Let the store fail for good in the middle: the task fails with the sentence about the store."""
+    """Let the store fail for good in the middle. The task must fail with the sentence about the store."""
     settings = settings_of("dead")
     listed = landed_photos(ObjectStore(settings.landing_uri), distinct_photos(80))
     for fault in ("slow_down", "reset", "stall"):
@@ -240,7 +240,7 @@ def meet_a_dead_store(proxy: FaultProxy, findings: Findings) -> None:
 
 
 def meet_faults_of_listings(proxy: FaultProxy, findings: Findings) -> None:
-    """Spoil the second page of a listing: each object is listed once, or the listing fails and names the folder."""
+    """Add faults to the second page of a listing. Each object must be listed once, or the error names the folder."""
     store = ObjectStore(f"s3://{BUCKET}/many")
     keys = {f"photos/{number:05d}.jpg" for number in range(MORE_THAN_A_PAGE)}
     with ThreadPoolExecutor(8) as pool:
@@ -266,7 +266,7 @@ def meet_faults_of_listings(proxy: FaultProxy, findings: Findings) -> None:
 
 
 def meet_faults_of_tables(proxy: FaultProxy, findings: Findings) -> None:
-    """Spoil each request of staging, publishing and reading a table: its rows come out, or a sentence names it."""
+    """Add faults to each request of staging, publishing and reading a table: all rows come, or the error names it."""
     rows = photo_rows(20_000)
     for fault in ("slow_down", "internal_error"):
         warehouse = Warehouse(ObjectStore(f"s3://{BUCKET}/tables-{fault}"), "run")
@@ -313,7 +313,7 @@ def meet_a_table_replaced_while_it_is_read(findings: Findings) -> None:
 
 
 def meet_faults_of_receipts(proxy: FaultProxy, findings: Findings) -> None:
-    """Spoil the reading of a receipt file: all its lines come, or the task fails; half a file is never a day's log."""
+    """Add faults to the reading of a receipt file: all its lines come, or the task fails; half a file is never used."""
     store = ObjectStore(f"s3://{BUCKET}/receipts")
     line_count = 60_000
     content = b"transaction_id,store_id\n" + b"".join(
@@ -338,7 +338,7 @@ def meet_faults_of_receipts(proxy: FaultProxy, findings: Findings) -> None:
 
 
 def meet_expired_credentials_in_spark(proxy: FaultProxy, findings: Findings) -> None:
-    """Let credentials expire while Spark's workers infer: the step says so in one sentence, and ends with code 2."""
+    """Let credentials expire while Spark's workers infer. The step must say so in one sentence and exit with code 2."""
     settings = settings_of("spark")
     listed = landed_photos(ObjectStore(settings.landing_uri), distinct_photos(100))
     warehouse = Warehouse(ObjectStore(settings.warehouse_uri), "spark-run")
@@ -379,7 +379,7 @@ def photo_rows(count: int) -> pa.Table:
 
 
 def rows_of_photos(photos: Sequence[StoredObject]) -> pa.Table:
-    """Rows of checkout_photos, without the run that `stage_arrow` adds."""
+    """Return rows of checkout_photos, without the run_id that `stage_arrow` adds."""
     schema = pa.schema([column for column in CHECKOUT_PHOTOS.schema if column.name != "run_id"])
     rows = [
         {"photo_key": photo.key, "etag": photo.etag, "size_bytes": photo.size_bytes, "landed_at": photo.modified_at}

@@ -1,7 +1,7 @@
-"""secret_search: looks for planted secrets in bytes, files and running processes, in the forms in which they get about.
+"""secret_search: search bytes, files and running processes for planted secrets, in all forms in which they may leak.
 
-A secret is looked for as it is, in JSON, in URLs, in hexadecimal and in base64, wherever it begins in the encoded
-text. Gzipped files are unzipped and Parquet files read, since compression hides what a reader of the table would see.
+The forms are plain text, JSON, URLs, hexadecimal, and base64 at any offset in the encoded text. Gzipped files are
+unzipped and Parquet files are read, because compression hides values that a reader of the table would see.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 
 WATCH_SECONDS = 0.2
 Seen = tuple[str, bytes]
-"""Name and content of something that is there only for a while."""
+"""Name and content of something that exists only for a while."""
 
 
 @dataclass(frozen=True, order=True)
@@ -39,7 +39,7 @@ class Finding:
 
 @dataclass
 class Search:
-    """What was searched for the secrets, by their names, and where they were found."""
+    """The searched places, and the places where secrets were found, by the secrets' names."""
 
     secrets: Mapping[str, str]
     places: set[tuple[str, str]] = field(default_factory=set)
@@ -52,7 +52,7 @@ class Search:
         self._pattern = re.compile(b"|".join(re.escape(form) for form in sorted(self._forms, key=len, reverse=True)))
 
     def content(self, kind: str, place: str, content: bytes) -> None:
-        """Search one place of a kind, such as ("event log", its file's name)."""
+        """Search one place of a kind, such as ("event log", name of the file)."""
         self.places.add((kind, place))
         for readable in _readable(place, content):
             for found in self._pattern.findall(readable):
@@ -60,7 +60,7 @@ class Search:
                 self.findings.add(Finding(name, form, kind, place))
 
     def has(self, kind: str, part: str) -> bool:
-        """Say whether a place of this kind was searched whose name has this part."""
+        """Return whether a place of this kind, with this part in its name, was searched."""
         return any(kind == searched and part in place for searched, place in self.places)
 
     def folder(self, kind: str, folder: Path) -> None:
@@ -70,7 +70,7 @@ class Search:
 
 
 def forms_of(secret: str) -> dict[str, bytes]:
-    """Return the forms of a secret by name; base64 without the characters that hold bits of what stands around it."""
+    """Return the forms of a secret by name; base64 without characters that also have bits of the surrounding text."""
     forms = {
         "plain": secret,
         "JSON": json.dumps(secret)[1:-1].replace("/", "\\/"),
@@ -89,7 +89,7 @@ def forms_of(secret: str) -> dict[str, bytes]:
 
 
 def files_of(folder: Path) -> Callable[[], Iterator[Seen]]:
-    """Return a function that yields those files of a folder which are new or have changed since it was last called."""
+    """Return a function that yields the files of a folder that are new or have changed since its last call."""
     known: dict[Path, tuple[int, int]] = {}
 
     def changed_files() -> Iterator[Seen]:
@@ -107,7 +107,7 @@ def files_of(folder: Path) -> Callable[[], Iterator[Seen]]:
 
 @contextmanager
 def watched(search: Search, passing: Mapping[str, Callable[[], Iterable[Seen]]]) -> Iterator[None]:
-    """Search the command lines of all processes below this one, and what comes and goes elsewhere, until the end."""
+    """Search the command lines of all descendants of this process, and all `passing` content, until the block ends."""
     ended = Event()
 
     def watch(kind: str, seen: Callable[[], Iterable[Seen]]) -> None:
@@ -130,7 +130,7 @@ def watched(search: Search, passing: Mapping[str, Callable[[], Iterable[Seen]]])
 
 
 def _command_lines() -> Callable[[], Iterator[Seen]]:
-    """Return a function that yields new command lines of the processes below this one, by their programs."""
+    """Return a function that yields new command lines of this process's descendants, by their programs."""
     known: set[bytes] = set()
 
     def new_command_lines() -> Iterator[Seen]:
@@ -147,7 +147,7 @@ def _command_lines() -> Callable[[], Iterator[Seen]]:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    """Yield files below a folder, from which others may vanish meanwhile."""
+    """Yield files in a folder and its subfolders; files may disappear meanwhile."""
     try:
         entries = list(folder.iterdir())
     except OSError:

@@ -1,8 +1,8 @@
-"""secrets: planted credentials, keys and cashier ids are looked for wherever a run leaves anything.
+"""secrets: search everything that a run leaves for planted credentials, keys and cashier ids.
 
-Steps run as users run them: `checkout-ages night` over S3 as an identity that may do no more than a night needs, single
-steps, Spark with its event log and UI, Airflow with credentials from its connection; and each way of failing that could
-quote a secret. What is found goes to findings.txt, by name and place.
+Steps run as users run them: `checkout-ages night` over S3 with only the rights that a night needs, single steps, Spark
+with its event log and UI, and Airflow with credentials from its connection. Each failure that could quote a secret is
+tried too. Finds are written to findings.txt, by name and place.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ SEARCHED_IF_NOT_QUICK = (
     ("output", "airflow tasks: stdout"),
     ("output", "airflow task that fails: stdout"),
 )
-"""What must have been searched, or the search has shown nothing."""
+"""Places that must have been searched. If one is missing, the search proves nothing."""
 LANDING, WAREHOUSE, FORBIDDEN = "stores-landing", "tables-warehouse", "of-others"
 CONTROL = "control"
 SECRETS = {
@@ -72,7 +72,7 @@ t1,0042,03,{SECRETS["cashier id"]},2026-11-20T09:30:00Z,1,sale,s1,BEER,1,2.50,EU
 t2,0042,03,{SECRETS["cashier id"]},2026-11-20T09:40:00Z,1,sale,s2,MILK,many,1.50,EUR,false,
 t3;{SECRETS["cashier id"]};does;not;fit
 """
-LANDED_LINES += "".join(  # so many sound lines that the broken ones do not stop the night
+LANDED_LINES += "".join(  # enough sound lines that the broken ones do not stop the night
     f"t1,0042,03,{SECRETS['cashier id']},2026-11-20T09:30:00Z,{number},sale,s1,BEER,1,2.50,EUR,true,not_asked\n"
     for number in range(2, 40)
 )
@@ -87,7 +87,7 @@ spark.broadcast.compress false
 spark.local.dir {scratch}
 spark.executorEnv.{key_variable} {key}
 """
-"""The last line is how the key is not to be passed on; Spark has to hide it all the same."""
+"""The last line is a wrong way to pass the key; Spark must hide it even then."""
 SERVER_ACTIONS = {
     "s3:GetObject": "Read",
     "s3:ListBucket": "List",
@@ -100,7 +100,7 @@ NOBODY_LISTENS = 9
 
 
 def night_identity() -> Identity:
-    """Return an identity with the rights of the nights' policy in jobs/privacy/README.md, in the server's words."""
+    """Return an identity with only the rights of README's policy for nights, in the server's terms."""
     (policy,) = [policy for policy in readme_policies() if "s3:DeleteObject" in json.dumps(policy)]
     actions = {
         f"{SERVER_ACTIONS[action]}:{resource.removeprefix(ARN)}"
@@ -122,7 +122,7 @@ def _listed(value: str | list[str]) -> list[str]:
 
 @dataclass
 class Bench:
-    """One search: its folder, its S3 server, how its runs ended, and which controls it planted."""
+    """One search: its folder, its S3 server, the exit codes of its runs, and its planted controls."""
 
     folder: Path
     port: int
@@ -131,7 +131,7 @@ class Bench:
     ends: list[str] = field(default_factory=list)
     ended_otherwise: list[str] = field(default_factory=list)
     planted: set[tuple[str, str]] = field(default_factory=set)
-    """Kinds of places and forms in which the control is to be found."""
+    """Kinds of places and forms in which the control must be found."""
 
     @property
     def credentials(self) -> dict[str, str]:
@@ -148,7 +148,7 @@ class Bench:
         return {"PYTHONPATH": str(REPOSITORY), "TMPDIR": str(self.folder / "tmp")}
 
     def run(self, name: str, command: Sequence[str], environment: Mapping[str, str], expected: int = 0) -> None:
-        """Run a command to its end, which should be this exit code, and search what it printed."""
+        """Run a command to its end, expect this exit code, and search its output."""
         started = time.monotonic()
         done = subprocess.run(
             command, cwd=REPOSITORY, env=dict(environment), capture_output=True, check=False, timeout=900
@@ -161,13 +161,13 @@ class Bench:
         (self.folder / "output" / f"{name}.txt").write_bytes(done.stdout + done.stderr)
 
     def plant(self, kind: str, form: str = "plain") -> bytes:
-        """Return the control in a form, to be found at a place of this kind."""
+        """Return the control in a form; it must be found at a place of this kind."""
         self.planted.add((kind, form))
         return forms_of(SECRETS[CONTROL])[form]
 
 
 def measure(folder: Path, quick: bool = False) -> dict[str, int | float]:
-    """Run everything and return how many secrets were found in how many places, and how many controls were caught.
+    """Run everything; return the number of secrets found, of searched places, and of controls caught.
 
     `quick` leaves out Airflow and a failure inside Spark.
     """
@@ -255,7 +255,7 @@ def _landed_day() -> dict[str, bytes]:
 
 
 def _objects_of(client: Any, bucket: str, prefix: str) -> Callable[[], Iterator[Seen]]:
-    """Return a function that yields objects that are new or have changed since it was last called."""
+    """Return a function that yields objects that are new or have changed since its last call."""
     known: dict[str, str] = {}
 
     def changed_objects() -> Iterator[Seen]:
@@ -295,14 +295,14 @@ def _step(name: str) -> list[str]:
 
 
 def _run_night(bench: Bench) -> None:
-    """Run a whole night over S3, as an identity that may only read the landing and write the warehouse."""
+    """Run a whole night over S3, with an identity that may only read the landing and write the warehouse."""
     bench.run("night", _command_line("night"), _spark_environment(bench) | bench.credentials | S3_URIS)
     window = _command_line("cashier-window")
     bench.run("cashier window", window, _spark_environment(bench) | bench.credentials | S3_URIS)
 
 
 def _run_with_ui(bench: Bench) -> None:
-    """Run two steps with Spark's UI, with the control on Spark's command line and so in all that Spark shows."""
+    """Run two steps with Spark's UI. The control is on Spark's command line, and so on all pages of the UI."""
     planted = {
         bench.plant(kind).decode() for kind in ("output", "command line", "event log", "Spark UI", "temporary file")
     }
@@ -315,7 +315,7 @@ def _run_with_ui(bench: Bench) -> None:
 
 
 def _run_failing_steps(bench: Bench) -> None:
-    """Fail in each way in which a message could quote what it was given."""
+    """Fail in each way in which a message could quote its input."""
     fitting = _spark_environment(bench) | bench.credentials | S3_URIS
     in_uri, in_endpoint = SECRETS["secret in a URI"], SECRETS["secret in the endpoint"]
     refused = {
@@ -334,14 +334,14 @@ def _run_failing_steps(bench: Bench) -> None:
 
 
 def _fail_in_spark(bench: Bench) -> None:
-    """Fail in a Python worker, whose traceback goes through the JVM."""
+    """Fail in a Python worker: its traceback passes through the JVM."""
     forbidden_landing = S3_URIS | {"CHECKOUT_AGES_LANDING_URI": f"s3://{FORBIDDEN}/landing"}
     environment = _spark_environment(bench) | bench.credentials | forbidden_landing
     bench.run("broken in Spark", _step("checkout_photos"), environment, expected=2)
 
 
 def _plant_in_files(bench: Bench) -> None:
-    """Plant the control in each form, in a compressed column of a table, and in a staged file that goes again."""
+    """Plant the control in each form, in a compressed column of a table, and in a staged file that is deleted again."""
     planted = b" ".join(bench.plant("output", form) for form in forms_of(SECRETS[CONTROL]))
     bench.search.content("output", "planted forms", planted)
     column = pa.table({"note": [bench.plant("warehouse").decode()] * 9})
@@ -359,7 +359,7 @@ def _plant_in_files(bench: Bench) -> None:
 def _run_airflow(bench: Bench) -> None:
     """Run a sensor, a table and a table that fails through Airflow.
 
-    The credentials are in a connection of its database alone, which is searched like the rest: they must be encrypted.
+    The credentials are only in a connection of its database, which is searched too: they must be encrypted there.
     """
     home = bench.folder / "airflow"
     environment = airflow_environment(os.environ, home, *S3_URIS.values())
@@ -378,7 +378,7 @@ def _run_airflow(bench: Bench) -> None:
 
 
 def _import_connection(bench: Bench, environment: Mapping[str, str]) -> None:
-    """Give Airflow the connection in a file, since a command line is there for all to see."""
+    """Give Airflow the connection in a file, because all users can see a command line."""
     credentials = bench.credentials
     connection = {
         "conn_type": "aws",

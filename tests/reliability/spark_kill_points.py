@@ -1,7 +1,7 @@
-"""spark_kill_points: a night of twelve photos with real inference, in which every step that uses Spark is killed.
+"""spark_kill_points: run a night of twelve photos with real inference, and kill every step that uses Spark.
 
-One driver stays for the steps that must succeed and for those whose Python worker is killed, the one that writes a
-table. A driver that is killed while it commits one, or its JVM, is a `jobs.run` of its own.
+One driver is used for all steps that must succeed, and for steps with a killed Python worker, the one that writes a
+table. A step whose driver or JVM is killed while it commits a table is its own `jobs.run`.
 """
 
 from __future__ import annotations
@@ -44,17 +44,17 @@ JVM_POINTS = {
 }
 S3_STEP = "transaction_lines"
 TABLE_WITHOUT_ROWS = "rejected_transaction_lines"
-"""The day has no line to reject: the driver of the step that stages it writes the empty table itself."""
+"""The day has no line to reject, so the step's driver writes this empty table itself."""
 
 
 def worker_points(step: str) -> list[Point]:
-    """Where the Python workers of a step are killed, those that infer among them."""
+    """Return the points at which a step's Python workers are killed, including those that infer."""
     inferring = [Point("read", "photos/", 5)] if step == "photo_age_estimates" else []
     return [*inferring, Point("close", f"_attempts/{step}-")]
 
 
 def driver_points(step: str) -> list[Point]:
-    """Where a driver of a step is killed, or its JVM."""
+    """Return the points at which a step's driver or its JVM is killed."""
     jvm = [JVM_POINTS[step]] if step in JVM_POINTS else []
     moment: Moment = "after" if TABLE_STEPS.index(step) % 2 else "before"
     table = f"/{step}/part-0.parquet$"
@@ -65,7 +65,7 @@ def driver_points(step: str) -> list[Point]:
 
 
 def land(folder: Path) -> Path:
-    """Land a day of twelve receipts with a photo each; one photo is empty, each receipt has an alcohol line."""
+    """Land a day of twelve receipts, each with a photo and an alcohol line; one photo is empty."""
     landing = ObjectStore(folder.as_uri())
     faces = synthetic_face_photos()([16 + 4 * number for number in range(PHOTO_COUNT)], list(range(PHOTO_COUNT)), 1)
     lines = []
@@ -110,7 +110,7 @@ class Driver:
         )
 
     def run(self, step: str, settings: Mapping[str, str]) -> str | None:
-        """Run a step of the run NEW; return what went wrong."""
+        """Run a step of the run NEW; return its error, if any."""
         assert self._process.stdin
         assert self._process.stdout
         print(json.dumps([step, NEW, dict(settings)]), file=self._process.stdin, flush=True)
@@ -118,14 +118,14 @@ class Driver:
         return wrong
 
     def end(self) -> None:
-        """Let it stop Spark and end."""
+        """Stop Spark and end the process."""
         assert self._process.stdin
         self._process.stdin.close()
         self._process.wait(STEP_TIMEOUT_SECONDS)
 
 
 class Night:
-    """Runs and kills steps with Spark; all processes have the switch of `folder`."""
+    """Runs and kills steps with Spark. All processes have the switch of `folder`."""
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -151,13 +151,13 @@ class Night:
         return [f"{step} run again: {wrong}"] if wrong else []
 
     def kill_worker(self, step: str, settings: Mapping[str, str], point: Point) -> list[str]:
-        """Kill a Python worker of a step; say what is not as it must be."""
+        """Kill a Python worker of a step; return the faults."""
         arm(self.switch, point)
         wrong = self._driver.run(step, settings)
         return [] if wrong and fired(self.switch).exists() else [f"{point} was not reached, or not noticed"]
 
     def kill_driver(self, step: str, settings: Mapping[str, str], point: Point) -> list[str]:
-        """Kill a step's driver, or its JVM, in an application of its own; say what is not as it must be."""
+        """Kill a step's driver or its JVM, in its own application; return the faults."""
         arm(self.switch, point)
         command = [sys.executable, "-m", "jobs.run", step, "--business-date", str(BUSINESS_DATE), "--run-id", NEW]
         done = subprocess.run(
@@ -173,7 +173,7 @@ class Night:
         return [] if died and fired(self.switch).exists() else [f"{point} was not reached: {done.returncode}"]
 
     def _end_all(self) -> None:
-        """End what outlived a killed driver: all that has this switch in its environment."""
+        """End all processes that outlived a killed driver, known by this switch in their environment."""
         for process in psutil.process_iter():
             try:
                 is_ours = process.environ().get(SWITCH) == str(self.switch)
@@ -185,7 +185,7 @@ class Night:
 
 @contextmanager
 def spark_night(folder: Path) -> Iterator[Night]:
-    """Start a driver that stays until the block ends."""
+    """Start a driver that runs until the block ends."""
     with ExitStack() as stack:
         yield Night(folder, stack)
 
@@ -201,11 +201,11 @@ def stage_undisturbed(night: Night, store: ObjectStore, landing: Path) -> None:
 
 
 def staged(store: ObjectStore, step: str) -> str:
-    """Return where the rows that a step has staged lie."""
+    """Return the place of the rows that a step has staged."""
     return f"{store.uri}/_staging/{NEW}/business_date={BUSINESS_DATE}/{step}/part-0.parquet"
 
 
 def unstage(store: ObjectStore) -> None:
-    """Leave of a warehouse only what is published."""
+    """Delete everything from a warehouse that is not published."""
     warehouse = Warehouse(store, NEW)
     warehouse.store.delete([entry.key for entry in list(warehouse.store.list("_staging"))])

@@ -1,4 +1,4 @@
-"""spark_steps: a driver that stays: it runs a step for each line on stdin and answers with what went wrong, or null."""
+"""spark_steps: a long-lived driver: it runs a step for each line on stdin, and answers with the error or null."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.given.rows import BUSINESS_DATE
 
 
 def main() -> None:
-    """Serve until stdin ends; what Spark prints goes to stderr."""
+    """Serve until stdin ends. Spark's output is redirected to stderr."""
     with os.fdopen(os.dup(1), "w") as answers:
         os.dup2(2, 1)
         session = spark_session("kill points")
@@ -26,7 +26,7 @@ def main() -> None:
             try:
                 module_of(step).run(warehouse, BUSINESS_DATE, settings)
                 wrong = None
-            except Exception as error:  # whatever comes of a killed worker
+            except Exception as error:  # a killed worker may cause any error
                 wrong = f"{type(error).__name__}: {str(error)[:300]}"
             print(json.dumps(wrong), file=answers, flush=True)
 

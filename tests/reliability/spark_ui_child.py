@@ -1,7 +1,7 @@
-"""spark_ui_child: two steps in one Spark application whose UI is on, and all pages of the UI in a folder.
+"""spark_ui_child: run two steps in one Spark application with its UI, and write all pages of the UI into a folder.
 
-The steps read and write where the environment says, like `python -m jobs.run`. What PLANTED holds is shown on purpose,
-printed and in a temporary file.
+The steps read and write where the environment says, like `python -m jobs.run`. The value of PLANTED is shown on
+purpose: it is printed, and written to a temporary file.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def write_pages(session: SparkSession, folder: Path) -> None:
-    """Write the UI's pages, and what its REST interface tells of the application."""
+    """Write the UI's pages, and the answers of its REST interface about the application."""
     web_url = str(session.sparkContext.uiWebUrl)
     (application,) = json.loads(_page(f"{web_url}/api/v1/applications"))
     queries = json.loads(_page(f"{web_url}/api/v1/applications/{application['id']}/sql"))

@@ -1,4 +1,4 @@
-"""staged_nights: a warehouse in which an old day is published and a new one is staged, to be published by a step."""
+"""staged_nights: make a warehouse with an old published day and a new staged day that a step can publish."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ GENERATED_ROWS = 40
 
 @dataclass(frozen=True)
 class Publication:
-    """What a step publishes: the tables, and where their commit marks are. `steps` end with the one that publishes."""
+    """The tables that a step publishes, and the place of their commit marks. The last of `steps` publishes."""
 
     steps: tuple[str, ...]
     tables: tuple[Table, ...]
@@ -38,7 +38,7 @@ WINDOW = Publication(("publish_window",), PUBLISHED_WINDOW_TABLES, WINDOW_RUNS)
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A warehouse as it is before the last steps of a run, and the days that they may leave behind."""
+    """A warehouse before the last steps of a run, and the days that it may show after them."""
 
     store: ObjectStore
     landing: Path
@@ -46,12 +46,12 @@ class Snapshot:
     days: dict[str, dict[str, Content]] = field(default_factory=dict)
 
     def day_at(self, warehouse_uri: str) -> Day:
-        """Say what a copy of the snapshot may show."""
+        """Return the day that a copy of the snapshot may show."""
         return Day(warehouse_uri, self.publication.tables, self.publication.marks, self.days)
 
 
 def stage_generated(store: ObjectStore, publication: Publication) -> None:
-    """Stage rows made from numbers as if all steps before the last had been run."""
+    """Stage generated rows, as if all steps before the last had run."""
     warehouse = Warehouse(store, NEW)
     for table in publication.tables:
         warehouse.stage_arrow(table, BUSINESS_DATE, _generated(table))
@@ -59,7 +59,7 @@ def stage_generated(store: ObjectStore, publication: Publication) -> None:
 
 
 def publish_old(store: ObjectStore, publication: Publication) -> None:
-    """Publish another day before the staged one: every second row of it, of another run."""
+    """Publish another content of the staged day first: every second row of it, of another run."""
     old = _staged_as(store, publication, OLD, every=2)
     for table in publication.tables:
         old.promote(table, BUSINESS_DATE)
@@ -69,7 +69,7 @@ def publish_old(store: ObjectStore, publication: Publication) -> None:
 
 
 def stage_newer(store: ObjectStore, publication: Publication) -> None:
-    """Stage the same day once more, as another run that is ready to publish."""
+    """Stage the same day again, as another run that is ready to publish."""
     _staged_as(store, publication, NEWER, every=1).staging.mark_checked(BUSINESS_DATE, [])
 
 
@@ -80,7 +80,7 @@ def photo_keys(store: ObjectStore) -> set[str]:
 
 
 def let_five_minutes_pass(store: ObjectStore) -> None:
-    """Let each lock look as it does when Airflow tries again."""
+    """Age each lock by five minutes, as when Airflow retries."""
     for lock in list(store.list("_locks")):
         state = json.loads(store.read(lock.key))
         renewed_at = datetime.fromisoformat(state["renewed_at"]) - timedelta(minutes=5)
@@ -88,13 +88,13 @@ def let_five_minutes_pass(store: ObjectStore) -> None:
 
 
 def copy_warehouse(source: ObjectStore, target: ObjectStore) -> None:
-    """Copy all objects, from any store to any."""
+    """Copy all objects from one store to another, of any kind."""
     for entry in source.list():
         target.write(entry.key, source.read(entry.key))
 
 
 def environment(warehouse_uri: str, landing: Path) -> dict[str, str]:
-    """The settings of a step: it infers all photos itself."""
+    """Return the settings of a step that infers all photos itself."""
     return {
         "CHECKOUT_AGES_LANDING_URI": landing.as_uri(),
         "CHECKOUT_AGES_WAREHOUSE_URI": warehouse_uri,
@@ -112,7 +112,7 @@ def _staged_as(store: ObjectStore, publication: Publication, run_id: str, every:
 
 
 def _generated(table: Table) -> pa.Table:
-    """Number the rows in every column of text and count; all other columns are null."""
+    """Return rows with numbers in every text and count column; all other columns are null."""
     fields = [field for field in table.schema if field.name != "run_id"]
     columns = [_numbered(field.type) for field in fields]
     return pa.Table.from_arrays(columns, schema=pa.schema(fields))

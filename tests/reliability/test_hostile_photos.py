@@ -1,4 +1,4 @@
-"""A representative part of the hostile photos; `python -m tests.reliability` tries all, and thousands of mutations."""
+"""Tests of a representative part of the hostile photos; `python -m tests.reliability` tries all and their mutations."""
 
 from __future__ import annotations
 

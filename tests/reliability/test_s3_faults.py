@@ -1,4 +1,4 @@
-"""A representative part of the faults of S3; `python -m tests.reliability` meets all of them."""
+"""Tests of a representative part of the faults of S3; `python -m tests.reliability` tries all of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""verdicts: what each figure of the reliability suite must be."""
+"""verdicts: the required values of the figures of the reliability suite."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ AT_LEAST = {
     "backfill_runs_failed_as_planned": 1,
     "scheduler_cuts_survived": 1,
 }
-"""Of the full set; a quick one tries fewer."""
+"""Requirements of the full suite; a quick run tries fewer."""
 
 
 def merged(parts: Mapping[str, Figures]) -> Figures:
-    """Return the figures of all parts: counts that several have are summed, of memory the peak counts."""
+    """Return the figures of all parts together: counts are summed, and for memory the largest value counts."""
     figures: Figures = {}
     for part in parts.values():
         for name, value in part.items():
@@ -57,7 +57,7 @@ def merged(parts: Mapping[str, Figures]) -> Figures:
 
 
 def verdicts(figures: Figures, quick: bool) -> dict[str, tuple[str, bool]]:
-    """Return what each figure must be, in words, and whether it is."""
+    """Return for each figure its requirement, in words, and whether it is met."""
     judged = {name: ("0", figures[name] == 0) for name in NONE_OF if name in figures}
     if not quick:
         judged |= {

@@ -1,4 +1,4 @@
-"""whole_days: what readers see of a day, told apart exactly, and a DuckDB reader that never stops looking."""
+"""whole_days: identify exactly which run's day readers see, and poll it with a DuckDB reader in a thread."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from tests.given.rows import BUSINESS_DATE
 from tests.servers.duckdb_s3 import connect_over_s3
 
 Content = tuple[object, ...]
-"""Of a table its row count, the hash of all columns of all rows and its run; of the commit marks their runs."""
+"""For a table: its row count, the hash of all columns of all rows, and its run. For the commit marks: their runs."""
 
 OLD = "old"
 SECONDS_BETWEEN_POLLS = 0.01
 TRIES = 5
-"""DuckDB opens a file for its footer and again for its rows: a read that straddles a replacement may fail, and says so.
-jobs/tables/README.md promises that a retry mends it."""
+"""DuckDB opens a file for its footer and again for its rows. If the file is replaced in between, the read may fail with
+an error. README promises that a retry then succeeds."""
 
 
 @dataclass(frozen=True)
 class Day:
-    """A published day of some tables with their commit marks: where it lies, and what each run makes it look like."""
+    """A published day of some tables with their commit marks: its place, and its content after each run."""
 
     warehouse_uri: str
     tables: tuple[Table, ...]
@@ -34,7 +34,7 @@ class Day:
     of_runs: Mapping[str, Mapping[str, Content]] = field(default_factory=dict)
 
     def contents(self, connection: duckdb.DuckDBPyConnection) -> dict[str, Content]:
-        """Read the commit marks, then every table, as an analyst does: by a glob."""
+        """Read the commit marks, then every table, by a glob as an analyst does."""
         runs = connection.sql(f"SELECT run_id FROM {self._files(self.marks)} ORDER BY 1").fetchall()
         read: dict[str, Content] = {self.marks.name: tuple(run_id for (run_id,) in runs)}
         for table in self.tables:
@@ -44,9 +44,9 @@ class Day:
         return read
 
     def faults(self, contents: Mapping[str, Content], *runs: str) -> list[str]:
-        """Name the tables that show no run's day whole, or the old day although another is committed.
+        """Name the tables that do not show the complete day of one run, or that show the old day after a new commit.
 
-        With `runs`, only these may show.
+        With `runs`, tables may only show days of these runs.
         """
         is_committed = set(contents[self.marks.name]) != {OLD}
         shown = runs or [run for run in self.of_runs if run != OLD or not is_committed]
@@ -62,7 +62,7 @@ class Day:
 
 @contextmanager
 def connected(uri: str) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open DuckDB for local files or S3, without a cache of what the files held before."""
+    """Open DuckDB for local files or S3, without a cache of earlier file contents."""
     with connect_over_s3() if uri.startswith("s3:") else duckdb.connect() as connection:
         connection.execute("SET enable_external_file_cache = false")
         connection.execute("SET threads = 1")
@@ -70,7 +70,7 @@ def connected(uri: str) -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 class Reader:
-    """Polls all tables of the day that it is to watch, over and over, in a thread."""
+    """Polls all tables of one day, over and over, in a thread."""
 
     def __init__(self) -> None:
         self.polls = 0
@@ -90,13 +90,13 @@ class Reader:
         self._thread.join()
 
     def watch(self, day: Day | None) -> list[str]:
-        """Look at another day from now on; return what was torn of the one before."""
+        """Poll another day from now on; return the torn reads of the day before."""
         with self._between_polls:
             torn, self._torn, self._day = self._torn, [], day
             return torn
 
     def poll_until(self, polls: int) -> None:
-        """Wait until so many polls are done in all."""
+        """Wait until this many polls are done in total."""
         while self.polls < polls and self._thread.is_alive():
             time.sleep(SECONDS_BETWEEN_POLLS)
 
@@ -117,7 +117,7 @@ class Reader:
             try:
                 self._torn += day.faults(day.contents(connection))
                 return
-            except Exception as error:  # of a torn file DuckDB says all kinds of things
+            except Exception as error:  # DuckDB raises many kinds of errors for a torn file
                 if remaining:
                     self.retries += 1
                 else:
