@@ -1,4 +1,4 @@
-"""Nights on a standalone cluster of Spark whose machines share nothing but an S3 server."""
+"""Nights on a standalone Spark cluster of machines that share only an S3 server."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.slow
 RUN_PY, CLI_PY = REPOSITORY / "jobs" / "run.py", REPOSITORY / "jobs" / "cli.py"
 NIGHT = ["night", "--business-date", str(BUSINESS_DATE)]
 PHOTO_COUNT = 520
-"""Four tasks on two slots: two are under way when the first two have ended."""
+"""This makes four tasks on two slots: two are running when the first two have ended."""
 FACE_COUNT = 12
 TILLS = 4
 SECONDS = 600
@@ -46,12 +46,12 @@ SPECULATING = {
     "spark.speculation.minTaskRuntime": "50ms",
     "spark.speculation.task.duration.threshold": "100ms",
 }
-"""A stage of one task, such as each that writes a table, has a second one after a tenth of a second."""
+"""With these, a stage of one task, such as one that writes a table, gets a second, speculative task after 0.1 s."""
 
 
 @pytest.fixture(scope="module")
 def landing_uri(s3_bucket: str) -> str:
-    """A day of a photo for each receipt, all of other content."""
+    """A day with one photo per receipt, all distinct."""
     landing = ObjectStore(f"{s3_bucket}/cluster/landing")
     ages = [16 + 5 * number for number in range(FACE_COUNT)]
     faces = [face.content for face in synthetic_face_photos()(ages, list(range(FACE_COUNT)), 1)]
@@ -89,7 +89,7 @@ def receipt_line(number: int, till_id: str, closed_at: str, line: int) -> dict[s
 
 @pytest.fixture(scope="module")
 def local_tables(landing_uri: str, s3_bucket: str, spark: SparkSession) -> dict[str, str]:
-    """What each table says after a night of local[*]."""
+    """The digest of each table after a night with local[*]."""
     settings = read_settings({}, landing_uri=landing_uri, warehouse_uri=f"{s3_bucket}/cluster/local")
     run_night(Warehouse(ObjectStore(settings.warehouse_uri), "local", spark), BUSINESS_DATE, settings, lambda *_: None)
     return published_tables(settings.warehouse_uri)
@@ -103,7 +103,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture
 def other_code_on_machines(cluster: Cluster) -> Iterator[None]:
-    """The machines' installation is another version than the driver's."""
+    """Install another version on the machines than on the driver."""
     installed = [machine.packages / "jobs" / "run.py" for machine in cluster.machines]
     for path in installed:
         path.write_text("raise SystemExit('an old version')\n")
@@ -113,7 +113,7 @@ def other_code_on_machines(cluster: Cluster) -> Iterator[None]:
 
 
 def published_tables(warehouse_uri: str) -> dict[str, str]:
-    """The digest of what each table of the published run says."""
+    """Return the digest of each table of the published run."""
     run = Warehouse(ObjectStore(warehouse_uri), "reader").runs.published(BUSINESS_DATE)
     assert run is not None
     return dict(run["table_digests"])
@@ -124,7 +124,7 @@ def step(name: str, run_id: str) -> list[str]:
 
 
 def told(process: subprocess.Popen[str]) -> str:
-    """What a process has said when it has ended well."""
+    """Return the output of a process that must end with exit code 0."""
     said, _ = process.communicate(timeout=SECONDS)
     assert process.returncode == 0, said[-5000:]
     return said
@@ -195,7 +195,7 @@ def is_not_needed(name: str) -> bool:
 
 
 def said_until_first_photos_are_done(night: subprocess.Popen[str]) -> str:
-    """Read what a night says up to its first line of progress."""
+    """Read the output of a night up to its first line of progress."""
     watchdog = threading.Timer(SECONDS, night.kill)
     watchdog.start()
     said = ""

@@ -44,7 +44,7 @@ def airflow(folder: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def warehouse(folder: Path, airflow: dict[str, str]) -> Path:
-    """A business date, landed and run."""
+    """The warehouse of a business date that was landed and run."""
     landing = ObjectStore((folder / "landing").as_uri())
     write_sample_day(landing, BUSINESS_DATE, synthetic_face_photos(), "synthetic", 1, "Europe/Moscow")
     night = run_dag(airflow, "checkout_ages_nightly", business_date=str(BUSINESS_DATE))

@@ -68,14 +68,14 @@ def local_night(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -
 
 
 def with_own_warehouse(settings: Settings, folder: Path) -> Settings:
-    """Copy the warehouse, so that what a test publishes reaches no other."""
+    """Copy the warehouse, so that tests do not see each other's publications."""
     shutil.copytree(settings.warehouse_uri.removeprefix("file://"), folder, dirs_exist_ok=True)
     return settings.model_copy(update={"warehouse_uri": folder.as_uri()})
 
 
 @pytest.fixture
 def late_files(local_night: Settings) -> Iterator[None]:
-    """A photo and a receipt that lie in the landing until the test ends."""
+    """A photo and a receipt that are in the landing until the test ends."""
     beer = (
         "transaction_id,store_id,till_id,cashier_id,closed_at,line_number,line_type,sku,product_category,quantity,"
         "net_amount,currency,is_alcohol,id_check\n"
@@ -100,7 +100,7 @@ def connection() -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def table_rows(connection: duckdb.DuckDBPyConnection, warehouse_uri: str, table: Table) -> list[tuple[object, ...]]:
-    """All rows of a published table, without what differs between runs by nature."""
+    """Return all rows of a published table, without columns that always differ between runs."""
     by_nature = ("run_id", "inferred_run_id", "landed_at", "etag")
     columns = ", ".join(f'"{name}"' for name in table.column_names if name not in by_nature)
     files = f"{warehouse_uri.removeprefix('file://')}/{table.name}/business_date={BUSINESS_DATE}/*.parquet"
