@@ -50,7 +50,7 @@ console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
 
 
 def main() -> int:
-    """Build, look into the images, run the night, judge its tables; return the exit code."""
+    """Build and inspect the images, run the night, check its tables; return the exit code."""
     arguments = _arguments()
     with TemporaryDirectory(prefix="checkout-ages-") as folder:
         try:
@@ -80,7 +80,7 @@ def build(engine: Engine) -> None:
 
 
 def contents(engine: Engine) -> list[str]:
-    """Return what the images hold and should not, lack, or run as."""
+    """Return faults of the images: content that should not be there, missing content, a wrong user."""
     found = []
     for image, expected in MODULES_WITHIN.items():
         held = engine.run("run", "--rm", "--network=none", image, "python3", "-c", FIND_MODULES, *expected).split()
@@ -97,7 +97,7 @@ def contents(engine: Engine) -> list[str]:
 
 @contextmanager
 def running(engine: Engine, keep: bool) -> Iterator[tuple[Airflow, Mapping[str, str]]]:
-    """Start all containers with passwords of their own; yield Airflow and the object store's environment."""
+    """Start all containers with new passwords; yield Airflow and the object store's environment."""
     secrets = {name: token_urlsafe(24) for name in _SECRET_NAMES}
     secrets["AIRFLOW_FERNET_KEY"] = urlsafe_b64encode(os.urandom(32)).decode()
     ports = {"AIRFLOW_PORT": str(free_port()), "S3_PORT": str(free_port())}
@@ -120,7 +120,7 @@ def running(engine: Engine, keep: bool) -> Iterator[tuple[Airflow, Mapping[str, 
 
 
 def night(engine: Engine, airflow: Airflow, store: Mapping[str, str], screenshots: Path | None) -> list[str]:
-    """Run the sample day's night on the containers' scheduler and Spark; return what is wrong with it."""
+    """Run the sample day's night on the containers' scheduler and Spark; return its faults."""
     started = time.monotonic()
     try:
         airflow.wait_until_up()
@@ -140,7 +140,7 @@ def night(engine: Engine, airflow: Airflow, store: Mapping[str, str], screenshot
 
 
 def backfill(engine: Engine, airflow: Airflow) -> list[str]:
-    """Backfill the day that is out; return what is wrong with that, such as tasks outside of the pool."""
+    """Backfill the published day; return the faults, such as tasks outside of the pool."""
     started = time.monotonic()
     try:
         pools = airflow.backfill(NIGHT, BUSINESS_DATE)

@@ -1,4 +1,4 @@
-"""airflow_client: Airflow as a person with a password sees it, over its REST API."""
+"""airflow_client: use Airflow over its REST API, like a person with a password."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class NightFailedError(Exception):
 
 @dataclass(frozen=True)
 class Airflow:
-    """An Airflow at a URL, and who asks it."""
+    """An Airflow at a URL, with the user and password for requests."""
 
     url: str
     user: str
     password: str
 
     def wait_until_up(self) -> None:
-        """Return when it answers, all its DAGs are known and its parts are healthy."""
+        """Wait until it answers, knows all DAGs, and its parts are healthy."""
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             try:
@@ -79,7 +79,7 @@ class Airflow:
             raise NightFailedError(f"{dag_id} failed: {self._states(path)}")
 
     def _set_scheduled_runs_aside(self, dag_id: str) -> None:
-        """End the run of yesterday, which a DAG that is switched on begins with, and for which nobody delivers."""
+        """End the run of yesterday: a DAG begins with it when it is switched on, and nobody delivers for it."""
         deadline = time.monotonic() + SCHEDULED_RUN_SECONDS
         while time.monotonic() < deadline:
             for run in self._ask("GET", f"/api/v2/dags/{dag_id}/dagRuns?run_type=scheduled")["dag_runs"]:

@@ -1,7 +1,7 @@
-"""engine: docker where its daemon answers, else podman; and what a build needs from this machine's network.
+"""engine: run containers with docker if its daemon answers, else with podman, and give builds this machine's network.
 
-Podman, as root, needs Debian's runc, iptables, netavark and aardvark-dns. Where no registry of images is in reach, the
-base image is a Debian that debootstrap makes.
+Podman, as root, needs Debian's runc, iptables, netavark and aardvark-dns. If no registry of images can be reached, the
+base image is a Debian made by debootstrap.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ cgroup_manager = "cgroupfs"
 events_logger = "file"
 """
 PODMAN_COMPLAINS_LESS = "--podman-args=--log-level=fatal"
-"""Or it says of each container that no systemd runs its health checks."""
+"""Without it, podman complains about each container that no systemd runs its health checks."""
 
 
 class NoEngineError(Exception):
-    """Neither docker nor podman can run containers here; the message says what to install."""
+    """Neither docker nor podman can run containers here. The message says what to install."""
 
 
 @dataclass(frozen=True)
 class Engine:
-    """How to run containers here."""
+    """The way to run containers on this machine."""
 
     name: str
     compose: tuple[str, ...]
     folder: Path
-    """For files of its own."""
+    """Folder for the engine's own files."""
     environment: Mapping[str, str]
 
     def run(self, *arguments: str, stdin: int | None = None) -> str:
-        """Return what a command of the engine prints; its complaints go to the terminal."""
+        """Run a command of the engine and return its output; errors are shown in the terminal."""
         return self._run((self.name, *arguments), stdin=stdin)
 
     def run_compose(self, *arguments: str) -> str:
@@ -60,7 +60,7 @@ class Engine:
         return done.stdout
 
     def logs(self, container: str, *options: str) -> str:
-        """Return what a container has printed."""
+        """Return the output of a container."""
         command = [self.name, "logs", *options, container]
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
         return subprocess.run(command, env=dict(self.environment), check=True, text=True, **streams).stdout
@@ -99,7 +99,7 @@ class Engine:
         shutil.rmtree(root)
 
     def _network_secrets(self) -> list[str]:
-        """Hand the machine's package index and certificates to the build, which keeps neither."""
+        """Give the machine's package index and certificates to the build, without keeping them in the image."""
         settings = {"cert": "/run/secrets/ca_certificates"}
         listed = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True)
         for line in listed.stdout.splitlines():
@@ -114,7 +114,7 @@ class Engine:
 
 
 def find_engine(folder: Path) -> Engine:
-    """Return the engine of this machine, which keeps files of its own in `folder`. Raises NoEngineError."""
+    """Return the engine of this machine; its own files are in `folder`. Raises NoEngineError."""
     environment = dict(os.environ)
     if shutil.which("docker") and subprocess.run(["docker", "info"], capture_output=True).returncode == 0:
         return Engine("docker", ("docker", "compose"), folder, environment | {"DOCKER_BUILDKIT": "1"})

@@ -1,4 +1,4 @@
-"""published_day: whether a night's tables are all there and add up, read from object storage."""
+"""published_day: check in object storage that all tables of a night exist and add up."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from jobs.warehouse.object_store import ObjectStore
 
 
 def complaints(bucket_uri: str, business_date: str, run_count: int = 1) -> list[str]:
-    """Return what is wrong with the tables of a day that so many runs published, nothing when all is right."""
+    """Return the faults in the tables of a day that `run_count` runs published; empty if there are none."""
     landing, warehouse = ObjectStore(f"{bucket_uri}/landing"), ObjectStore(f"{bucket_uri}/warehouse")
     files = {table.name: _parquet(warehouse, table.name, business_date) for table in TABLES_OF_A_RUN}
     expected = dict.fromkeys(files, 1) | {PIPELINE_RUNS.name: run_count}

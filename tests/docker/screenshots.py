@@ -1,4 +1,4 @@
-"""screenshots: the nightly DAG and a finished run, as Airflow's own UI shows them in Chromium, for README."""
+"""screenshots: take pictures of the nightly DAG and a finished run in Airflow's own UI, for README."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pool of backfills, as Airflow itself asks for it when it makes the tasks of a run."""
+"""The pool of backfills, assigned when Airflow itself creates the tasks of a run."""
 
 from __future__ import annotations
 

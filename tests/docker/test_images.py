@@ -1,4 +1,4 @@
-"""What can be told of the images without building them; `make docker-test` builds them and runs a night."""
+"""Checks of the images that need no build; `make docker-test` builds them and runs a night."""
 
 from __future__ import annotations
 
