@@ -1,4 +1,4 @@
-"""One warehouse with reports for all tests of pages."""
+"""One warehouse with reports, shared by all tests of pages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""screenshots: the report of the made-up day of `published_days`, at phone and desktop width, for README.
+"""take_screenshots: take pictures of the report of the day in `published_days`, at phone and desktop width, for README.
 
 `make screenshots` writes them to the folder `screenshots`.
 """
@@ -26,7 +26,7 @@ SHOTS = {
     "report-phone": (390, 1250, "dark", "body"),
 }
 COLOURS = 128
-"""A page has few: so many keep a picture under 200 KB."""
+"""A page has few colours: with this many, a picture stays under 200 KB."""
 
 
 def main() -> None:

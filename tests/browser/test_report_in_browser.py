@@ -1,4 +1,4 @@
-"""The report in a real Chromium: what it says, what it loads, who can read it."""
+"""The report in a real Chromium: its texts, the files that it loads, and its accessibility."""
 
 from __future__ import annotations
 
