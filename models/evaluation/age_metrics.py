@@ -145,6 +145,7 @@ def confusion(judged: JudgedAges) -> Figures:
     """Count photos by true age group (rows) and estimated age group (columns)."""
     first_ages = [first for first, _ in AGE_BANDS.values()][1:]
     counts = np.zeros((len(AGE_BANDS), len(AGE_BANDS)), dtype=int)
+    # Not `counts[…] += 1`, which counts a pair of age groups once however often it occurs.
     np.add.at(counts, (np.digitize(judged.ages, first_ages), np.digitize(judged.estimated, first_ages)), 1)
     return {"age_bands": list(AGE_BANDS), "counts": counts.tolist()}
 

@@ -58,6 +58,7 @@ def read_baseline(baseline: Path) -> pd.DataFrame:
             raise ModelInputError(
                 f"baseline folder '{folder}' has no {name}: make it with `checkout-ages evaluate --out '{folder}'`"
             )
+    # As text, because a name like 007 must match the other evaluation's.
     return pd.read_csv(folder / "predictions.csv", dtype={"file_name": object, "group": object})
 
 

@@ -83,9 +83,11 @@ def evaluate_version(
     from models.evaluation.evaluation_page import write_evaluation_page
 
     chosen = faces_of_split(faces, split)
+    # Now, because a wrong baseline should not fail after minutes of inference.
     for baseline in baselines:
         read_baseline(baseline)
     evaluation = evaluate(load_trained_version(version or MODEL_VERSIONS[-1], engine), chosen, images)
+    # The headline figure comes first in metrics.json.
     figures = {
         "mae": evaluation.metrics["mae"],
         "split": split,
@@ -137,6 +139,7 @@ def write_evaluation(evaluation: Evaluation, out: Path) -> None:
     """Write metrics.json and predictions.csv."""
     out.mkdir(parents=True, exist_ok=True)
     (out / "metrics.json").write_text(json.dumps(evaluation.metrics, indent=1) + "\n")
+    # Nullable integers: photos without a face have no count, and as floats all others would be written as 1.0000.
     predictions = evaluation.predictions[PREDICTION_COLUMNS].astype(
         {"face_count": "Int64", "face_side_pixels": "Int64"}
     )

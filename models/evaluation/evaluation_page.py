@@ -270,6 +270,7 @@ def _means_chart(rows: Sequence[Figures], kind: str, name: str) -> PageChart:
     title, unit = MEANS[name]
     figure, axes = new_chart(title, LABELS[kind], unit, (5.6, 3.4))
     means = np.array([row[name] for row in rows])
+    # Error bars take distances from the mean, not the ends of an interval.
     reach = np.abs(np.array([row[f"{name}_interval_95"] for row in rows]).T - means)
     axes.errorbar(range(len(rows)), means, yerr=reach, fmt="o", capsize=4, color=BLUE)
     axes.set_xticks(range(len(rows)), [f"{row[kind]}\nn={row['photo_count']}" for row in rows], fontsize=9)
@@ -289,6 +290,7 @@ def _ages_chart(judged: JudgedAges) -> PageChart:
     figure, axes = new_chart("Photos by true and estimated age, per 5 × 5 years", "true age, years", "estimated, years")
     edges = np.arange(0, 106, 5)
     counts, _, _ = np.histogram2d(judged.ages, judged.estimated, bins=[edges, edges])
+    # Empty cells are left out, because a logarithmic scale has no colour for 0; rows of a mesh are the vertical axis.
     mesh = axes.pcolormesh(edges, edges, np.ma.masked_equal(counts.T, 0), cmap="viridis_r", norm="log")
     axes.plot([0, 105], [0, 105], color=ORANGE, linewidth=1)
     axes.set_aspect("equal")

@@ -224,7 +224,7 @@ def _looked_at(images: Path, file_name: str) -> dict[str, Any]:
     size: tuple[float, float] = (np.nan, np.nan)
     try:
         photo = (images / file_name).read_bytes()
-        size = _size_pixels(photo)
+        size = _size_pixels(photo)  # first, so that photos with damaged pixels have their size too
         decode_photo(photo, SMALLEST_SIDE_PIXELS)
     except FileNotFoundError:
         row |= {"status": "missing", "reason": "there is no such file"}

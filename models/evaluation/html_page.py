@@ -125,6 +125,7 @@ def chart_of(figure: Figure, description: str, png: Path | None = None) -> PageC
         figure.savefig(svg, format="svg", transparent=True, metadata={"Date": None})
         if png:
             figure.savefig(png, dpi=130, facecolor="white")
+    # Inside HTML an SVG must not have its XML declaration and document type.
     drawing = svg.getvalue()[svg.getvalue().index("<svg") :]
     return PageChart(drawing.replace(INK, "currentColor"), description)
 

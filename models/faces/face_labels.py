@@ -77,6 +77,7 @@ def _labels_of_folder(folder: Path | None) -> pd.DataFrame:
 
 def _read_csv(labels: Path) -> pd.DataFrame:
     try:
+        # As text, because pandas would turn names such as 007 into numbers.
         faces = pd.read_csv(labels, dtype={"file_name": "string", "group": "string"})
     except FileNotFoundError:
         raise ModelInputError(f"labels file '{labels}' does not exist: name a CSV with file_name,real_age") from None

@@ -41,6 +41,7 @@ def near_duplicate_groups(images: Path, file_names: Sequence[str]) -> NDArray[np
     if hashes:
         # Equal hashes are compared once: a set with many exact copies would have too many pairs.
         distinct, which = np.unique(np.array(list(hashes.values())), axis=0, return_inverse=True)
+        # Numbers start after those of single photos, so that no group gets the number of a photo without a hash.
         groups[list(hashes)] = len(file_names) + _linked(len(distinct), pairs_within(distinct, LARGEST_DISTANCE))[which]
     return np.unique(groups, return_inverse=True)[1]
 

@@ -78,6 +78,7 @@ class SyntheticFaces:
         sides = random.choice((-1.0, 1.0), len(self.looks))
         looks = (sides * random.uniform(*LOOK_RANGE, len(self.looks))).astype(np.float32)
         face = self.mean_face(age_years) + looks @ self.looks
+        # Looks may add up beyond black or white, where bytes would wrap around.
         return face.round().clip(0, 255).astype(np.uint8).reshape(SIDE_PIXELS, SIDE_PIXELS, 3)
 
 

@@ -85,6 +85,7 @@ def fit(faces: Faces, ages_years: NDArray[np.integer], random: Generator) -> Arr
     reference = mean_faces[REFERENCE_YEARS]
     ageing = (mean_faces[YOUNGEST_YEARS : OLDEST_YEARS + 1] - reference) * AGEING_GAIN
     left, strength, directions = np.linalg.svd(ageing, full_matrices=False)
+    # Photos of older people have no mean face of their own age: use the oldest one.
     looks, spread = principal_components(faces, mean_faces[np.minimum(ages_years, OLDEST_YEARS)], random)
     packed_ageing, ageing_scale = _packed(directions[:AGEING_COMPONENTS])
     packed_looks, looks_scale = _packed(looks * (spread * look_sizes(looks))[:, None])
@@ -104,6 +105,7 @@ def mean_face_by_age(faces: Faces, ages_years: NDArray[np.integer]) -> Vectors:
     years = np.arange(OLDEST_YEARS + 1)
     known_years, rows = np.unique(ages_years, return_inverse=True)
     means = np.stack([faces[rows == row].mean(axis=0, dtype=np.float32) for row in range(len(known_years))])
+    # Ages with more photos count more, so that a mean of few photos does not dominate its neighbours.
     kernel = np.exp(-0.5 * ((years[:, None] - known_years) / AGE_BANDWIDTH_YEARS) ** 2) * np.bincount(rows)
     mean_faces: Vectors = (kernel / kernel.sum(axis=1, keepdims=True)).astype(np.float32) @ means
     return mean_faces
@@ -216,6 +218,7 @@ def measure_ages(model: SyntheticFaces, model_version: str) -> dict[str, Any]:
 
     random = np.random.default_rng([SEED, 2])
     ages_years = shopper_ages_years(ESTIMATED_SAMPLES, random)
+    # PNG, because the loss of a JPEG would change the estimates.
     photos = [_png(model.sample(age_years, random)) for age_years in ages_years]
     estimates = AgeEstimator.load(model_version, threads=1).estimate(photos)
     estimated = pd.Series([estimate.estimated_age_years for estimate in estimates], dtype=float)

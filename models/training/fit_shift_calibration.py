@@ -49,7 +49,7 @@ SEED = 2026
 
 @dataclass(frozen=True)
 class Fit:
-    """p^exponent · exp(bias) is calibrated for people whose ages have the shares `prior`; two lists of (101,)."""
+    """p^exponent · exp(bias) is calibrated for people with the age shares `prior`; bias and prior are (101,)."""
 
     exponent: float
     bias: list[float]
