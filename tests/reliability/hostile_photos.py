@@ -28,7 +28,7 @@ LONGEST_CPU_SECONDS = 5.0
 LONGEST_CLOCK_SECONDS = 60.0
 LONGEST_START_SECONDS = 300.0
 MEMORY_BOUND_MIB = 2048
-"""Bound for a Python worker with tasks of one core, for any photos; README states it."""
+"""Bound for a Python worker with tasks of one core, for any photos; jobs/operations/README.md states it."""
 MUTATED_FILES, QUICK_MUTATED_FILES = 5_000, 150
 
 CRASH, HANG = b"planted crash", b"planted hang"

@@ -21,7 +21,7 @@ OLD = "old"
 SECONDS_BETWEEN_POLLS = 0.01
 TRIES = 5
 """DuckDB opens a file for its footer and again for its rows. If the file is replaced in between, the read may fail with
-an error. README promises that a retry then succeeds."""
+an error. jobs/tables/README.md promises that a retry then succeeds."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """spark_cluster: a real standalone Spark cluster: a master and workers that share no folder, each like its own machine.
 
-A worker has what jobs/operations/README.md says an executor needs, and nothing of the tests: its own working folder, its own Python with
-the project installed, and its own short environment, with another time zone.
+A worker has what jobs/operations/README.md says an executor needs, and nothing of the tests: its own working folder,
+its own Python with the project installed, and its own short environment, with another time zone.
 """
 
 from __future__ import annotations
