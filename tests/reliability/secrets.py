@@ -100,7 +100,7 @@ NOBODY_LISTENS = 9
 
 
 def night_identity() -> Identity:
-    """Return an identity with only the rights of the nights' policy in jobs/privacy/README.md, in the server's terms."""
+    """Return an identity with only the rights of the nights' policy in jobs/privacy/README.md, as the server has it."""
     (policy,) = [policy for policy in readme_policies() if "s3:DeleteObject" in json.dumps(policy)]
     actions = {
         f"{SERVER_ACTIONS[action]}:{resource.removeprefix(ARN)}"
