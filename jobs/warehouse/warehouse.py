@@ -1,18 +1,18 @@
 """warehouse: reads, stages and publishes one day of a table; the only module that touches tables.
 
-    {warehouse}/{table}/business_date=D/part-0.parquet          published, one file a day
-    {warehouse}/pipeline_runs/business_date=D/{run_id}.parquet  one file a run, written last
-    {warehouse}/window_runs/business_date=D/{run_id}.parquet    the same of the second DAG: the window that ends on D
+    {warehouse}/{table}/business_date=D/part-0.parquet          published, one file per day
+    {warehouse}/pipeline_runs/business_date=D/{run_id}.parquet  one file per run, written last
+    {warehouse}/window_runs/business_date=D/{run_id}.parquet    the same for the second DAG: the window that ends on D
     {warehouse}/_staging/{run_id}/business_date=D/{table}/part-0.parquet    built, not yet published
     {warehouse}/_locks/business_date=D/NUMBER.json              who publishes that day: the highest number says it
     {warehouse}/_locks/window_runs/business_date=D/NUMBER.json  who publishes the window that ends on it
     {warehouse}/_rescored/{model_version}/…                     a warehouse of another model's tables, laid out alike
-    {warehouse}/_erased/business_date=D/…                       who was erased from that day, see `erased`
+    {warehouse}/_erased/business_date=D/…                       who was erased from that day, see `tombstones`
     {warehouse}/_retention/business_date=D.json                 photos that `retain` is about to delete
 
-A night reads the tables of its own run from staging; of what is published it reads only the day's own estimates, which
-it takes over rather than infer them again, and the rows in pipeline_runs of the days before, with which check_night
-compares it and on which no table depends.
+A night reads the tables of its own run from staging. Of the published tables it reads only two things: the day's own
+estimates, which it reuses, and the rows in pipeline_runs of the days before, with which check_night compares the day.
+No table depends on those rows.
 """
 
 from __future__ import annotations
