@@ -44,8 +44,8 @@ StepDone = Callable[[str, float], None]
 
 def module_of(step: str) -> ModuleType:
     """Return the module of a step; its `run` does the work."""
-    # Imported only when it runs: a process of one step does not load the libraries of all.
     wing = "tables" if step in BUILDING_STEPS else "steps"
+    # Imported only when it runs: a process of one step does not load the libraries of all.
     return import_module(f"jobs.{wing}.{step}")
 
 

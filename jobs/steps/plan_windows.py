@@ -32,7 +32,7 @@ def changed_windows(warehouse: Warehouse, business_date: date, settings: Setting
         raise InputError(
             f"business date {business_date} has no cashier_alcohol_days in '{warehouse.store.uri}'; run its night first"
         )
-    # A window that ends later holds this day if it is not longer ago than the window is long.
+    # A later window holds this day if it ends fewer than window_days after it.
     later_dates = [business_date + timedelta(days=number) for number in range(1, settings.window_days)]
     windows_out = [day for day in later_dates if warehouse.published.has_day(CASHIER_ALCOHOL_AUDIT, day)]
     return [business_date, *windows_out]
