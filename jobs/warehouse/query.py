@@ -63,7 +63,7 @@ def save_answer(answer: pa.Table, file_format: str, path: Path | None, *, with_b
     In csv and parquet, amounts keep all their digits; in json they are JavaScript numbers. A byte order mark makes
     spreadsheets read csv as UTF-8. Raises InputError when the file cannot be written.
     """
-    # Written to a temporary file first: a failure leaves no half written answer at the path.
+    # DuckDB writes to files only, so stdout and the byte order mark are served from a temporary one.
     with TemporaryDirectory(prefix="checkout-ages-") as folder, duckdb.connect() as connection:
         written = Path(folder, "answer")
         connection.execute("SET TimeZone = 'UTC'")
@@ -143,7 +143,7 @@ def _confine(connection: duckdb.DuckDBPyConnection, store: ObjectStore) -> None:
 
 def _one_select(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.Statement:
     statements = connection.extract_statements(sql)
-    # The type is DuckDB's own: a statement that starts with a comment or WITH is judged rightly.
+    # The type is DuckDB's own: a statement that starts with a comment or WITH is judged correctly.
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
         raise InputError("a query is one SELECT (or DESCRIBE, SHOW TABLES, SUMMARIZE): the tables are read-only")
     return statements[0]
