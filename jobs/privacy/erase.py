@@ -184,7 +184,7 @@ def _publish_without(
 
 
 def _refuse_half_published(own: Warehouse, day: date, live_run_id: str) -> None:
-    # Two run ids mean that a publishing run died halfway; a day copied from such a mixture would not add up.
+    # Another run id than the live one means that a publishing run died halfway; such a mixture does not add up.
     run_ids = {own.published.run_id(table, day) for table in TAKEN_FROM_PUBLISHED} - {None}
     if run_ids - {live_run_id}:
         raise InputError(
