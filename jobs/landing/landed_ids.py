@@ -57,7 +57,7 @@ def lost_ids(name: str, column: pa.Array) -> Iterator[tuple[int, str]]:
     for row in _rows(pc.match_substring_regex(column, CONTROL)) if name != "sku" else ():
         yield row, f"{name} has a tab or another control character; deliver ids without"
     whole = pc.match_substring_regex(column, WHOLE_NUMBER)
-    # Only texts longer than 2^53 can be larger; comparing (length, digits) then compares numbers without parsing them.
+    # Only texts longer than that of 2^53 can hold a larger number; (length, digits) then compares without parsing.
     for row in _rows(pc.and_(whole, pc.greater(pc.binary_length(column), len(MOST_EXACT_DIGITS)))):
         digits = _text(column, row).strip().lstrip("-").partition(".")[0]
         if (len(digits), digits) > (len(MOST_EXACT_DIGITS), MOST_EXACT_DIGITS):
