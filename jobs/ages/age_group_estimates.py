@@ -70,7 +70,7 @@ def estimate_groups(
     def estimates(total: Floats, squares: Floats) -> Estimates:
         by_cell = _by_store_and_cell(sums, total, (store_count, len(weights)))
         value = by_cell @ weights
-        # Two variances: between mixes that are as probable, and within the mix, of buyers who are in a group by chance.
+        # Two variances add up: between equally probable mixes, and within the mix, where each buyer's group is chance.
         between = ((by_cell @ others - value) ** 2).mean(axis=0)
         within = _by_store_and_cell(sums, squares, (store_count, len(weights))) @ (weights * (1 - weights))
         margin = NORMAL_QUANTILE_95 * np.sqrt(between + within)
