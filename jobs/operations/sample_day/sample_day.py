@@ -51,7 +51,7 @@ def write_sample_day(
     """
     random = np.random.default_rng([seed, business_date.toordinal()])
     rung_up = sample_receipts(_baskets(receipts, business_date, time_zone, random), time_zone, random)
-    # All is made before anything is deleted, so that a missing package leaves the old day as it was.
+    # Receipts are made before anything is deleted, so that a missing package leaves the old day as it was.
     files, broken_lines = receipt_files(rung_up.lines)
     photos = sample_photos(rung_up.transactions, photos_folder(business_date), random)
     _clear(landing, business_date)
