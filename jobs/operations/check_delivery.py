@@ -125,7 +125,7 @@ def _checked(
     day: BusinessDay,
     settings: Settings,
 ) -> DeliveryCheck:
-    # Without a landing there are no photos to judge, and the rules on photos would all fail.
+    # Without a landing there are no photos to judge, and the rules on photos would warn for no reason.
     rules = [rule for rule in DELIVERY_RULES if photos is not None or rule not in RULES_ON_PHOTOS]
     template = f"{photos_folder(day.business_date)}/{settings.photo_key_template}"
     placed = (placed_photos(batch, template, day) for batch in photos or ())
