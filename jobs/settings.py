@@ -242,6 +242,7 @@ class Settings(BaseModel):
     @field_validator("age_group_lower_bounds_years")
     @classmethod
     def _rising_from_zero(cls, bounds: tuple[int, ...]) -> tuple[int, ...]:
+        # From 0, or buyers under the first bound would be in no age group.
         if not bounds or bounds[0] != 0 or list(bounds) != sorted(set(bounds)):
             raise ValueError(f"age groups {bounds} must begin at 0 and rise, as in 0,18,25,35,45,55,65")
         return bounds
@@ -249,6 +250,7 @@ class Settings(BaseModel):
     @field_validator("challenge_age_years")
     @classmethod
     def _not_under_the_legal_age(cls, challenge_age: int, others: ValidationInfo) -> int:
+        # A legal age that is not valid is not in `data`; its own error is enough.
         legal_age = others.data.get("legal_purchase_age_years", challenge_age)
         if challenge_age < legal_age:
             raise ValueError(f"it lies under the legal age, {legal_age}; who looks that young must be asked for an ID")
@@ -367,6 +369,7 @@ def read_settings(environment: Mapping[str, str], **flags: object) -> Settings:
     own = (name for name in environment if name.startswith(PREFIX) and name != KEY_VARIABLE)
     given = {name[len(PREFIX) :].lower(): environment[name] for name in own}
     for name in given:
+        # A misspelt name would otherwise leave the default in place unnoticed.
         if name not in Settings.model_fields:
             raise InputError(f"unknown setting {PREFIX}{name.upper()}{_did_you_mean(name)}")
     given_flags = {name: value for name, value in flags.items() if value is not None}
@@ -451,6 +454,7 @@ def _by_till(text: str, number: str, form: str) -> dict[str, float]:
         found = re.fullmatch(rf"([^/=*]+/[^/=*]+)=({number})", part)
         if not found:
             raise ValueError(f"'{part}' is not STORE/TILL={form}")
+        # A dict would keep the last of the two without a word.
         if found[1] in numbers:
             raise ValueError(f"it names till {found[1]} twice")
         numbers[found[1]] = float(found[2])
