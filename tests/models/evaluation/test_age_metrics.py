@@ -31,7 +31,7 @@ def each_alone(count: int) -> GroupBootstrap:
     return GroupBootstrap(np.arange(count))
 
 
-def test_errors_are_counted_in_years_and_by_band_of_true_age():
+def test_errors_are_counted_in_years_and_by_band_of_true_age() -> None:
     found = metrics(judged([20, 30, 40, 80], [20, 24, 44, 70]), each_alone(4))
     assert (found["mae"], found["bias"], found["photo_count"]) == (5.0, 3.0, 4)
     assert (found["within_5_years_share"], found["interval_coverage"]) == (0.5, 0.25)
@@ -42,7 +42,7 @@ def test_errors_are_counted_in_years_and_by_band_of_true_age():
     ]
 
 
-def test_the_bootstrap_interval_is_that_of_scipy_and_the_same_each_time():
+def test_the_bootstrap_interval_is_that_of_scipy_and_the_same_each_time() -> None:
     errors = np.random.default_rng(1).integers(-10, 11, 400)
     one, other = (metrics(judged(list(50 + errors), [50] * 400), each_alone(400)) for _ in range(2))
     by_scipy = scipy_bootstrap(
@@ -52,7 +52,7 @@ def test_the_bootstrap_interval_is_that_of_scipy_and_the_same_each_time():
     assert one == other
 
 
-def test_near_duplicates_do_not_narrow_the_interval():
+def test_near_duplicates_do_not_narrow_the_interval() -> None:
     errors = np.random.default_rng(1).normal(0, 5, 200)[:, None]
     every = np.ones(200, dtype=bool)
     (alone,) = each_alone(200).mean_intervals(errors, every)
@@ -63,14 +63,14 @@ def test_near_duplicates_do_not_narrow_the_interval():
     assert as_if_new[1] - as_if_new[0] == pytest.approx((alone[1] - alone[0]) / 2, rel=0.1)
 
 
-def test_calibration_error_is_the_gap_between_said_and_seen():
+def test_calibration_error_is_the_gap_between_said_and_seen() -> None:
     said = np.array([0.95, 0.95, 0.95, 0.95, 0.15, 0.15])
     happened = np.array([True, True, True, False, False, False])
     assert expected_calibration_error(said, happened) == pytest.approx((4 * 0.2 + 2 * 0.15) / 6)
     assert expected_calibration_error(np.array([1.0, 0.0]), np.array([True, False])) == 0.0
 
 
-def test_reliability_counts_said_and_seen_by_bin():
+def test_reliability_counts_said_and_seen_by_bin() -> None:
     half_17_half_30 = (surely(17, 17) + surely(30, 30)) / 2
     people = JudgedAges.of(np.concatenate([half_17_half_30, surely(40, 40)]), np.array([16, 35, 40, 15]), 0.9)
     found = reliability(people, 18, each_alone(4))
@@ -83,7 +83,7 @@ def test_reliability_counts_said_and_seen_by_bin():
     assert low <= 0.25 <= high
 
 
-def test_challenge_25_counts_minors_who_pass_and_adults_who_are_asked():
+def test_challenge_25_counts_minors_who_pass_and_adults_who_are_asked() -> None:
     found = challenge_figures(judged([25, 24, 30, 26, 24, 20, 33], [13, 17, 12, 18, 25, 34, 30]), each_alone(7))
     assert found["false_positive_rate"] == 0.5
     assert found["challenged_18_24_share"] == 0.0
@@ -92,12 +92,12 @@ def test_challenge_25_counts_minors_who_pass_and_adults_who_are_asked():
     assert challenge_figures(judged([30], [30]), each_alone(1))["false_positive_rate"] is None
 
 
-def test_a_share_of_none_of_few_people_is_not_surely_none():
+def test_a_share_of_none_of_few_people_is_not_surely_none() -> None:
     found = challenge_figures(judged([20, 20], [17, 17]), each_alone(2))
     assert (found["false_positive_rate"], found["false_positive_rate_interval_95"]) == (0.0, wilson_interval(0, 2))
 
 
-def test_confusion_counts_true_by_estimated_age_group():
+def test_confusion_counts_true_by_estimated_age_group() -> None:
     counts = np.array(confusion(judged([17, 18, 24, 66], [18, 18, 30, 64]))["counts"])
     assert {(int(row), int(column)): int(counts[row, column]) for row, column in np.argwhere(counts)} == {
         (1, 0): 1,
@@ -107,7 +107,7 @@ def test_confusion_counts_true_by_estimated_age_group():
     }
 
 
-def test_quantile_bins_share_out_photos_and_keep_equal_values_together():
+def test_quantile_bins_share_out_photos_and_keep_equal_values_together() -> None:
     bins = quantile_bin_rows(np.array([1.0, 2, 3, 4, 5, 6, 7, 8]))
     assert [int(rows.sum()) for rows in bins.values()] == [2, 2, 2, 2]
     assert {name: rows.tolist() for name, rows in quantile_bin_rows(np.array([200.0, 200.0])).items()} == {
@@ -115,14 +115,14 @@ def test_quantile_bins_share_out_photos_and_keep_equal_values_together():
     }
 
 
-def test_photos_without_a_name_are_in_no_group():
+def test_photos_without_a_name_are_in_no_group() -> None:
     assert {name: rows.tolist() for name, rows in named_rows(["a", None, "b", "a"]).items()} == {
         "a": [True, False, False, True],
         "b": [False, False, True, False],
     }
 
 
-def test_the_interval_of_a_share_is_wilsons():
+def test_the_interval_of_a_share_is_wilsons() -> None:
     assert wilson_interval(0, 10) == pytest.approx((0.0, 1.96**2 / (10 + 1.96**2)), abs=1e-4)
 
 

@@ -1,4 +1,6 @@
 import json
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -8,7 +10,7 @@ from models.errors import ModelInputError
 from models.evaluation.compare_versions import compare_with_baseline, comparison_sentence
 
 
-def judged(estimates, ages=(20, 30, 40, 50)) -> pd.DataFrame:
+def judged(estimates: Sequence[float] | np.ndarray, ages: Sequence[int] = (20, 30, 40, 50)) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "file_name": [f"{row}.jpg" for row in range(len(estimates))],
@@ -21,13 +23,13 @@ def judged(estimates, ages=(20, 30, 40, 50)) -> pd.DataFrame:
     )
 
 
-def written(folder, predictions):
+def written(folder: Path, predictions: pd.DataFrame) -> Path:
     predictions.to_csv(folder / "predictions.csv", index=False)
     (folder / "metrics.json").write_text(json.dumps({"model_version": "seed"}))
     return folder
 
 
-def test_the_difference_is_of_the_same_photos(tmp_path):
+def test_the_difference_is_of_the_same_photos(tmp_path: Path) -> None:
     baseline = written(tmp_path, judged([24.0, 36.0, 40.0, 50.0]))
     found = compare_with_baseline(judged([21.0, 30.0, 41.0, 50.0]).head(3), baseline)
     assert (found["photo_count"], found["mae"]) == (3, pytest.approx(2 / 3))
@@ -35,14 +37,14 @@ def test_the_difference_is_of_the_same_photos(tmp_path):
     assert found["baseline_version"] == "seed"
 
 
-def test_photos_that_one_of_them_could_not_estimate_or_that_conflict_are_left_out(tmp_path):
+def test_photos_that_one_of_them_could_not_estimate_or_that_conflict_are_left_out(tmp_path: Path) -> None:
     baseline, newer = judged([24.0, 36.0, 40.0, 50.0]), judged([21.0, 30.0, 41.0, 50.0])
     baseline.loc[0, ["estimate_status", "estimated_age_years"]] = ["missing", None]
     newer.loc[1, "age_conflict"] = 1
     assert compare_with_baseline(newer, written(tmp_path, baseline))["photo_count"] == 2
 
 
-def test_pairing_finds_what_two_intervals_apart_would_not(tmp_path):
+def test_pairing_finds_what_two_intervals_apart_would_not(tmp_path: Path) -> None:
     random = np.random.default_rng(3)
     ages = [40] * 300
     noise = random.normal(0, 10, 300)
@@ -55,7 +57,7 @@ def test_pairing_finds_what_two_intervals_apart_would_not(tmp_path):
     assert baseline == tmp_path
 
 
-def test_other_ages_or_other_photos_are_refused(tmp_path):
+def test_other_ages_or_other_photos_are_refused(tmp_path: Path) -> None:
     baseline = written(tmp_path, judged([24.0, 36.0, 40.0, 50.0]))
     with pytest.raises(ModelInputError, match=r"has other ages for 1 photos, as '3\.jpg'"):
         compare_with_baseline(judged([1.0, 2.0, 3.0, 4.0], ages=(20, 30, 40, 51)), baseline)

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,7 +32,7 @@ class EverythingIsAFace(FaceFinder):
     def __init__(self) -> None:
         super().__init__(Path("no network"), None)
 
-    def find(self, pixels, smallest_score=0.5):
+    def find(self, pixels: np.ndarray, smallest_score: float = 0.5) -> list[Face]:
         height, width = pixels.shape[:2]
         points = ((0.3, 0.3), (0.7, 0.3), (0.5, 0.5), (0.35, 0.7), (0.65, 0.7))
         return [Face(0, 0, width, height, 1.0, tuple((width * x, height * y) for x, y in points))]
@@ -45,10 +46,10 @@ def grey_photo(grey: int) -> bytes:
 
 
 @pytest.fixture
-def grey_estimator():
+def grey_estimator() -> AgeEstimator:
     """Takes a photo that is mostly as grey as 30 for surely 30 years, without a network."""
 
-    def network(batches):
+    def network(batches: Sequence[np.ndarray]) -> list[np.ndarray]:
         greys = [np.median(pixels[..., 0], axis=(1, 2)).astype(int) for pixels in batches]
         return [(40 * np.eye(101)[grey]).astype("float32") for grey in greys]
 
@@ -56,7 +57,7 @@ def grey_estimator():
 
 
 @pytest.fixture
-def faces(tmp_path):
+def faces(tmp_path: Path) -> pd.DataFrame:
     """Greys 20, 30, 45 and 17 of people of 20, 33, 40 and 16, the third in conflict; one photo is broken, one gone."""
     for name, grey in {"a.png": 20, "b.png": 30, "c.png": 45, "d.png": 17}.items():
         (tmp_path / name).write_bytes(grey_photo(grey))
@@ -73,7 +74,9 @@ def faces(tmp_path):
     return pd.DataFrame(rows, columns=columns)
 
 
-def test_conflicting_labels_are_counted_apart(grey_estimator, faces, tmp_path):
+def test_conflicting_labels_are_counted_apart(
+    grey_estimator: AgeEstimator, faces: pd.DataFrame, tmp_path: Path
+) -> None:
     figures = evaluate(grey_estimator, faces, tmp_path).metrics
     assert (figures["photo_count"], figures["mae"]) == (3, pytest.approx(4 / 3))
     assert figures["bias"] == pytest.approx((0 - 3 + 1) / 3)
@@ -83,7 +86,9 @@ def test_conflicting_labels_are_counted_apart(grey_estimator, faces, tmp_path):
     assert (figures["model_version"], figures["image_size"]) == ("grey-1", 64)
 
 
-def test_what_the_correction_for_young_adults_costs_stands_beside_it(grey_estimator, faces, tmp_path):
+def test_what_the_correction_for_young_adults_costs_stands_beside_it(
+    grey_estimator: AgeEstimator, faces: pd.DataFrame, tmp_path: Path
+) -> None:
     plain = evaluate(grey_estimator, faces, tmp_path).metrics
     assert "without_correction" not in plain
     grey_estimator.manifest = replace(grey_estimator.manifest, young_adult_correction=1.0, temperature=10.0)
@@ -93,7 +98,7 @@ def test_what_the_correction_for_young_adults_costs_stands_beside_it(grey_estima
     assert figures["bias"] < means["bias"] - 1
 
 
-def test_no_photo_is_dropped_in_silence(grey_estimator, faces, tmp_path):
+def test_no_photo_is_dropped_in_silence(grey_estimator: AgeEstimator, faces: pd.DataFrame, tmp_path: Path) -> None:
     evaluation = evaluate(grey_estimator, faces, tmp_path)
     assert evaluation.metrics["photos"] == {
         "listed_count": 6,
@@ -106,7 +111,9 @@ def test_no_photo_is_dropped_in_silence(grey_estimator, faces, tmp_path):
     assert rows["estimated_age_years"].isna().tolist() == [False, False, False, False, True, True]
 
 
-def test_errors_are_told_apart_by_the_labels_there_are(grey_estimator, faces, tmp_path):
+def test_errors_are_told_apart_by_the_labels_there_are(
+    grey_estimator: AgeEstimator, faces: pd.DataFrame, tmp_path: Path
+) -> None:
     figures = evaluate(grey_estimator, faces, tmp_path).metrics
     assert [(row["gender"], row["photo_count"], round(row["mae"], 6)) for row in figures["by_gender"]] == [
         ("female", 1, 0.0),
@@ -115,14 +122,16 @@ def test_errors_are_told_apart_by_the_labels_there_are(grey_estimator, faces, tm
     assert "by_race" not in figures
 
 
-def test_codes_of_utkface_are_read_as_words(grey_estimator, faces, tmp_path):
+def test_codes_of_utkface_are_read_as_words(grey_estimator: AgeEstimator, faces: pd.DataFrame, tmp_path: Path) -> None:
     coded = faces.assign(gender=[1.0, 0.0, 0.0, None, 0.0, 0.0], race=["0", "3", "4", "1", "2", "2"])
     figures = evaluate(grey_estimator, coded, tmp_path).metrics
     assert [row["gender"] for row in figures["by_gender"]] == ["female", "male"]
     assert [row["race"] for row in figures["by_race"]] == ["black", "indian", "white"]
 
 
-def test_metrics_begin_with_the_error_and_predictions_hold_numbers_of_every_photo(grey_estimator, faces, tmp_path):
+def test_metrics_begin_with_the_error_and_predictions_hold_numbers_of_every_photo(
+    grey_estimator: AgeEstimator, faces: pd.DataFrame, tmp_path: Path
+) -> None:
     write_evaluation(evaluate(grey_estimator, faces, tmp_path), tmp_path / "out")
     assert next(iter(json.loads((tmp_path / "out" / "metrics.json").read_text()))) == "mae"
     rows = pd.read_csv(tmp_path / "out" / "predictions.csv")
@@ -130,17 +139,19 @@ def test_metrics_begin_with_the_error_and_predictions_hold_numbers_of_every_phot
     assert rows.loc[3, "under_18_probability"] == 1.0
 
 
-def test_no_usable_photo_says_where_it_looked(grey_estimator, faces, tmp_path):
+def test_no_usable_photo_says_where_it_looked(
+    grey_estimator: AgeEstimator, faces: pd.DataFrame, tmp_path: Path
+) -> None:
     with pytest.raises(ModelInputError, match=r"none of the 6 photos below '.*elsewhere' can be used \(first 'a.png'"):
         evaluate(grey_estimator, faces, tmp_path / "elsewhere")
 
 
-def test_only_conflicting_labels_are_refused(grey_estimator, faces, tmp_path):
+def test_only_conflicting_labels_are_refused(grey_estimator: AgeEstimator, faces: pd.DataFrame, tmp_path: Path) -> None:
     with pytest.raises(ModelInputError, match="each of the 4 photos has a near duplicate with another age"):
         evaluate(grey_estimator, faces.assign(age_conflict=1), tmp_path)
 
 
-def test_splits_are_chosen_by_name(faces):
+def test_splits_are_chosen_by_name(faces: pd.DataFrame) -> None:
     assert faces_of_split(faces, "valid")["file_name"].tolist() == ["d.png"]
     assert len(faces_of_split(faces, "all")) == 6
     with pytest.raises(ModelInputError, match="no photo of split 'tset': name one of test, valid or all"):
@@ -148,14 +159,14 @@ def test_splits_are_chosen_by_name(faces):
 
 
 @pytest.fixture
-def arguments(faces, tmp_path):
+def arguments(faces: pd.DataFrame, tmp_path: Path) -> list[str]:
     faces.to_csv(tmp_path / "labels.csv", index=False)
     return ["evaluate", "--labels", str(tmp_path / "labels.csv"), "--images", str(tmp_path)]
 
 
 def test_the_command_writes_figures_and_a_page_and_compares_with_an_earlier_run(
-    grey_estimator, arguments, tmp_path, monkeypatch
-):
+    grey_estimator: AgeEstimator, arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(evaluate_age_resnet50, "load_trained_version", lambda version, engine: grey_estimator)
     first = runner.invoke(app, [*arguments, "--out", str(tmp_path / "one")])
     assert first.exit_code == 0, first.output
@@ -179,14 +190,16 @@ def test_the_command_writes_figures_and_a_page_and_compares_with_an_earlier_run(
         (["--baseline", "nowhere"], "baseline folder 'nowhere' has no metrics.json: make it with"),
     ],
 )
-def test_bad_options_are_explained_with_exit_code_2(arguments, tmp_path, options, sentence):
+def test_bad_options_are_explained_with_exit_code_2(
+    arguments: list[str], tmp_path: Path, options: list[str], sentence: str
+) -> None:
     refused = runner.invoke(app, [*arguments, "--out", str(tmp_path / "out"), *options])
     assert refused.exit_code == 2
     assert sentence in refused.stderr
     assert not (tmp_path / "out").exists()
 
 
-def test_the_newest_version_judges_photos(estimator, tmp_path):
+def test_the_newest_version_judges_photos(estimator: AgeEstimator, tmp_path: Path) -> None:
     synthetic = SyntheticFaces.load(weights_path("synthetic_faces-2"))
     for age in (20, 50):
         face = Image.fromarray(synthetic.sample(age, np.random.default_rng(age)))
@@ -201,7 +214,7 @@ def test_the_newest_version_judges_photos(estimator, tmp_path):
     )
 
 
-def test_the_folder_of_a_training_can_be_judged_and_is_held_to_its_own_sum(tmp_path):
+def test_the_folder_of_a_training_can_be_judged_and_is_held_to_its_own_sum(tmp_path: Path) -> None:
     from models.serving.age_resnet50 import build_network
     from models.training.trained_version import load_trained_version
 

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -23,7 +24,7 @@ from tests.given.face_photos import photo_bytes
 runner = CliRunner()
 
 
-def test_ages_that_never_occur_and_scarce_ages_are_found():
+def test_ages_that_never_occur_and_scarce_ages_are_found() -> None:
     facts = age_facts(pd.Series([1] * 16 + [2] * 15 + [4, 4, 61, 61]))
     assert (facts.photo_count, facts.youngest_years, facts.oldest_years) == (35, 1, 61)
     assert facts.missing_between_years == [3, *range(5, 61)]
@@ -33,22 +34,22 @@ def test_ages_that_never_occur_and_scarce_ages_are_found():
     assert facts.count_by_age_band["55-64"] == 2
 
 
-def test_exactly_18_is_no_minor_and_exactly_60_is_not_over_60():
+def test_exactly_18_is_no_minor_and_exactly_60_is_not_over_60() -> None:
     facts = age_facts(pd.Series([17, 18, 60, 61]))
     assert (facts.under_18_share, facts.over_60_share) == (0.25, 0.25)
 
 
-def test_no_labels_are_refused():
+def test_no_labels_are_refused() -> None:
     with pytest.raises(ModelInputError, match="the labels have no row"):
         age_facts(pd.Series([], dtype="int64"))
 
 
-def test_runs_of_ages_are_written_short():
+def test_runs_of_ages_are_written_short() -> None:
     assert in_words([0, 92, 98, 99, 100]) == "0, 92, 98–100"
     assert in_words([]) == "none"
 
 
-def test_groups_with_more_than_one_age_are_contradictory():
+def test_groups_with_more_than_one_age_are_contradictory() -> None:
     faces = pd.DataFrame({"group": list("aabbbcd"), "real_age": [20, 20, 30, 37, 31, 5, 6]})
     facts = duplicate_facts(faces)
     assert (facts.group_count, facts.photo_count) == (2, 5)
@@ -57,7 +58,7 @@ def test_groups_with_more_than_one_age_are_contradictory():
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path: Path) -> Path:
     """Faces of nobody of 20 to 90, one of them twice with two ages, beside a broken, a tiny and a missing photo."""
     synthetic = SyntheticFaces.load(weights_path("synthetic_faces-2"))
     rows = []
@@ -73,7 +74,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_every_photo_is_counted_with_the_reason_why_it_cannot_be_used(folder):
+def test_every_photo_is_counted_with_the_reason_why_it_cannot_be_used(folder: Path) -> None:
     names = ["20.jpg", "broken.jpg", "tiny.png", "gone.jpg"]
     looks = look_at_photos(folder, names)
     assert looks["status"].tolist() == ["usable", "truncated", "too_small", "missing"]
@@ -83,7 +84,7 @@ def test_every_photo_is_counted_with_the_reason_why_it_cannot_be_used(folder):
     assert (facts.smallest_side_pixels, facts.median_side_pixels) == (8, 60)
 
 
-def test_samples_are_usable_photos_of_each_age_group(folder):
+def test_samples_are_usable_photos_of_each_age_group(folder: Path) -> None:
     faces = pd.DataFrame({"file_name": ["20.jpg", "gone.jpg", "40.jpg"], "real_age": [20, 31, 40]})
     samples = photos_by_age_band(faces, look_at_photos(folder, list(faces["file_name"])), per_band=3)
     assert {band: rows["file_name"].tolist() for band, rows in samples.items()} == {
@@ -92,7 +93,7 @@ def test_samples_are_usable_photos_of_each_age_group(folder):
     }
 
 
-def test_the_command_writes_a_page_charts_facts_and_a_row_per_photo(folder, tmp_path):
+def test_the_command_writes_a_page_charts_facts_and_a_row_per_photo(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     arguments = ["explore", "--labels", str(folder / "labels.csv"), "--images", str(folder), "--out", str(out)]
     shown = runner.invoke(app, arguments, env={"COLUMNS": "160"})
@@ -118,7 +119,7 @@ def test_the_command_writes_a_page_charts_facts_and_a_row_per_photo(folder, tmp_
     assert "do not publish it" in page
 
 
-def test_labels_alone_are_explored_without_photos(tmp_path):
+def test_labels_alone_are_explored_without_photos(tmp_path: Path) -> None:
     ages = "".join(f"{row:06}.jpg,{age}\n" for row, age in enumerate([*range(1, 92), *range(93, 98), 100]))
     (tmp_path / "labels.csv").write_text("file_name,real_age\n" + ages)
     shown = runner.invoke(app, ["explore", "--labels", str(tmp_path / "labels.csv"), "--out", str(tmp_path / "out")])
@@ -138,7 +139,7 @@ def test_labels_alone_are_explored_without_photos(tmp_path):
         ("file_name,real_age\n", "the labels have no row"),
     ],
 )
-def test_bad_labels_are_explained_with_exit_code_2(tmp_path, labels, sentence):
+def test_bad_labels_are_explained_with_exit_code_2(tmp_path: Path, labels: str | None, sentence: str) -> None:
     if labels is not None:
         (tmp_path / "labels.csv").write_text(labels)
     arguments = ["--labels", str(tmp_path / "labels.csv"), "--images", str(tmp_path), "--out", str(tmp_path / "out")]

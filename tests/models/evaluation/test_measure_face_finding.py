@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -5,6 +7,7 @@ from PIL import Image
 
 from models.evaluation.measure_face_finding import crop_statuses, measure, scene_metrics
 from models.serving.age_estimator import AgeEstimator
+from models.serving.face_finding import FaceFinder
 from models.serving.model_manifest import ModelManifest, TrainingFacts
 from tests.given.face_photos import photo_bytes, synthetic_face
 
@@ -16,11 +19,11 @@ def always_30(batches: list[np.ndarray]) -> list[np.ndarray]:
 
 
 @pytest.fixture
-def judge(finder) -> AgeEstimator:
+def judge(finder: FaceFinder) -> AgeEstimator:
     return AgeEstimator("always-30", MANIFEST, always_30, finder, 1)
 
 
-def test_faces_are_found_in_scenes_and_judged_as_crops_too(judge, tmp_path):
+def test_faces_are_found_in_scenes_and_judged_as_crops_too(judge: AgeEstimator, tmp_path: Path) -> None:
     for person in range(2):
         (tmp_path / f"{person}.jpg").write_bytes(photo_bytes(Image.fromarray(synthetic_face(person))))
     faces = pd.DataFrame({"file_name": ["0.jpg", "1.jpg"], "real_age": [27, 35]})
@@ -31,7 +34,7 @@ def test_faces_are_found_in_scenes_and_judged_as_crops_too(judge, tmp_path):
     assert sum(band["face_count"] for band in measured["by_side_pixels"].values()) == 2
 
 
-def test_errors_are_compared_on_the_faces_that_were_estimated_both_ways():
+def test_errors_are_compared_on_the_faces_that_were_estimated_both_ways() -> None:
     missed = {"is_found": False, "estimate_status": "no_face", "error_years": np.nan, "error_as_crop_years": 40.0}
     found = {"is_found": True, "estimate_status": "estimated", "error_years": -3.0, "error_as_crop_years": 2.0}
     figures = scene_metrics(pd.DataFrame([missed, found]))
@@ -39,6 +42,6 @@ def test_errors_are_compared_on_the_faces_that_were_estimated_both_ways():
     assert figures.statuses == {"no_face": 1, "estimated": 1}
 
 
-def test_crops_are_counted_by_what_becomes_of_them(judge):
+def test_crops_are_counted_by_what_becomes_of_them(judge: AgeEstimator) -> None:
     photos = [photo_bytes(Image.fromarray(synthetic_face(0))), b"", b"hello"]
     assert crop_statuses(judge, photos) == {"estimated": 1, "empty": 1, "not_an_image": 1}

@@ -1,3 +1,5 @@
+from typing import Any
+
 from models.evaluation.model_card import CARD, known_failures, rendered
 
 
@@ -6,7 +8,7 @@ def test_the_model_card_shows_the_figures_as_they_are() -> None:
 
 
 def test_groups_with_the_largest_errors_are_named() -> None:
-    def group(age_band, mae, bias, coverage, photo_count=100):
+    def group(age_band: str, mae: float, bias: float, coverage: float, photo_count: int = 100) -> dict[str, Any]:
         figures = {"mae": mae, "bias": bias, "interval_coverage": coverage}
         return {
             "age_band": age_band,

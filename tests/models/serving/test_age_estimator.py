@@ -10,6 +10,7 @@ from PIL import Image
 
 from models.serving.age_distribution import expected_age_years, probability_under
 from models.serving.age_estimator import AgeEstimate, AgeEstimator, Engine
+from models.serving.face_finding import FaceFinder
 from models.serving.model_manifest import ModelManifest, SecondOpinion, TrainingFacts
 from models.serving.model_versions import MODEL_VERSIONS, WeightsError
 from models.serving.photo_preprocessing import PhotoLimits, UnusablePhotoError
@@ -43,14 +44,14 @@ def grey_photo(brightness: int) -> bytes:
     return photo_bytes(smooth_photo(40, 50).point(lambda _: brightness), "PNG")
 
 
-def test_each_photo_gets_its_estimate_in_order():
+def test_each_photo_gets_its_estimate_in_order() -> None:
     estimator, _ = brightness_estimator()
     estimates = estimator.estimate([grey_photo(40), grey_photo(7), grey_photo(99)])
     assert [round(estimate.estimated_age_years, 6) for estimate in estimates] == [40, 7, 99]
     assert {estimate.estimate_status for estimate in estimates} == {"estimated"}
 
 
-def test_ten_photos_in_ten_rows_out_and_each_broken_one_says_why():
+def test_ten_photos_in_ten_rows_out_and_each_broken_one_says_why() -> None:
     estimator, _ = brightness_estimator()
     whole = grey_photo(30)
     photos = [
@@ -73,7 +74,7 @@ def test_ten_photos_in_ten_rows_out_and_each_broken_one_says_why():
     assert estimates[9] == AgeEstimate("missing", "photo 'a.jpg' is no longer there")
 
 
-def test_no_photos_give_no_estimates():
+def test_no_photos_give_no_estimates() -> None:
     estimator, network = brightness_estimator()
     assert estimator.estimate([]) == []
     assert estimator.estimate([b""]) == [AgeEstimate("empty", "the photo has 0 bytes")]
@@ -81,13 +82,13 @@ def test_no_photos_give_no_estimates():
     assert network.shapes == []
 
 
-def test_the_network_sees_one_shape_only():
+def test_the_network_sees_one_shape_only() -> None:
     estimator, network = brightness_estimator(batch_size=4)
     estimator.estimate([grey_photo(years) for years in range(9)])
     assert network.shapes == [(4, SIDE, SIDE, 3)] * 3
 
 
-def test_a_mirrored_version_takes_the_mean_of_what_it_says_to_both_sides():
+def test_a_mirrored_version_takes_the_mean_of_what_it_says_to_both_sides() -> None:
     def left_column(batches: Sequence[np.ndarray]) -> list[np.ndarray]:
         return [np.eye(101)[pixels[:, 0, 0, 0].astype(int)] * 40 for pixels in batches]
 
@@ -99,7 +100,7 @@ def test_a_mirrored_version_takes_the_mean_of_what_it_says_to_both_sides():
     assert np.array_equal(estimator.estimate_pixels(half[:, :, ::-1]), distribution)
 
 
-def test_a_version_with_a_second_opinion_gives_the_mixture_of_both():
+def test_a_version_with_a_second_opinion_gives_the_mixture_of_both() -> None:
     def two_opinions(batches: Sequence[np.ndarray]) -> list[np.ndarray]:
         return [np.tile(np.concatenate([np.eye(101)[20], np.eye(101)[60]]) * 40, (len(each), 1)) for each in batches]
 
@@ -110,7 +111,7 @@ def test_a_version_with_a_second_opinion_gives_the_mixture_of_both():
     assert estimator.estimate_pixels(pixels)[:, [20, 60]].round(6).tolist() == [[0.75, 0.25]] * 3
 
 
-def test_an_estimate_has_its_interval_and_its_distribution():
+def test_an_estimate_has_its_interval_and_its_distribution() -> None:
     estimator, _ = brightness_estimator()
     (estimate,) = estimator.estimate([grey_photo(30)])
     assert (round(estimate.age_interval_low_years, 2), round(estimate.age_interval_high_years, 2)) == (29.55, 30.45)
@@ -118,13 +119,13 @@ def test_an_estimate_has_its_interval_and_its_distribution():
     assert round(estimate.age_distribution[30], 6) == 1.0
 
 
-def test_the_limits_of_the_caller_hold():
+def test_the_limits_of_the_caller_hold() -> None:
     estimator = AgeEstimator("brightness-1", MANIFEST, BrightnessNetwork(), None, 4, PhotoLimits(max_bytes=10))
     (estimate,) = estimator.estimate([grey_photo(30)])
     assert estimate == AgeEstimate("too_large", f"{len(grey_photo(30))} bytes, the limit is 10")
 
 
-def test_the_committed_network_gives_the_same_estimate_alone_and_in_company(estimator):
+def test_the_committed_network_gives_the_same_estimate_alone_and_in_company(estimator: AgeEstimator) -> None:
     photos = [photo_bytes(Image.fromarray(synthetic_face(person))) for person in range(5)]
     together = estimator.estimate(photos)
     alone = [estimate for photo in photos for estimate in estimator.estimate([photo])]
@@ -134,7 +135,7 @@ def test_the_committed_network_gives_the_same_estimate_alone_and_in_company(esti
         assert one.age_distribution == pytest.approx(other.age_distribution, abs=1e-5)
 
 
-def test_a_photo_without_a_face_is_told_from_one_that_was_not_searched(finder):
+def test_a_photo_without_a_face_is_told_from_one_that_was_not_searched(finder: FaceFinder) -> None:
     estimator = AgeEstimator("brightness-1", MANIFEST, BrightnessNetwork(), finder, 4)
     face, no_face, broken = estimator.estimate(
         [photo_bytes(Image.fromarray(synthetic_face(0))), photo_bytes(smooth_photo(200, 200)), b"hello"]
@@ -145,12 +146,12 @@ def test_a_photo_without_a_face_is_told_from_one_that_was_not_searched(finder):
 
 
 @pytest.mark.parametrize("engine", ["openvino", "tensorflow"])
-def test_an_altered_version_is_refused_before_an_engine_starts(tmp_path: Path, engine: Engine):
+def test_an_altered_version_is_refused_before_an_engine_starts(tmp_path: Path, engine: Engine) -> None:
     with pytest.raises(WeightsError, match="is missing"):
         AgeEstimator.load(MODEL_VERSIONS[-1], engine, folder=tmp_path)
 
 
-def test_both_engines_say_nearly_the_same_of_the_sample_faces():
+def test_both_engines_say_nearly_the_same_of_the_sample_faces() -> None:
     """Int8 moves an estimate by half a year on real faces, by one on these, which the network finds harder."""
     pixels = np.stack([synthetic_face(person, age) for person in range(10) for age in range(8, 80, 9)])
     fast, reference = (committed_estimator(engine).estimate_pixels(pixels) for engine in ("openvino", "tensorflow"))
@@ -161,7 +162,7 @@ def test_both_engines_say_nearly_the_same_of_the_sample_faces():
     assert abs(probability_under(fast, 18) - probability_under(reference, 18)).mean() < 0.04
 
 
-def test_a_worker_on_the_fast_engine_imports_no_tensorflow():
+def test_a_worker_on_the_fast_engine_imports_no_tensorflow() -> None:
     program = (
         "import sys; from models.serving.age_estimator import AgeEstimator; "
         f"AgeEstimator.load('{MODEL_VERSIONS[-1]}', threads=1); "

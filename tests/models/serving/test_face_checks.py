@@ -34,7 +34,9 @@ def degraded(title: str) -> bytes:
 
 
 @pytest.mark.parametrize(("title", "status"), REFUSED.items())
-def test_a_face_that_the_camera_spoils_gives_no_age_and_the_fault_is_named(finder: FaceFinder, title, status):
+def test_a_face_that_the_camera_spoils_gives_no_age_and_the_fault_is_named(
+    finder: FaceFinder, title: str, status: str
+) -> None:
     with pytest.raises(UnusableFaceError) as caught:
         read_face(degraded(title), finder, 112)
     assert caught.value.status == status
@@ -42,11 +44,11 @@ def test_a_face_that_the_camera_spoils_gives_no_age_and_the_fault_is_named(finde
 
 
 @pytest.mark.parametrize("title", TAKEN)
-def test_a_face_that_can_still_be_judged_is_not_refused(finder: FaceFinder, title):
+def test_a_face_that_can_still_be_judged_is_not_refused(finder: FaceFinder, title: str) -> None:
     assert read_face(degraded(title), finder, 112).face_count == 1
 
 
-def test_a_frame_of_half_height_is_put_right_by_the_stretch_of_its_till(finder: FaceFinder):
+def test_a_frame_of_half_height_is_put_right_by_the_stretch_of_its_till(finder: FaceFinder) -> None:
     squashed = photo_bytes(Image.fromarray(drawn_face()).resize((200, 100), Image.Resampling.BICUBIC), quality=95)
     with pytest.raises(UnusableFaceError):
         read_face(squashed, finder, 112)
@@ -56,12 +58,12 @@ def test_a_frame_of_half_height_is_put_right_by_the_stretch_of_its_till(finder: 
     assert np.abs(right.pixels.astype(int) - whole.pixels).mean() < 8
 
 
-def test_a_frame_of_half_width_is_put_right_by_a_stretch_under_one(finder: FaceFinder):
+def test_a_frame_of_half_width_is_put_right_by_a_stretch_under_one(finder: FaceFinder) -> None:
     squashed = photo_bytes(Image.fromarray(drawn_face()).resize((100, 200), Image.Resampling.BICUBIC), quality=95)
     assert read_face(squashed, finder, 112, stretch=0.5).face_side_pixels == 200
 
 
-def test_reasons_name_the_value_and_the_limit():
+def test_reasons_name_the_value_and_the_limit() -> None:
     assert reason(drawn_face() // 20) == (
         "face_too_dark",
         "the brightest parts of the face have a grey of 11 of 255, 40 is needed",
@@ -78,7 +80,7 @@ def reason(square: Pixels) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("spread", [50, 80])
-def test_a_face_in_noise_gives_no_age(finder: FaceFinder, spread):
+def test_a_face_in_noise_gives_no_age(finder: FaceFinder, spread: int) -> None:
     noise = np.random.default_rng(1).normal(0, spread, drawn_face().shape)
     noisy = (drawn_face() + noise).clip(0, 255).astype("uint8")
     with pytest.raises(UnusableFaceError, match=r"noise is 0\.\d+ of the contrast of the face, the limit is 0\.23"):
@@ -86,22 +88,22 @@ def test_a_face_in_noise_gives_no_age(finder: FaceFinder, spread):
 
 
 @pytest.mark.parametrize("person", range(6))
-def test_sound_faces_have_no_fault(person):
+def test_sound_faces_have_no_fault(person: int) -> None:
     assert fault(face_traits(synthetic_face(person))) is None
 
 
-def test_a_blurred_square_is_less_sharp_and_brightness_makes_no_difference():
+def test_a_blurred_square_is_less_sharp_and_brightness_makes_no_difference() -> None:
     noise = np.random.default_rng(0).integers(0, 100, (60, 60, 3), dtype="uint8")
     blurred = Image.fromarray(noise).filter(ImageFilter.GaussianBlur(2))
     assert face_traits(np.asarray(blurred)).sharpness < 0.3 * face_traits(noise).sharpness
     assert face_traits(noise * 2).sharpness == pytest.approx(face_traits(noise).sharpness)
 
 
-def test_a_square_of_one_colour_has_nothing_that_could_be_blurred():
+def test_a_square_of_one_colour_has_nothing_that_could_be_blurred() -> None:
     assert face_traits(np.full((20, 20, 3), 7, dtype="uint8")).sharpness == 1
 
 
-def test_sharpness_is_told_apart_by_direction():
+def test_sharpness_is_told_apart_by_direction() -> None:
     stripes = np.zeros((60, 60, 3), dtype="uint8")
     stripes[:, ::2] = 255
     traits = face_traits(stripes)

@@ -2,6 +2,7 @@ import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -44,20 +45,20 @@ def is_within(face: Face, left: int, top: int, side: int) -> bool:
 
 
 @pytest.mark.parametrize("place", [(800, 300, 90), (100, 420, 220), (500, 60, 400)])
-def test_a_face_in_a_camera_photo_is_found_where_it_is(finder: FaceFinder, place):
+def test_a_face_in_a_camera_photo_is_found_where_it_is(finder: FaceFinder, place: tuple[int, int, int]) -> None:
     (face,) = finder.find(scene_with(place))
     assert is_within(face, *place)
 
 
 @pytest.mark.parametrize("size", [(1280, 720), (720, 1280), (900, 900), (200, 200)])
-def test_a_face_is_found_in_a_photo_of_any_shape(finder: FaceFinder, size):
+def test_a_face_is_found_in_a_photo_of_any_shape(finder: FaceFinder, size: tuple[int, int]) -> None:
     side = min(size) // 2
     place = (size[0] // 4, size[1] // 4, side)
     (face,) = finder.find(scene_with(place, size=size))
     assert is_within(face, *place)
 
 
-def test_of_several_faces_the_most_prominent_comes_first_and_each_comes_once(finder: FaceFinder):
+def test_of_several_faces_the_most_prominent_comes_first_and_each_comes_once(finder: FaceFinder) -> None:
     places = [(40, 40, 160), (560, 250, 200), (1000, 480, 160)]
     faces = finder.find(scene_with(*places))
     assert len(faces) == 3
@@ -65,34 +66,34 @@ def test_of_several_faces_the_most_prominent_comes_first_and_each_comes_once(fin
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_shelves_and_walls_have_no_face(finder: FaceFinder, seed):
+def test_shelves_and_walls_have_no_face(finder: FaceFinder, seed: int) -> None:
     assert finder.find(draw_scene(np.random.default_rng(seed))) == []
 
 
 @pytest.mark.parametrize("grey", [0, 128, 255])
-def test_a_photo_of_one_colour_has_no_face(finder: FaceFinder, grey):
+def test_a_photo_of_one_colour_has_no_face(finder: FaceFinder, grey: int) -> None:
     assert finder.find(np.full((240, 320, 3), grey, dtype="uint8")) == []
 
 
-def test_threads_find_what_one_after_the_other_finds(finder: FaceFinder):
+def test_threads_find_what_one_after_the_other_finds(finder: FaceFinder) -> None:
     photos = [scene_with((100 * k, 50 * k, 150 + 20 * k), seed=k) for k in range(4)]
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(finder.find, photos)) == [finder.find(photo) for photo in photos]
 
 
-def test_the_larger_face_wins_and_of_two_alike_the_one_nearer_to_the_middle():
+def test_the_larger_face_wins_and_of_two_alike_the_one_nearer_to_the_middle() -> None:
     large, middle, corner = Face(0, 0, 300, 300, 0.9), Face(600, 320, 680, 400, 0.9), Face(0, 0, 80, 80, 0.9)
     ranked = sorted([corner, middle, large], key=lambda face: -prominence(face, 1280, 720))
     assert ranked == [large, middle, corner]
 
 
-def test_a_photo_is_searched_in_the_shape_that_shows_it_largest():
+def test_a_photo_is_searched_in_the_shape_that_shows_it_largest() -> None:
     sizes = [(200, 200), (640, 480), (480, 640), (1920, 1080), (1080, 1920), (800, 800)]
     assert [_search_for(*size) for size in sizes] == list(SEARCHES)
 
 
 @pytest.fixture
-def searched(monkeypatch) -> list[tuple[int, int]]:
+def searched(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     """The (width, height) of what the network is given from now on."""
     shapes: list[tuple[int, int]] = []
     search = FaceFinder._search
@@ -105,31 +106,35 @@ def searched(monkeypatch) -> list[tuple[int, int]]:
     return shapes
 
 
-def test_a_large_face_is_found_by_the_coarse_search_alone(finder: FaceFinder, searched):
+def test_a_large_face_is_found_by_the_coarse_search_alone(finder: FaceFinder, searched: list[tuple[int, int]]) -> None:
     large = (500, 200, 300)
     assert is_within(finder.find(scene_with(large))[0], *large)
     assert searched == [(256, 160)]
 
 
-def test_a_face_that_the_coarse_search_is_not_sure_of_is_looked_at_closely(finder: FaceFinder, searched):
+def test_a_face_that_the_coarse_search_is_not_sure_of_is_looked_at_closely(
+    finder: FaceFinder, searched: list[tuple[int, int]]
+) -> None:
     small = (800, 300, 100)
     assert is_within(finder.find(scene_with(small))[0], *small)
     assert searched == [(256, 160), CLOSE_SHAPE]
 
 
-def test_a_face_of_which_the_coarse_search_shows_nothing_is_found_by_the_fine_one(finder: FaceFinder, searched):
+def test_a_face_of_which_the_coarse_search_shows_nothing_is_found_by_the_fine_one(
+    finder: FaceFinder, searched: list[tuple[int, int]]
+) -> None:
     smaller = (800, 300, 50)
     assert is_within(finder.find(scene_with(smaller))[0], *smaller)
     assert searched == [(256, 160), (640, 384)]
 
 
-def test_a_wide_photo_is_searched_in_no_more_than_it_fills(finder: FaceFinder, searched):
+def test_a_wide_photo_is_searched_in_no_more_than_it_fills(finder: FaceFinder, searched: list[tuple[int, int]]) -> None:
     large = (250, 60, 200)
     assert is_within(finder.find(scene_with(large, size=(640, 360)))[0], *large)
     assert searched == [(224, 128)]
 
 
-def test_a_tight_crop_is_searched_once_at_a_glance(finder: FaceFinder, searched):
+def test_a_tight_crop_is_searched_once_at_a_glance(finder: FaceFinder, searched: list[tuple[int, int]]) -> None:
     for person in range(4):
         crop = Image.fromarray(synthetic_face(person)).resize((200, 200))
         assert read_face(photo_bytes(crop), finder, 112).square == middle_square(200, 200)
@@ -137,7 +142,13 @@ def test_a_tight_crop_is_searched_once_at_a_glance(finder: FaceFinder, searched)
 
 
 @pytest.mark.parametrize(("place", "size", "glances"), [((50, 50, 100), (200, 200), 1), ((60, 40, 100), (250, 180), 0)])
-def test_a_face_that_does_not_fill_a_small_photo_is_searched_for_as_in_any(finder, searched, place, size, glances):
+def test_a_face_that_does_not_fill_a_small_photo_is_searched_for_as_in_any(
+    finder: FaceFinder,
+    searched: list[tuple[int, int]],
+    place: tuple[int, int, int],
+    size: tuple[int, int],
+    glances: int,
+) -> None:
     photo = scene_with(place, size=size)
     square = read_face(photo_bytes(Image.fromarray(photo), quality=95), finder, 112).square
     assert square.side * size[1] == pytest.approx(place[2], rel=0.25)
@@ -145,7 +156,7 @@ def test_a_face_that_does_not_fill_a_small_photo_is_searched_for_as_in_any(finde
     assert len(searched) > glances
 
 
-def test_each_cell_that_scores_gives_the_box_that_its_numbers_say():
+def test_each_cell_that_scores_gives_the_box_that_its_numbers_say() -> None:
     random = np.random.default_rng(0)
     heatmap, *others = (random.random((channels, 5, 7), dtype=np.float32) for channels in (1, 2, 2, 10))
     expected = []
@@ -160,13 +171,13 @@ def test_each_cell_that_scores_gives_the_box_that_its_numbers_say():
     assert _boxes([heatmap, *others], 2).shape == (0, 15)
 
 
-def test_a_photo_without_a_face_is_searched_finely_too(finder: FaceFinder, searched):
+def test_a_photo_without_a_face_is_searched_finely_too(finder: FaceFinder, searched: list[tuple[int, int]]) -> None:
     assert finder.find(draw_scene(np.random.default_rng(1))) == []
     assert searched[-1] == (640, 384)
 
 
 @pytest.mark.parametrize("size", [(640, 480), (479, 641), (1920, 1080), (200, 150), (5000, 40)])
-def test_each_pixel_of_a_photo_reduced_by_a_whole_number_is_the_mean_of_a_square(size):
+def test_each_pixel_of_a_photo_reduced_by_a_whole_number_is_the_mean_of_a_square(size: tuple[int, int]) -> None:
     width, height = size
     photo = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
     shape = _search_for(width, height)[0]
@@ -183,7 +194,9 @@ def test_each_pixel_of_a_photo_reduced_by_a_whole_number_is_the_mean_of_a_square
 
 
 @given(st.tuples(st.floats(0, 1), st.floats(0, 1)), st.floats(1, 700), st.integers(32, 1280), st.integers(32, 960))
-def test_the_window_for_a_closer_look_holds_the_middle_of_the_face_and_begins_in_the_photo(place, side, width, height):
+def test_the_window_for_a_closer_look_holds_the_middle_of_the_face_and_begins_in_the_photo(
+    place: tuple[float, float], side: float, width: int, height: int
+) -> None:
     x, y = place[0] * (width - 1), place[1] * (height - 1)
     face = Face(x - side / 2, y - side / 2, x + side / 2, y + side / 2, score=0.2)
     left, top, window = _window(face, width, height)
@@ -194,7 +207,9 @@ def test_the_window_for_a_closer_look_holds_the_middle_of_the_face_and_begins_in
 
 
 @given(st.lists(st.tuples(*[st.integers(0, 60)] * 2, *[st.integers(5, 60)] * 2, st.floats(0.1, 1)), max_size=12))
-def test_of_boxes_that_overlap_the_best_is_kept_as_when_taken_one_by_one(drawn):
+def test_of_boxes_that_overlap_the_best_is_kept_as_when_taken_one_by_one(
+    drawn: list[tuple[int, int, int, int, float]],
+) -> None:
     points = (0.0,) * 10
     boxes = np.array([(x, y, x + w, y + h, score, *points) for x, y, w, h, score in drawn]).reshape(-1, 15)
     kept: list[np.ndarray] = []
@@ -211,7 +226,7 @@ def intersection_over_union(one: np.ndarray, other: np.ndarray) -> float:
     return across * down / (sum(areas) - across * down)
 
 
-def test_an_altered_finder_is_refused(tmp_path):
+def test_an_altered_finder_is_refused(tmp_path: Path) -> None:
     shutil.copytree(WEIGHTS_FOLDER / "centerface", tmp_path / "centerface")
     (tmp_path / "centerface" / "openvino_int8.bin").write_bytes(b"not the network")
     with pytest.raises(WeightsError, match=r"openvino_int8\.bin' was altered"):
@@ -232,7 +247,7 @@ with ThreadPoolExecutor(len(photos)) as pool:
 """
 
 
-def test_the_first_photos_of_a_process_may_come_from_many_threads_at_once():
+def test_the_first_photos_of_a_process_may_come_from_many_threads_at_once() -> None:
     """OpenVINO sets itself up at its first array and waits for itself for ever when two threads bring the first."""
     run = subprocess.run([sys.executable, "-c", TOGETHER], capture_output=True, text=True, check=True, timeout=120)
     assert run.stdout.split() == ["0"]

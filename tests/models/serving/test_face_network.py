@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,11 +11,11 @@ from tests.given.face_photos import synthetic_face
 
 
 @pytest.fixture(scope="module")
-def network():
+def network() -> Any:
     return load_face_network(face_network_path(), side_pixels=160)
 
 
-def test_a_face_is_described_from_any_size_and_nearly_alike(network):
+def test_a_face_is_described_from_any_size_and_nearly_alike(network: Any) -> None:
     small = synthetic_face(1)[None].astype("float32")
     large = np.repeat(np.repeat(small, 2, axis=1), 2, axis=2)
     one, other = network.predict_on_batch(small)[0], network.predict_on_batch(large)[0]
@@ -22,7 +23,7 @@ def test_a_face_is_described_from_any_size_and_nearly_alike(network):
     assert np.corrcoef(one, other)[0, 1] > 0.98
 
 
-def test_faces_of_one_person_are_described_more_alike_than_those_of_two(network):
+def test_faces_of_one_person_are_described_more_alike_than_those_of_two(network: Any) -> None:
     """The network has learnt to tell people apart: were an array misnamed, it would not."""
     first, second = (network.predict_on_batch(np.stack([synthetic_face(p, a) for a in (30, 34, 38)])) for p in (1, 2))
     within = np.corrcoef(first)[0, 1]
@@ -30,7 +31,7 @@ def test_faces_of_one_person_are_described_more_alike_than_those_of_two(network)
     assert within > across
 
 
-def test_a_head_tells_its_size_by_its_file(tmp_path: Path):
+def test_a_head_tells_its_size_by_its_file(tmp_path: Path) -> None:
     head = build_head(hidden_size=7)
     write_weights(network_weights(head), tmp_path / "head.npz")
     loaded = load_head(tmp_path / "head.npz")
@@ -39,7 +40,7 @@ def test_a_head_tells_its_size_by_its_file(tmp_path: Path):
     assert sorted({name.split("/")[0] for name in read_weights(tmp_path / "head.npz")}) == sorted(HEAD_LAYERS)
 
 
-def test_the_public_network_comes_with_its_terms():
+def test_the_public_network_comes_with_its_terms() -> None:
     folder = WEIGHTS_FOLDER / "hse_faceres_deep"
     assert "Apache License" in (folder / "LICENSE").read_text()
     assert "Savchenko" in (folder / "NOTICE").read_text()

@@ -46,7 +46,7 @@ def why_unusable(photo: bytes, finder: FaceFinder) -> UnusableFaceError:
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
-def test_the_square_around_a_face_in_a_camera_photo_is_much_like_its_tight_crop(finder, kind):
+def test_the_square_around_a_face_in_a_camera_photo_is_much_like_its_tight_crop(finder: FaceFinder, kind: str) -> None:
     photo = read_face(photo_bytes(camera_photo((700, 200, 240)), kind), finder, SIDE)
     assert photo.pixels.shape == (SIDE, SIDE, 3)
     assert photo.face_count == 1
@@ -55,7 +55,7 @@ def test_the_square_around_a_face_in_a_camera_photo_is_much_like_its_tight_crop(
 
 
 @pytest.mark.parametrize("person", range(4))
-def test_a_tight_crop_gives_its_middle_square_as_if_it_had_not_been_searched(finder, person):
+def test_a_tight_crop_gives_its_middle_square_as_if_it_had_not_been_searched(finder: FaceFinder, person: int) -> None:
     crop = photo_bytes(Image.fromarray(synthetic_face(person)).resize((200, 200)))
     photo = read_face(crop, finder, SIDE)
     assert (photo.pixels == to_network_input(decode_photo(crop, SEARCHED_SIDE_PIXELS), SIDE)).all()
@@ -63,12 +63,12 @@ def test_a_tight_crop_gives_its_middle_square_as_if_it_had_not_been_searched(fin
     assert (photo.face_count, photo.face_side_pixels) == (1, 200)
 
 
-def test_a_tight_crop_that_leans_is_put_upright_although_it_seems_to_stand_at_a_glance(finder):
+def test_a_tight_crop_that_leans_is_put_upright_although_it_seems_to_stand_at_a_glance(finder: FaceFinder) -> None:
     leaning = Image.fromarray(drawn_face()).rotate(15, Image.Resampling.BICUBIC, expand=True)
     assert read_face(photo_bytes(leaning, quality=95), finder, SIDE).turned_degrees == pytest.approx(-15, abs=5)
 
 
-def test_a_small_face_in_a_large_photo_is_cut_from_more_pixels_than_were_searched(finder):
+def test_a_small_face_in_a_large_photo_is_cut_from_more_pixels_than_were_searched(finder: FaceFinder) -> None:
     large = camera_photo((600, 200, 120)).resize((3840, 2160))
     photo = read_face(photo_bytes(large), finder, SIDE)
     assert photo.face_side_pixels == pytest.approx(360, rel=0.2)
@@ -78,13 +78,13 @@ def test_a_small_face_in_a_large_photo_is_cut_from_more_pixels_than_were_searche
     assert face_traits(photo.pixels).sharpness > face_traits(from_what_was_searched).sharpness
 
 
-def test_of_several_faces_the_largest_is_cut_and_all_are_counted(finder):
+def test_of_several_faces_the_largest_is_cut_and_all_are_counted(finder: FaceFinder) -> None:
     photo = read_face(photo_bytes(camera_photo((520, 150, 300), (60, 80, 150), (1050, 500, 150))), finder, SIDE)
     assert photo.face_count == 3
     assert photo.face_side_pixels == pytest.approx(300, rel=0.2)
 
 
-def test_a_photo_that_lies_on_its_side_is_searched_upright(finder):
+def test_a_photo_that_lies_on_its_side_is_searched_upright(finder: FaceFinder) -> None:
     lying = camera_photo((600, 200, 300)).transpose(Image.Transpose.ROTATE_90)
     content = photo_bytes(lying, exif=exif_orientation(6))
     decoded = decode_to_search(content)
@@ -92,18 +92,18 @@ def test_a_photo_that_lies_on_its_side_is_searched_upright(finder):
     assert read_face(content, finder, SIDE).face_side_pixels == pytest.approx(300, rel=0.2)
 
 
-def test_a_photo_without_a_face_says_so(finder):
+def test_a_photo_without_a_face_says_so(finder: FaceFinder) -> None:
     unusable = why_unusable(photo_bytes(camera_photo()), finder)
     assert (unusable.status, unusable.face_count, unusable.face_side_pixels) == ("no_face", 0, None)
     assert unusable.reason == "no face was found in the 1280 × 720 pixels"
 
 
 @pytest.mark.parametrize("size", [(200, 200), (96, 96)])
-def test_a_small_square_photo_of_something_else_has_no_face(finder, size):
+def test_a_small_square_photo_of_something_else_has_no_face(finder: FaceFinder, size: tuple[int, int]) -> None:
     assert why_unusable(photo_bytes(smooth_photo(*size)), finder).status == "no_face"
 
 
-def test_a_face_of_too_few_pixels_is_refused_with_the_value_and_the_limit(finder):
+def test_a_face_of_too_few_pixels_is_refused_with_the_value_and_the_limit(finder: FaceFinder) -> None:
     small = camera_photo((600, 300, 200)).resize((160, 90))
     unusable = why_unusable(photo_bytes(small, "PNG"), finder)
     assert (unusable.status, unusable.face_count) == ("face_too_small", 1)
@@ -113,13 +113,13 @@ def test_a_face_of_too_few_pixels_is_refused_with_the_value_and_the_limit(finder
     )
 
 
-def test_a_blurred_face_is_refused_with_the_value_and_the_limit(finder):
+def test_a_blurred_face_is_refused_with_the_value_and_the_limit(finder: FaceFinder) -> None:
     unusable = why_unusable(photo_bytes(camera_photo((400, 100, 400), blur=16)), finder)
     assert (unusable.status, unusable.face_count) == ("face_too_blurred", 1)
     assert unusable.reason.startswith("the face has a sharpness of 0.0")
 
 
-def test_bounds_are_checked_before_a_photo_is_searched(finder):
+def test_bounds_are_checked_before_a_photo_is_searched(finder: FaceFinder) -> None:
     with pytest.raises(UnusablePhotoError) as caught:
         read_face(photo_bytes(camera_photo()), finder, SIDE, PhotoLimits(max_pixels=1000))
     assert caught.value.status == "too_many_pixels"

@@ -59,18 +59,18 @@ USABLE = {
 
 
 @pytest.mark.parametrize("name", ["two_bytes_before_restart.jpg", "sampling_2x2_1x1_1x2.jpg", "bad_crc_of_text.png"])
-def test_a_photo_of_the_field_that_is_usable_is_estimated_as_the_one_without_fault(name):
+def test_a_photo_of_the_field_that_is_usable_is_estimated_as_the_one_without_fault(name: str) -> None:
     sound, odd = committed_estimator("openvino").estimate([SOUND, field_photo(name)])
     assert (odd.estimate_status, odd.estimate_reason) == ("estimated", None)
     assert odd.estimated_age_years == pytest.approx(sound.estimated_age_years, abs=1)
 
 
 @pytest.mark.parametrize("photo", USABLE.values(), ids=USABLE)
-def test_what_libjpeg_skips_with_a_warning_costs_no_pixel(photo):
+def test_what_libjpeg_skips_with_a_warning_costs_no_pixel(photo: bytes) -> None:
     assert np.abs(decode_photo(photo, 200).astype(int) - drawn_face()).mean() < 2
 
 
-def test_blocks_beyond_the_edge_of_the_picture_are_no_data_left_over():
+def test_blocks_beyond_the_edge_of_the_picture_are_no_data_left_over() -> None:
     assert decode_photo(field_photo("sampling_with_full_edge_blocks.jpg"), 100).shape == (117, 150, 3)
 
 
@@ -87,13 +87,13 @@ def test_blocks_beyond_the_edge_of_the_picture_are_no_data_left_over():
         USABLE["junk before the tables"],
     ],
 )
-def test_a_photo_that_was_cut_and_closed_with_an_end_marker_is_truncated(photo):
+def test_a_photo_that_was_cut_and_closed_with_an_end_marker_is_truncated(photo: bytes) -> None:
     first = place(photo, 0xDA) + 20
     for end in range(first, len(photo) - 40, 131):
         assert status(photo[:end] + b"\xff\xd9") == "truncated", end
 
 
-def test_a_photo_that_was_cut_behind_a_restart_is_truncated_though_each_run_is_whole():
+def test_a_photo_that_was_cut_behind_a_restart_is_truncated_though_each_run_is_whole() -> None:
     at = second_restart()
     junk = inserted(WITH_RESTARTS[:at], at - 100, b"")
     assert status(junk + b"\xff\xd9") == "truncated"
@@ -101,7 +101,7 @@ def test_a_photo_that_was_cut_behind_a_restart_is_truncated_though_each_run_is_w
 
 
 @pytest.mark.parametrize("photo", [WITH_RESTARTS, ODD_WITH_RESTARTS])
-def test_a_photo_whose_runs_of_pixels_are_not_all_there_and_in_order_is_truncated(photo):
+def test_a_photo_whose_runs_of_pixels_are_not_all_there_and_in_order_is_truncated(photo: bytes) -> None:
     second, third = restarts(photo)[1:3]
     assert status(photo[:second] + photo[second + 2 :]) == "truncated", "a restart is missing"
     assert status(photo[:second] + b"\xff\xd6" + photo[second + 2 :]) == "truncated", "a restart is another"
@@ -109,7 +109,7 @@ def test_a_photo_whose_runs_of_pixels_are_not_all_there_and_in_order_is_truncate
     assert status(photo[:second] + b"\xff\xd0\xff\xd9") == "truncated", "the rest is missing"
 
 
-def test_a_photo_that_was_cut_between_the_scans_of_its_components_is_truncated():
+def test_a_photo_that_was_cut_between_the_scans_of_its_components_is_truncated() -> None:
     scans = [segment for segment in jpeg_segments(SEPARATE_SCANS) if segment.pixels_start]
     for scan in scans[:-1]:
         assert status(SEPARATE_SCANS[: scan.end] + b"\xff\xd9") == "truncated"
@@ -117,7 +117,7 @@ def test_a_photo_that_was_cut_between_the_scans_of_its_components_is_truncated()
 
 
 @pytest.mark.parametrize("fill", [bytes(80), bytes(400), b"\x55" * 200])
-def test_a_photo_whose_pixels_are_damaged_is_truncated_whatever_else_is_odd_about_it(fill):
+def test_a_photo_whose_pixels_are_damaged_is_truncated_whatever_else_is_odd_about_it(fill: bytes) -> None:
     scan = next(segment for segment in jpeg_segments(SOUND) if segment.pixels_start)
     middle = (scan.pixels_start + scan.end) // 2
     damaged = SOUND[:middle] + fill + SOUND[middle + len(fill) :]
@@ -126,13 +126,15 @@ def test_a_photo_whose_pixels_are_damaged_is_truncated_whatever_else_is_odd_abou
 
 
 @pytest.mark.parametrize(("at_share", "fill"), [(0.2, b"\x55" * 60), (0.5, bytes(range(1, 61)))])
-def test_a_photo_of_an_odd_layout_that_has_too_little_data_or_too_much_is_truncated(at_share, fill):
+def test_a_photo_of_an_odd_layout_that_has_too_little_data_or_too_much_is_truncated(
+    at_share: float, fill: bytes
+) -> None:
     scan = next(segment for segment in jpeg_segments(ODD_LAYOUT) if segment.pixels_start)
     at = int(scan.pixels_start + at_share * (scan.end - scan.pixels_start))
     assert status(ODD_LAYOUT[:at] + fill + ODD_LAYOUT[at + 60 :]) == "truncated"
 
 
-def test_only_warnings_that_are_known_to_be_harmless_are_taken_so():
+def test_only_warnings_that_are_known_to_be_harmless_are_taken_so() -> None:
     assert leaves_every_pixel("Corrupt JPEG data: 608 extraneous bytes before marker 0xfe")
     assert leaves_every_pixel("tjDecompressHeader3(): Could not determine subsampling level of JPEG image")
     for damage in (

@@ -29,11 +29,11 @@ def camera_photo() -> Image.Image:
     return scene
 
 
-def test_the_roll_of_a_face_is_the_angle_of_its_eyes():
+def test_the_roll_of_a_face_is_the_angle_of_its_eyes() -> None:
     assert [round(roll_degrees(face(rotated(degrees)))) for degrees in (0, 25, -25)] == [0, 25, -25]
 
 
-def test_a_face_stands_unless_it_leans_or_its_parts_lie_elsewhere():
+def test_a_face_stands_unless_it_leans_or_its_parts_lie_elsewhere() -> None:
     assert stands(face())
     assert stands(face(rotated(9)))
     assert not stands(face(rotated(20)))
@@ -45,7 +45,9 @@ def test_a_face_stands_unless_it_leans_or_its_parts_lie_elsewhere():
 
 @pytest.mark.parametrize("degrees", [90, 180, 270, 30, -35, 60, 115, 205])
 @pytest.mark.parametrize("place", ["crop", "camera photo"])
-def test_a_face_that_is_turned_is_put_upright_and_estimated_as_it_would_be(finder: FaceFinder, degrees, place):
+def test_a_face_that_is_turned_is_put_upright_and_estimated_as_it_would_be(
+    finder: FaceFinder, degrees: int, place: str
+) -> None:
     upright = Image.fromarray(drawn_face()) if place == "crop" else camera_photo()
     whole, lying = (
         photo_bytes(image, quality=95) for image in (upright, upright.rotate(degrees, Image.Resampling.BICUBIC, True))
@@ -57,27 +59,27 @@ def test_a_face_that_is_turned_is_put_upright_and_estimated_as_it_would_be(finde
     assert turned_back.estimated_age_years == pytest.approx(as_it_is.estimated_age_years, abs=9)
 
 
-def test_a_photo_that_lies_by_its_exif_data_and_by_its_camera_too_is_put_upright(finder: FaceFinder):
+def test_a_photo_that_lies_by_its_exif_data_and_by_its_camera_too_is_put_upright(finder: FaceFinder) -> None:
     lying = Image.fromarray(drawn_face()).rotate(90)
     assert read_face(photo_bytes(lying, exif=exif_orientation(6)), finder, 112).turned_degrees == 0
     assert read_face(photo_bytes(lying, exif=exif_orientation(8)), finder, 112).turned_degrees == 180
 
 
-def test_a_photo_without_a_face_has_none_however_it_is_turned(finder: FaceFinder):
+def test_a_photo_without_a_face_has_none_however_it_is_turned(finder: FaceFinder) -> None:
     for seed in range(2):
         scene = draw_scene(np.random.default_rng(100 + seed))
         assert not [face for quarter in range(4) for face in finder.find(turned(scene, 90 * quarter), is_quick=True)]
 
 
 @pytest.mark.parametrize("degrees", [90, 180, 270])
-def test_a_quarter_turn_is_the_same_for_pixels_of_three_and_of_four_bytes(degrees):
+def test_a_quarter_turn_is_the_same_for_pixels_of_three_and_of_four_bytes(degrees: int) -> None:
     pixels = decode_photo(photo_bytes(camera_photo()), 480)
     leaning = turned(pixels, degrees)
     assert pixels_in_fours(leaning) is not None
     assert (leaning == turned(pixels.copy(), degrees)).all()
 
 
-def test_a_quarter_turn_loses_nothing_and_a_small_one_keeps_the_middle():
+def test_a_quarter_turn_loses_nothing_and_a_small_one_keeps_the_middle() -> None:
     pixels = np.arange(20 * 30 * 3, dtype="uint8").reshape(20, 30, 3)
     assert (turned(turned(pixels, 90), 270) == pixels).all()
     white = np.zeros((40, 40, 3), dtype="uint8")

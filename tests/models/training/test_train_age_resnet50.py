@@ -3,10 +3,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import Result
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -34,7 +37,7 @@ SPLITS = ["train", "train", "train", "train", "valid", "test"]
 
 
 @pytest.fixture
-def images(tmp_path):
+def images(tmp_path: Path) -> Path:
     """Twelve faces of nobody, eight to train, two each to watch and to test."""
     folder = tmp_path / "images"
     folder.mkdir()
@@ -51,7 +54,7 @@ def images(tmp_path):
 
 
 @pytest.fixture
-def without_tracing():
+def without_tracing() -> Iterator[None]:
     """Tracing a ResNet50 for training takes a minute, two steps without it take seconds."""
     import tensorflow as tf
 
@@ -60,18 +63,18 @@ def without_tracing():
     tf.config.run_functions_eagerly(False)
 
 
-def train_arguments(images, out, *more: str) -> list[str]:
+def train_arguments(images: Path, out: Path, *more: str) -> list[str]:
     options = {"--images": images, "--out": out, "--image-size": 32, "--data": "blots, nobody's"}
     return ["train", *(str(word) for option in options.items() for word in option), *more]
 
 
-def invoke(arguments):
+def invoke(arguments: list[str]) -> Result:
     return CliRunner(env={"KERAS_BACKEND": "tensorflow"}).invoke(app, arguments)
 
 
 @pytest.mark.filterwarnings("ignore:Even though the `tf.config.experimental_run_functions_eagerly`")
 @pytest.mark.usefixtures("without_tracing")
-def test_a_killed_training_goes_on_where_it_was_and_gives_a_version(images, tmp_path):
+def test_a_killed_training_goes_on_where_it_was_and_gives_a_version(images: Path, tmp_path: Path) -> None:
     (images / "0.jpg").write_bytes(b"not a photo")
     out, epochs = tmp_path / "run", tmp_path / "run" / "epochs.csv"
     arguments = train_arguments(images, out, "--epochs", "2")
@@ -109,7 +112,7 @@ def test_a_killed_training_goes_on_where_it_was_and_gives_a_version(images, tmp_
     assert 0 < manifest.second_opinion.share < 1
 
 
-def test_without_epochs_resnet50_stays_and_the_second_opinion_is_trained(images, tmp_path):
+def test_without_epochs_resnet50_stays_and_the_second_opinion_is_trained(images: Path, tmp_path: Path) -> None:
     init = WEIGHTS_FOLDER / MODEL_VERSIONS[-1] / "weights.npz"
     run = invoke(train_arguments(images, tmp_path / "run", "--epochs", "0", "--init", str(init)))
     assert run.exit_code == 0, run.output
@@ -125,7 +128,7 @@ def test_without_epochs_resnet50_stays_and_the_second_opinion_is_trained(images,
         load_trained_version(str(tmp_path / "run"), "tensorflow")
 
 
-def test_without_epochs_there_must_be_weights(images, tmp_path):
+def test_without_epochs_there_must_be_weights(images: Path, tmp_path: Path) -> None:
     refused = invoke(train_arguments(images, tmp_path / "run", "--epochs", "0"))
     assert refused.exit_code == 2
     assert "without epochs ResNet50 stays as it is: name its weights with --init" in refused.stderr
@@ -133,7 +136,7 @@ def test_without_epochs_there_must_be_weights(images, tmp_path):
 
 @pytest.mark.filterwarnings("ignore:Even though the `tf.config.experimental_run_functions_eagerly`")
 @pytest.mark.usefixtures("without_tracing")
-def test_the_seed_recipe_gives_one_number_that_is_sure_of_nothing(images, tmp_path):
+def test_the_seed_recipe_gives_one_number_that_is_sure_of_nothing(images: Path, tmp_path: Path) -> None:
     run = invoke(train_arguments(images, tmp_path / "run", "--recipe", "seed", "--epochs", "1"))
     assert run.exit_code == 0, run.output
     manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
@@ -143,7 +146,7 @@ def test_the_seed_recipe_gives_one_number_that_is_sure_of_nothing(images, tmp_pa
 
 @pytest.mark.filterwarnings("ignore:Even though the `tf.config.experimental_run_functions_eagerly`")
 @pytest.mark.usefixtures("without_tracing")
-def test_a_teacher_is_named_by_the_manifest_and_leaves_nothing_in_the_weights(images, tmp_path):
+def test_a_teacher_is_named_by_the_manifest_and_leaves_nothing_in_the_weights(images: Path, tmp_path: Path) -> None:
     names = [f"{row}.jpg" for row in range(12)]
     ages = np.full((12, 101), 1 / 101, "float16")
     teacher = tmp_path / "teacher.npz"
@@ -163,13 +166,13 @@ def test_a_teacher_is_named_by_the_manifest_and_leaves_nothing_in_the_weights(im
 
 
 @pytest.mark.parametrize("options", [("--recipe", "seed"), ("--loss", "ordinal")])
-def test_what_a_teacher_cannot_teach_is_refused(images, tmp_path, options):
+def test_what_a_teacher_cannot_teach_is_refused(images: Path, tmp_path: Path, options: tuple[str, str]) -> None:
     refused = invoke(train_arguments(images, tmp_path / "run", *options, "--teacher", str(tmp_path / "teacher.npz")))
     assert refused.exit_code == 2
     assert "a teacher goes with the loss label_distribution, not '" in refused.stderr
 
 
-def test_a_folder_with_too_few_photos_is_refused_by_its_split(images, tmp_path):
+def test_a_folder_with_too_few_photos_is_refused_by_its_split(images: Path, tmp_path: Path) -> None:
     labels = tmp_path / "labels.csv"
     pd.read_csv(images / "labels.csv").query("split != 'valid'").to_csv(labels, index=False)
     refused = invoke(train_arguments(images, tmp_path / "run", "--labels", str(labels)))
@@ -178,14 +181,14 @@ def test_a_folder_with_too_few_photos_is_refused_by_its_split(images, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_weights_of_another_network_cannot_start_a_training(images, tmp_path):
+def test_weights_of_another_network_cannot_start_a_training(images: Path, tmp_path: Path) -> None:
     (tmp_path / "other.npz").write_bytes(b"no weights")
     refused = invoke(train_arguments(images, tmp_path / "run", "--init", str(tmp_path / "other.npz")))
     assert refused.exit_code == 2
     assert "other.npz' cannot start the training" in refused.stderr
 
 
-def test_the_manifest_knows_the_ages_as_they_were_weighed():
+def test_the_manifest_knows_the_ages_as_they_were_weighed() -> None:
     faces = pd.DataFrame({"real_age": [20, 40, 40, 80], "split": ["train", "train", "train", "valid"]})
     facts = training_facts(
         faces, None, "blots, nobody's", TrainingRecipe(balance_power=0, audited_ages_weight=2, epochs=2)

@@ -18,7 +18,7 @@ def head(size: int, seed: int) -> keras.Model:
     return model
 
 
-def test_one_head_says_the_mean_of_what_five_say_of_standardised_descriptions():
+def test_one_head_says_the_mean_of_what_five_say_of_standardised_descriptions() -> None:
     random = np.random.default_rng(0)
     heads = [head(6, seed) for seed in range(HEADS)]
     mean, spread = random.normal(2, 1, DESCRIPTION_SIZE), random.uniform(0.2, 2, DESCRIPTION_SIZE)
@@ -30,13 +30,13 @@ def test_one_head_says_the_mean_of_what_five_say_of_standardised_descriptions():
     assert one.predict_on_batch(descriptions) == pytest.approx(expected, abs=0.02)
 
 
-def test_near_duplicates_are_of_one_fold():
+def test_near_duplicates_are_of_one_fold() -> None:
     folds = fold_of([f"group {number % 40}" for number in range(80)])
     assert np.array_equal(folds[:40], folds[40:])
     assert set(folds) == set(range(HEADS))
 
 
-def test_no_head_learns_from_a_photo_of_its_fold(monkeypatch):
+def test_no_head_learns_from_a_photo_of_its_fold(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each head is given exactly the photos of split train of the other folds whose labels agree."""
     faces = pd.DataFrame({"real_age": range(40), "split": "train", "age_conflict": 0, "group": range(40)})
     faces.loc[3, "age_conflict"], faces.loc[4, "split"] = 1, "valid"
