@@ -148,7 +148,7 @@ class AgeEstimator:
 
     def _logits(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Run all photos in batches of one fixed shape."""
-        # The engines compile for one shape, and TensorFlow traces its graph again for any other; so pad with black.
+        # The engines are prepared for one shape, because another would be compiled or traced again: so pad with black.
         padding = np.zeros((-len(pixels) % self.batch_size, *pixels.shape[1:]), dtype="uint8")
         padded = np.concatenate([pixels, padding])
         batches = np.split(padded, len(padded) // self.batch_size)

@@ -124,7 +124,7 @@ def _loss(
     calibrated = np.exp(scores - highest) / totals[:, None]
     rows = np.arange(len(ages))
     likelihood = weights @ (scores[rows, ages] - highest[:, 0] - np.log(totals))
-    steps = np.diff(bias)  # few photos near a knot must not bend the bias: steps between knots cost
+    steps = np.diff(bias)  # penalised, so that a few photos near a knot do not bend the bias
     roughness = BIAS_ROUGHNESS / len(bias)
     pull = 2 * roughness * (np.concatenate([[0.0], steps]) - np.concatenate([steps, [0.0]]))
     # Gradient of a log-linear model: the expected minus the observed sum of each feature.
