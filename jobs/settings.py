@@ -356,7 +356,7 @@ SUBJECTS: Mapping[str, tuple[str, ...]] = {
     "The report": ("report_language", "reports_url"),
     "People's data": ("photo_retention_days", KEY_NAME),
 }
-"""Settings by the subject under which README lists them. A test asks for each setting once."""
+"""Settings by the subject under which jobs/README.md lists them. A test asks for each setting once."""
 
 
 def read_settings(environment: Mapping[str, str], **flags: object) -> Settings:

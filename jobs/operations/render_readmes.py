@@ -1,4 +1,4 @@
-"""render_readmes: renders the parts of README files that are made from code. `make readme` runs it.
+"""render_readmes: renders the parts of README files that are made from code, and from the demo. `make readme` runs it.
 
 A part lies between two marks, `<!-- name -->` and `<!-- /name -->`. All else in these files is written by hand.
 """
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from jobs import settings
 from jobs.operations import demo
+from jobs.operations.demo_results import demo_results
 from jobs.schemas import dictionary
 from jobs.schemas.dictionary import WINDOW_TABLES
 from jobs.schemas.runs import (
@@ -23,6 +24,7 @@ from jobs.schemas.runs import (
 )
 from jobs.schemas.table import Table
 from jobs.steps.order import BUILT_WITH
+from jobs.warehouse.catalogue import CATALOGUE
 
 ROOT = demo.REPOSITORY
 README = ROOT / "README.md"
@@ -91,9 +93,14 @@ def part_of(page: Path, part: str) -> str:
 
 
 def main() -> None:
-    """Write all parts."""
+    """Write all parts; those of the demo where it has been run."""
     for page in PARTS:
         page.write_text(rendered(page))
+    catalogue = demo.WAREHOUSE / CATALOGUE
+    if catalogue.exists() and demo.TRUTH.exists():
+        README.write_text(_with_part(README.read_text(), "demo", demo_results(catalogue, demo.TRUTH)))
+    else:
+        print("README.md keeps its figures of the demo: run `make demo` first to have them written again")
 
 
 def _first_line(package: str) -> str:
