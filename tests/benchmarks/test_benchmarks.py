@@ -55,7 +55,7 @@ def test_the_last_quarter_is_compared_with_the_second() -> None:
 
 
 def test_a_letter_chooses_all_forms_of_a_contender() -> None:
-    assert chosen("f,b") == ["b", "f-keras", "f-fast"]
+    assert chosen("f,b") == ["b", "b-before", "f-keras", "f-fast"]
     assert chosen(None) == [*CONTENDERS, "growth", "engines", "matching", "nights"]
     with pytest.raises(ValueError, match="no contender 'x'"):
         chosen("b,x")

@@ -50,7 +50,7 @@ def test_bad_configuration_exits_with_2_and_one_sentence(step: str, environment:
 def test_a_check_of_a_run_that_staged_nothing_says_what_to_run_first(tmp_path: Path) -> None:
     refused = run_step("check_night", uris(tmp_path))
     assert refused.returncode == 2
-    assert "table 'transaction_lines' of run 'test-run' is not staged; run its task first" in refused.stderr
+    assert "table 'checkout_photos' of run 'test-run' is not staged; run its task first" in refused.stderr
 
 
 def test_a_run_id_that_could_leave_its_folder_is_refused(tmp_path: Path) -> None:

@@ -37,6 +37,9 @@ class EverythingIsAFace(FaceFinder):
         points = ((0.3, 0.3), (0.7, 0.3), (0.5, 0.5), (0.35, 0.7), (0.65, 0.7))
         return [Face(0, 0, width, height, 1.0, tuple((width * x, height * y) for x, y in points))]
 
+    def glance(self, pixels: np.ndarray) -> list[Face]:
+        return self.find(pixels)
+
 
 def grey_photo(grey: int) -> bytes:
     """Return a photo that is mostly of one grey, with bright squares, since a blank one has no contrast."""
