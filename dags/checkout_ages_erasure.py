@@ -33,8 +33,8 @@ CLI_PY = Path(__file__).resolve().parent.parent / "jobs" / "cli.py"
 NAMED = {
     "transaction_id": "receipt of the person",
     "photo_key": "or photo of the person, as in checkout_photos",
-    "store_id": "store of the receipt, where its id is there twice",
-    "till_id": "till of the receipt, likewise",
+    "store_id": "store of the receipt; only needed when several stores have this transaction id",
+    "till_id": "till of the receipt; only needed when several tills have this transaction id",
     "reason": "kept in tombstone and proof; name nobody in it",
 }
 

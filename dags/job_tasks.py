@@ -63,7 +63,7 @@ class NoRetryOfBadInput(RetryPolicy):
     ) -> RetryDecision:
         """Fail at once on exit code 2; BashOperator and SparkSubmitOperator word it differently."""
         if re.search(r"(exit code|Error code is:) 2\.", str(exception)):
-            return RetryDecision.fail("bad input or configuration: mend it, then clear the task")
+            return RetryDecision.fail("bad input or configuration: fix it, then clear the task")
         return RetryDecision.default()
 
 

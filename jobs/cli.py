@@ -134,7 +134,7 @@ def query(
 
 @app.command()
 def catalogue(warehouse_uri: WarehouseUri = None) -> None:
-    """Make the warehouse's catalog.duckdb anew, as each publish does: views by which DuckDB knows the tables.
+    """Write the warehouse's catalog.duckdb again, as each publish does: views through which DuckDB reads the tables.
 
     Example: checkout-ages catalogue --warehouse-uri .demo/warehouse
     """

@@ -141,7 +141,7 @@ def doctor(
     landing_uri: LandingUri = None,
     warehouse_uri: WarehouseUri = None,
 ) -> None:
-    """Say whether this machine can run the night, and how to mend what stands against it; exit code 1 when not.
+    """Say whether this machine can run the night, and how to fix what fails; exit code 1 when something fails.
 
     Example: checkout-ages doctor --landing-uri .demo/landing --warehouse-uri .demo/warehouse
     """
@@ -156,7 +156,7 @@ def doctor(
     else:
         listing = RichTable("check", Column("status", no_wrap=True), Column("what was found", overflow="fold"))
         for finding in found:
-            words = f"{finding.found}; to mend it, {finding.mend}" if finding.mend else finding.found
+            words = f"{finding.found}; to fix it, {finding.fix}" if finding.fix else finding.found
             style = "red" if finding.status == "fails" else None
             listing.add_row(*map(Text, (finding.check, finding.status, words)), style=style)
         console.print(listing)

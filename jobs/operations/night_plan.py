@@ -165,7 +165,7 @@ def _refuse_impossible(day: Day) -> None:
             f"--hours is {day.hours:g}: give more than 0 and at most {LONGEST_HOURS:g}, since the next night comes then"
         )
     if day.store_count > day.photo_count:
-        raise InputError(f"--stores is {day.store_count}, more than there are photos ({day.photo_count}): mend one")
+        raise InputError(f"--stores is {day.store_count}, more than there are photos ({day.photo_count}): correct one")
 
 
 def _refuse_unmeasured(day: Day, rates: Rates) -> None:

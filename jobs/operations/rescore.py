@@ -62,7 +62,7 @@ def rescore_day(live: Warehouse, business_date: date, settings: Settings, step_d
             refuse_if_photos_were_deleted(live, business_date, landing)
         # A comparison of two states of the live day would be wrong.
         if step == "publish_night" and _live_run_id(live, business_date) != live_run_id:
-            raise InputError(f"{business_date} was published anew while it was rescored; rescore it again")
+            raise InputError(f"{business_date} was published again while it was rescored; rescore it again")
         with reraising_worker_errors():
             if step in TAKEN_FROM_LIVE:
                 for table in TAKEN_FROM_LIVE[step]:

@@ -69,8 +69,12 @@ def erase(
         datetime | None,
         typer.Option(formats=["%Y-%m-%d"], help="day of the receipt; else all published days are tried"),
     ] = None,
-    store_id: Annotated[str | None, typer.Option(help="store of the receipt, where its id is there twice")] = None,
-    till_id: Annotated[str | None, typer.Option(help="till of the receipt, likewise")] = None,
+    store_id: Annotated[
+        str | None, typer.Option(help="store of the receipt; only needed when several stores have this transaction id")
+    ] = None,
+    till_id: Annotated[
+        str | None, typer.Option(help="till of the receipt; only needed when several tills have this transaction id")
+    ] = None,
     with_transaction: Annotated[
         bool, typer.Option("--with-transaction", help="of a photo: the transaction that it belongs to as well")
     ] = False,

@@ -62,7 +62,7 @@ ALCOHOL_SALE_AUDIT = Table(
             "P(age under 18), corrected for the ages of the day's alcohol buyers (age_mixes); transaction_ages has it "
             "from the photos alone",
         ),
-        column("under_25_probability", PROBABILITY, "P(age under 25), corrected likewise"),
+        column("under_25_probability", PROBABILITY, "P(age under 25), corrected in the same way"),
         LEGAL_PURCHASE_AGE_YEARS,
         UNDER_LEGAL_AGE_PROBABILITY,
         column("challenge_age_years", pa.int32(), "policy: who looks younger is asked for an ID"),
@@ -125,7 +125,9 @@ CASHIER_ALCOHOL_DAYS = Table(
         ),
         column("under_legal_age_count", EXPECTED, "of estimated_sale_count, expected buyers under the legal age"),
         column("under_legal_age_variance", EXPECTED, "variance of that number, the sum of p(1-p)"),
-        column("under_challenge_age_count", EXPECTED, "likewise, expected buyers under the challenge age"),
+        column(
+            "under_challenge_age_count", EXPECTED, "of estimated_sale_count, expected buyers under the challenge age"
+        ),
         column("under_challenge_age_variance", EXPECTED, "variance of that number"),
         column("under_legal_age_unchecked_count", EXPECTED, "expected buyers under the legal age not asked for an ID"),
         column("under_legal_age_unchecked_variance", EXPECTED, "variance of that number"),

@@ -124,8 +124,10 @@ AGE_GROUP_PURCHASES = Table(
         *_estimated_columns(
             "transaction_count", "receipts with the category whose buyer is of the band, by probability"
         ),
-        *_estimated_columns("quantity", "quantity of those, likewise"),
-        *_estimated_columns("net_amount", "net_amount of those, likewise; groups add up to the log"),
+        *_estimated_columns("quantity", "quantity of those receipts, weighted in the same way"),
+        *_estimated_columns(
+            "net_amount", "net_amount of those receipts, weighted in the same way; groups add up to the log"
+        ),
         column("suppression_reason", TEXT, "why bands are counted together as 'suppressed', else null"),
         MODEL_VERSION,
         RUN_ID,

@@ -131,7 +131,7 @@ PHOTO_COVERAGE = Table(
     key=("store_id", "till_id", "hour"),
     columns=(
         column("store_id", TEXT, "store; 'unknown' for photos whose key does not say it"),
-        column("till_id", TEXT, "till in the store; 'unknown' likewise"),
+        column("till_id", TEXT, "till in the store; 'unknown' for photos whose key does not say it"),
         column(
             "hour",
             pa.int32(),

@@ -92,7 +92,7 @@ UNDER_LEGAL_AGE_PROBABILITY = column(
     "these ages, so that it is too high where far fewer buy just under the legal age than just over it",
 )
 UNDER_CHALLENGE_AGE_PROBABILITY = column(
-    "under_challenge_age_probability", PROBABILITY, "P(age under the challenge age), corrected likewise"
+    "under_challenge_age_probability", PROBABILITY, "P(age under the challenge age), corrected in the same way"
 )
 CASE_ID = column("case_id", TEXT, "what a reviewer knows the sale by: a hash of its date and key, in each run the same")
 

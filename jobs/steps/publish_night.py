@@ -60,7 +60,7 @@ def change_in_words(business_date: date, pipeline_run: Mapping[str, Any]) -> str
         return f"{business_date} is published for the first time"
     if not changed:
         return f"{business_date} is published as run '{before}' had it: no table changed"
-    return f"{business_date} is published anew; changed since run '{before}': {', '.join(changed)}"
+    return f"{business_date} is published again; changed since run '{before}': {', '.join(changed)}"
 
 
 def input_digest(photo_tags: pa.Table, receipts_digest: str) -> str:

@@ -38,7 +38,7 @@ def refresh(store: ObjectStore) -> None:
     except (InputError, duckdb.Error, OSError) as error:
         log.warning(
             "%s is left as it was, the tables are published all the same: %s; "
-            "mend it and run `checkout-ages catalogue`",
+            "fix that and run `checkout-ages catalogue`",
             store.location(CATALOGUE),
             first_line(error),
         )

@@ -115,7 +115,7 @@ def _httpfs() -> Path:
     for file in files("duckdb-extension-httpfs") or ():
         if file.suffix == ".duckdb_extension":
             return Path(str(file.locate()))
-    raise InputError("the package duckdb-extension-httpfs holds no extension; install it anew from requirements.lock")
+    raise InputError("the package duckdb-extension-httpfs holds no extension; install it again from requirements.lock")
 
 
 def _s3_secret() -> str:

@@ -326,7 +326,7 @@ class ObjectStore:
         )
 
     def _no_bucket(self) -> InputError:
-        return InputError(f"the bucket of '{self.uri}' does not exist at {_endpoint()}; create it or mend the URI")
+        return InputError(f"the bucket of '{self.uri}' does not exist at {_endpoint()}; create it or correct the URI")
 
 
 class _Download(io.RawIOBase):

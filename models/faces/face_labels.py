@@ -97,7 +97,7 @@ def _ages(ages: pd.Series, labels: Path) -> pd.Series:
     if len(wrong):
         raise ModelInputError(
             f"labels file '{labels}', row {wrong.index[0] + 1}: real_age '{wrong.iloc[0]}' is no age from 0 to "
-            f"{OLDEST_AGE_YEARS}: mend or remove the row"
+            f"{OLDEST_AGE_YEARS}: correct or remove the row"
         )
     return numbers.round().astype("int64")
 

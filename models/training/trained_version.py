@@ -82,7 +82,7 @@ def _read_manifest(folder: Path) -> ModelManifest:
         manifest = parse_manifest(folder / "manifest.json")
     except (ValueError, TypeError, KeyError) as error:
         raise ModelInputError(
-            f"manifest '{folder / 'manifest.json'}' cannot be read: {error!r}; write it anew by training"
+            f"manifest '{folder / 'manifest.json'}' cannot be read: {error!r}; write it again by training"
         ) from error
     _check_sum(folder / "weights.npz", manifest.weights_sha256)
     if manifest.second_opinion:

@@ -91,7 +91,7 @@ def main() -> None:
     settings = read_settings({}, landing_uri="/nowhere", warehouse_uri="/nowhere")
     figures = {name: fairness(chain, arguments.windows, settings) for name, chain in ALL_ALIKE.items()}
     for cases in LAX_CASES:
-        for lax_for_all, older in ((True, "and older ones less likewise"), (False, "and older ones as all do")):
+        for lax_for_all, older in ((True, "and older ones less, too"), (False, "and older ones as all do")):
             name = f"one asks 60 % of {cases} under 25 where others ask 85 %, {older}"
             chain = Chain(lax_cases=cases, lax_for_all=lax_for_all)
             figures[name] = power(chain, arguments.power_windows, settings)

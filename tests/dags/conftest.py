@@ -28,7 +28,7 @@ sys.path.append(str(DAGS))
 
 @pytest.fixture(scope="module")
 def load_dag_file(request: pytest.FixtureRequest) -> Callable[[], ModuleType]:
-    """How to load the module's DAG file, anew each time."""
+    """How to load the module's DAG file; each call loads it again."""
     path = DAGS / request.module.DAG_FILE
 
     def load() -> ModuleType:

@@ -111,9 +111,9 @@ def measure(folder: Path, quick: bool = False) -> dict[str, int | float]:
         landing.write(_mark(broken), b"")
         airflow.command("tasks", "clear", "--yes", "--downstream", "--only-failed", *_only(broken), DAG_ID)
         wait_for(lambda: airflow.run_states()[broken] == "success")
-        mended = whole_days(folder / "warehouse", days)
+        whole = whole_days(folder / "warehouse", days)
     return {
-        "backfilled_days": len(mended),
+        "backfilled_days": len(whole),
         "backfill_days_wanted": len(days),
         "backfill_days_before_the_cut": len(done_before_the_cut),
         "backfill_days_with_one_broken": len(done_with_one_broken),

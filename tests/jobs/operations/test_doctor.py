@@ -63,7 +63,7 @@ def test_a_machine_that_cannot_exits_with_1_says_how_to_mend_it_and_shows_no_cre
     words = " ".join(shown.stdout.replace("│", " ").split())
     assert words.count("unknown model version 'age_resnet50-99'") == 2
     assert words.count("fails object store 's3://") == 3
-    assert "to mend it, set PYSPARK_PYTHON" in words
+    assert "to fix it, set PYSPARK_PYTHON" in words
     assert S3_ENVIRONMENT["AWS_SECRET_ACCESS_KEY"] not in shown.output
 
 
@@ -98,7 +98,7 @@ def test_a_clock_that_is_off_by_more_than_half_a_minute_is_found_out(
 def test_a_full_disk_is_found_out(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "LEAST_FREE_BYTES", 2**60)
     found = finding(monkeypatch, settings, "disk")
-    assert (found.status, found.mend.startswith("make room")) == ("fails", True)
+    assert (found.status, found.fix.startswith("make room")) == ("fails", True)
 
 
 @pytest.mark.slow

@@ -60,7 +60,7 @@ def test_a_planned_night_ends_in_time_and_one_core_less_would_not_do(
         (["1000", "-5", "3"], "--stores is -5, which cannot be: give 1 or more"),
         (["1000", "5", "0"], "--hours is 0: give more than 0 and at most 24, since the next night comes then"),
         (["1000", "5", "nan"], "--hours is nan: give more than 0 and at most 24, since the next night comes then"),
-        (["3", "5", "1"], "--stores is 5, more than there are photos (3): mend one"),
+        (["3", "5", "1"], "--stores is 5, more than there are photos (3): correct one"),
         (
             ["3000000", "5", "4"],
             "a day of 3,000,000 photos and 30,000,000 receipt lines is larger than any measured (1,000,000 photos, "

@@ -195,10 +195,10 @@ def test_a_live_day_that_is_published_anew_meanwhile_is_not_compared(
 
     def publish_anew(step: str, seconds: float) -> None:
         if step == "check_night":
-            anew = {"run_id": "newer", "published_at": live_run["published_at"] + timedelta(hours=1)}
-            live.runs.write(BUSINESS_DATE, live_run | anew)
+            newer = {"run_id": "newer", "published_at": live_run["published_at"] + timedelta(hours=1)}
+            live.runs.write(BUSINESS_DATE, live_run | newer)
 
-    with pytest.raises(InputError, match="2026-11-20 was published anew while it was rescored; rescore it again"):
+    with pytest.raises(InputError, match="2026-11-20 was published again while it was rescored; rescore it again"):
         rescore_day(live, BUSINESS_DATE, rescored_day.settings, publish_anew)
     assert live.rescored(LIVE_VERSION).runs.published(BUSINESS_DATE) is None
 

@@ -1,4 +1,4 @@
-"""A published day from which a buyer is erased, which is then run again with the buyer's receipt and photo landed anew.
+"""A published day from which a buyer is erased. Then the buyer's receipt and photo land again, and the day runs again.
 
 Receipt t2 of till 03 goes: two lines, one that was rejected and one that could not be taken apart, a photo, a case and
 its outcome. Another t2, of till 04, stays.
