@@ -31,7 +31,7 @@ def first_line(error: Exception, longest: int = 300) -> str:
 
 
 class InputError(Exception):
-    """Bad input or configuration; the message is one sentence with the thing, the value and the way out."""
+    """Bad input or configuration; the message is one sentence: what is wrong, its value, and how to fix it."""
 
     def __init__(self, sentence: str) -> None:
         super().__init__(one_line(sentence))

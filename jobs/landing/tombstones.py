@@ -164,7 +164,10 @@ def without_erased_rejected_lines(rejected_lines: DataFrame, erased: ErasedPeopl
 
 
 def without_erased_outcomes(outcomes: pa.Table, erased: ErasedPeople) -> pa.Table:
-    """Leave out landed outcomes for cases of erased transactions; rows as from deliveries.landed_outcomes."""
+    """Drop reviewers' outcomes that name a case of an erased transaction, also in lines that could not be parsed.
+
+    `outcomes` has the rows of `deliveries.landed_outcomes`.
+    """
     if erased.is_empty:
         return outcomes
     is_kept = [not _is_erased_outcome(outcome, erased) for outcome in outcomes.to_pylist()]

@@ -70,8 +70,9 @@ def demo_results(catalogue: Path, truth: Path) -> str:
     side = "old" if bias > 0 else "young"
     closeness = (
         f"On the {photo_count} photos of this day, estimates are off by {error:.1f} years on average, "
-        f"and {abs(bias):.1f} years too {side}. Of the money of buyers with an estimate, corrected ages put "
-        f"{_misplaced(purchases, 2):.0%} into a wrong age group, and point estimates {_misplaced(purchases, 3):.0%}."
+        f"and {abs(bias):.1f} years too {side}. To match the true column, {_misplaced(purchases, 2):.0%} of the money of "
+        f"buyers with an estimate would have to move to another age group in the corrected column, and "
+        f"{_misplaced(purchases, 3):.0%} in the column of point estimates."
     )
     return "\n\n".join([*tables, closeness])
 
@@ -87,7 +88,10 @@ def purchases_query(truth: str) -> str:
 
 
 def _misplaced(purchases: list[tuple[Any, ...]], column: int) -> float:
-    """Return the share of money that a column has in a wrong age group; unknown buyers do not count."""
+    """Return the share of money that would have to move to another age group to match the true column.
+
+    Money of unknown buyers does not count.
+    """
     known = [row for row in purchases if row[0] != UNKNOWN]
     apart = sum(abs(float(row[1]) - float(row[column])) for row in known)
     return apart / 2 / sum(float(row[1]) for row in known)

@@ -240,7 +240,7 @@ class Staging:
 
     @property
     def spark(self) -> SparkSession:
-        """The session that reads and stages."""
+        """The Spark session that reads and stages the tables."""
         if self.session is None:
             raise RuntimeError("this Warehouse was opened without Spark; it can check and publish only")
         return self.session

@@ -67,7 +67,7 @@ class Warehouse:
 
     @property
     def spark(self) -> SparkSession:
-        """The session that reads and stages."""
+        """The Spark session that reads and stages the tables."""
         return self.staging.spark
 
     def read(self, table: Table, business_date: date) -> DataFrame:

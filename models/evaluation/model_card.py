@@ -70,7 +70,7 @@ def _plain(value: object) -> str:
 
 
 def _groups(metrics: Figures) -> list[Figures]:
-    """Return the groups with enough photos, each with a `name` for a sentence."""
+    """Return the groups with at least FEWEST_PHOTOS photos, each with a `name` that can begin a sentence."""
     return [
         {"name": f"People of {row[label]}" if label == "age_band" else f"People labelled {row[label]}", **row}
         for kind, label in GROUP_KINDS.items()

@@ -182,7 +182,7 @@ def _receipt_lines(basket_lines: pd.DataFrame, transactions: pd.DataFrame, rando
 
 
 def _voids(sales: pd.DataFrame, random: Generator) -> pd.DataFrame:
-    """Take back the alcohol of each refused sale, and a line of a few others that was rung up by mistake."""
+    """Return void lines: for all alcohol of refused sales, and for one mistaken line in each of a few other sales."""
     is_refused = sales["id_check"] == "refused_sale"
     refused = sales[is_refused & sales["is_alcohol"]]
     mistaken = _one_line_each(sales[~is_refused], VOID_SHARE, random)
