@@ -38,7 +38,7 @@ class CashierPseudonyms:
         return f"{self.generation}-{_digest_of_cashier(self.key, cashier_id)}"
 
     def applied_to(self, lines: pa.RecordBatch) -> pa.RecordBatch:
-        """Replace cashier ids by pseudonyms, and the text of lines that could not be parsed by its length and a keyed hash."""
+        """Replace cashier ids by pseudonyms, and the text of unparsed lines by its length and a keyed hash."""
         masked = {"cashier_id": self.of, "unparsed_line": self._instead_of}
         columns = [
             _of_each(lines[name], masked[name]) if name in masked else lines[name] for name in lines.schema.names

@@ -70,9 +70,9 @@ def demo_results(catalogue: Path, truth: Path) -> str:
     side = "old" if bias > 0 else "young"
     closeness = (
         f"On the {photo_count} photos of this day, estimates are off by {error:.1f} years on average, "
-        f"and {abs(bias):.1f} years too {side}. To match the true column, {_misplaced(purchases, 2):.0%} of the money of "
-        f"buyers with an estimate would have to move to another age group in the corrected column, and "
-        f"{_misplaced(purchases, 3):.0%} in the column of point estimates."
+        f"and {abs(bias):.1f} years too {side}. To match the true column, {_misplaced(purchases, 2):.0%} of the money "
+        f"of buyers with an estimate would have to move to another age group in the corrected column, "
+        f"and {_misplaced(purchases, 3):.0%} in the column of point estimates."
     )
     return "\n\n".join([*tables, closeness])
 

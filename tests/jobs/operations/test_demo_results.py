@@ -92,8 +92,8 @@ def test_results_show_the_truth_next_to_the_estimates(tmp_path: Path) -> None:
         f"{AFFINITY_HEADER}\n|---|---|---|---|\n| 18-24 | BEER | 2.0 | 1.2 to 2.8 |",
         f"{SALE_HEADER}\n|---|---|---|---|\n| t1 | `challenge_age_unchecked` | P(under 18) 0.75 | 24 |",
         "On the 2 photos of this day, estimates are off by 4.0 years on average, and 1.0 years too young. "
-        "To match the true column, 100% of the money of buyers with an estimate would have to move to another age group "
-        "in the corrected column, and 100% in the column of point estimates.",
+        "To match the true column, 100% of the money of buyers with an estimate would have to move to another age "
+        "group in the corrected column, and 100% in the column of point estimates.",
     ]
 
 
