@@ -1,8 +1,8 @@
 """age_cells: transactions with nearly the same age distribution, counted together. See age_mix_estimation.
 
 A cell represents its transactions by the mean of their distributions. The work of fitting therefore grows with the
-kinds of faces, of which there are a few thousand, and not with the number of photos. Sums are of whole numbers, so the
-order of rows, partitions and cores changes no digit.
+number of cells, a few thousand, and not with the number of photos. Sums are of whole numbers, so the order of rows,
+partitions and cores changes no digit.
 """
 
 from __future__ import annotations

@@ -169,7 +169,7 @@ def _whole_person(warehouse: Warehouse, day: date, key: TransactionKey) -> Perso
 
 
 def _tombstoned_transactions(warehouse: Warehouse, day: date, request: Request) -> list[Person]:
-    """Find transactions of which only tombstones are left, to complete or prove their erasure."""
+    """Find transactions that only tombstones still name, to complete or prove their erasure."""
     key = request.transaction
     kind, wanted = "transaction_ids", key_hash(day, "transaction_id", request.transaction_id)
     if key:
@@ -179,7 +179,7 @@ def _tombstoned_transactions(warehouse: Warehouse, day: date, request: Request) 
 
 
 def _in_rejected_lines(warehouse: Warehouse, day: date, key: TransactionKey) -> list[Person]:
-    """Find a transaction of which no line was accepted."""
+    """Find a transaction whose lines were all rejected."""
     person = _whole_person(warehouse, day, key)
     lines = warehouse.published.read_arrow(REJECTED_TRANSACTION_LINES, day, ["landed_line"])
     texts = lines["landed_line"].to_pylist() if lines else []
