@@ -178,3 +178,11 @@ def test_a_rule_of_the_window_finds_what_it_is_for(rule: str) -> None:
     assert sentences(rule, SOUND) == []
     assert all(sentences(rule, BROKEN_WINDOWS[rule]))
     assert sentences(rule, BROKEN_WINDOWS[rule])
+
+
+def test_a_warning_of_the_window_names_no_case() -> None:
+    """The warning is published with the window. Someone who is erased later must not stay named in it."""
+    outcome = {"outcome_status": "not_listed", "case_id": "c1", "outcome_reason": "case 'c1' is not on the list"}
+    assert sentences("landed outcomes of reviewed cases count", ([COUNTED, outcome], SOUND[1])) == [
+        "1 of 2 are rejected or not listed; reviewed_cases says why"
+    ]
