@@ -90,7 +90,7 @@ class UnusablePhotoError(Exception):
 def decode_photo(photo: bytes, min_side_pixels: int, limits: PhotoLimits = DEFAULT_LIMITS) -> Pixels:
     """Decode a JPEG or PNG to upright RGB pixels.
 
-    A JPEG may be decoded at a reduced scale, but no side is reduced to less than `min_side_pixels`.
+    A large photo is reduced by a whole divisor, but no side to less than `min_side_pixels`.
     Raises UnusablePhotoError, and nothing else, with one of the statuses empty, too_large, too_many_pixels,
     too_small, not_an_image, unsupported_format and truncated (which counts damaged photos too).
     """
@@ -115,7 +115,7 @@ def decode_sized_photo(photo: bytes, min_side_pixels: int, limits: PhotoLimits) 
         if image.format == "PNG":
             if has_damaged_pixels(photo):
                 raise ValueError("the checksum of its pixels is wrong")
-            return _decode_with_pillow(image, orientation), size
+            return _decode_with_pillow(image, orientation, min_side_pixels), size
         _check_scans(photo)
         return _decode_jpeg(photo, image, orientation, min_side_pixels), size
     except Exception as error:  # decoders raise what they like, and one bad photo must not stop a batch
@@ -235,10 +235,9 @@ def _decode_jpeg(photo: bytes, image: Image.Image, orientation: int, min_side_pi
     if image.mode == "CMYK":
         # This decode only finds damage. Pillow converts, because it expects Adobe's inverted inks.
         _decode_strictly(photo, partial(simplejpeg.decode_jpeg, colorspace="CMYK"), "CMYK")
-        return _decode_with_pillow(image, orientation)
-    reducing = [divisor for divisor in QUICK_DIVISORS if min(image.size) >= divisor * min_side_pixels]
-    width, height = (math.ceil(side / max(reducing, default=1)) for side in image.size)
-
+        return _decode_with_pillow(image, orientation, min_side_pixels)
+    divisor = _quick_divisor(image, min_side_pixels)
+    width, height = (math.ceil(side / divisor) for side in image.size)
     colours = "RGBX" if width * height > LARGEST_COPIED_PIXELS else "RGB"
     decode = partial(_decode_colours, colours=colours, min_height=height, min_width=width)
     return _upright(_decode_strictly(photo, decode, "RGB"), orientation)
@@ -263,10 +262,17 @@ def _decode_any_layout(jpeg: bytes, mode: str) -> Pixels:
     return np.asarray(READERS["JPEG"](io.BytesIO(jpeg)).convert(mode))
 
 
-def _decode_with_pillow(image: Image.Image, orientation: int) -> Pixels:
+def _decode_with_pillow(image: Image.Image, orientation: int, min_side_pixels: int) -> Pixels:
     if image.mode.startswith("I"):  # 16-bit greys: Pillow's own conversion would clip them to white
         image = Image.fromarray((np.asarray(image) >> 8).astype("uint8"))
-    return _upright(np.asarray(image.convert("RGB")), orientation)
+    # All that follows costs by the pixel: a face is searched for four times, turned, before a photo has none.
+    reduced = image.convert("RGB").reduce(_quick_divisor(image, min_side_pixels))
+    return _upright(np.asarray(reduced), orientation)
+
+
+def _quick_divisor(image: Image.Image, min_side_pixels: int) -> int:
+    """Return by how much a photo may be reduced so that no side has less than `min_side_pixels`."""
+    return max((divisor for divisor in QUICK_DIVISORS if min(image.size) >= divisor * min_side_pixels), default=1)
 
 
 def _upright(pixels: Pixels, orientation: int) -> Pixels:

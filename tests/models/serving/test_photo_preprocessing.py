@@ -84,8 +84,9 @@ def test_exif_orientation_is_undone(orientation: int) -> None:
     assert mean_difference(decode_photo(photo, 64), upright) < 1
 
 
-def test_a_large_jpeg_is_decoded_at_a_reduced_scale_but_not_below_the_wanted_side() -> None:
-    height, width, _ = decode_photo(photo_bytes(smooth_photo(1600, 1200)), 112).shape
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_a_large_photo_is_decoded_at_a_reduced_scale_but_not_below_the_wanted_side(kind: str) -> None:
+    height, width, _ = decode_photo(photo_bytes(smooth_photo(1600, 1200), kind), 112).shape
     assert (width, height) == (200, 150)
 
 
