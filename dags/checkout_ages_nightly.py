@@ -4,10 +4,11 @@
 ended: the business date is the date on which the run's data interval starts, in the stores' time zone.
 
 **What.** `wait_for_business_date` looks once a minute for the `_SUCCESS` marks of photos and receipts, for twelve hours
-(`CHECKOUT_AGES_LANDING_TIMEOUT_SECONDS`), and its log names the missing mark. Then each table is one Spark application,
-`jobs/run.py TABLE`, which stages its rows where readers do not see them; `transaction_lines` also stages
-`rejected_transaction_lines`. `check_night` judges the staged tables, and `publish_night` publishes them. Nothing is
-published unless every check holds.
+(`CHECKOUT_AGES_LANDING_TIMEOUT_SECONDS`), and its log names the missing mark. Then each table is one task,
+`jobs/run.py TABLE`, which stages its rows where readers do not see them: a Spark application where rows grow with
+photos or receipt lines, DuckDB or numpy in the task's own process where a table is small by nature. `transaction_lines`
+also stages `rejected_transaction_lines`. `check_night` judges the staged tables, and `publish_night` publishes them.
+Nothing is published unless every check holds.
 `announce_published_day` then triggers the DAG `cashier_alcohol_window`, which looks back over days. It is skipped when
 the day was run again and no table changed; `changed_tables` of `pipeline_runs` names the tables that changed.
 `nightly_report` writes the page of the day and the index of all days, `reports/` in the warehouse. The task's page
@@ -139,8 +140,13 @@ def step(name: str) -> str:
     return step_command(name, *OPTIONS)
 
 
+def small_table(name: str) -> BashOperator:
+    """Return the task that stages the few rows of a table without Spark."""
+    return BashOperator(task_id=name, bash_command=step(name))
+
+
 def table(name: str) -> SparkSubmitOperator:
-    """Return the task that stages a table's rows of the day."""
+    """Return the task that stages a table's rows of the day with Spark."""
     return SparkSubmitOperator(
         task_id=name, name=f"checkout-ages {name}", application=str(RUN_PY), application_args=[name, *OPTIONS]
     )
@@ -175,11 +181,11 @@ with DAG(
     transaction_ages = table("transaction_ages")
     age_mixes = table("age_mixes")
     age_group_purchases = table("age_group_purchases")
-    age_group_affinity = table("age_group_affinity")
+    age_group_affinity = small_table("age_group_affinity")
     alcohol_sale_audit = table("alcohol_sale_audit")
-    alcohol_review_cases = table("alcohol_review_cases")
-    photo_coverage = table("photo_coverage")
-    cashier_alcohol_days = table("cashier_alcohol_days")
+    alcohol_review_cases = small_table("alcohol_review_cases")
+    photo_coverage = small_table("photo_coverage")
+    cashier_alcohol_days = small_table("cashier_alcohol_days")
     check_night = BashOperator(task_id="check_night", bash_command=step("check_night"))
     publish_night = BashOperator(task_id="publish_night", bash_command=step("publish_night"))
     nightly_report = ReportOperator(task_id="nightly_report", bash_command=step("nightly_report"), do_xcom_push=True)

@@ -1,7 +1,7 @@
 """local_spark: what Spark needs on one machine: a Java, this Python, and settings that cut its start to a third.
 
 `python -m jobs.operations.class_archive` writes the class archive that a quick start maps into memory. Without it
-everything works, only slower. Spark starts eleven times in a night, so its start is most of the time of a small day.
+everything works, only slower. Spark starts for seven tables of a night, which is half of the time of a small day.
 """
 
 from __future__ import annotations

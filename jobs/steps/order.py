@@ -17,8 +17,10 @@ from types import ModuleType
 
 from jobs.errors import InputError
 from jobs.report.page_address import page_url
+from jobs.schemas.alcohol import ALCOHOL_REVIEW_CASES, CASHIER_ALCOHOL_DAYS
+from jobs.schemas.buyers import AGE_GROUP_AFFINITY
 from jobs.schemas.dictionary import NIGHT_TABLES, WINDOW_TABLES
-from jobs.schemas.landed import REJECTED_TRANSACTION_LINES, TRANSACTION_LINES
+from jobs.schemas.landed import PHOTO_COVERAGE, REJECTED_TRANSACTION_LINES, TRANSACTION_LINES
 from jobs.schemas.runs import WINDOW_RUNS
 from jobs.settings import Settings
 from jobs.spark import reraising_worker_errors, spark_session
@@ -28,6 +30,12 @@ from jobs.warehouse.warehouse import Warehouse
 BUILT_WITH = {REJECTED_TRANSACTION_LINES: TRANSACTION_LINES}
 """Tables that the task of another table also stages. They have no step of their own."""
 TABLE_STEPS = tuple(table.name for table in NIGHT_TABLES if table not in BUILT_WITH)
+BUILT_WITHOUT_SPARK = frozenset(
+    table.name for table in (AGE_GROUP_AFFINITY, ALCOHOL_REVIEW_CASES, PHOTO_COVERAGE, CASHIER_ALCOHOL_DAYS)
+)
+"""Steps of tables that stay small however large the day is. DuckDB or numpy builds them from staged tables in a second,
+where an application of Spark takes ten seconds of CPU to start."""
+SPARK_STEPS = tuple(step for step in TABLE_STEPS if step not in BUILT_WITHOUT_SPARK)
 STEPS = ("wait_for_business_date", *TABLE_STEPS, "check_night", "publish_night")
 REPORT, RESTATE_REPORTS = "nightly_report", "restate_reports"
 """Steps that write report pages. If they fail, the published tables stay valid."""
@@ -50,7 +58,7 @@ def module_of(step: str) -> ModuleType:
 
 
 def run_step(step: str, business_dates: Sequence[date], run_id: str, settings: Settings) -> None:
-    """Run one step for the business dates in a process of its own, with Spark if it builds a table of a night."""
+    """Run one step for the business dates in a process of its own, with Spark if it is one of SPARK_STEPS."""
     # Wrong credentials or a wrong URI should fail here, in one sentence, before Spark starts.
     store = ObjectStore(settings.warehouse_uri)
     store.check_reachable()
@@ -62,7 +70,7 @@ def run_step(step: str, business_dates: Sequence[date], run_id: str, settings: S
             print(json.dumps([window_announcement(warehouse, day, settings) for day in last_dates]))
         return
     for business_date in business_dates:
-        session = spark_session(f"{step} {business_date}") if step in TABLE_STEPS else None
+        session = spark_session(f"{step} {business_date}") if step in SPARK_STEPS else None
         with reraising_worker_errors():
             module_of(step).run(Warehouse(store, run_id, session, _try_number()), business_date, settings)
 

@@ -7,16 +7,13 @@ transactions there is no index.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from datetime import date
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
-from pyspark.sql.pandas.types import from_arrow_schema
 
 from jobs.ages.age_group_estimates import Estimates, affinity, group_sums
 from jobs.ages.age_groups import age_group_names
@@ -28,43 +25,35 @@ from jobs.schemas.table import MODEL_VERSION, RUN_ID
 from jobs.settings import Settings
 from jobs.warehouse.warehouse import Warehouse
 
-AFFINITY_TYPE = from_arrow_schema(
-    pa.schema([field for field in AGE_GROUP_AFFINITY.columns if field not in (MODEL_VERSION, RUN_ID)])
-)
+AFFINITY_SCHEMA = pa.schema([field for field in AGE_GROUP_AFFINITY.columns if field not in (MODEL_VERSION, RUN_ID)])
 INDEX = ["affinity_index", "affinity_index_low", "affinity_index_high"]
 
 
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
-    affinities = age_group_affinity(warehouse.read(AGE_MIXES, business_date), settings)
-    affinities = affinities.withColumn("model_version", F.lit(settings.model_version))
-    warehouse.stage(AGE_GROUP_AFFINITY, business_date, affinities)
+    # One row per product category, so a few hundred: they fit into memory whatever the day holds.
+    age_mixes = warehouse.staging.read_arrow(AGE_MIXES, business_date, AGE_MIXES.column_names)
+    affinities = age_group_affinity(age_mixes, settings)
+    version = pa.repeat(pa.scalar(settings.model_version, pa.string()), affinities.num_rows)
+    warehouse.stage_arrow(AGE_GROUP_AFFINITY, business_date, affinities.append_column("model_version", version))
 
 
-def age_group_affinity(age_mixes: DataFrame, settings: Settings) -> DataFrame:
+def age_group_affinity(age_mixes: pa.Table, settings: Settings) -> pa.Table:
     """Compare each age group's share of transactions with a product category to the share of all buyers.
 
     Only buyers with an estimate count.
     """
-    categories = age_mixes.where(F.col("circle") == "product_category")
-    everyone = age_mixes.where(F.col("circle") == "all").toPandas()
+    everyone = age_mixes.filter(pc.field("circle") == "all").to_pandas()
     # age_mixes has a row for all buyers only if at least one buyer has an estimate.
     if everyone.empty:
-        return age_mixes.sparkSession.createDataFrame([], AFFINITY_TYPE)
-    return categories.mapInPandas(_category_comparer(buyer_group_of(everyone.iloc[0]), settings), AFFINITY_TYPE)
-
-
-def _category_comparer(
-    everyone: BuyerGroupMix, settings: Settings
-) -> Callable[[Iterator[pd.DataFrame]], Iterator[pd.DataFrame]]:
-    """Return a function: rows of age_mixes ► one row per product category and age group."""
-
-    def compare(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
-        for mixes in batches:
-            for _, mix in mixes.iterrows():
-                rows = _compared(buyer_group_of(mix), everyone, settings)
-                yield rows.assign(product_category=mix["product_category"])[AFFINITY_TYPE.names]
-
-    return compare
+        return AFFINITY_SCHEMA.empty_table()
+    all_buyers = buyer_group_of(everyone.iloc[0])
+    categories = age_mixes.filter(pc.field("circle") == "product_category").to_pandas()
+    compared = [
+        _compared(buyer_group_of(mix), all_buyers, settings).assign(product_category=mix["product_category"])
+        for _, mix in categories.iterrows()
+    ]
+    rows = [pa.Table.from_pandas(each, AFFINITY_SCHEMA, preserve_index=False) for each in compared]
+    return pa.concat_tables([AFFINITY_SCHEMA.empty_table(), *rows])
 
 
 def _compared(category: BuyerGroupMix, everyone: BuyerGroupMix, settings: Settings) -> pd.DataFrame:

@@ -10,108 +10,105 @@ from __future__ import annotations
 
 from datetime import date
 
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
+import duckdb
+import pyarrow as pa
 
 from jobs.schemas.alcohol import ALCOHOL_SALE_AUDIT, CASHIER_ALCOHOL_DAYS
 from jobs.settings import Settings
+from jobs.warehouse.duckdb_tables import source_tables_in_duckdb
 from jobs.warehouse.warehouse import Warehouse
 
-KEY = list(CASHIER_ALCOHOL_DAYS.key)
-STRATUM = ["till_id", "hour", "probability_band"]
+COLUMNS = {
+    ALCOHOL_SALE_AUDIT: (
+        *CASHIER_ALCOHOL_DAYS.key,
+        "till_id",
+        "closed_at",
+        "audit_status",
+        "id_check",
+        "estimate_status",
+        "under_legal_age_probability",
+        "under_challenge_age_probability",
+    )
+}
 PROBABILITY_BANDS_PERCENT = (0, 5, 15, 30, 50, 70, 85)
 """Lower ends of the bands of P(under the challenge age); buyers of one band are taken to look alike. Days published
 with other bands cannot be compared with new ones.
 """
 
+QUERY = """
+WITH facts AS (
+    SELECT store_id, cashier_id, till_id, audit_status,
+        audit_status NOT IN ('sale_refused', 'sale_voided') AS is_sale,
+        is_sale AND id_check IS NULL AS is_check_not_logged,
+        is_sale AND estimate_status = 'estimated' AS is_estimated_sale,
+        audit_status = 'sale_refused' OR (is_sale AND id_check IS NOT DISTINCT FROM 'shown') AS is_asked,
+        is_sale AND id_check IS NOT DISTINCT FROM 'not_asked' AS is_not_asked,
+        under_legal_age_probability AS under_legal_age,
+        under_challenge_age_probability AS under_challenge_age,
+        -- The store's hour, not UTC: the audit compares hours of the store's day.
+        hour(timezone($time_zone, closed_at))::INT AS hour,
+        -- The highest of the ends that are not above the value is its band's; null without an estimate.
+        list_max(list_filter($bands, lambda low: 100 * under_challenge_age >= low))::INT AS probability_band
+    FROM alcohol_sale_audit
+),
+strata AS (
+    SELECT store_id, cashier_id, till_id, hour, probability_band, count(*) AS case_count,
+        count(*) FILTER (is_asked) AS asked_count, sum(under_challenge_age) AS under_challenge_age_count
+    FROM facts WHERE (is_asked OR is_not_asked) AND probability_band IS NOT NULL GROUP BY ALL
+),
+strata_of_cashiers AS (
+    SELECT store_id, cashier_id, list({
+        'till_id': till_id, 'hour': hour, 'probability_band': probability_band, 'case_count': case_count,
+        'asked_count': asked_count, 'under_challenge_age_count': under_challenge_age_count
+    } ORDER BY till_id, hour, probability_band) AS strata
+    FROM strata GROUP BY ALL
+),
+cashiers AS (
+    SELECT store_id, cashier_id,
+        count(*) FILTER (is_sale) AS sale_count,
+        count(*) FILTER (audit_status = 'sale_refused') AS refused_count,
+        count(*) FILTER (audit_status = 'sale_voided') AS voided_count,
+        count(*) FILTER (is_estimated_sale) AS estimated_sale_count,
+        count(*) FILTER (is_check_not_logged) AS check_not_logged_count,
+        {expected_numbers}
+    FROM facts GROUP BY ALL
+)
+-- A cashier without comparable sales keeps the row of counts.
+FROM cashiers LEFT JOIN strata_of_cashiers USING (store_id, cashier_id)
+"""
+EXPECTED_NUMBERS = {
+    "under_legal_age": ("under_legal_age", "is_estimated_sale"),
+    "under_challenge_age": ("under_challenge_age", "is_estimated_sale"),
+    "under_legal_age_unchecked": ("under_legal_age", "is_not_asked"),
+    "asked": ("under_challenge_age", "is_asked"),
+    "not_asked": ("under_challenge_age", "is_not_asked"),
+}
+"""The probability that is summed, and the sales over which; sales without an estimate add nothing."""
+
 
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
-    alcohol_sale_audit = warehouse.read(ALCOHOL_SALE_AUDIT, business_date)
-    cashier_days = cashier_alcohol_days(alcohol_sale_audit, settings.store_time_zone)
-    cashier_days = cashier_days.withColumn("model_version", F.lit(settings.model_version))
-    warehouse.stage(CASHIER_ALCOHOL_DAYS, business_date, cashier_days)
+    with source_tables_in_duckdb(warehouse.staging, business_date, COLUMNS) as connection:
+        cashier_days = cashier_alcohol_days(connection, settings.store_time_zone)
+    version = pa.repeat(pa.scalar(settings.model_version, pa.string()), cashier_days.num_rows)
+    warehouse.stage_arrow(CASHIER_ALCOHOL_DAYS, business_date, cashier_days.append_column("model_version", version))
 
 
-def cashier_alcohol_days(alcohol_sale_audit: DataFrame, store_time_zone: str) -> DataFrame:
+def cashier_alcohol_days(connection: duckdb.DuckDBPyConnection, store_time_zone: str) -> pa.Table:
     """Return one row per cashier with additive counts, expected numbers of young buyers and their variances.
 
-    A sale at a till that logs no check counts neither as asked nor as not asked. A refused sale is not a sale, but its
-    buyer was asked. A voided sale counts as voided only.
+    `connection` has the table of COLUMNS. A sale at a till that logs no check counts neither as asked nor as not asked.
+    A refused sale is not a sale, but its buyer was asked. A voided sale counts as voided only.
     """
-    audited = alcohol_sale_audit.select(*KEY, *_facts(store_time_zone))
-    counts = audited.groupBy(*KEY).agg(*_counts(), *_expected_numbers())
-    # Left join: a cashier without comparable sales keeps the row of counts.
-    return counts.join(_strata(audited), KEY, how="left")
+    query = QUERY.replace("{expected_numbers}", _expected_numbers())
+    values = {"time_zone": store_time_zone, "bands": list(PROBABILITY_BANDS_PERCENT)}
+    return connection.execute(query, values).to_arrow_table()
 
 
-def _facts(store_time_zone: str) -> list[Column | str]:
-    """Return what became of the sale, how probably its buyer is young, and the stratum in which it is compared."""
-    status, id_check = F.col("audit_status"), F.coalesce("id_check", F.lit("not_logged"))
-    is_sale = ~status.isin("sale_refused", "sale_voided")
-    return [
-        (status == "sale_refused").alias("is_refused"),
-        (status == "sale_voided").alias("is_voided"),
-        is_sale.alias("is_sale"),
-        (is_sale & (F.col("estimate_status") == "estimated")).alias("is_estimated_sale"),
-        (is_sale & (id_check == "not_logged")).alias("is_check_not_logged"),
-        ((is_sale & (id_check == "shown")) | (status == "sale_refused")).alias("is_asked"),
-        (is_sale & (id_check == "not_asked")).alias("is_not_asked"),
-        "till_id",
-        # The store's hour, not UTC: the audit compares hours of the store's day.
-        F.hour(F.from_utc_timestamp("closed_at", store_time_zone)).alias("hour"),
-        _probability_band().alias("probability_band"),
-        "under_legal_age_probability",
-        "under_challenge_age_probability",
-    ]
-
-
-def _probability_band() -> Column:
-    """Return the lower end, in percent, of the band that holds P(under the challenge age); null without an estimate."""
-    percent = 100 * F.col("under_challenge_age_probability")
-    # The highest of the ends that are not above the value is its band's; array_max skips nulls.
-    ends = F.array(*(F.when(percent >= low, low) for low in PROBABILITY_BANDS_PERCENT))
-    return F.array_max(ends)
-
-
-def _counts() -> list[Column]:
-    counted = {
-        "sale_count": "is_sale",
-        "refused_count": "is_refused",
-        "voided_count": "is_voided",
-        "estimated_sale_count": "is_estimated_sale",
-        "check_not_logged_count": "is_check_not_logged",
-    }
-    return [F.count_if(F.col(condition)).alias(name) for name, condition in counted.items()]
-
-
-def _expected_numbers() -> list[Column]:
-    """Return sums of probabilities, each with its variance; sales without an estimate add nothing."""
-    summed = {
-        "under_legal_age": ("is_estimated_sale", "under_legal_age_probability"),
-        "under_challenge_age": ("is_estimated_sale", "under_challenge_age_probability"),
-        "under_legal_age_unchecked": ("is_not_asked", "under_legal_age_probability"),
-        "asked": ("is_asked", "under_challenge_age_probability"),
-        "not_asked": ("is_not_asked", "under_challenge_age_probability"),
-    }
-    return [
-        # A sum over no rows is null, and null would not add up over days.
-        F.coalesce(F.sum(F.when(F.col(condition), value)), F.lit(0.0)).alias(f"{name}_{kind}")
-        for name, (condition, probability) in summed.items()
-        for kind, value in (
-            ("count", F.col(probability)),
-            ("variance", F.col(probability) * (1 - F.col(probability))),
-        )
-    ]
-
-
-def _strata(audited: DataFrame) -> DataFrame:
-    """Return one row per cashier with the strata of sales that have an estimate and were asked or not asked."""
-    compared = audited.where((F.col("is_asked") | F.col("is_not_asked")) & F.col("probability_band").isNotNull())
-    strata = compared.groupBy(*KEY, *STRATUM).agg(
-        F.count(F.lit(1)).alias("case_count"),
-        F.count_if("is_asked").alias("asked_count"),
-        F.sum("under_challenge_age_probability").alias("under_challenge_age_count"),
+def _expected_numbers() -> str:
+    """Return the SQL of sums of probabilities, each with its variance."""
+    # A sum over no rows is null, and null would not add up over days.
+    return ",\n        ".join(
+        f"coalesce(sum({p}) FILTER ({sales}), 0) AS {name}_count, "
+        f"coalesce(sum({p} * (1 - {p})) FILTER ({sales}), 0) AS {name}_variance"
+        for name, (p, sales) in EXPECTED_NUMBERS.items()
     )
-    # Sorted below, because collect_list has no order and a re-run must write the same row.
-    sums = F.struct(*STRATUM, "case_count", "asked_count", "under_challenge_age_count")
-    return strata.groupBy(*KEY).agg(F.array_sort(F.collect_list(sums)).alias("strata"))

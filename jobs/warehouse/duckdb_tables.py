@@ -63,6 +63,17 @@ def staged_tables_in_duckdb(
 
 
 @contextmanager
+def source_tables_in_duckdb(
+    staging: Staging, business_date: date, columns: Mapping[Table, Sequence[str]]
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open some columns of a run's staged tables, to build another table of the run from them without Spark."""
+    with staged_tables_in_duckdb(staging, business_date, columns, {}) as connection:
+        # With several threads, the order of a float sum and so its last digit would change from run to run.
+        connection.execute("SET threads = 1")
+        yield connection
+
+
+@contextmanager
 def published_tables_in_duckdb(rows_of_tables: Mapping[Table, pa.Table]) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open rows of published tables in memory, under the names of the tables."""
     with duckdb.connect() as connection:

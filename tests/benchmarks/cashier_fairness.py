@@ -36,7 +36,7 @@ from jobs.operations.sample_day.sample_receipts import (
 )
 from jobs.settings import Settings, read_settings
 from jobs.tables.cashier_alcohol_audit import cashier_alcohol_audit
-from tests.cashier_days_query import cashier_days_by_query
+from tests.given.cashier_days import cashier_days_of
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -138,7 +138,7 @@ def simulated_sales(chain: Chain, random: Generator) -> pd.DataFrame:
 
 def audit_of(sales: pd.DataFrame, settings: Settings) -> pd.DataFrame:
     """Return cashier_alcohol_audit of sales as if all were on one day, which gives the same sums."""
-    days = cashier_days_by_query(sales.drop(columns="true_age_years"), "UTC")
+    days = cashier_days_of(sales.drop(columns="true_age_years"))
     for name in ("model_version", "run_id"):
         days = days.append_column(name, pa.repeat(pa.scalar("simulated"), days.num_rows))
     return cashier_alcohol_audit({LAST_DATE: days}, settings)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
+from airflow.providers.standard.operators.bash import BashOperator
 from airflow.sdk.exceptions import AirflowFailException
 from airflow.sdk.execution_time.context import OutletEventAccessors
 from airflow.serialization.serialized_objects import DagSerialization
@@ -17,7 +18,7 @@ from job_tasks import export_object_store_credentials
 
 from jobs.errors import UNCHANGED
 from jobs.settings import Settings
-from jobs.steps.order import ANNOUNCE, REPORT, STEPS, TABLE_STEPS
+from jobs.steps.order import ANNOUNCE, BUILT_WITHOUT_SPARK, REPORT, SPARK_STEPS, STEPS
 
 DAG_FILE = "checkout_ages_nightly.py"
 NO_DATE = {"business_date": None}
@@ -35,9 +36,10 @@ def test_every_step_of_a_night_is_a_task_of_its_name(dag: Any) -> None:
     assert set(dag.task_ids) == {*STEPS, REPORT, ANNOUNCE}
 
 
-def test_every_table_is_one_spark_application(dag: Any) -> None:
+def test_a_table_that_grows_with_photos_or_lines_is_one_spark_application_and_a_small_one_is_none(dag: Any) -> None:
     applications = {task.task_id: task for task in dag.tasks if isinstance(task, SparkSubmitOperator)}
-    assert set(applications) == set(TABLE_STEPS)
+    assert set(applications) == set(SPARK_STEPS)
+    assert {task.task_id for task in dag.tasks if isinstance(task, BashOperator)} >= BUILT_WITHOUT_SPARK
     for name, task in applications.items():
         assert task.application_args[0] == name
         assert Path(task.application).is_file()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 
 from jobs.schemas.alcohol import ALCOHOL_SALE_AUDIT, CASHIER_ALCOHOL_DAYS
-from tests.cashier_days_query import cashier_days_by_query
+from jobs.tables.cashier_alcohol_days import cashier_alcohol_days
+from jobs.warehouse.duckdb_tables import published_tables_in_duckdb
 from tests.given.rows import at
 
 
@@ -34,7 +36,13 @@ def sales(
 def day_of(*rows: list[dict[str, Any]], run_id: str = "night-1") -> pa.Table:
     """Return rows of cashier_alcohol_days for these sales."""
     flat = [row for sales_of_one in rows for row in sales_of_one]
-    days = cashier_days_by_query(pa.Table.from_pylist(flat, ALCOHOL_SALE_AUDIT.schema), "UTC")
+    days = cashier_days_of(pa.Table.from_pylist(flat, ALCOHOL_SALE_AUDIT.schema))
     for name, text in (("model_version", "age_resnet50-4"), ("run_id", run_id)):
         days = days.append_column(name, pa.repeat(pa.scalar(text), days.num_rows))
     return days.select(CASHIER_ALCOHOL_DAYS.column_names).cast(CASHIER_ALCOHOL_DAYS.schema)
+
+
+def cashier_days_of(sales: pa.Table | pd.DataFrame) -> pa.Table:
+    """Return cashier_alcohol_days of rows of alcohol_sale_audit in hours of UTC, without model and run."""
+    with published_tables_in_duckdb({ALCOHOL_SALE_AUDIT: sales}) as connection:
+        return cashier_alcohol_days(connection, "UTC")

@@ -1,4 +1,4 @@
-"""spark_kill_points: run a night of twelve photos with real inference, and kill every step that uses Spark.
+"""spark_kill_points: run a night of twelve photos with real inference, and kill every step that builds a table.
 
 One driver is used for all steps that must succeed, and for steps with a killed Python worker, the one that writes a
 table. A step whose driver or JVM is killed while it commits a table is its own `jobs.run`.
@@ -24,7 +24,7 @@ import psutil
 from jobs.landing.deliveries import SUCCESS, photos_folder, transactions_folder
 from jobs.local_spark import local_spark_environment
 from jobs.operations.sample_day.sample_faces import synthetic_face_photos
-from jobs.steps.order import TABLE_STEPS
+from jobs.steps.order import BUILT_WITHOUT_SPARK, TABLE_STEPS
 from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.warehouse import Warehouse
 from tests.given.rows import BUSINESS_DATE, at
@@ -40,7 +40,7 @@ PHOTO_COUNT = 12
 JVM_POINTS = {
     "checkout_photos": Point("close", "_attempts/checkout_photos-", victim="jvm"),
     "photo_age_estimates": Point("read", "photos/", 5, victim="jvm"),
-    "cashier_alcohol_days": Point("close", "_attempts/cashier_alcohol_days-", victim="jvm"),
+    "alcohol_sale_audit": Point("close", "_attempts/alcohol_sale_audit-", victim="jvm"),
 }
 S3_STEP = "transaction_lines"
 TABLE_WITHOUT_ROWS = "rejected_transaction_lines"
@@ -49,6 +49,8 @@ TABLE_WITHOUT_ROWS = "rejected_transaction_lines"
 
 def worker_points(step: str) -> list[Point]:
     """Return the points at which a step's Python workers are killed, including those that infer."""
+    if step in BUILT_WITHOUT_SPARK:
+        return []
     inferring = [Point("read", "photos/", 5)] if step == "photo_age_estimates" else []
     return [*inferring, Point("close", f"_attempts/{step}-")]
 
@@ -58,7 +60,8 @@ def driver_points(step: str) -> list[Point]:
     jvm = [JVM_POINTS[step]] if step in JVM_POINTS else []
     moment: Moment = "after" if TABLE_STEPS.index(step) % 2 else "before"
     table = f"/{step}/part-0.parquet$"
-    commits = [Point("copy", table, moment=moment)]
+    # Spark's driver copies the file of the task's attempt; a step without Spark writes the file itself.
+    commits = [Point("close" if step in BUILT_WITHOUT_SPARK else "copy", table, moment=moment)]
     if step == S3_STEP:
         commits.append(Point("close", f"/{TABLE_WITHOUT_ROWS}/part-0.parquet$"))
     return [*commits, Point("write", f"/{step}/_STAGED.json$"), *jvm]

@@ -1,13 +1,12 @@
 from typing import Any
 
-from pyspark.sql import Row, SparkSession
-
 from jobs.schemas.alcohol import ALCOHOL_REVIEW_CASES, ALCOHOL_SALE_AUDIT
 from jobs.schemas.buyers import TRANSACTION_AGES
 from jobs.schemas.table import TRANSACTION_KEY
 from jobs.settings import Settings
 from jobs.tables.alcohol_review_cases import alcohol_review_cases
-from tests.given.rows import at, rows_of
+from jobs.warehouse.duckdb_tables import published_tables_in_duckdb
+from tests.given.rows import arrow_rows, at
 
 
 def sale(case_id: str, probability: float, **given: Any) -> dict[str, Any]:
@@ -29,61 +28,63 @@ def sale(case_id: str, probability: float, **given: Any) -> dict[str, Any]:
     return defaults | given
 
 
-def cases_of(spark: SparkSession, settings: Settings, *sales: dict[str, Any]) -> list[Row]:
+def cases_of(settings: Settings, *sales: dict[str, Any]) -> list[dict[str, Any]]:
     photos = [
         {name: each[name] for name in TRANSACTION_KEY} | {"photo_keys": [f"{each['case_id']}.jpg"]} for each in sales
     ]
-    cases = alcohol_review_cases(
-        rows_of(spark, ALCOHOL_SALE_AUDIT, *sales), rows_of(spark, TRANSACTION_AGES, *photos), settings
-    )
-    return cases.orderBy("review_rank").collect()
+    rows = {
+        ALCOHOL_SALE_AUDIT: arrow_rows(ALCOHOL_SALE_AUDIT, *sales),
+        TRANSACTION_AGES: arrow_rows(TRANSACTION_AGES, *photos),
+    }
+    with published_tables_in_duckdb(rows) as connection:
+        cases = alcohol_review_cases(connection, settings.review_case_minimum_probability, settings.review_case_limit)
+    return cases.sort_by("review_rank").to_pylist()
 
 
-def ranked(cases: list[Row]) -> list[tuple[int, str]]:
-    return [(case.review_rank, case.case_id) for case in cases]
+def ranked(cases: list[dict[str, Any]]) -> list[tuple[int, str]]:
+    return [(case["review_rank"], case["case_id"]) for case in cases]
 
 
-def test_the_likeliest_under_age_come_first_with_their_photos(spark: SparkSession, settings: Settings) -> None:
-    cases = cases_of(spark, settings, sale("b", 0.3), sale("a", 0.6), sale("c", 0.4))
-    assert [(case.review_rank, case.case_id, case.photo_keys) for case in cases] == [
+def test_the_likeliest_under_age_come_first_with_their_photos(settings: Settings) -> None:
+    cases = cases_of(settings, sale("b", 0.3), sale("a", 0.6), sale("c", 0.4))
+    assert [(case["review_rank"], case["case_id"], case["photo_keys"]) for case in cases] == [
         (1, "a", ["a.jpg"]),
         (2, "c", ["c.jpg"]),
         (3, "b", ["b.jpg"]),
     ]
 
 
-def test_a_case_names_neither_cashier_nor_till_nor_receipt(spark: SparkSession, settings: Settings) -> None:
+def test_a_case_names_neither_cashier_nor_till_nor_receipt(settings: Settings) -> None:
     assert not {"cashier_id", "till_id", "transaction_id"} & set(ALCOHOL_REVIEW_CASES.column_names)
-    (case,) = cases_of(spark, settings, sale("a", 0.6))
-    assert (case.store_id, case.closed_at.isoformat()) == ("0042", "2026-11-20T18:31:00")
+    (case,) = cases_of(settings, sale("a", 0.6))
+    assert (case["store_id"], case["closed_at"].isoformat()) == ("0042", "2026-11-20T18:31:00+00:00")
 
 
-def test_only_unchecked_sales_to_buyers_who_look_young_are_cases(spark: SparkSession, settings: Settings) -> None:
+def test_only_unchecked_sales_to_buyers_who_look_young_are_cases(settings: Settings) -> None:
     statuses = ("id_shown", "sale_refused", "sale_voided", "clearly_adult", "check_not_logged")
     sales = [sale(status, 0.3, audit_status=status) for status in (*statuses, "challenge_age_unchecked")]
     unjudged = sale("no_estimate", 0.3, audit_status="no_estimate", under_legal_age_probability=None)
-    assert {case.case_id for case in cases_of(spark, settings, *sales, unjudged)} == {
+    assert {case["case_id"] for case in cases_of(settings, *sales, unjudged)} == {
         "check_not_logged",
         "challenge_age_unchecked",
     }
 
 
-def test_a_list_has_no_more_cases_than_its_limit(spark: SparkSession, settings: Settings) -> None:
+def test_a_list_has_no_more_cases_than_its_limit(settings: Settings) -> None:
     short = settings.model_copy(update={"review_case_limit": 2})
     sales = [sale("b", 0.3), sale("a", 0.6), sale("c", 0.4)]
-    assert ranked(cases_of(spark, short, *sales)) == [(1, "a"), (2, "c")]
-    assert cases_of(spark, settings.model_copy(update={"review_case_limit": 0}), *sales) == []
+    assert ranked(cases_of(short, *sales)) == [(1, "a"), (2, "c")]
+    assert cases_of(settings.model_copy(update={"review_case_limit": 0}), *sales) == []
 
 
-def test_a_sale_under_the_minimum_probability_is_no_case(spark: SparkSession, settings: Settings) -> None:
+def test_a_sale_under_the_minimum_probability_is_no_case(settings: Settings) -> None:
     lenient = settings.model_copy(update={"review_case_minimum_probability": 0.25})
-    assert ranked(cases_of(spark, lenient, sale("a", 0.24), sale("b", 0.25))) == [(1, "b")]
+    assert ranked(cases_of(lenient, sale("a", 0.24), sale("b", 0.25))) == [(1, "b")]
 
 
-def test_ties_go_to_the_younger_look_and_then_to_the_case_id(spark: SparkSession, settings: Settings) -> None:
+def test_ties_go_to_the_younger_look_and_then_to_the_case_id(settings: Settings) -> None:
     last_digit_is_chance = 0.6 + 1e-12
     cases = cases_of(
-        spark,
         settings,
         sale("d", 0.6),
         sale("c", last_digit_is_chance),
@@ -93,9 +94,9 @@ def test_ties_go_to_the_younger_look_and_then_to_the_case_id(spark: SparkSession
     assert ranked(cases) == [(1, "z"), (2, "b"), (3, "c"), (4, "d")]
 
 
-def test_the_reason_says_which_check_is_missing_and_what_to_expect(spark: SparkSession, settings: Settings) -> None:
+def test_the_reason_says_which_check_is_missing_and_what_to_expect(settings: Settings) -> None:
     asked_for_nothing, not_logged = cases_of(
-        spark, settings, sale("a", 0.62), sale("b", 0.3, id_check=None, audit_status="check_not_logged")
+        settings, sale("a", 0.62), sale("b", 0.3, id_check=None, audit_status="check_not_logged")
     )
-    assert asked_for_nothing.review_reason == "no ID was asked for; of 100 such buyers about 62 are under 18"
-    assert not_logged.review_reason == "the till logs no ID check; of 100 such buyers about 30 are under 18"
+    assert asked_for_nothing["review_reason"] == "no ID was asked for; of 100 such buyers about 62 are under 18"
+    assert not_logged["review_reason"] == "the till logs no ID check; of 100 such buyers about 30 are under 18"
