@@ -1,4 +1,4 @@
-"""buyers: tables of who buys what: ages of transactions, mixes of ages, purchases and affinity by age group."""
+"""buyers: schemas of tables about buyers: ages of transactions, mixes of ages, purchases and affinity by age group."""
 
 from __future__ import annotations
 
@@ -38,26 +38,27 @@ TRANSACTION_AGES = Table(
         column(
             "till_clock_skew_seconds",
             pa.float64(),
-            "policy: how far the till's clock was taken to run ahead of its camera's; matching took it off the span",
+            "the setting that applied: seconds by which the till's clock runs ahead of its camera's. Matching moves "
+            "the span back by them",
         ),
         column("photo_keys", pa.list_(TEXT), "photos matched to the transaction, oldest first"),
-        column("photo_count", COUNT, "photos matched, each frame of a burst too"),
+        column("photo_count", COUNT, "matched photos, including each photo of a burst"),
         column("usable_photo_count", COUNT, "matched photos with an estimate"),
         column(
             "photo_offset_seconds",
             pa.float64(),
-            "from the latest photo to closed_at, till_clock_skew_seconds taken off; under 0 only where the photo's key "
-            "names the transaction; null without photo",
+            "seconds from the latest photo to closed_at, minus till_clock_skew_seconds; negative only if the photo's "
+            "key names the transaction; null without a photo",
         ),
         column("estimate_status", TEXT, "estimated, no_photo or no_usable_photo"),
-        column("estimate_reason", TEXT, "why there is no estimate, in words, else null"),
+        column("estimate_reason", TEXT, "why there is no estimate, in words; null if there is one"),
         *ESTIMATE_COLUMNS,
-        column("age_group", TEXT, "band of estimated_age_years, or 'unknown'"),
+        column("age_group", TEXT, "age group that contains estimated_age_years, or 'unknown'"),
         column(
             "age_distribution",
             DISTRIBUTION,
-            "calibrated probability of each year of age, 0 to 100: the mean over the usable photos, in which a burst "
-            "of photos counts as one",
+            "calibrated probability of each year of age, 0 to 100: the mean over the usable photos, where a burst "
+            "counts as one photo",
         ),
         MODEL_VERSION,
         RUN_ID,
@@ -66,34 +67,34 @@ TRANSACTION_AGES = Table(
 
 AGE_MIXES = Table(
     name="age_mixes",
-    grain="one row per circle of buyers who have a transaction with an age estimate",
+    grain="one row per circle, a group of buyers, that has a transaction with an age estimate",
     key=("circle", "product_category"),
     columns=(
         column(
             "circle",
             TEXT,
-            "whose ages: 'all' buyers of the day, those of 'alcohol' (a sale line of it) or those of a "
+            "the group of buyers: 'all' of the day, buyers of 'alcohol' (with a sale line of it), or buyers of a "
             "'product_category'",
         ),
-        column("product_category", TEXT, "the category; '' for the other two"),
+        column("product_category", TEXT, "the category; '' for the circles all and alcohol"),
         column("transaction_count", COUNT, "transactions of the circle with an age estimate"),
         column(
             "estimated_age_distribution",
             DISTRIBUTION,
-            "share of each year of age, 0 to 100, before a photo is looked at: what estimates of single buyers are "
-            "corrected with; that of a small circle is drawn to that of all",
+            "fitted share of each year of age, 0 to 100, with which estimates of single buyers are corrected; the "
+            "shares of a small circle are drawn towards those of all buyers",
         ),
         column(
             "estimated_age_shares",
             DISTRIBUTION,
-            "share of each year of age among the circle's buyers of the day: mean of their corrected estimates",
+            "share of each year of age among the circle's buyers of the day: the mean of their corrected estimates",
         ),
         column(
             "resampled_age_distributions",
             RESAMPLED_DISTRIBUTIONS,
-            "estimated_age_distribution of resampled transactions and calibrations, for intervals",
+            "other fits of estimated_age_distribution that are as probable, from which intervals are computed",
         ),
-        column("resampled_age_shares", RESAMPLED_DISTRIBUTIONS, "estimated_age_shares of the same resamplings"),
+        column("resampled_age_shares", RESAMPLED_DISTRIBUTIONS, "estimated_age_shares under each of those fits"),
         MODEL_VERSION,
         RUN_ID,
     ),
@@ -108,27 +109,32 @@ AGE_GROUP_PURCHASES = Table(
         column(
             "age_group",
             TEXT,
-            "band of age; 'unknown' for buyers without an estimate; 'suppressed' for bands under minimum_cell_count",
+            "age group; 'unknown' for buyers without an estimate; 'suppressed' for groups with fewer transactions than "
+            "the setting minimum_cell_count",
         ),
         column("product_category", TEXT, "category of the articles"),
         column("currency", TEXT, "currency of net_amount"),
         column(
             "transaction_count",
             COUNT,
-            "receipts with the category whose estimated_age_years lies in the band; one receipt counts in each of its "
-            "categories",
+            "receipts with the category and with estimated_age_years in the age group; a receipt counts once in each "
+            "of its categories",
         ),
-        column("line_count", COUNT, "receipt lines of those"),
-        column("quantity", QUANTITY_SUM, "sum of quantity, returns and voids taken off"),
-        column("net_amount", AMOUNT_SUM, "sum of net_amount, returns and voids taken off; groups add up to the log"),
+        column("line_count", COUNT, "receipt lines of the category on those receipts"),
+        column("quantity", QUANTITY_SUM, "sum of quantity, minus returns and voids"),
+        column(
+            "net_amount", AMOUNT_SUM, "sum of net_amount, minus returns and voids; age groups add up to the tills' log"
+        ),
         *_estimated_columns(
-            "transaction_count", "receipts with the category whose buyer is of the band, by probability"
+            "transaction_count",
+            "receipts with the category, each counted with the probability that its buyer is in the age group",
         ),
-        *_estimated_columns("quantity", "quantity of those receipts, weighted in the same way"),
+        *_estimated_columns("quantity", "quantity on those receipts, weighted with the same probabilities"),
         *_estimated_columns(
-            "net_amount", "net_amount of those receipts, weighted in the same way; groups add up to the log"
+            "net_amount",
+            "net_amount on those receipts, weighted with the same probabilities; age groups add up to the tills' log",
         ),
-        column("suppression_reason", TEXT, "why bands are counted together as 'suppressed', else null"),
+        column("suppression_reason", TEXT, "why age groups are counted together as 'suppressed'; null otherwise"),
         MODEL_VERSION,
         RUN_ID,
     ),
@@ -139,25 +145,35 @@ AGE_GROUP_AFFINITY = Table(
     grain="one row per age group and product category, over all stores and buyers with an age estimate",
     key=("age_group", "product_category"),
     columns=(
-        column("age_group", TEXT, "band of age"),
+        column("age_group", TEXT, "age group of the buyers"),
         column("product_category", TEXT, "category of the articles"),
-        column("estimated_group_transaction_count", ESTIMATE, "transactions of the age group, by probability"),
+        column(
+            "estimated_group_transaction_count",
+            ESTIMATE,
+            "transactions of the age group: the sum of each buyer's probability to be in it",
+        ),
         column(
             "estimated_category_transaction_count",
             ESTIMATE,
-            "of those, with the category; null where fewer than minimum_cell_count",
+            "transactions of the age group that contain the category; null if fewer than the setting "
+            "minimum_cell_count",
         ),
         column("transaction_count", COUNT, "transactions of all age groups with the category"),
-        column("estimated_group_share", PROBABILITY, "share of the group's transactions that hold the category"),
-        column("all_buyers_share", PROBABILITY, "share of all buyers' transactions that hold it"),
+        column("estimated_group_share", PROBABILITY, "share of the age group's transactions that contain the category"),
+        column("all_buyers_share", PROBABILITY, "share of all buyers' transactions that contain the category"),
         column(
             "affinity_index",
             ESTIMATE,
-            "estimated_group_share over all_buyers_share: 2 is twice as often as all buyers; null for a reason",
+            "estimated_group_share over all_buyers_share: 2 is twice as often as all buyers; null if affinity_reason "
+            "says why",
         ),
-        column("affinity_index_low", ESTIMATE, "lower end of its 90 % interval"),
-        column("affinity_index_high", ESTIMATE, "upper end of its 90 % interval; one that holds 1 says nothing"),
-        column("affinity_reason", TEXT, "why there is no index, in words, else null"),
+        column("affinity_index_low", ESTIMATE, "lower end of the 90 % interval of affinity_index"),
+        column(
+            "affinity_index_high",
+            ESTIMATE,
+            "upper end of that interval; if the interval contains 1, the group may buy as often as all buyers",
+        ),
+        column("affinity_reason", TEXT, "why there is no index, in words; null if there is one"),
         MODEL_VERSION,
         RUN_ID,
     ),

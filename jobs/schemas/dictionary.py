@@ -1,4 +1,4 @@
-"""dictionary: all tables, the tables that a run publishes, and the data dictionary."""
+"""dictionary: lists of all tables and of the tables that a run publishes; renders the data dictionary from them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ NIGHT_TABLES = (
     PHOTO_COVERAGE,
     CASHIER_ALCOHOL_DAYS,
 )
-"""Tables that a night builds with Spark, in an order in which each finds its inputs."""
+"""Tables that a night builds with Spark. Each table comes after the tables that it is made from."""
 
 PUBLISHED_TABLES = (*NIGHT_TABLES, CHECK_RESULTS)
 """Tables that publish_night promotes: the night's tables and the results of check_night."""
@@ -53,7 +53,7 @@ PUBLISHED_TABLES = (*NIGHT_TABLES, CHECK_RESULTS)
 TABLES_OF_A_RUN = (*PUBLISHED_TABLES, PIPELINE_RUNS)
 
 WINDOW_TABLES = (CASHIER_ALCOHOL_AUDIT, REVIEWED_CASES, REVIEW_PRECISION)
-"""Tables that the second DAG builds from the published days of a window, without Spark."""
+"""Tables that the DAG `cashier_alcohol_window` builds from the published days of a window, without Spark."""
 
 PUBLISHED_WINDOW_TABLES = (*WINDOW_TABLES, WINDOW_CHECK_RESULTS)
 """Tables that publish_window promotes: the window's tables and the results of check_window."""
@@ -64,9 +64,13 @@ TABLES = (*TABLES_OF_A_RUN, *PUBLISHED_WINDOW_TABLES, WINDOW_RUNS, MODEL_COMPARI
 
 
 def as_markdown(made_by: Callable[[Table], str] | None = None) -> str:
-    """Render the data dictionary: each table's grain, key and columns; and who makes it, where that is given."""
+    """Render the data dictionary as markdown: a list of all tables, then the grain, key and columns of each.
+
+    `made_by` may add a line to a table that says which file and task make it.
+    """
     every = f"Each table has one more column, `{BUSINESS_DATE.name}` ({BUSINESS_DATE.type}): {meaning(BUSINESS_DATE)}."
-    return "\n\n".join([every, *(_table_as_markdown(table, made_by) for table in TABLES)])
+    contents = "\n".join(f"- [`{table.name}`](#{table.name}): {table.grain.partition(';')[0]}" for table in TABLES)
+    return "\n\n".join([contents, every, *(_table_as_markdown(table, made_by) for table in TABLES)])
 
 
 def as_json() -> str:

@@ -50,6 +50,7 @@ def test_every_row_carries_its_run() -> None:
 
 def test_the_dictionary_is_markdown_with_each_column() -> None:
     markdown = as_markdown()
+    assert markdown.startswith("- [`checkout_photos`](#checkout_photos): one row per photo that the stores delivered\n")
     assert "### `alcohol_sale_audit`" in markdown
     assert "| `under_18_probability` | double | calibrated estimate of P(age under 18) |" in markdown
 
@@ -61,7 +62,7 @@ def test_the_dictionary_is_json_with_each_table_and_its_date() -> None:
     assert dictionary["photo_coverage"]["columns"][1] == {
         "name": "store_id",
         "type": "string",
-        "meaning": "store; 'unknown' for photos whose key does not say it",
+        "meaning": "store; 'unknown' for photos with a key that does not name it",
     }
 
 
