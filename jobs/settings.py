@@ -1,4 +1,4 @@
-"""settings: typed settings, read once at the start from CHECKOUT_AGES_… variables and flags, and passed on."""
+"""settings: typed settings, read once at the start from CHECKOUT_AGES_… variables and command-line options."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ PREFIX = "CHECKOUT_AGES_"
 KEY_NAME = "cashier_pseudonym_key"
 KEY_VARIABLE = f"{PREFIX}{KEY_NAME.upper()}"
 KEY_MEANING = (
-    "secret of 32 characters or more; where it is set, every cashier_id is a pseudonym keyed by it, for which all "
-    "machines that run Spark tasks need it too"
+    "secret key of 32 characters or more. If it is set, tables hold a pseudonym instead of each cashier_id. All "
+    "machines that run Spark tasks need the key too"
 )
 SHORTEST_KEY = 32
 SECRET_VARIABLES = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", KEY_VARIABLE)
 CREDENTIALS_WITHIN = re.compile(r"(?!file:)(?:[a-z0-9+.-]{2,}:/|s3[an]?:|gc?s:).*[:@?#]", re.IGNORECASE | re.DOTALL)
-"""Finds letters that no URI of a bucket and a folder has: they would belong to a password or a signature."""
+"""Finds characters that no URI of a bucket and a folder has: they would belong to a password or a signature."""
 
 SKEW, STRETCH = r"[+-]?[0-9]{1,5}(?:\.[0-9]{1,6})?", r"[0-9]{1,2}(?:\.[0-9]{1,6})?"
 """The forms of numbers in settings by till."""
@@ -38,181 +38,222 @@ BUCKET_SCHEMES = {"s3": "s3", "s3a": "s3", "s3n": "s3", "gs": "gs", "gcs": "gs"}
 
 
 class Settings(BaseModel):
-    """All settings of a night. Each field is also an environment variable: CHECKOUT_AGES_ and its name."""
+    """All settings. Each field is set by an environment variable: CHECKOUT_AGES_ and the field's name."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    landing_uri: str = Field(description="where the stores deliver photos and receipts: file:///…, s3://bucket/…")
-    warehouse_uri: str = Field(description="where the tables are published")
-    store_time_zone: str = Field("Europe/Moscow", description="the stores' time zone; it decides the business date")
+    landing_uri: str = Field(description="URI where the stores deliver photos and receipts: file:///…, s3://bucket/…")
+    warehouse_uri: str = Field(description="URI where the tables are published: file:///…, s3://bucket/…")
+    store_time_zone: str = Field(
+        "Europe/Moscow", description="the stores' time zone, in which a business date is a day"
+    )
     business_date_allowance_minutes: int = Field(
         120,
         ge=0,
         le=720,
-        description="how long before and after its midnights a business date still takes receipts and photos",
+        description="minutes before and after a business date in which its receipts and photos are still accepted",
     )
     photo_key_template: str = Field(
         "store_id={store_id}/till_id={till_id}/{taken_at}.{extension}",
-        description="photo key below photos/business_date=D/; fields store_id, till_id, taken_at, extension, "
-        "and optionally transaction_id; {ignored} stands for a folder level, or a part of a name, to skip",
+        description="form of a photo key below photos/business_date=D/, with the fields store_id, till_id, taken_at, "
+        "extension and, if wanted, transaction_id; {ignored} skips a folder level or a part of a name",
     )
-    model_version: str = Field("age_resnet50-4", description="which age model estimates")
+    model_version: str = Field("age_resnet50-4", description="version of the age model")
     inference_engine: Literal["openvino", "tensorflow"] = Field(
-        "openvino", description="what runs the age model: openvino (int8, fast) or tensorflow (the reference)"
+        "openvino", description="library that runs the age model: openvino (int8, fast) or tensorflow (the reference)"
     )
     reuse_estimates: bool = Field(
-        True, description="whether a run of a day again takes over estimates of the same photo and model version"
+        True,
+        description="whether another run of a day reuses the estimates of an earlier run, if the photo, the model and "
+        "the checks are the same",
     )
     age_group_lower_bounds_years: tuple[int, ...] = Field(
         (0, 18, 25, 35, 45, 55, 65), description="first year of each age group"
     )
-    legal_purchase_age_years: int = Field(18, ge=1, le=100, description="youngest lawful buyer of alcohol")
+    legal_purchase_age_years: int = Field(
+        18, ge=1, le=100, description="legal age: the age of the youngest person who may buy alcohol"
+    )
     challenge_age_years: int = Field(
-        25, ge=1, le=100, validate_default=True, description="who looks younger than this is asked for an ID"
+        25,
+        ge=1,
+        le=100,
+        validate_default=True,
+        description="challenge age: a cashier asks everyone who looks younger for an ID",
     )
     under_legal_age_alert_probability: float = Field(
-        0.5, gt=0, le=1, description="from this P(under the legal age) an unchecked sale is possibly under age"
+        0.5,
+        gt=0,
+        le=1,
+        description="an unchecked sale with at least this P(under the legal age) becomes possibly_under_age_unchecked",
     )
     under_challenge_age_alert_probability: float = Field(
-        0.5, gt=0, le=1, description="from this P(under the challenge age) an unchecked sale should have been checked"
+        0.5,
+        gt=0,
+        le=1,
+        description="an unchecked sale with at least this P(under the challenge age) becomes challenge_age_unchecked",
     )
-    review_case_limit: int = Field(50, ge=0, le=100_000, description="most sales of a day that a person is to look at")
+    review_case_limit: int = Field(
+        50, ge=0, le=100_000, description="most sales of a day that alcohol_review_cases lists for a person to look at"
+    )
     review_case_minimum_probability: float = Field(
-        0.1, gt=0, le=1, description="from this P(under the legal age) an unchecked sale is worth a person's look"
+        0.1, gt=0, le=1, description="alcohol_review_cases lists no sale with a lower P(under the legal age)"
     )
     window_days: int = Field(
         28,
         ge=1,
         le=366,
-        description="how many days cashier_alcohol_audit and review_precision look at, the last being their date",
+        description="length of the window of cashier_alcohol_audit, reviewed_cases and review_precision; it ends on "
+        "their business date",
     )
     minimum_compared_count: float = Field(
-        20, gt=0, description="a cashier is judged from so many expected buyers under the challenge age on"
+        20,
+        gt=0,
+        description="a cashier with fewer expected buyers under the challenge age in compared_count is not judged",
     )
     review_q_value: float = Field(
-        0.05, gt=0, lt=1, description="a cashier's sales are to be looked at up to this q_value"
+        0.05, gt=0, lt=1, description="a person should look at the sales of a cashier with this q_value or a lower one"
     )
     minimum_affinity_transaction_count: int = Field(
-        30, ge=1, description="fewer transactions of a category, or of an age group, give no affinity_index"
+        30, ge=1, description="a category or an age group with fewer transactions has no affinity_index"
     )
     minimum_cell_count: int = Field(
-        0, ge=0, description="smaller counts of transactions are not published by age group; 0: all are"
+        0, ge=0, description="smaller counts of transactions are not published by age group; 0 publishes all"
     )
     transaction_span_seconds: int = Field(
-        180, ge=1, le=7200, description="how long before closed_at a receipt begins when it has no opened_at"
+        180, ge=1, le=7200, description="length of a receipt without opened_at: it begins so long before closed_at"
     )
     till_clock_skew_seconds: Mapping[str, float] = Field(
         {},
-        description="by how many seconds tills' clocks run ahead of their cameras', as in 0042/03=12,0042/04=-7",
+        description="seconds by which a till's clock runs ahead of its camera's, by store and till: "
+        "0042/03=12,0042/04=-7",
     )
     photo_burst_seconds: float = Field(
-        3.0, ge=0, le=60, description="photos of a buyer that follow each other this closely count as one burst"
+        3.0,
+        ge=0,
+        le=60,
+        description="photos of a buyer that follow each other this closely count as one photo, a burst",
     )
     till_clock_drift_warning_seconds: int = Field(
-        30, ge=1, le=3600, description="warn when a till's clock seems off by more than this against its camera's"
+        30, ge=1, le=3600, description="warn when a till's clock seems to differ from its camera's by more than this"
     )
     photo_stretch: Mapping[str, float] = Field(
         {},
-        description="by how much frames of tills with squashed ones have to grow in height against width, as in "
-        "0042/03=2.0 for frames of half height; photos are put right before faces are looked for",
+        description="factor by which photos of a till are stretched in height before faces are searched, if its camera "
+        "squashes them, by store and till: 0042/03=2.0 for photos of half height",
     )
     max_photo_bytes: int = Field(20 * 1024 * 1024, ge=1, description="larger photos are not fetched")
     max_photo_pixels: int = Field(50_000_000, ge=1, description="photos with more pixels are not decoded")
     photo_retention_days: int = Field(
-        31, ge=1, le=3660, description="after how many days `checkout-ages retain` deletes a day's photos"
+        31, ge=1, le=3660, description="days after which `checkout-ages retain` deletes photos"
     )
-    landing_timeout_seconds: int = Field(12 * 3600, ge=1, description="how long the DAG waits for a day to land")
+    landing_timeout_seconds: int = Field(
+        12 * 3600, ge=1, description="how long the DAG waits until the stores have delivered the day"
+    )
     night_deadline_seconds: int = Field(
-        6 * 3600, ge=0, description="how long after it was queued a night is late, and Airflow says so; 0: never"
+        6 * 3600,
+        ge=0,
+        description="how long after it was queued a night counts as late, which is an alert; 0 switches that off",
     )
     task_retry_delay_seconds: int = Field(
-        300, ge=0, description="how long Airflow waits before it tries a task again that failed"
+        300, ge=0, description="how long Airflow waits before it retries a failed task"
     )
     lock_stale_seconds: int = Field(
         240,
         ge=1,
         le=86_400,
-        description="a publishing process not heard of for so long is taken for dead and its lock taken over; keep it "
-        "longer than one table takes to copy, and shorter than Airflow waits before a retry",
+        description="a publishing process that gives no sign of life for so long counts as dead, and another may take "
+        "over its lock. Keep it longer than the copy of one table, and shorter than task_retry_delay_seconds",
     )
     staging_days: float = Field(
-        7, gt=0, le=3650, description="staging of another run that was last written to so long ago is swept"
+        7, gt=0, le=3650, description="days after which the staged tables of a run that never published are deleted"
     )
     max_other_date_share: float = Field(
         0.1,
         ge=0,
         le=1,
-        description="publish nothing when more of a day's receipt lines, or photos, are of another date",
+        description="publish nothing when a larger share of a day's receipt lines, or photos, is of another date",
     )
     max_unreadable_file_share: float = Field(
         0.02,
         ge=0,
         le=1,
-        description="publish nothing when more of a day's receipt files cannot be read to their end",
+        description="publish nothing when a larger share of a day's receipt files cannot be read to the end",
     )
     max_rejected_line_share: float = Field(
         0.1,
         ge=0,
         le=1,
-        description="publish nothing when more of a day's receipt lines are rejected; lines of another date and exact "
-        "repeats of earlier lines do not count",
+        description="publish nothing when a larger share of a day's receipt lines is rejected; lines of another date "
+        "and exact repeats of earlier lines do not count",
     )
     min_republished_share: float = Field(
         0.5,
         ge=0,
         le=1,
-        description="publish nothing when a run has under this share of the receipts, receipts with a photo or "
-        "receipts with an estimate of the run that is out for the day; 0: publish all the same",
+        description="publish nothing when a run has less than this share of the receipts, receipts with a photo or "
+        "receipts with an estimate that are published for the day; 0 switches that off",
     )
     max_unfetched_photo_share: float = Field(
         0.1,
         ge=0,
         le=1,
-        description="publish nothing when more of a day's photos, and more than one, are replaced or unreadable_object",
+        description="publish nothing when a larger share of a day's photos, and more than one photo, is replaced or "
+        "unreadable_object",
     )
     max_unknown_share_warning: float = Field(
-        0.5, ge=0, le=1, description="warn when more of a day's transactions have no age estimate"
+        0.5, ge=0, le=1, description="warn when a larger share of a day's transactions has no age estimate"
     )
     max_unfit_photo_share_warning: float = Field(
         0.3,
         ge=0,
         le=1,
-        description="warn of a till when more of its photos, of 20 or more, show faces too dark, too bright, without "
-        "contrast, blurred or distorted",
+        description="warn of a till with 20 or more photos when a larger share of them shows faces that are too dark, "
+        "too bright, without contrast, blurred or distorted",
     )
     trailing_window_days: int = Field(
         28,
         ge=7,
         le=366,
-        description="days before a date with whose median check_night compares it; 7 must be published",
+        description="check_night compares a day with the median of so many days before it, if at least 7 are published",
     )
     max_coverage_drop_warning: float = Field(
-        0.1, ge=0, le=1, description="warn when the share of transactions with a photo lies further under the usual one"
+        0.1,
+        ge=0,
+        le=1,
+        description="warn when the share of transactions with a photo is lower than the median of earlier days by "
+        "more than this",
     )
     max_unknown_share_rise_warning: float = Field(
         0.1,
         ge=0,
         le=1,
-        description="warn when the share of transactions without an age estimate lies further over the usual one",
+        description="warn when the share of transactions without an age estimate is higher than the median of earlier "
+        "days by more than this",
     )
     max_mean_age_drift_warning_years: float = Field(
-        2.0, ge=0, description="warn when the mean estimated age lies further from the usual one"
+        2.0,
+        ge=0,
+        description="warn when the mean estimated age differs from the median of earlier days by more than this",
     )
     max_under_18_drift_warning: float = Field(
-        0.02, ge=0, le=1, description="warn when the mean P(under 18) lies further from the usual one"
+        0.02,
+        ge=0,
+        le=1,
+        description="warn when the mean P(under 18) differs from the median of earlier days by more than this",
     )
     max_volume_ratio_warning: float = Field(
         2.0,
         ge=1,
-        description="warn when a day has more than so many times the usual transactions, or less than one in so many",
+        description="warn when a day has more than so many times the median number of transactions, or less than the "
+        "median divided by it",
     )
     report_language: Literal["en", "ru"] = Field(
-        "en", description="language of the nightly report, and how it writes numbers and dates: en or ru"
+        "en", description="language of the nightly report, with its forms of numbers and dates: en or ru"
     )
     reports_url: str = Field(
         "",
-        description="where browsers find the warehouse's folder reports/, https://…, for links to pages; "
-        "empty: links are URIs of the warehouse",
+        description="https:// address of the warehouse's folder reports/, for links to pages; if it is empty, links "
+        "are URIs in the warehouse",
     )
 
     @field_validator("store_time_zone")
@@ -226,7 +267,9 @@ class Settings(BaseModel):
     @classmethod
     def _url_of_a_folder(cls, url: str) -> str:
         if url and not re.fullmatch(r"https?://\S+", url):
-            raise ValueError("it is no URL of a folder; use one such as https://ages.example/reports, or leave it out")
+            raise ValueError(
+                "it is not a URL of a folder; use one such as https://ages.example/reports, or leave it out"
+            )
         return url.rstrip("/")
 
     @field_validator("landing_uri", "warehouse_uri")
@@ -253,7 +296,7 @@ class Settings(BaseModel):
         # A legal age that is not valid is not in `data`; its own error is enough.
         legal_age = others.data.get("legal_purchase_age_years", challenge_age)
         if challenge_age < legal_age:
-            raise ValueError(f"it lies under the legal age, {legal_age}; who looks that young must be asked for an ID")
+            raise ValueError(f"it is under the legal age, {legal_age}; set {legal_age} or more")
         return challenge_age
 
     @field_validator("till_clock_skew_seconds", mode="before")
@@ -356,14 +399,14 @@ SUBJECTS: Mapping[str, tuple[str, ...]] = {
     "The report": ("report_language", "reports_url"),
     "People's data": ("photo_retention_days", KEY_NAME),
 }
-"""Settings by the subject under which jobs/README.md lists them. A test asks for each setting once."""
+"""Settings by the subject under which jobs/README.md lists them. A test checks that each setting is there once."""
 
 
 def read_settings(environment: Mapping[str, str], **flags: object) -> Settings:
-    """Read settings from the environment; flags that are not None win.
+    """Read settings from environment variables; command-line options in `flags` that are not None take precedence.
 
-    Raises InputError naming the variable, its value unless it may be secret, and the way out. The key for cashiers'
-    pseudonyms is checked, but not read into the settings.
+    Raises InputError that names the variable, its value unless it may be secret, and how to fix it. The key for
+    cashiers' pseudonyms is checked, but not stored in the settings.
     """
     pseudonym_key(environment)
     own = (name for name in environment if name.startswith(PREFIX) and name != KEY_VARIABLE)
@@ -382,7 +425,7 @@ def read_settings(environment: Mapping[str, str], **flags: object) -> Settings:
 
 
 def pseudonym_key(environment: Mapping[str, str]) -> str | None:
-    """Return the key for cashiers' pseudonyms, None if the environment has none.
+    """Return the key for cashiers' pseudonyms from the environment, or None if there is none.
 
     Raises InputError when the key is too short to keep ids from being guessed.
     """
@@ -396,10 +439,10 @@ def pseudonym_key(environment: Mapping[str, str]) -> str | None:
 
 
 def store_uri(address: str) -> str:
-    """Return the URI of a folder or a bucket, without a slash at its end.
+    """Return the URI of a folder or a bucket from what a person typed, without a slash at its end.
 
-    A path is a folder of this machine, and `~` is its user's home. Raises ValueError with the right form if an address
-    is empty or does not mean what it seems to: a Windows path, a host after file://, s3:/bucket.
+    A path is a folder of this machine, and `~` is the home of its user. Raises ValueError with the right form if an
+    address is empty or does not mean what it seems to: a Windows path, a host after file://, s3:/bucket.
     """
     if not address.strip():
         raise ValueError("it is empty; write a folder, such as /data/landing, or s3://bucket/folder")
@@ -415,7 +458,7 @@ def store_uri(address: str) -> str:
 
 
 def as_markdown() -> str:
-    """Render all settings with their defaults and meanings, a table for each subject."""
+    """Render all settings with their defaults and meanings as markdown, one table for each subject."""
     return "\n\n".join(_subject_as_markdown(subject, names) for subject, names in SUBJECTS.items())
 
 
@@ -428,14 +471,14 @@ def _refuse_credentials_within(values: Mapping[str, object]) -> None:
     for name in ("landing_uri", "warehouse_uri"):
         if CREDENTIALS_WITHIN.match(str(values.get(name, ""))):
             raise InputError(
-                f"setting {PREFIX}{name.upper()} has one of : @ ? # after its first slash, and is not shown as it may "
-                "hold credentials: name bucket and folder only, as in s3://bucket/folder, and set "
+                f"setting {PREFIX}{name.upper()} has one of : @ ? # after its first slash; its value is not shown, "
+                "because it may hold credentials: give bucket and folder only, as in s3://bucket/folder, and set "
                 "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_ENDPOINT_URL"
             )
     if re.search("[@?#]", str(values.get("reports_url", ""))):
         raise InputError(
-            f"setting {PREFIX}REPORTS_URL has one of @ ? # and is not shown as it may hold credentials: name host and "
-            "folder only, as in https://ages.example/reports"
+            f"setting {PREFIX}REPORTS_URL has one of @ ? #; its value is not shown, because it may hold credentials: "
+            "give host and folder only, as in https://ages.example/reports"
         )
 
 
@@ -470,7 +513,7 @@ def _default(name: str) -> str:
         return "none"
     field = Settings.model_fields[name]
     if field.is_required():
-        return "none: needed"
+        return "none; required"
     value = field.default
     if value == {}:
         return "none"
@@ -496,21 +539,21 @@ def _folder(path: str) -> str:
     try:
         return Path(path).expanduser().absolute().as_uri()
     except RuntimeError:
-        raise ValueError(f"there is no home of user '{path.split('/')[0]}'; write the whole path") from None
+        raise ValueError(f"user '{path.split('/')[0]}' has no home folder here; write the whole path") from None
 
 
 def _file(path: str) -> str:
     host, slash, below = path.removeprefix("//").partition("/")
     if path.startswith("//") and host not in ("", "localhost"):
         right = _folder(host + slash + below) if host.startswith(("~", ".")) else _whole_path(host + slash + below)
-        raise ValueError(f"'{host}' is where a host is named; write {right}, with three slashes, or the path alone")
+        raise ValueError(f"'{host}' would be the name of a host; write {right}, with three slashes, or the path alone")
     if path.startswith("//"):
         return _whole_path(below)
     if path.startswith("/"):
         return _whole_path(path)
     if path.startswith("~"):
         return _folder(unquote(path))
-    raise ValueError(f"a URI names the whole path; write {_folder(unquote(path))}, or the path alone")
+    raise ValueError(f"a URI must have the whole path; write {_folder(unquote(path))}, or the path alone")
 
 
 def _whole_path(path: str) -> str:
@@ -530,7 +573,9 @@ def _bucket(scheme: str, rest: str) -> str:
 
 def _windows(found: re.Match[str]) -> str:
     if not found[1]:
-        return "it is a share of Windows; mount it, and write the folder as this machine names it, such as file:///mnt/share"
+        return (
+            "it is a Windows share; mount it, and write the folder as this machine names it, such as file:///mnt/share"
+        )
     path = found[2].replace("\\", "/").strip("/")
     form = f"file:///mnt/{found[1].lower()}/{path}".rstrip("/")
-    return f"it is a path of Windows; write the folder as this machine names it, such as {form}"
+    return f"it is a Windows path; write the folder as this machine names it, such as {form}"

@@ -56,7 +56,7 @@ def test_stretches_of_frames_are_factors_by_store_and_till() -> None:
         ),
         (
             {"CHECKOUT_AGES_LEGAL_PURCHASE_AGE_YEARS": "30"},
-            "setting CHECKOUT_AGES_CHALLENGE_AGE_YEARS = '25' is not usable: it lies under the legal age, 30",
+            "setting CHECKOUT_AGES_CHALLENGE_AGE_YEARS = '25' is not usable: it is under the legal age, 30",
         ),
         (
             {"CHECKOUT_AGES_UNDER_LEGAL_AGE_ALERT_PROBABILITY": "50"},
@@ -73,7 +73,7 @@ def test_stretches_of_frames_are_factors_by_store_and_till() -> None:
         ),
         (
             {"CHECKOUT_AGES_REPORTS_URL": "ages"},
-            "it is no URL of a folder; use one such as https://ages.example/reports",
+            "it is not a URL of a folder; use one such as https://ages.example/reports",
         ),
         ({"CHECKOUT_AGES_STORE_TIME_ZONE": "Moscow"}, "no time zone 'Moscow'; use a name such as Europe/Moscow"),
         ({"CHECKOUT_AGES_PHOTO_KEY_TEMPLATE": "{store_id}/{taken_at}"}, "lacks ['till_id']"),
@@ -104,7 +104,7 @@ def test_a_bad_setting_is_one_sentence_with_the_way_out(environment: dict[str, s
     ],
 )
 def test_a_uri_that_holds_credentials_is_refused_and_not_shown(uri: str) -> None:
-    with pytest.raises(InputError, match=r"CHECKOUT_AGES_LANDING_URI has one of : @ .* and is not shown") as refused:
+    with pytest.raises(InputError, match=r"CHECKOUT_AGES_LANDING_URI has one of : @ .* value is not shown") as refused:
         read_settings(URIS | {"CHECKOUT_AGES_LANDING_URI": uri})
     assert "plan" not in str(refused.value)
     assert "token" not in str(refused.value)
@@ -112,7 +112,7 @@ def test_a_uri_that_holds_credentials_is_refused_and_not_shown(uri: str) -> None
 
 @pytest.mark.parametrize("url", ["https://me:se-cret@ages.example/reports", "https://ages.example/r?sig=se-cret"])
 def test_a_url_of_reports_that_holds_credentials_is_refused_and_not_shown(url: str) -> None:
-    with pytest.raises(InputError, match=r"REPORTS_URL has one of @ [?] # and is not shown") as refused:
+    with pytest.raises(InputError, match=r"REPORTS_URL has one of @ [?] #; its value is not shown") as refused:
         read_settings({"CHECKOUT_AGES_REPORTS_URL": url}, landing_uri="in", warehouse_uri="out")
     assert "se-cret" not in str(refused.value)
 
@@ -185,7 +185,7 @@ def test_a_path_without_a_slash_lies_in_the_folder_of_the_command(
 @pytest.mark.parametrize(
     ("address", "words"),
     [
-        ("C:\\data\\in", "it is a path of Windows; write the folder as this machine names it, such as file:///mnt/c/data"),
+        ("C:\\data\\in", "it is a Windows path; write the folder as this machine names it, such as file:///mnt/c/data"),
         ("d:/in", "such as file:///mnt/d/in"),
         ("d:", "such as file:///mnt/d"),
         ("d:in", "such as file:///mnt/d/in"),
@@ -193,12 +193,12 @@ def test_a_path_without_a_slash_lies_in_the_folder_of_the_command(
         ("  ", "it is empty; write a folder"),
         ("file:///C:/data/in", "such as file:///mnt/c/data/in"),
         ("file://C:\\in", "such as file:///mnt/c/in"),
-        ("\\\\server\\share", "it is a share of Windows; mount it"),
-        ("file://data/in", "'data' is where a host is named; write file:///data/in, with three slashes, or the path"),
+        ("\\\\server\\share", "it is a Windows share; mount it"),
+        ("file://data/in", "'data' would be the name of a host; write file:///data/in, with three slashes"),
         ("file://in", "write file:///in, with three slashes"),
         ("file://~/in", "write file:///home/shop/in, with three slashes"),
-        ("file:data", "a URI names the whole path; write file:///"),
-        ("~nobody-of-this-name/in", "there is no home of user '~nobody-of-this-name'; write the whole path"),
+        ("file:data", "a URI must have the whole path; write file:///"),
+        ("~nobody-of-this-name/in", "user '~nobody-of-this-name' has no home folder here; write the whole path"),
         ("s3:/bucket/in", "write s3://bucket/in"),
         ("s3:bucket", "write s3://bucket"),
         ("s3a://bucket/in", "write s3://bucket/in"),
