@@ -1,1 +1,1 @@
-"""The nightly pipeline: one module per table, and the wings that land, estimate, store, check, report and operate."""
+"""The nightly pipeline: one module per table, and packages that read, estimate, store, check, report and operate."""

@@ -1,4 +1,4 @@
-"""cli: `checkout-ages`, the commands that people type."""
+"""cli: the command `checkout-ages`. Its subcommands are here, in operations/, in privacy/ and in models/cli.py."""
 
 from __future__ import annotations
 
@@ -55,7 +55,9 @@ def night(business_date: BusinessDate, landing_uri: LandingUri = None, warehouse
     with errors_as_exit_codes():
         settings = read_settings(os.environ, landing_uri=landing_uri, warehouse_uri=warehouse_uri)
         if missing := missing_markers(ObjectStore(settings.landing_uri), day):
-            raise InputError(f"business date {day} has not landed: missing {' and '.join(map(pasteable, missing))}")
+            raise InputError(
+                f"business date {day} is not delivered yet: missing {' and '.join(map(pasteable, missing))}"
+            )
         run_id = f"night-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
         with running_spark(f"night {day}") as (session, status):
             warehouse = Warehouse(ObjectStore(settings.warehouse_uri), run_id, session)
@@ -68,7 +70,7 @@ def night(business_date: BusinessDate, landing_uri: LandingUri = None, warehouse
 def cashier_window(
     business_date: BusinessDate, landing_uri: LandingUri = None, warehouse_uri: WarehouseUri = None
 ) -> None:
-    """Build, check and publish the windows that a published day changes, without Airflow and without Spark.
+    """Build, check and publish the 28-day windows that contain a published day, without Airflow and without Spark.
 
     Example: checkout-ages cashier-window --business-date 2026-11-20 --landing-uri .demo/landing --warehouse-uri
     .demo/warehouse
@@ -87,7 +89,7 @@ def cashier_window(
 
 @app.command()
 def report(business_date: BusinessDate, warehouse_uri: WarehouseUri = None) -> None:
-    """Write the page of a published day and the index of all days, from the published tables, without Spark.
+    """Write the report page of a published day, and the index of all days, without Spark.
 
     Example: checkout-ages report --business-date 2026-11-20 --warehouse-uri .demo/warehouse
     """
@@ -105,17 +107,17 @@ def report(business_date: BusinessDate, warehouse_uri: WarehouseUri = None) -> N
 def query(
     sql: Annotated[str, typer.Argument(metavar="SQL", help="one SELECT in DuckDB's SQL; - reads it from stdin")],
     file_format: Annotated[
-        Literal["table", "csv", "json", "parquet"], typer.Option("--format", help="how to print the rows")
+        Literal["table", "csv", "json", "parquet"], typer.Option("--format", help="format of the rows")
     ] = "table",
     out: Annotated[
-        Path | None, typer.Option(help="write the rows to this file, as csv unless --format says another")
+        Path | None, typer.Option(help="file to write the rows to; as csv, unless --format names another format")
     ] = None,
     bom: Annotated[
-        bool, typer.Option("--bom", help="write csv with a byte order mark, by which spreadsheets know Cyrillic")
+        bool, typer.Option("--bom", help="write csv with a byte order mark, which spreadsheets need to read Cyrillic")
     ] = False,
     warehouse_uri: WarehouseUri = None,
 ) -> None:
-    """Ask the published tables, by the names of `checkout-ages tables`, and change nothing.
+    """Run one SELECT on the published tables; `checkout-ages tables` lists their names. It changes nothing.
 
     Example: checkout-ages query "SELECT * FROM photo_coverage LIMIT 5" --warehouse-uri .demo/warehouse
     """
@@ -123,7 +125,7 @@ def query(
 
     with errors_as_exit_codes():
         if bom and file_format in ("json", "parquet"):
-            raise InputError(f"--bom is for csv, not for {file_format}: leave it out, or write --format csv")
+            raise InputError(f"--bom works with csv only, not with {file_format}: leave it out, or use --format csv")
         settings = read_settings(os.environ, landing_uri=os.curdir, warehouse_uri=warehouse_uri)
         answer = query(ObjectStore(settings.warehouse_uri), sys.stdin.read() if sql == "-" else sql)
         if out or bom or file_format != "table":
@@ -134,7 +136,7 @@ def query(
 
 @app.command()
 def catalogue(warehouse_uri: WarehouseUri = None) -> None:
-    """Write the warehouse's catalog.duckdb again, as each publish does: views through which DuckDB reads the tables.
+    """Rewrite the warehouse's catalog.duckdb, which holds a DuckDB view of each table. Each night does it too.
 
     Example: checkout-ages catalogue --warehouse-uri .demo/warehouse
     """
@@ -150,11 +152,11 @@ def catalogue(warehouse_uri: WarehouseUri = None) -> None:
 
 @app.command(name="tables")
 def data_dictionary(
-    file_format: Annotated[Literal["markdown", "json"], typer.Option("--format", help="for people or programs")] = (
+    file_format: Annotated[Literal["markdown", "json"], typer.Option("--format", help="json is for programs")] = (
         "markdown"
     ),
 ) -> None:
-    """Print the data dictionary: each table's grain, key and columns.
+    """Print the data dictionary: what a row of each table is, its key, and the meaning of its columns.
 
     Example: checkout-ages tables --format json
     """
@@ -162,7 +164,7 @@ def data_dictionary(
 
 
 def main() -> None:
-    """Run the command line, and end the process."""
+    """Run the command that was typed, and end the process with its exit code."""
     try:
         app()
     except SystemExit as ended:

@@ -1,9 +1,10 @@
-"""run: one step of a night: `python -m jobs.run STEP --business-date D --run-id R`, or spark-submit jobs/run.py.
+"""run: runs one step of a night: `python -m jobs.run STEP --business-date D --run-id R`, or spark-submit jobs/run.py.
 
-A step of the second DAG takes the business dates that were published, one or several.
+A step of the DAG cashier_alcohol_window takes one or several business dates: the days that were published.
 
-Exit codes: 0 done, 1 a check failed, another process publishes the day, the object store failed or something broke,
-2 bad input or configuration (a retry does not help), 75 the day has not landed yet, 99 it was published as it had been.
+Exit codes: 0 done; 1 a check failed, another process publishes the day, the object store failed or something broke;
+2 bad input or configuration (a retry does not help); 75 the stores have not delivered the day yet; 99 the day was
+published again without a change.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from jobs.steps.order import EVERY_STEP, run_step
 
 
 def main() -> int:
-    """Run the step that the command line names and return the exit code."""
+    """Run the step that the command line names, and return the exit code of the process."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("jobs").setLevel(logging.INFO)
     arguments = _parse_arguments()
@@ -63,13 +64,15 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--business-date", dest="business_dates", metavar="D", type=date.fromisoformat, nargs="+", required=True
     )
-    parser.add_argument("--run-id", type=_path_safe, required=True, help="letters, digits, '.', '_' and '-'")
+    parser.add_argument(
+        "--run-id", type=_path_safe, required=True, help="name of the run: letters, digits, '.', '_' and '-'"
+    )
     return parser.parse_args()
 
 
 def _path_safe(run_id: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}", run_id):
-        raise argparse.ArgumentTypeError(f"run id '{run_id}' may hold letters, digits, '.', '_' and '-' only")
+        raise argparse.ArgumentTypeError(f"run id '{run_id}' may contain letters, digits, '.', '_' and '-' only")
     return run_id
 
 

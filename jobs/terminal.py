@@ -1,4 +1,4 @@
-"""terminal: what all commands share: consoles, options, progress lines, and errors that become exit codes."""
+"""terminal: shared parts of the commands: consoles, options, progress lines, and errors that become exit codes."""
 
 from __future__ import annotations
 
@@ -26,15 +26,19 @@ console = Console()
 errors = Console(stderr=True)
 
 BusinessDate = Annotated[
-    datetime, typer.Option("--business-date", formats=["%Y-%m-%d"], help="the stores' day, as 2026-11-20")
+    datetime, typer.Option("--business-date", formats=["%Y-%m-%d"], help="day in the stores' time zone: 2026-11-20")
 ]
-LandingUri = Annotated[str | None, typer.Option(help="where photos and receipts land; else CHECKOUT_AGES_LANDING_URI")]
-WarehouseUri = Annotated[str | None, typer.Option(help="where tables are published; else CHECKOUT_AGES_WAREHOUSE_URI")]
+LandingUri = Annotated[
+    str | None, typer.Option(help="folder or bucket with the stores' deliveries; default: CHECKOUT_AGES_LANDING_URI")
+]
+WarehouseUri = Annotated[
+    str | None, typer.Option(help="folder or bucket with the tables; default: CHECKOUT_AGES_WAREHOUSE_URI")
+]
 
 
 @contextmanager
 def errors_as_exit_codes() -> Iterator[None]:
-    """Turn an error that a person can fix into one sentence and exit code 2, a failed check or a held lock into 1."""
+    """Print an error as one sentence and exit: with 2 if a person can fix it, with 1 for a failed check or lock."""
     try:
         yield
     except InputError as error:
@@ -52,7 +56,7 @@ def _complain(sentence: str, exit_code: int) -> None:
 
 @contextmanager
 def running_spark(name: str) -> Iterator[tuple[SparkSession, Status]]:
-    """Start Spark, show on the terminal what runs, and stop Spark when all went well."""
+    """Start Spark for the block, show the running step on the terminal, and stop Spark if the block succeeds."""
     from jobs.local_spark import local_spark_environment
     from jobs.spark import spark_session
 
@@ -75,7 +79,7 @@ def show_log() -> None:
 
 
 def step_printer(status: Status) -> Callable[[str, float], None]:
-    """Return a function that prints a finished step and shows the next one as running."""
+    """Return a function that prints a finished step of a night and shows the next step as running."""
 
     def step_done(step: str, seconds: float) -> None:
         print_step(step, seconds)
@@ -86,14 +90,15 @@ def step_printer(status: Status) -> Callable[[str, float], None]:
 
 
 def print_step(step: str, seconds: float) -> None:
+    """Print the name of a finished step and its seconds."""
     console.print(f"{step:28}{seconds:6.1f} s")
 
 
 def say(sentence: str) -> None:
-    """Print a sentence on one line, so that the URIs in it can be copied whole."""
+    """Print a sentence without wrapping it, so that the URIs in it can be copied whole."""
     console.print(sentence, markup=False, highlight=False, soft_wrap=True)
 
 
 def pasteable(uri: str) -> str:
-    """Return a URI as a person can paste it into a shell: quoted if the shell would misread it."""
+    """Return a URI that can be pasted into a shell: quoted if the shell would misread it."""
     return shlex.quote(uri)

@@ -1,4 +1,4 @@
-"""commands: `checkout-ages` for who runs the nights, from check-delivery and doctor to plan and rescore."""
+"""commands: the subcommands of `checkout-ages` for operators, from check-delivery and doctor to plan and rescore."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ COMPARED_FIGURES = ("live", "rescored", "live %", "rescored %", "points", "years
 @app.command(name="check-delivery")
 def check_delivery(
     business_date: BusinessDate,
-    files: Annotated[list[Path] | None, typer.Argument(help="receipt files; else what lies in the landing")] = None,
+    files: Annotated[list[Path] | None, typer.Argument(help="receipt files; default: those in the landing")] = None,
     landing_uri: LandingUri = None,
 ) -> None:
-    """Say in seconds what a night would make of a day's receipts and photos; exit code 2: it would publish nothing.
+    """Say what a night would keep and reject of a day's receipts and photos. Exit code 2: it would publish nothing.
 
     Example: checkout-ages check-delivery --business-date 2026-11-20 --landing-uri .demo/landing
     """
@@ -76,14 +76,16 @@ def check_delivery(
 
 @app.command()
 def rescore(
-    first_date: Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="first day, as 2026-11-18")],
-    last_date: Annotated[datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="last day, as 2026-11-20")],
-    model_version: Annotated[str, typer.Option(help="the version to try")],
-    inference_engine: Annotated[str | None, typer.Option(help="openvino or tensorflow; else the setting")] = None,
+    first_date: Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="first day: 2026-11-18")],
+    last_date: Annotated[datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="last day: 2026-11-20")],
+    model_version: Annotated[str, typer.Option(help="version of the age model to try")],
+    inference_engine: Annotated[
+        str | None, typer.Option(help="openvino or tensorflow; default: CHECKOUT_AGES_INFERENCE_ENGINE")
+    ] = None,
     landing_uri: LandingUri = None,
     warehouse_uri: WarehouseUri = None,
 ) -> None:
-    """Build published days again with another model version, beside the live tables, and show what would change.
+    """Rebuild published days with another model version, next to the live tables, and show what would change.
 
     Example: checkout-ages rescore --from 2026-11-18 --to 2026-11-20 --model-version age_resnet50-3
     """
@@ -106,7 +108,7 @@ def rescore(
         store = ObjectStore(settings.warehouse_uri)
         days, unpublished = published_days(Warehouse(store, run_id), first_date.date(), last_date.date())
         for day in unpublished:
-            say(f"{day} is not published in {pasteable(settings.warehouse_uri)} and skipped")
+            say(f"{day} is skipped: it is not published in {pasteable(settings.warehouse_uri)}")
         comparisons = []
         with running_spark(f"rescore with {model_version}") as (session, status):
             live = Warehouse(store, run_id, session)
@@ -121,9 +123,9 @@ def rescore(
 
 @app.command()
 def estimate(
-    photos: Annotated[list[Path], typer.Argument(help="JPEG or PNG files, from a camera or cut to a face")],
+    photos: Annotated[list[Path], typer.Argument(help="JPEG or PNG files: whole scenes, or cut to a face")],
 ) -> None:
-    """Estimate the age in each photo: one JSON line per photo, also for one that cannot be used.
+    """Estimate the age of the person in each photo. Prints one JSON line per photo, also for an unusable photo.
 
     Example: checkout-ages estimate face.jpg other.png
     """
@@ -137,11 +139,11 @@ def estimate(
 
 @app.command()
 def doctor(
-    file_format: Annotated[Literal["table", "json"], typer.Option("--format", help="for people or programs")] = "table",
+    file_format: Annotated[Literal["table", "json"], typer.Option("--format", help="json is for programs")] = "table",
     landing_uri: LandingUri = None,
     warehouse_uri: WarehouseUri = None,
 ) -> None:
-    """Say whether this machine can run the night, and how to fix what fails; exit code 1 when something fails.
+    """Check whether this machine can run a night, and say how to fix what fails. Exit code 1: a check failed.
 
     Example: checkout-ages doctor --landing-uri .demo/landing --warehouse-uri .demo/warehouse
     """
@@ -149,7 +151,7 @@ def doctor(
 
     with errors_as_exit_codes():
         settings = read_settings(os.environ, landing_uri=landing_uri, warehouse_uri=warehouse_uri)
-    with errors.status("looking"):
+    with errors.status("checking"):
         found = list(findings(settings))
     if file_format == "json":
         print(json.dumps([asdict(finding) for finding in found], indent=2, ensure_ascii=False))
@@ -168,14 +170,18 @@ def doctor(
 def sample_day(
     business_date: BusinessDate,
     landing_uri: LandingUri = None,
-    faces: Annotated[Path | None, typer.Option(help="folder of labelled faces; else faces of no real person")] = None,
-    receipts: Annotated[Literal["completejourney", "synthetic"], typer.Option(help="where receipts come from")] = (
-        "completejourney"
-    ),
-    seed: Annotated[int, typer.Option(help="the same seed gives the same day")] = 1,
-    truth: Annotated[Path | None, typer.Option(help="CSV for the true ages and planted faults")] = None,
+    faces: Annotated[
+        Path | None, typer.Option(help="folder of labelled faces; default: drawn faces of no real person")
+    ] = None,
+    receipts: Annotated[
+        Literal["completejourney", "synthetic"], typer.Option(help="source of the receipts: a real data set or made up")
+    ] = "completejourney",
+    seed: Annotated[int, typer.Option(help="random seed; the same seed writes the same day")] = 1,
+    truth: Annotated[
+        Path | None, typer.Option(help="CSV file to write the true ages and the planted faults to")
+    ] = None,
 ) -> None:
-    """Write one day of photos and receipts with known truth, for trying things out.
+    """Write a day of photos and receipts, for trials. The true ages and the faults in it are known.
 
     Example: checkout-ages sample-day --business-date 2026-11-20 --landing-uri .demo/landing --truth .demo/truth.csv
     """
@@ -201,15 +207,19 @@ def sample_day(
 
 @app.command()
 def plan(
-    photos_per_day: Annotated[int, typer.Option(help="photos that land on a busy day")],
-    stores: Annotated[int, typer.Option(help="stores that deliver")],
-    hours: Annotated[float, typer.Option(help="within which a night is to end")],
-    lines_per_photo: Annotated[float, typer.Option(help="receipt lines for each photo")] = 10.0,
-    photo_kilobytes: Annotated[float, typer.Option(help="size of a photo")] = 200.0,
-    rates: Annotated[Path | None, typer.Option(help="file of measured rates; else the built-in ones")] = None,
-    measure: Annotated[bool, typer.Option("--measure", help="measure this machine first, some minutes")] = False,
+    photos_per_day: Annotated[int, typer.Option(help="number of photos delivered on a busy day")],
+    stores: Annotated[int, typer.Option(help="number of stores that deliver")],
+    hours: Annotated[float, typer.Option(help="hours in which a night must end")],
+    lines_per_photo: Annotated[float, typer.Option(help="receipt lines per photo")] = 10.0,
+    photo_kilobytes: Annotated[float, typer.Option(help="size of a photo in kilobytes")] = 200.0,
+    rates: Annotated[
+        Path | None, typer.Option(help="file of measured rates; default: the rates of the documentation")
+    ] = None,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="measure the rates of this machine first, which takes some minutes")
+    ] = False,
 ) -> None:
-    """Say how many cores, how much memory and storage a night takes, and what gives way first.
+    """Say how many cores, and how much memory and storage, a night needs, and which of them runs out first.
 
     Example: checkout-ages plan --photos-per-day 200000 --stores 300 --hours 3
     """
@@ -226,13 +236,13 @@ def plan(
 
 
 def _measured(rates: Path | None) -> Rates:
-    """Measure this machine's rates, and keep them in the file that is named."""
+    """Measure this machine's rates, and write them to the file `rates` if one is given."""
     from jobs.operations.measure_rates import measured_rates
 
     began = time.monotonic()
     with running_spark("plan") as (session, status):
         session_seconds = time.monotonic() - began
-        status.update("measuring three nights of a drawn day")
+        status.update("running three nights of a generated day")
         measured = measured_rates(session, session_seconds, print_step)
     if rates:
         rates.parent.mkdir(parents=True, exist_ok=True)
@@ -242,7 +252,7 @@ def _measured(rates: Path | None) -> Rates:
 
 @app.command(name="settings")
 def list_settings() -> None:
-    """List all settings with their defaults and meaning.
+    """List all settings with their default values and meanings.
 
     Example: checkout-ages settings
     """
@@ -270,13 +280,14 @@ def _print_comparison(comparisons: list[pa.Table]) -> None:
             listing.add_row(row["value"], str(row["live_count"]), str(row["rescored_count"]), *percents, points, years)
         console.print(listing)
     console.print(
-        "points: shift of the share; years: how much older they look now, mean of those estimated both times",
+        "points: change of the share, in percentage points; years: how much older the new model estimates people, mean "
+        "over those whom both models estimated",
         soft_wrap=True,
     )
     if (lost := lost_photo_count(summed)) > 0:
         console.print(
-            f"photos that are no longer in the landing: {lost}. Buyers without another one became unknown, "
-            "which is no shift of the model",
+            f"photos that are no longer in the landing: {lost}. Buyers without another photo are now unknown; "
+            "the model did not cause that",
             style="yellow",
             soft_wrap=True,
         )

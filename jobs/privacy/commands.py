@@ -1,4 +1,4 @@
-"""commands: `checkout-ages` for data about people: retain, erase, pseudonym."""
+"""commands: the subcommands of `checkout-ages` for people's data: retain, erase and pseudonym."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ app = typer.Typer()
 @app.command()
 def retain(
     as_of: Annotated[
-        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="the date to count back from; else today")
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="date to count back from; default: today")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would go, and delete nothing")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="list what would be deleted, and delete nothing")] = False,
     landing_uri: LandingUri = None,
     warehouse_uri: WarehouseUri = None,
 ) -> None:
-    """Delete landed photos that are past their days (CHECKOUT_AGES_PHOTO_RETENTION_DAYS), with a record.
+    """Delete photos older than CHECKOUT_AGES_PHOTO_RETENTION_DAYS from the landing, and record it in retention_runs.
 
     Example: checkout-ages retain --dry-run
     """
@@ -55,7 +55,7 @@ def retain(
         day_zero = as_of.date() if as_of else datetime.now(settings.time_zone).date()
         for day in expired_days(landing, day_zero, settings):
             if dry_run:
-                console.print(f"{day}: {len(photos_of(landing, day))} photos would go")
+                console.print(f"{day}: {len(photos_of(landing, day))} photos would be deleted")
             else:
                 gone = delete_photos(Warehouse(store, f"retain-{day_zero}"), landing, day, settings)
                 console.print(f"{day}: {gone.photo_count} photos deleted, {gone.size_bytes} bytes")
@@ -63,11 +63,11 @@ def retain(
 
 @app.command(context_settings={"auto_envvar_prefix": "ERASE"})
 def erase(
-    transaction_id: Annotated[str | None, typer.Option(help="receipt of the person")] = None,
-    photo_key: Annotated[str | None, typer.Option(help="photo of the person, as in checkout_photos")] = None,
+    transaction_id: Annotated[str | None, typer.Option(help="number of the person's receipt")] = None,
+    photo_key: Annotated[str | None, typer.Option(help="key of the person's photo, as in checkout_photos")] = None,
     business_date: Annotated[
         datetime | None,
-        typer.Option(formats=["%Y-%m-%d"], help="day of the receipt; else all published days are tried"),
+        typer.Option(formats=["%Y-%m-%d"], help="day of the receipt; default: all published days are searched"),
     ] = None,
     store_id: Annotated[
         str | None, typer.Option(help="store of the receipt; only needed when several stores have this transaction id")
@@ -76,16 +76,18 @@ def erase(
         str | None, typer.Option(help="till of the receipt; only needed when several tills have this transaction id")
     ] = None,
     with_transaction: Annotated[
-        bool, typer.Option("--with-transaction", help="of a photo: the transaction that it belongs to as well")
+        bool, typer.Option("--with-transaction", help="with --photo-key: erase the photo's transaction too")
     ] = False,
-    reason: Annotated[str | None, typer.Option(help="kept in tombstone and proof; name nobody in it")] = None,
-    proof: Annotated[Path | None, typer.Option(help="write the proof here too")] = None,
+    reason: Annotated[
+        str | None, typer.Option(help="note for the erasure's records, such as a letter's number; name nobody in it")
+    ] = None,
+    proof: Annotated[Path | None, typer.Option(help="file to write a copy of the proof to")] = None,
     landing_uri: LandingUri = None,
     warehouse_uri: WarehouseUri = None,
 ) -> None:
-    """Remove a person from all tables and the landed photos, for good, and prove it.
+    """Remove a person from all tables and delete the person's photos, for good, and write a proof of it.
 
-    An option may be given as a variable as well, such as ERASE_TRANSACTION_ID, so that it is in no list of processes.
+    An option may be an environment variable instead, such as ERASE_TRANSACTION_ID: then no list of processes shows it.
 
     Example: checkout-ages erase --business-date 2026-11-20 --store-id 0042 --till-id 03 --transaction-id 4711
     """
@@ -114,28 +116,28 @@ def erase(
         proof.parent.mkdir(parents=True, exist_ok=True)
         proof.write_text(json.dumps(proved, indent=2))
     say(
-        f"erased from {person.business_date}: {proved['deleted_photo_count']} landed photos deleted; of "
-        f"{sum(proved['rows_found_before'].values())} rows found before in "
-        f"{len(proved['rows_found_before'])} files none is left in {proved['searched_file_count']}; "
-        f"proof: {pasteable(erasure.proof_location(store, proved))}"
+        f"erased from {person.business_date}: {proved['deleted_photo_count']} photos deleted from the landing; "
+        f"{sum(proved['rows_found_before'].values())} rows were found before in "
+        f"{len(proved['rows_found_before'])} files, and none is left in the {proved['searched_file_count']} files "
+        f"searched; proof: {pasteable(erasure.proof_location(store, proved))}"
     )
     if request.photo_key and not person.erased.transactions:
-        say("the transaction of the photo, if any, keeps its lines; --with-transaction erases it too")
+        say("the transaction of the photo, if there is one, keeps its lines; --with-transaction erases it too")
 
 
 @app.command()
 def pseudonym(
     cashier_ids: Annotated[
-        list[str], typer.Argument(help="ids as on the receipts; - reads them from stdin, one a line")
+        list[str], typer.Argument(help="cashier ids as on the receipts; - reads them from stdin, one per line")
     ],
 ) -> None:
-    """Print cashiers' pseudonyms under the key of the environment, each before its id: who is who, for compliance.
+    """Print the pseudonym of each cashier id, then the id, so that compliance can find out who a pseudonym is.
 
     Example: checkout-ages pseudonym - < staff_ids.txt | grep '^p7k2qm3xa-mfrggzdfmztwq2lknnwg23tpoa'
     """
     with errors_as_exit_codes():
         pseudonyms = cashier_pseudonyms(os.environ)
         if pseudonyms is None:
-            raise InputError(f"no key: set {KEY_VARIABLE} to the key under which the pseudonyms were made")
+            raise InputError(f"no key: set {KEY_VARIABLE} to the key that the pseudonyms were made with")
     for cashier_id in sys.stdin.read().splitlines() if cashier_ids == ["-"] else cashier_ids:
         print(f"{pseudonyms.of(cashier_id.strip())}\t{cashier_id}")

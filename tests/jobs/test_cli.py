@@ -83,7 +83,7 @@ def test_without_a_key_there_are_no_pseudonyms(monkeypatch: pytest.MonkeyPatch) 
     refused = runner.invoke(app, ["pseudonym", "c1"])
     assert (refused.exit_code, refused.stderr.strip()) == (
         2,
-        f"error: no key: set {KEY_VARIABLE} to the key under which the pseudonyms were made",
+        f"error: no key: set {KEY_VARIABLE} to the key that the pseudonyms were made with",
     )
 
 

@@ -56,7 +56,7 @@ def test_a_check_of_a_run_that_staged_nothing_says_what_to_run_first(tmp_path: P
 def test_a_run_id_that_could_leave_its_folder_is_refused(tmp_path: Path) -> None:
     refused = run_step("check_night", uris(tmp_path), run_id="../other")
     assert refused.returncode == 2
-    assert "run id '../other' may hold letters, digits" in refused.stderr
+    assert "run id '../other' may contain letters, digits" in refused.stderr
 
 
 def test_a_day_that_another_process_publishes_exits_with_1_and_one_sentence_so_that_airflow_tries_again(

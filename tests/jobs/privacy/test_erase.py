@@ -248,12 +248,12 @@ def test_the_tombstone_holds_hashes_and_no_key(erased_day: ErasedDay) -> None:
 
 def test_the_terminal_says_what_went_and_where_the_proof_lies(erased_day: ErasedDay) -> None:
     said = erased_day.result.stdout
-    assert "1 landed photos deleted; of" in said
+    assert "1 photos deleted from the landing; " in said
     assert f"_erased/business_date={BUSINESS_DATE}/{erased_day.proof['run_id']}/proof.json" in said
     assert "t2" not in said
 
 
-def test_erasing_again_finds_the_tombstone_and_proves_it_anew(erased_day: ErasedDay) -> None:
+def test_erasing_again_finds_the_tombstone_and_proves_it_once_more(erased_day: ErasedDay) -> None:
     store = ObjectStore(erased_day.settings.warehouse_uri)
     person = find_person(
         Warehouse(store, "erase"),

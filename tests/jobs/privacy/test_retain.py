@@ -92,7 +92,7 @@ def test_photos_that_come_late_go_too_and_are_counted_in(settings: Settings, lan
 def test_a_dry_run_says_what_would_go_and_deletes_nothing(settings: Settings, landing: ObjectStore) -> None:
     land(landing, OLD)
     before = keys(landing)
-    assert f"{OLD}: 3 photos would go" in retain_by_command(settings, "--dry-run")
+    assert f"{OLD}: 3 photos would be deleted" in retain_by_command(settings, "--dry-run")
     assert (keys(landing), records(settings, OLD)) == (before, [])
 
 

@@ -67,7 +67,7 @@ def test_csv_with_a_byte_order_mark_is_what_a_spreadsheet_reads(store: ObjectSto
     assert runner.invoke(app, [*command, "--out", str(out)]).exit_code == 0
     assert out.read_text("utf-8-sig") == "категория\nЩи\n"
     refused = runner.invoke(app, [*command, "--format", "json"])
-    assert (refused.exit_code, "--bom is for csv, not for json" in refused.output) == (2, True)
+    assert (refused.exit_code, "--bom works with csv only, not with json" in refused.output) == (2, True)
 
 
 def test_the_rows_come_as_arrow(store: ObjectStore) -> None:
