@@ -49,7 +49,7 @@ down: setup ## stop these containers, and keep their data
 docker-test: setup ## build the images and run a night in them, with docker or podman; some minutes
 	@.venv/bin/python -m tests.docker
 
-airflow-screenshots: setup ## docker-test, and the pictures of Airflow's UI in README anew
+airflow-screenshots: setup ## docker-test, and take the pictures of the Airflow UI again
 	@.venv/bin/python -m tests.docker --screenshots docker/screenshots
 
 lint: setup ## ruff, mypy and import-linter
@@ -67,7 +67,7 @@ card: setup ## render models/README.md from the figures of the newest model vers
 screenshots: setup ## pictures of the nightly report for README, taken in Chromium
 	.venv/bin/python -m tests.browser.take_screenshots
 
-lock: setup ## resolve the dependencies of pyproject.toml anew
+lock: setup ## resolve the dependencies of pyproject.toml again
 	.venv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --all-extras --generate-hashes \
 	    --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" -o requirements.lock pyproject.toml
 	$(call image_lock,airflow,--extra airflow --extra driver --extra postgres --extra report)

@@ -11,7 +11,7 @@ from jobs.report.day_tables import DayTables
 REASONS_LISTED = 12
 
 REJECTED = """
-SELECT coalesce(rejection_kind, 'not told by kind') AS reason, count(*) AS lines
+SELECT coalesce(rejection_kind, 'of no known kind') AS reason, count(*) AS lines
 FROM rejected_transaction_lines GROUP BY ALL ORDER BY lines DESC, reason
 """
 """Kinds are shown and reasons are not: a reason quotes the line, and may name a person. Days that an older version

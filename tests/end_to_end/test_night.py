@@ -257,7 +257,7 @@ def test_an_empty_day_publishes_empty_tables(
     run_whole_night(spark, settings, "empty")
     assert all(table_rows(connection, settings.warehouse_uri, table) == [] for table in NIGHT_TABLES)
     (warnings,) = connection.sql(f"SELECT warnings FROM {local_table(settings, PIPELINE_RUNS)}").fetchone() or ()
-    assert warnings == ["the day has photos: none landed", "the day has receipts: no valid line"]
+    assert warnings == ["the day has photos: none is delivered", "the day has receipts: no line is valid"]
 
 
 def test_a_day_that_has_not_landed_is_not_run(spark: SparkSession, settings: Settings) -> None:

@@ -1,4 +1,4 @@
-"""delivery_rules: the rules of check_night on what the stores delivered. check-delivery runs them before the night."""
+"""delivery_rules: the rules of check_night about the stores' deliveries. check-delivery applies them earlier."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from jobs.steps.rules.rule import Rule
 from jobs.steps.rules.till_clocks import DISAGREEING_CLOCKS
 
 FEWEST_REPUBLISHED = 20
-"""A day with fewer is not compared with its published run: a day of a few receipts may change by half."""
+"""A published day with fewer receipts may be replaced by a day of any size: it easily changes by half."""
 SENTENCES_SHOWN = 10
 NEAREST_SHOWN = 3
 
 _KINDS = """(SELECT string_agg(format('{} ({})', kind, n), '; ') FROM (
-        SELECT coalesce(rejection_kind, 'not told by kind') AS kind, count(*) AS n FROM rejected_transaction_lines
+        SELECT coalesce(rejection_kind, 'of no known kind') AS kind, count(*) AS n FROM rejected_transaction_lines
         WHERE line_in_file > 0 GROUP BY ALL ORDER BY n DESC, kind LIMIT 3))"""
-"""The most frequent kinds, without values of lines: warnings are published, and a value may name a person."""
+"""The most frequent kinds of rejected lines. No values: warnings are published, and a value may name a person."""
 
 OTHER_DATE = Rule(
-    "what landed is of the business date",
+    "deliveries are of the business date",
     "fail",
     """SELECT CASE WHEN greatest(lines, photos) > $max_other_date_share
             THEN format('{:.0f} % of the receipt lines and {:.0f} % of the photos are of another date',
@@ -53,7 +53,7 @@ UNREADABLE_FILES = Rule(
 # Repeats and lines of another date are not counted: a file delivered twice loses nothing, and OTHER_DATE judges the
 # rest.
 REJECTED_LINES = Rule(
-    "most receipt lines keep the contract",
+    "most receipt lines meet the contract",
     "fail",
     f"""SELECT CASE WHEN share > limit_value THEN format(
             '{{:.0f}} % of {{}} lines are rejected, more than {PREFIX}MAX_REJECTED_LINE_SHARE allows: {{}}',
@@ -72,7 +72,7 @@ REJECTED_LINES = Rule(
 
 # An empty delivery is not refused: there is nothing to reject, and RECEIPTS warns.
 ALL_REFUSED = Rule(
-    "not all that the stores delivered is refused",
+    "at least one delivered receipt line is kept",
     "fail",
     """SELECT format('{} lines and {} files are rejected, and no line is kept; see rejected_transaction_lines',
             count_if(line_in_file > 0), count_if(line_in_file = 0))
@@ -81,7 +81,7 @@ ALL_REFUSED = Rule(
 )
 
 REPUBLISHED = Rule(
-    "a day that is out is not replaced by a much smaller one",
+    "a published day is not replaced by a much smaller one",
     "fail",
     f"""WITH tonight AS (
         SELECT count(*) AS receipts, count(*) FILTER (photo_count > 0) AS with_photo,
@@ -95,9 +95,9 @@ REPUBLISHED = Rule(
         ], recursive := true)
         FROM tonight, run_before
     )
-    SELECT string_agg(format('{{}} {{}}, where run {{}} that is out has {{}}', tonight, what, run_id, published), '; ')
+    SELECT string_agg(format('{{}} {{}}, but the published run {{}} has {{}}', tonight, what, run_id, published), '; ')
             FILTER (tonight / published < $min_republished_share)
-            || '; have the day delivered whole, or set {PREFIX}MIN_REPUBLISHED_SHARE=0 to publish it all the same'
+            || '; have the whole day delivered, or set {PREFIX}MIN_REPUBLISHED_SHARE=0 to publish it anyway'
             AS finding,
         min(tonight / published) AS measured_value, $min_republished_share AS limit_value
     FROM compared WHERE published >= {FEWEST_REPUBLISHED}""",
@@ -112,7 +112,7 @@ READ_WHOLE = Rule(
 )
 
 CONTRACT = Rule(
-    "receipt lines keep the contract",
+    "receipt lines meet the contract",
     "warn",
     f"""SELECT format('{{}} lines rejected: {{}}', count(*), {_KINDS})
     FROM rejected_transaction_lines WHERE line_in_file > 0 HAVING count(*) > 0""",
@@ -121,16 +121,16 @@ CONTRACT = Rule(
 SIGNS = Rule(
     "returns and voids have minus signs",
     "warn",
-    """SELECT format('{} have only one of quantity and net_amount over 0, such as at till {}/{}; right for a discount '
-        'that is voided', count(*), min(store_id), arg_min(till_id, store_id))
+    """SELECT format('{} lines have only one of quantity and net_amount above 0, such as at till {}/{}; this is right '
+        'for a voided discount', count(*), min(store_id), arg_min(till_id, store_id))
     FROM transaction_lines WHERE line_type IN ('return', 'void') AND (quantity > 0) <> (net_amount > 0)
     HAVING count(*) > 0""",
 )
 
 REPEATED_NEXT_DAY = Rule(
-    "a receipt is of one business date",
+    "a receipt belongs to one business date",
     "warn",
-    """SELECT format('{} receipts are out as of {} too, such as at till {}/{}: same number, same closed_at',
+    """SELECT format('{} receipts are published for {} too, such as at till {}/{}: same number, same closed_at',
         count(*), business_date, min(store_id), arg_min(till_id, store_id))
     FROM transaction_ages JOIN neighbour_receipts USING (store_id, till_id, transaction_id, closed_at)
     GROUP BY business_date ORDER BY business_date""",
@@ -176,8 +176,8 @@ COUNTERPARTS = Rule(
 )
 
 CLOCKS = Rule("each till's clock agrees with its camera's", "warn", DISAGREEING_CLOCKS)
-PHOTOS = Rule("the day has photos", "warn", "SELECT 'none landed' FROM checkout_photos HAVING count(*) = 0")
-RECEIPTS = Rule("the day has receipts", "warn", "SELECT 'no valid line' FROM transaction_lines HAVING count(*) = 0")
+PHOTOS = Rule("the day has photos", "warn", "SELECT 'none is delivered' FROM checkout_photos HAVING count(*) = 0")
+RECEIPTS = Rule("the day has receipts", "warn", "SELECT 'no line is valid' FROM transaction_lines HAVING count(*) = 0")
 
 DELIVERY_RULES = (
     OTHER_DATE,
@@ -192,6 +192,6 @@ DELIVERY_RULES = (
     CONTRACT,
     SIGNS,
 )
-"""Rules that need only a day's photos and receipts."""
+"""Rules that need only the photos and receipts of a day."""
 RULES_NEXT_TO_PUBLISHED = (REPUBLISHED, REPEATED_NEXT_DAY)
-"""Rules that compare a delivery with what is published."""
+"""Rules that compare a delivery with published tables, so check-delivery cannot apply them."""

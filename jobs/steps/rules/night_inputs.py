@@ -1,4 +1,4 @@
-"""night_inputs: what the rules of check_night see next to the staged tables: neighbour days and declared columns."""
+"""night_inputs: further inputs of check_night's rules: receipts of the days before and after, and table schemas."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ NEIGHBOUR_COLUMNS = (*TRANSACTION_KEY, "closed_at")
 
 
 def neighbour_receipts(warehouse: Warehouse, day: BusinessDay) -> pa.Table:
-    """Return published receipts of the days before and after which closed at a moment that `day` accepts too.
+    """Return published receipts of the day before and the day after that were paid at a moment which `day` accepts too.
 
-    Columns: business_date and NEIGHBOUR_COLUMNS. Only moments near midnight belong to two business dates.
+    Such moments are near midnight, where two business dates overlap. Columns: business_date and NEIGHBOUR_COLUMNS.
     """
     neighbours = [day.business_date + timedelta(days=number) for number in (-1, 1)]
     published = warehouse.published.read_days(TRANSACTION_AGES, neighbours, list(NEIGHBOUR_COLUMNS))
@@ -36,7 +36,10 @@ def neighbour_receipts(warehouse: Warehouse, day: BusinessDay) -> pa.Table:
 
 
 def schema_columns(staged_schemas: Mapping[Table, pa.Schema]) -> pa.Table:
-    """Return origin (declared or staged), table_name, column_name and column_type of all columns."""
+    """Return a row for each column of the tables, once as declared in jobs/schemas and once as staged.
+
+    Columns: origin (declared or staged), table_name, column_name and column_type.
+    """
     rows = [
         {
             "origin": origin,

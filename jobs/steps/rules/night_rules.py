@@ -1,4 +1,4 @@
-"""night_rules: the rules of check_night. Each is a sentence that is true of a healthy night, and a query."""
+"""night_rules: the rules of check_night. Each is a sentence that is true of a healthy night, and a DuckDB query."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from jobs.steps.rules.rule import Rule
 from models.serving.photo_statuses import UNFIT_FACE_STATUSES, PhotoStatus
 
 FEWEST_TRAILING_DAYS = 7
-"""With fewer published days before it, a night is not compared with what is usual."""
+"""With fewer published days before it, a night is not compared with their median."""
 FEWEST_PHOTOS_OF_A_TILL = 20
-"""Fewer photos say little about a camera."""
+"""A camera with fewer photos is not judged: they say little about it."""
 
 COLUMNS_CHECKED = {
     CHECKOUT_PHOTOS: ["store_id", "till_id", "transaction_id", "taken_at", "key_problem", "is_other_date"],
@@ -48,7 +48,7 @@ COLUMNS_CHECKED = {
 
 
 def checked_columns(table: Table) -> list[str]:
-    """Return the columns of a table that rules look at, including its key."""
+    """Return the columns of a table that the rules of check_night read, including its key."""
     return list(dict.fromkeys([*table.key, *COLUMNS_CHECKED.get(table, [])]))
 
 
@@ -65,11 +65,11 @@ def _missing_keys(table: Table) -> str:
 
 
 def _differs_from_usual(name: str, figure: str, change: str, limit: str, words: str, age_model: str = "") -> Rule:
-    """Return a rule that compares a figure with its median over the published days of the trailing window.
+    """Return a rule that compares a figure of the night with its median over the published days before it.
 
-    `figure` is an expression over columns that night_figures and pipeline_runs share. `change` is an expression of
-    `tonight` and `usual`, `words` the arguments of format(). With `age_model`, only days of the same model are
-    compared.
+    `figure` is an SQL expression over columns that night_figures and pipeline_runs share. `change` is an expression
+    of `tonight` and `usual`, the median; the rule is broken if it exceeds the setting `limit`. `words` are the
+    arguments of format() for the finding. With `age_model`, only days of the same model are compared.
     """
     query = f"""
         WITH night_figures AS (
@@ -82,7 +82,7 @@ def _differs_from_usual(name: str, figure: str, change: str, limit: str, words: 
         ), compared AS (
             SELECT tonight, usual,
                 CASE WHEN days < {FEWEST_TRAILING_DAYS} THEN format(
-                        '{{}} of the {{}} days before are published{age_model}, {FEWEST_TRAILING_DAYS} are needed',
+                        '{{}} of the {{}} days before are published{age_model}; {FEWEST_TRAILING_DAYS} are needed',
                         days, $trailing_window_days)
                     WHEN tonight IS NULL THEN 'the day has no such figure' END AS not_run_reason
             FROM (SELECT {figure} AS tonight FROM night_figures),
@@ -111,8 +111,8 @@ UNFIT_CAMERAS = f"""
     )
     SELECT format('till {{}}/{{}}: of {{}} photos {{}}{{}}', store_id, till_id, photos.n, words,
         CASE WHEN first_fault = '{PhotoStatus.FACE_DISTORTED}'
-             THEN '; where frames are squashed, see {PREFIX}PHOTO_STRETCH'
-             ELSE '; look at the camera and the light' END)
+             THEN '; if the camera squashes its photos, set {PREFIX}PHOTO_STRETCH'
+             ELSE '; check the camera and the light' END)
     FROM tills JOIN photos USING (store_id, till_id)
     WHERE photos.n >= {FEWEST_PHOTOS_OF_A_TILL} AND tills.n > $max_unfit_photo_share_warning * photos.n
     ORDER BY store_id, till_id"""
@@ -128,7 +128,7 @@ RULES = (
         WHERE declared.column_type IS DISTINCT FROM staged.column_type ORDER BY ALL""",
     ),
     Rule(
-        "a key is there once",
+        "each key occurs once",
         "fail",
         " UNION ALL ".join(_repeated_keys(table) for table in NIGHT_TABLES),
     ),
@@ -141,7 +141,7 @@ RULES = (
         # Photos that name a transaction are left out: they belong to its date, whenever they were taken.
         "no row is of another date",
         "fail",
-        """SELECT format('{}: {} rows, such as of {} UTC', of, count(*), strftime(min(moment AT TIME ZONE 'UTC'), '%c'))
+        """SELECT format('{}: {} rows, such as at {} UTC', of, count(*), strftime(min(moment AT TIME ZONE 'UTC'), '%c'))
         FROM (
             SELECT 'transaction_lines' AS of, closed_at AS moment FROM transaction_lines
             UNION ALL SELECT 'transaction_ages', closed_at FROM transaction_ages
@@ -153,10 +153,10 @@ RULES = (
     ),
     Rule(
         # A missing photo may have been deleted by `retain`; these two tell of a store that changed or failed meanwhile.
-        "the store hands out the photos that it listed",
+        "the object store returns the photos that it listed",
         "fail",
         """SELECT CASE WHEN share > limit_value AND n > 1
-                THEN format('{} photos could not, such as: {}', n, reason) END AS finding,
+                THEN format('{} photos were not returned, such as: {}', n, reason) END AS finding,
             share AS measured_value, limit_value
         FROM (
             SELECT coalesce(avg(is_unfetched::INT), 0) AS share, count_if(is_unfetched) AS n,
@@ -167,29 +167,29 @@ RULES = (
     ),
     Rule(
         # Equal counts alone could hide a lost photo and an invented one, hence the anti join.
-        "ten photos in, ten rows out",
+        "each delivered photo has one row of estimates",
         "fail",
-        """SELECT format('{} photos landed, {} rows of estimates', landed, estimated)
+        """SELECT format('{} photos delivered, {} rows in photo_age_estimates', landed, estimated)
         FROM (SELECT count(*) AS landed FROM checkout_photos), (SELECT count(*) AS estimated FROM photo_age_estimates)
         WHERE landed <> estimated OR EXISTS (FROM photo_age_estimates ANTI JOIN checkout_photos USING (photo_key))""",
     ),
     Rule(
         "a photo without an estimate has a reason",
         "fail",
-        """SELECT format('{} photos have neither', count(*)) FROM photo_age_estimates
+        """SELECT format('{} photos have neither an estimate nor a reason', count(*)) FROM photo_age_estimates
         WHERE estimate_status IS NULL OR (estimate_status <> 'estimated' AND estimate_reason IS NULL)
         HAVING count(*) > 0""",
     ),
     Rule(
         "a rejected line has a reason",
         "fail",
-        """SELECT format('{} have none', count(*)) FROM rejected_transaction_lines WHERE rejection_reason IS NULL
+        """SELECT format('{} lines have none', count(*)) FROM rejected_transaction_lines WHERE rejection_reason IS NULL
         HAVING count(*) > 0""",
     ),
     Rule(
-        "each transaction of the log has one row of ages",
+        "each transaction has one row in transaction_ages",
         "fail",
-        """SELECT format('{} transactions in the log, {} in transaction_ages', logged, aged)
+        """SELECT format('{} transactions in transaction_lines, {} in transaction_ages', logged, aged)
         FROM (SELECT count(*) AS logged
               FROM (SELECT DISTINCT store_id, till_id, transaction_id FROM transaction_lines)),
         (SELECT count(*) AS aged FROM transaction_ages)
@@ -198,16 +198,17 @@ RULES = (
     Rule(
         "a photo belongs to one transaction at most",
         "fail",
-        """SELECT format('{} photos are in several', count(*)) FROM (
+        """SELECT format('{} photos belong to several', count(*)) FROM (
             FROM (SELECT unnest(photo_keys) AS photo_key FROM transaction_ages) SELECT photo_key
             GROUP BY photo_key HAVING count(*) > 1
         ) HAVING count(*) > 0""",
     ),
     Rule(
         # Sums of decimals are exact, so any difference is an error; estimates below are floats and get a tolerance.
-        "age_group_purchases adds up to the log",
+        "age_group_purchases adds up to the receipt lines",
         "fail",
-        """SELECT format('log: {} lines, {} units, {}; table: {} lines, {} units, {}', l.n, l.q, l.a, p.n, p.q, p.a)
+        """SELECT format('transaction_lines: {} lines, {} units, amount {}; age_group_purchases: {} lines, {} units, '
+            'amount {}', l.n, l.q, l.a, p.n, p.q, p.a)
         FROM (SELECT count(*) AS n, coalesce(sum(quantity), 0) AS q, coalesce(sum(net_amount), 0) AS a
               FROM transaction_lines) l,
              (SELECT coalesce(sum(line_count), 0) AS n, coalesce(sum(quantity), 0) AS q,
@@ -236,9 +237,9 @@ RULES = (
         WHERE (affinity_index IS NULL) = (affinity_reason IS NULL) HAVING count(*) > 0""",
     ),
     Rule(
-        "each alcohol sale of the log is audited once, with a status and a reason",
+        "each alcohol sale is audited once, with a status and a reason",
         "fail",
-        """SELECT format('{} in the log, {} with status and reason in the audit', sold, audited)
+        """SELECT format('{} in transaction_lines, {} with status and reason in alcohol_sale_audit', sold, audited)
         FROM (SELECT count(*) AS sold
               FROM (SELECT DISTINCT store_id, till_id, transaction_id FROM transaction_lines
                     WHERE is_alcohol AND line_type = 'sale')),
@@ -249,7 +250,7 @@ RULES = (
     Rule(
         "each review case is an unchecked sale of the audit",
         "fail",
-        """SELECT format('{} are not, such as {}', count(*), min(case_id)) FROM alcohol_review_cases ANTI JOIN (
+        """SELECT format('{} cases are not, such as {}', count(*), min(case_id)) FROM alcohol_review_cases ANTI JOIN (
             FROM alcohol_sale_audit
             WHERE audit_status IN ('possibly_under_age_unchecked', 'challenge_age_unchecked', 'check_not_logged')
         ) USING (case_id) HAVING count(*) > 0""",
@@ -265,7 +266,7 @@ RULES = (
     Rule(
         "photo_coverage adds up to the photos and the transactions",
         "fail",
-        """SELECT format('{} transactions, {} photos, {} usable, {} matched; table: {}, {}, {}, {}',
+        """SELECT format('{} transactions, {} photos, {} usable, {} matched; in photo_coverage {}, {}, {}, {}',
                          t.n, p.n, p.u, t.m, c.t, c.p, c.u, c.m)
         FROM (SELECT count(*) AS n, coalesce(sum(len(photo_keys)), 0) AS m FROM transaction_ages) t,
              (SELECT count(*) AS n, coalesce(count_if(estimate_status = 'estimated'), 0) AS u
@@ -276,9 +277,9 @@ RULES = (
         WHERE (t.n, p.n, p.u, t.m) <> (c.t, c.p, c.u, c.m)""",
     ),
     Rule(
-        "photo_coverage has a reason for each transaction and photo that does not count",
+        "photo_coverage has a reason for each transaction and photo without an estimate",
         "fail",
-        """SELECT format('{} rows have not', count(*)) FROM photo_coverage
+        """SELECT format('{} rows do not', count(*)) FROM photo_coverage
         WHERE photo_count <> matched_photo_count + unmatched_photo_count
         OR transaction_count - with_usable_face_count <> coalesce(list_sum(map_values(reasons)), 0)
         OR photo_count - usable_photo_count <> coalesce(list_sum(map_values(unusable_photo_reasons)), 0)

@@ -1,4 +1,4 @@
-"""rule: a rule, its result, and what the results mean for a run; the same for a night and a window."""
+"""rule: the classes of a rule and its result, and how results stop or pass a run, for check_night and check_window."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Rule:
-    """A sentence that is true of a healthy night, and a query that finds what violates it.
+    """A sentence that is true of a healthy night or window (`name`), and a DuckDB query that finds what violates it.
 
     The query's first column is a sentence for each violation. A rule that judges one figure returns one row: that
-    sentence (null while the rule holds), `measured_value`, `limit_value`, and `not_run_reason` if it could not be
-    judged. `$name` is the setting of that name, or business_date, day_begins_at or day_ends_at.
+    sentence (null if the rule holds), `measured_value`, `limit_value`, and `not_run_reason` if the figure cannot be
+    judged. `$name` in a query is the setting of that name, or business_date, day_begins_at or day_ends_at.
 
-    If `judges_delivery`, the rule only warns when erase or rescore builds a day again: the receipts of that day were
+    A rule with `judges_delivery` only warns when erase or rescore rebuilds a day: the receipts of that day were
     published before, and a refusal would keep an erased person in the tables.
     """
 
@@ -40,7 +40,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class RuleResult:
-    """The result of a rule: a row of check_results."""
+    """The result of one rule, as a row of check_results or window_check_results holds it."""
 
     rule: str
     severity: Literal["fail", "warn"]
@@ -52,28 +52,31 @@ class RuleResult:
 
     @property
     def stops_publication(self) -> bool:
-        """Whether nothing may be published; a fail rule that could not be run stops it too."""
+        """Whether the result stops publication: a fail rule is broken, or could not be run."""
         return self.severity == "fail" and self.is_broken is not False
 
     @property
     def sentences(self) -> list[str]:
-        """The findings, or the reason why there are none, each after the rule's name."""
+        """The rule's name with each finding, or with the reason why the rule was not run."""
         return [one_line(f"{self.rule}: {words}") for words in self.findings or [f"was not run: {self.not_run_reason}"]]
 
 
 def results_of(
     connection: duckdb.DuckDBPyConnection, rules: Iterable[Rule], parameters: Mapping[str, Any]
 ) -> list[RuleResult]:
-    """Run rules on the connection's tables. `parameters` has a value for each `$name` in their queries."""
+    """Run the queries of rules on the tables of a DuckDB connection, and return the result of each rule.
+
+    `parameters` has a value for each `$name` in the queries.
+    """
     return [_result(connection, rule, parameters) for rule in rules]
 
 
 def conclude(
     warehouse: Warehouse, business_date: date, results: Sequence[RuleResult], table: Table, refusal: str
 ) -> None:
-    """Stage the results as a table, log the warnings, and mark the checked tables as passed.
+    """Stage the results of all rules as `table`, log the warnings, and mark the run's staged tables as checked.
 
-    Raises FailedCheckError, whose message begins with `refusal` and names each fail rule that is broken.
+    Raises FailedCheckError if a fail rule is broken. Its message begins with `refusal` and names each such rule.
     """
     # Staged before the failure is raised, so that a person can read the results of a failed check.
     warehouse.stage_arrow(table, business_date, as_rows(results))
@@ -94,7 +97,7 @@ def conclude(
 
 
 def as_rows(results: Sequence[RuleResult]) -> pa.Table:
-    """Return the results as rows of check_results or window_check_results, without a run_id."""
+    """Return results of rules as rows of check_results or window_check_results, without run_id."""
     schema = pa.schema([field for field in CHECK_RESULTS.schema if field.name != "run_id"])
     return pa.Table.from_pylist([asdict(result) for result in results], schema)
 

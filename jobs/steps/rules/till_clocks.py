@@ -1,11 +1,11 @@
-"""till_clocks: finds tills whose clock seems to disagree with their camera's, in DuckDB for check_night.
+"""till_clocks: the query of check_night that finds tills with a clock that seems to differ from the camera's.
 
 A clock that is off by minutes gives photos to the wrong buyer or to none. The matches then look normal, because their
-offsets are within the spans as always. So the query asks at which shift of a till's clock most of its receipts would
-have a photo. Each pair of a receipt and a photo that are within about an hour of each other, or within minutes of a
-multiple of half an hour, fits for a range of shifts. A receipt counts once however many photos fit. If the clock is
-right, no shift does clearly better than none. A shift of whole or half hours is typical of a till that writes local
-time.
+photos are within the spans as always. So the query looks for the shift of a till's clock with which most of its
+receipts would have a photo. A receipt and a photo fit each other for a range of shifts, if they are at most about an
+hour apart, or within minutes of a multiple of half an hour. A receipt counts once, however many photos fit it. If the
+clock is right, no shift is clearly better than none. A till that writes local time needs a shift of whole or half
+hours.
 """
 
 from __future__ import annotations
@@ -97,16 +97,16 @@ judged AS (
     LEFT JOIN best USING (store_id, till_id)
 )
 SELECT CASE WHEN is_better_elsewhere THEN format(
-        'till {{}}/{{}}: {{}} of {{}} receipts looked at have a photo, {{}} would if its clock were taken as '
-        '{{:.0f}} s ahead of its camera''s, not {{:.0f}} (median photo_offset_seconds {{}}, of all tills {{}}); '
-        '{{}}try {{}}',
+        'till {{}}/{{}}: {{}} of {{}} examined receipts have a photo; {{}} would have one if its clock were '
+        'taken as {{:.0f}} s ahead of its camera''s instead of {{:.0f}} s (median photo_offset_seconds {{}}, '
+        'of all tills {{}}); {{}}try {{}}',
         store_id, till_id, now, asked, best, skew + shift, skew, {_OR_NONE.format("offset_seconds")},
         (SELECT {_OR_NONE.format("median(photo_offset_seconds)")} FROM transaction_ages),
-        CASE WHEN is_zone THEN format('{{:g}} hours: is closed_at local time, not UTC? Else ', shift / 3600)
+        CASE WHEN is_zone THEN format('{{:g}} hours: is closed_at local time instead of UTC? If not, ', shift / 3600)
             ELSE '' END, setting)
     ELSE format('till {{}}/{{}}: none of its {{}} photos fits one of its {{}} receipts; ', store_id, till_id, photos,
             receipts) || coalesce(format('at most {{}} receipts would have one, with {{}}', best, setting),
-            'no shift of its clock up to {FARTHEST_SHIFT_HOURS} hours fits, see {_SETTING}') END
+            'no shift of its clock up to {FARTHEST_SHIFT_HOURS} hours fits; see {_SETTING}') END
 FROM judged WHERE is_better_elsewhere OR fits_nowhere
 ORDER BY store_id, till_id
 """

@@ -1,7 +1,7 @@
-"""window_rules: the rules of check_window. Each is a sentence that is true of a healthy window, and a query.
+"""window_rules: the rules of check_window. Each is a sentence that is true of a healthy window, and a DuckDB query.
 
-A query finds what violates its sentence. It sees the staged tables of the window by their names and, as `days`, the
-published cashier_alcohol_days that the window was made from.
+A query finds what violates its sentence. It reads the staged tables of the window by their names and, as `days`, the
+published rows of cashier_alcohol_days that the window was made from.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from jobs.steps.rules.rule import Rule
 
 RULES = (
     Rule(
-        "a key is there once",
+        "each key occurs once",
         "fail",
         " UNION ALL ".join(
             f"""SELECT format('{table.name}: {{}} keys are there more than once', count(*))
@@ -24,7 +24,7 @@ RULES = (
         "each cashier of the window's days has one row with all sales",
         "fail",
         """
-        SELECT format('store {} cashier {}: {} sales in the days, {} in the audit', store_id, cashier_id,
+        SELECT format('store {} cashier {}: {} sales in cashier_alcohol_days, {} in the audit', store_id, cashier_id,
             days.sale_count, audit.sale_count)
         FROM (SELECT store_id, cashier_id, sum(sale_count) AS sale_count FROM days GROUP BY ALL) AS days
         FULL JOIN cashier_alcohol_audit AS audit USING (store_id, cashier_id)
@@ -35,12 +35,12 @@ RULES = (
         "a row names the night runs that it was made from",
         "fail",
         """
-        SELECT format('{} rows name others', count(*)) FROM cashier_alcohol_audit
+        SELECT format('{} rows name other runs', count(*)) FROM cashier_alcohol_audit
         WHERE list_sort(list_distinct(run_ids)) <> (SELECT coalesce(list_sort(list(DISTINCT run_id)), []) FROM days)
         HAVING count(*) > 0""",
     ),
     Rule(
-        "a row has a reason, a probability lies between 0 and 1, and an interval around its estimate",
+        "each row has a reason, probabilities from 0 to 1, and intervals that contain their estimates",
         "fail",
         """
         SELECT format('{} rows do not', count(*)) FROM cashier_alcohol_audit
@@ -51,10 +51,10 @@ RULES = (
         HAVING count(*) > 0""",
     ),
     Rule(
-        "a landed outcome that is not counted has a reason, and of a case one outcome counts at most",
+        "an outcome that does not count has a reason, and at most one outcome of a case counts",
         "fail",
         """
-        SELECT format('{} outcomes have none', count(*)) FROM reviewed_cases
+        SELECT format('{} outcomes have no reason', count(*)) FROM reviewed_cases
         WHERE outcome_status IS NULL OR (outcome_status <> 'counted' AND outcome_reason IS NULL)
         HAVING count(*) > 0
         UNION ALL
@@ -66,7 +66,7 @@ RULES = (
         "review_precision adds up to the outcomes that count",
         "fail",
         """
-        SELECT format('{} outcomes count, {} in all bands, {} in the bands', n, whole, parts)
+        SELECT format('{} outcomes count; the row of all bands has {}, the rows of single bands {}', n, whole, parts)
         FROM (SELECT count(*) AS n FROM reviewed_cases WHERE outcome_status = 'counted'),
             (SELECT coalesce(sum(reviewed_case_count) FILTER (probability_band = 'all'), 0) AS whole,
                 coalesce(sum(reviewed_case_count) FILTER (probability_band <> 'all'), 0) AS parts
@@ -74,7 +74,7 @@ RULES = (
         WHERE (whole, parts) <> (n, n)""",
     ),
     Rule(
-        "landed outcomes of reviewed cases count",
+        "delivered outcomes of reviewed cases count",
         "warn",
         """
         -- Reasons name cases, and a published record must not: a person erased later would stay named in it.
@@ -97,13 +97,13 @@ RULES = (
         WITH kinds AS (
             SELECT DISTINCT coalesce(nullif(regexp_extract(cashier_id, '{PSEUDONYM}', 1), ''), 'no key') AS kind
             FROM days)
-        SELECT format('there are those of {{}}, and a cashier counts as several', string_agg(kind, ', ' ORDER BY kind))
+        SELECT format('keys: {{}}; so a cashier counts as several', string_agg(kind, ', ' ORDER BY kind))
         FROM kinds HAVING count(*) > 1""",
     ),
     Rule(
         "every day of the window is published",
         "warn",
         """
-        SELECT format('{} of {} days are', $published, $wanted) WHERE $published < $wanted""",
+        SELECT format('only {} of {} days are', $published, $wanted) WHERE $published < $wanted""",
     ),
 )

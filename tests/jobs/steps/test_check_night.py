@@ -150,9 +150,9 @@ def test_a_till_whose_camera_spoils_faces_is_named_with_the_fault(settings: Sett
     rule = results(settings, {PHOTO_COVERAGE: coverage})["each till's camera shows faces well"]
     assert (rule.severity, rule.is_broken) == ("warn", True)
     assert rule.findings == [
-        "till 0042/03: of 20 photos 6 face_too_dark, 1 face_low_contrast; look at the camera and the light",
-        "till 0042/05: of 30 photos 28 face_distorted, 2 face_too_blurred; where frames are squashed, see "
-        "CHECKOUT_AGES_PHOTO_STRETCH",
+        "till 0042/03: of 20 photos 6 face_too_dark, 1 face_low_contrast; check the camera and the light",
+        "till 0042/05: of 30 photos 28 face_distorted, 2 face_too_blurred; if the camera squashes its photos, "
+        "set CHECKOUT_AGES_PHOTO_STRETCH",
     ]
     insisted = settings.model_copy(update={"max_unfit_photo_share_warning": 1.0})
     assert not results(insisted, {PHOTO_COVERAGE: coverage})["each till's camera shows faces well"].is_broken
@@ -164,15 +164,15 @@ def rejected(line_in_file: int, source_file: str = "a.csv", **given: Any) -> dic
 
 
 OTHER_RULES = {
-    "a day that is out is not replaced by a much smaller one",
-    "a receipt is of one business date",
+    "a published day is not replaced by a much smaller one",
+    "a receipt belongs to one business date",
 }
 SCHEMA_RULE = "every table has the columns that it declares"
 BROKEN_NIGHTS = {
-    "a key is there once": {TRANSACTION_LINES: [line(), line()]},
+    "each key occurs once": {TRANSACTION_LINES: [line(), line()]},
     "every row has its key": {CHECKOUT_PHOTOS: [{"photo_key": None}, {"photo_key": "a"}]},
     "no row is of another date": {TRANSACTION_LINES: [line(closed_at=at("23:00:00"))]},
-    "what landed is of the business date": {
+    "deliveries are of the business date": {
         REJECTED_TRANSACTION_LINES: [
             {
                 "source_file": "a.csv",
@@ -182,7 +182,7 @@ BROKEN_NIGHTS = {
             }
         ]
     },
-    "the store hands out the photos that it listed": {
+    "the object store returns the photos that it listed": {
         PHOTO_AGE_ESTIMATES: [
             {
                 "photo_key": "a",
@@ -192,7 +192,7 @@ BROKEN_NIGHTS = {
             {"photo_key": "b", "estimate_status": "replaced", "estimate_reason": "photo 'b' is another"},
         ]
     },
-    "ten photos in, ten rows out": {PHOTO_AGE_ESTIMATES: SOUND_NIGHT[PHOTO_AGE_ESTIMATES][:1]},
+    "each delivered photo has one row of estimates": {PHOTO_AGE_ESTIMATES: SOUND_NIGHT[PHOTO_AGE_ESTIMATES][:1]},
     "a photo without an estimate has a reason": {
         PHOTO_AGE_ESTIMATES: [
             {"photo_key": "a", "estimate_status": "estimated"},
@@ -200,20 +200,20 @@ BROKEN_NIGHTS = {
         ]
     },
     "a rejected line has a reason": {REJECTED_TRANSACTION_LINES: [{"source_file": "a.csv", "line_in_file": 7}]},
-    "each transaction of the log has one row of ages": {TRANSACTION_AGES: []},
+    "each transaction has one row in transaction_ages": {TRANSACTION_AGES: []},
     "receipt files can be read to their end": {REJECTED_TRANSACTION_LINES: [rejected(0)]},
-    "most receipt lines keep the contract": {REJECTED_TRANSACTION_LINES: [rejected(7)]},
-    "not all that the stores delivered is refused": {
+    "most receipt lines meet the contract": {REJECTED_TRANSACTION_LINES: [rejected(7)]},
+    "at least one delivered receipt line is kept": {
         REJECTED_TRANSACTION_LINES: [rejected(7, is_repeat=True)],
         TRANSACTION_LINES: [],
     },
     "a photo belongs to one transaction at most": {TRANSACTION_AGES: [ESTIMATED | {"photo_keys": ["a", "a"]}]},
-    "age_group_purchases adds up to the log": {AGE_GROUP_PURCHASES: [PURCHASES | {"net_amount": 4}]},
+    "age_group_purchases adds up to the receipt lines": {AGE_GROUP_PURCHASES: [PURCHASES | {"net_amount": 4}]},
     "estimates of age_group_purchases add up to its counts": {
         AGE_GROUP_PURCHASES: [PURCHASES | {"estimated_quantity": 1.99}]
     },
     "an affinity has an index or a reason": {AGE_GROUP_AFFINITY: [AFFINITY]},
-    "each alcohol sale of the log is audited once, with a status and a reason": {ALCOHOL_SALE_AUDIT: []},
+    "each alcohol sale is audited once, with a status and a reason": {ALCOHOL_SALE_AUDIT: []},
     "each review case is an unchecked sale of the audit": {
         ALCOHOL_SALE_AUDIT: [UNCHECKED_SALE | {"audit_status": "id_shown"}]
     },
@@ -221,7 +221,7 @@ BROKEN_NIGHTS = {
         ALCOHOL_REVIEW_CASES: [{"case_id": "c1", "review_rank": 1}, {"case_id": "c1", "review_rank": 3}]
     },
     "photo_coverage adds up to the photos and the transactions": {PHOTO_COVERAGE: []},
-    "photo_coverage has a reason for each transaction and photo that does not count": {
+    "photo_coverage has a reason for each transaction and photo without an estimate": {
         PHOTO_COVERAGE: [COVERAGE | {"unusable_photo_reasons": []}]
     },
 }
@@ -307,7 +307,7 @@ WORRYING_NIGHTS = {
             {"photo_key": key, "store_id": "42", "till_id": "03", "taken_at": at("18:30:00")} for key in "ab"
         ],
     },
-    "receipt lines keep the contract": {
+    "receipt lines meet the contract": {
         REJECTED_TRANSACTION_LINES: [
             {"source_file": "a.csv", "line_in_file": 7, "rejection_reason": "sku is missing", "is_repeat": True}
         ]
@@ -391,7 +391,7 @@ def test_ages_are_compared_with_days_of_the_same_model_only(settings: Settings) 
     found = results(settings, {}, other_model)
     assert (
         found["the mean estimated age is the usual one"].not_run_reason
-        == "0 of the 28 days before are published with this age model, 7 are needed"
+        == "0 of the 28 days before are published with this age model; 7 are needed"
     )
     assert found["there are about as many transactions as usual"].is_broken is False
 
@@ -400,7 +400,7 @@ def test_a_few_receipts_of_another_date_are_rejected_and_fail_nothing(settings: 
     lines = [line(line_number=number) for number in range(1, 10)]
     found = results(
         settings,
-        BROKEN_NIGHTS["what landed is of the business date"]
+        BROKEN_NIGHTS["deliveries are of the business date"]
         | {
             TRANSACTION_LINES: lines,
             AGE_GROUP_PURCHASES: [
@@ -412,11 +412,11 @@ def test_a_few_receipts_of_another_date_are_rejected_and_fail_nothing(settings: 
         },
     )
     assert broken(found, "fail") == []
-    assert found["what landed is of the business date"].measured_value == pytest.approx(0.1)
+    assert found["deliveries are of the business date"].measured_value == pytest.approx(0.1)
 
 
 def test_exact_repeats_and_lines_of_another_date_do_not_count_as_rejected(settings: Settings) -> None:
-    rule = "most receipt lines keep the contract"
+    rule = "most receipt lines meet the contract"
     again, other = rejected(7, is_repeat=True), rejected(8, is_other_date=True)
     none = results(settings, {REJECTED_TRANSACTION_LINES: [again, other]})[rule]
     assert (none.is_broken, none.measured_value) == (False, 0.0)
@@ -448,8 +448,8 @@ def test_a_file_that_cannot_be_read_is_judged_among_files_and_one_with_another_e
     "rule",
     [
         "receipt files can be read to their end",
-        "most receipt lines keep the contract",
-        "not all that the stores delivered is refused",
+        "most receipt lines meet the contract",
+        "at least one delivered receipt line is kept",
     ],
 )
 def test_where_a_day_is_built_again_a_rule_on_the_delivery_only_warns(settings: Settings, rule: str) -> None:
@@ -472,17 +472,17 @@ RUN_BEFORE = {
         (10, None),
         (
             9,
-            "9 receipts, where run good that is out has 20; 9 receipts with a photo, where run good that is out has 20",
+            "9 receipts, but the published run good has 20; 9 receipts with a photo, but the published run good has 20",
         ),
     ],
 )
 def test_a_day_is_replaced_by_one_of_half_its_receipts_but_not_of_fewer(
     settings: Settings, tonight: int, words: str | None
 ) -> None:
-    rule = "a day that is out is not replaced by a much smaller one"
+    rule = "a published day is not replaced by a much smaller one"
     ages = {TRANSACTION_AGES: [ESTIMATED | {"transaction_id": f"t{number}"} for number in range(tonight)]}
     result = results(settings, ages, run_before=RUN_BEFORE)[rule]
-    way_out = "; have the day delivered whole, or set CHECKOUT_AGES_MIN_REPUBLISHED_SHARE=0 to publish it all the same"
+    way_out = "; have the whole day delivered, or set CHECKOUT_AGES_MIN_REPUBLISHED_SHARE=0 to publish it anyway"
     assert result.findings == ([words + way_out] if words else [])
     assert (result.is_broken, result.measured_value) == (words is not None, pytest.approx(tonight / 20))
     insisting = settings.model_copy(update={"min_republished_share": 0.0})
@@ -491,18 +491,18 @@ def test_a_day_is_replaced_by_one_of_half_its_receipts_but_not_of_fewer(
 
 def test_a_small_day_may_be_replaced_by_a_smaller_one(settings: Settings) -> None:
     small = RUN_BEFORE | {"transaction_count": 19, "photographed_transaction_count": 19}
-    result = results(settings, {}, run_before=small)["a day that is out is not replaced by a much smaller one"]
+    result = results(settings, {}, run_before=small)["a published day is not replaced by a much smaller one"]
     assert (result.is_broken, result.measured_value) == (False, None)
 
 
 def test_a_receipt_that_is_out_as_of_the_next_day_too_is_warned_of(settings: Settings) -> None:
-    rule = "a receipt is of one business date"
+    rule = "a receipt belongs to one business date"
     twice = BUYER | {"closed_at": at("21:30:00")}
     ages = {TRANSACTION_AGES: [ESTIMATED | twice]}
     next_day = {"business_date": BUSINESS_DATE + timedelta(days=1)}
     result = results(settings, ages, neighbour_receipts=[twice | next_day])[rule]
     assert result.findings == [
-        "1 receipts are out as of 2026-11-21 too, such as at till 0042/03: same number, same closed_at"
+        "1 receipts are published for 2026-11-21 too, such as at till 0042/03: same number, same closed_at"
     ]
     at_another_time = twice | next_day | {"closed_at": at("21:31:00")}
     assert results(settings, ages, neighbour_receipts=[at_another_time])[rule].is_broken is False
@@ -551,7 +551,7 @@ def test_a_chain_of_stores_without_receipts_is_told_in_a_few_sentences(settings:
 
 
 def test_a_single_photo_that_the_store_does_not_hand_out_is_a_row_and_stops_no_night(settings: Settings) -> None:
-    rule = "the store hands out the photos that it listed"
+    rule = "the object store returns the photos that it listed"
     one, other = BROKEN_NIGHTS[rule][PHOTO_AGE_ESTIMATES]
     assert results(settings, {PHOTO_AGE_ESTIMATES: [one]})[rule].is_broken is False
     assert results(settings, {PHOTO_AGE_ESTIMATES: [one, other]})[rule].is_broken is True
@@ -560,7 +560,7 @@ def test_a_single_photo_that_the_store_does_not_hand_out_is_a_row_and_stops_no_n
 
 
 def test_the_share_of_another_date_is_that_of_receipts_or_photos_whichever_is_larger(settings: Settings) -> None:
-    rule = "what landed is of the business date"
+    rule = "deliveries are of the business date"
     photos = [{"photo_key": str(number)} for number in range(99)]
     strange_photo = {"photo_key": "b", "key_problem": "in whatever words", "is_other_date": True}
     landed = {
@@ -615,9 +615,11 @@ def test_a_failed_night_leaves_its_results_in_staging_and_says_where(settings: S
     warehouse = staged_night(settings, NOTHING_AUDITED)
     warehouse.staging.mark_checked(BUSINESS_DATE, [])
     results_file = warehouse.staging.location(CHECK_RESULTS, BUSINESS_DATE)
-    with pytest.raises(FailedCheckError, match=f"1 in the log, 0 with status .*results of all rules: '{results_file}'"):
+    with pytest.raises(
+        FailedCheckError, match=f"1 in transaction_lines, 0 with status .*results of all rules: '{results_file}'"
+    ):
         check_night.run(warehouse, BUSINESS_DATE, settings)
-    rule = "each alcohol sale of the log is audited once, with a status and a reason"
+    rule = "each alcohol sale is audited once, with a status and a reason"
     assert [name for name, row in staged_results(warehouse).items() if row["is_broken"]] == [rule]
     assert warehouse.staging.check_warnings(BUSINESS_DATE) is None
 
@@ -636,8 +638,8 @@ def test_a_file_with_other_columns_than_its_table_declares_fails_the_night(setti
         "age_group_purchases: column line_count is int64 in the schema and string in the file",
         "age_group_purchases: column net_amount is decimal128(28, 2) in the schema and absent in the file",
     ]
-    assert found["age_group_purchases adds up to the log"]["is_broken"] is None
-    assert found["age_group_purchases adds up to the log"]["not_run_reason"].startswith("Binder Error: ")
+    assert found["age_group_purchases adds up to the receipt lines"]["is_broken"] is None
+    assert found["age_group_purchases adds up to the receipt lines"]["not_run_reason"].startswith("Binder Error: ")
 
 
 def publish_receipts(settings: Settings, business_date: date, *receipts: dict[str, Any]) -> None:
@@ -659,11 +661,11 @@ def test_neighbour_days_are_asked_for_receipts_near_the_midnights_only(settings:
     assert receipts.to_pylist() == [BUYER | near | {"business_date": day_after}]
 
 
-def test_a_worse_run_fails_unless_it_is_built_again_from_what_is_out(settings: Settings) -> None:
+def test_a_worse_run_fails_unless_it_is_built_again_from_published_tables(settings: Settings) -> None:
     warehouse = staged_night(settings, {})
     runs = Warehouse(ObjectStore(settings.warehouse_uri), "good")
     runs.runs.write(BUSINESS_DATE, RUN_BEFORE | {"published_at": at("03:00:00")})
-    with pytest.raises(FailedCheckError, match="1 receipts, where run good that is out has 20"):
+    with pytest.raises(FailedCheckError, match="1 receipts, but the published run good has 20"):
         check_night.run(warehouse, BUSINESS_DATE, settings)
     check_night.run(warehouse, BUSINESS_DATE, settings, is_built_again=True)
     assert warehouse.staging.check_warnings(BUSINESS_DATE) == []

@@ -63,7 +63,7 @@ def test_a_window_is_published_with_the_runs_of_its_days_and_leaves_no_staging(s
         ("2026-11-20", "window-1", "c1", 7, 2, ["night-1", "night-2"]),
         ("2026-11-20", "window-1", "c2", 1, 2, ["night-1", "night-2"]),
     ]
-    warning = "every day of the window is published: 2 of 28 days are"
+    warning = "every day of the window is published: only 2 of 28 days are"
     assert published(settings, RUNS) == [("2026-11-20", "window-1", "2026-10-24", [warning])]
     assert list(ObjectStore(settings.warehouse_uri).list("_staging")) == []
     found = [(rule.name, rule.severity, rule.name in warning) for rule in RULES]
@@ -76,10 +76,10 @@ def test_a_window_with_pseudonyms_of_two_keys_is_published_with_a_warning(settin
     publish_day(settings, EVE, "night-1", sales(old.of("c1"), 4, 1), sales("c2", 1, 1))
     run_window(settings, "window-1", EVE, BUSINESS_DATE)
     kinds = ", ".join(["no key", *sorted([old.generation, new.generation])])
-    warning = "all cashier ids of the window are pseudonyms of one key, or none is: there are those of"
+    warning = "all cashier ids of the window are pseudonyms of one key, or none is: keys:"
     (of_eve, of_both_days) = (str(row[3]) for row in published(settings, RUNS))
-    assert f"{warning} no key, {old.generation}, and a cashier counts as several" in of_eve
-    assert f"{warning} {kinds}, and a cashier counts as several" in of_both_days
+    assert f"{warning} no key, {old.generation}; so a cashier counts as several" in of_eve
+    assert f"{warning} {kinds}; so a cashier counts as several" in of_both_days
 
 
 def test_a_day_published_late_brings_the_windows_that_hold_it_up_to_date(settings: Settings) -> None:
@@ -133,8 +133,8 @@ def test_a_broken_rule_publishes_no_window_of_the_run(settings: Settings) -> Non
     with pytest.raises(FailedCheckError) as failure:
         run_window_step(warehouse, "check_window", [EVE, BUSINESS_DATE], settings)
     assert "no window that ends on 2026-11-20 is published: each cashier of the window's days" in str(failure.value)
-    assert "store 0042 cashier c1: 7 sales in the days, 6 in the audit" in str(failure.value)
-    assert "a row names the night runs that it was made from: 1 rows name others" in str(failure.value)
+    assert "store 0042 cashier c1: 7 sales in cashier_alcohol_days, 6 in the audit" in str(failure.value)
+    assert "a row names the night runs that it was made from: 1 rows name other runs" in str(failure.value)
     with pytest.raises(InputError, match="the window that ends on 2026-11-20 has not passed check_window"):
         run_window_step(warehouse, "publish_window", [BUSINESS_DATE], settings)
     assert not list(warehouse.store.list(f"cashier_alcohol_audit/business_date={BUSINESS_DATE}"))

@@ -129,15 +129,15 @@ def test_a_till_in_local_time_is_named_with_the_hours_and_the_setting(hours: flo
         receipts = [(line["opened_at"][11:], line["closed_at"][11:]) for line in csv.DictReader(lines)]
     photos = [at(closed_at) - timedelta(hours=hours, seconds=20) for _, closed_at in receipts]
     (sentence,) = found(at_one_till(receipts, photos))
-    assert f" would if its clock were taken as {3600 * hours:.0f} s ahead of its camera's" in sentence
-    assert f"{hours:g} hours: is closed_at local time, not UTC?" in sentence
+    assert f" would have one if its clock were taken as {3600 * hours:.0f} s ahead of its camera's" in sentence
+    assert f"{hours:g} hours: is closed_at local time instead of UTC?" in sentence
     assert sentence.endswith(f"CHECKOUT_AGES_TILL_CLOCK_SKEW_SECONDS=K11/01={3600 * hours:.0f}")
 
 
 def test_a_till_of_whose_photos_none_fits_is_always_named() -> None:
     one_receipt = [("10:00:00", "10:01:00")]
     assert found(at_one_till(one_receipt, [at("17:15:00")])) == [
-        "till K11/01: none of its 1 photos fits one of its 1 receipts; no shift of its clock up to 14 hours fits, "
+        "till K11/01: none of its 1 photos fits one of its 1 receipts; no shift of its clock up to 14 hours fits; "
         "see CHECKOUT_AGES_TILL_CLOCK_SKEW_SECONDS"
     ]
     assert found(at_one_till(one_receipt, [at("10:10:30")])) == [
