@@ -5,15 +5,21 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
+from dataclasses import fields
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 from urllib.parse import quote, unquote
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from jobs.errors import InputError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Part = TypeVar("Part", bound="DataclassInstance")
 
 PREFIX = "CHECKOUT_AGES_"
 KEY_NAME = "cashier_pseudonym_key"
@@ -329,6 +335,10 @@ class Settings(BaseModel):
         if missing or unknown:
             raise ValueError(f"template '{template}' lacks {sorted(missing)} or has unknown fields {sorted(unknown)}")
         return template
+
+    def part(self, kind: type[Part]) -> Part:
+        """Return the settings that the fields of a dataclass name, as one value of that class."""
+        return kind(**{field.name: getattr(self, field.name) for field in fields(kind)})
 
     def window(self, last_date: date) -> list[date]:
         """Return the business dates of the window that ends on a date, in order."""

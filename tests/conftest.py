@@ -98,7 +98,7 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def warehouse(settings: Settings, spark: SparkSession) -> Warehouse:
-    return Warehouse(ObjectStore(settings.warehouse_uri), "test-run", spark)
+    return Warehouse(ObjectStore(settings.warehouse_uri), "test-run", spark, model_version=settings.model_version)
 
 
 @pytest.fixture

@@ -9,20 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pyspark.sql import DataFrame
 
+from jobs.ages.age_columns import stacked
 from jobs.ages.age_mix_estimation import cell_numbers
 from jobs.ages.age_mix_fit import Floats, Integers
 from models.serving.age_distribution import YEARS_OF_AGE
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from pyspark.sql import Column, DataFrame
 
 WHOLE = 2**32
 """Probabilities are summed as whole multiples of 2^-32: two billion transactions of a cell fit into 64 bits. A larger
@@ -46,11 +42,6 @@ class AgeCells:
         return found
 
 
-def age_cell(age_distribution: Column) -> Column:
-    """Return the number of the cell of an age distribution; null for null."""
-    return _cell_udf()(age_distribution)
-
-
 def age_cells(transaction_ages: DataFrame) -> AgeCells:
     """Collect the cells of all transactions with an estimate: a few thousand rows, however large the day."""
     distributions = transaction_ages.where("age_distribution IS NOT NULL").select("age_distribution")
@@ -58,24 +49,8 @@ def age_cells(transaction_ages: DataFrame) -> AgeCells:
     # Sorted, because `AgeCells.rows` finds cells by binary search.
     sums = partial_sums.groupBy("cell").applyInPandas(_sum_of_cell, SUMS_TYPE).toPandas().sort_values("cell")
     counts = sums["transaction_count"].to_numpy(np.float64)
-    distribution = _stacked(sums["whole_distribution"]) / WHOLE / np.maximum(counts, 1)[:, None]
+    distribution = stacked(sums["whole_distribution"]) / WHOLE / np.maximum(counts, 1)[:, None]
     return AgeCells(sums["cell"].to_numpy(np.int64), counts, distribution)
-
-
-def _cell_udf() -> Callable[[Column], Column]:
-    from pyspark.sql import functions as F
-
-    def cell(distributions: pd.Series) -> pd.Series:
-        known = distributions.notna()
-        numbers = pd.Series(pd.NA, index=distributions.index, dtype="Int64")
-        if known.any():
-            numbers[known] = cell_numbers(_stacked(distributions[known]))
-        return numbers
-
-    # pandas_udf needs the types themselves; the future import turns annotations into strings.
-    cell.__annotations__ = {"distributions": pd.Series, "return": pd.Series}
-    pandas_udf: Any = F.pandas_udf  # type: ignore[attr-defined]
-    return cast("Callable[[Column], Column]", pandas_udf(cell, "bigint"))
 
 
 def _partial_sums(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
@@ -83,7 +58,7 @@ def _partial_sums(batches: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
     counts: dict[int, int] = {}
     sums: dict[int, NDArray[np.int64]] = {}
     for batch in batches:
-        distributions = _stacked(batch["age_distribution"])
+        distributions = stacked(batch["age_distribution"])
         numbers, rows = np.unique(cell_numbers(distributions), return_inverse=True)
         batch_sums = np.zeros((len(numbers), YEARS_OF_AGE), dtype=np.int64)
         # add.at adds up several transactions of one cell; `+=` with an index would keep the last only.
@@ -104,7 +79,3 @@ def _sum_of_cell(partial_sums: pd.DataFrame) -> pd.DataFrame:
             "whole_distribution": [np.stack(partial_sums["whole_distribution"].to_list()).sum(axis=0)],
         }
     )
-
-
-def _stacked(arrays: pd.Series) -> Floats:
-    return np.stack(arrays.to_list()).astype(np.float64) if len(arrays) else np.empty((0, YEARS_OF_AGE))

@@ -103,7 +103,7 @@ def rescore(
             model_version=model_version,
             inference_engine=inference_engine,
         )
-        check_model(settings)
+        check_model(settings.model_version, settings.inference_engine)
         ObjectStore(settings.landing_uri).check_reachable()
         store = ObjectStore(settings.warehouse_uri)
         days, unpublished = published_days(Warehouse(store, run_id), first_date.date(), last_date.date())
@@ -129,11 +129,11 @@ def estimate(
 
     Example: checkout-ages estimate face.jpg other.png
     """
-    from jobs.ages.age_inference import estimate_photo_files
+    from jobs.ages.age_inference import PhotoInference, estimate_photo_files
 
     with errors_as_exit_codes():
         settings = read_settings(os.environ, landing_uri=os.curdir, warehouse_uri=os.curdir)
-        for line in estimate_photo_files(photos, settings):
+        for line in estimate_photo_files(photos, settings.part(PhotoInference)):
             print(json.dumps(line), flush=True)
 
 

@@ -77,7 +77,7 @@ def _java(settings: Settings) -> str:
 
 
 def _weights(settings: Settings) -> str:
-    check_model(settings)
+    check_model(settings.model_version, settings.inference_engine)
     return f"{settings.model_version} for {settings.inference_engine}: each file has the sha256 that was committed"
 
 
@@ -168,7 +168,7 @@ def _workers(settings: Settings) -> str:
 
 def worker_words(settings: Settings) -> str:
     """Describe a Python worker, after it has found the model's files and imported the inference engine."""
-    check_model(settings)
+    check_model(settings.model_version, settings.inference_engine)
     __import__(settings.inference_engine)
     return (
         f"Python {sys.version.split()[0]} at {sys.executable} with "

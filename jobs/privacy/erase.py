@@ -165,6 +165,7 @@ def _publish_without(
         return
     of_day = {name: live_run[name] for name in ("model_version", "inference_engine") if live_run[name]}
     settings = settings.model_copy(update=of_day)
+    own = own.with_model(settings.model_version)
     if own.staging.check_warnings(day) is None and live_run["run_id"] == tombstone["live_run_id"]:
         _refuse_half_published(own, day, live_run["run_id"])
         _stage_without(own, erased, live_run.get("erased_line_count") or 0, step_done)

@@ -72,7 +72,8 @@ def run_step(step: str, business_dates: Sequence[date], run_id: str, settings: S
     for business_date in business_dates:
         session = spark_session(f"{step} {business_date}") if step in SPARK_STEPS else None
         with reraising_worker_errors():
-            module_of(step).run(Warehouse(store, run_id, session, _try_number()), business_date, settings)
+            warehouse = Warehouse(store, run_id, session, _try_number(), settings.model_version)
+            module_of(step).run(warehouse, business_date, settings)
 
 
 def run_night(warehouse: Warehouse, business_date: date, settings: Settings, step_done: StepDone) -> None:
@@ -82,10 +83,11 @@ def run_night(warehouse: Warehouse, business_date: date, settings: Settings, ste
     published.
     """
     warehouse.store.check_reachable()
+    own = warehouse.with_model(settings.model_version)
     for step in STEPS:
         started = time.monotonic()
         with reraising_worker_errors():
-            module_of(step).run(warehouse, business_date, settings)
+            module_of(step).run(own, business_date, settings)
         step_done(step, time.monotonic() - started)
 
 

@@ -7,7 +7,7 @@ probability, corrected for the ages of the category's buyers. Both kinds of colu
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
 
 import numpy as np
@@ -17,7 +17,8 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from jobs.ages.age_cells import AgeCells, age_cell, age_cells
+from jobs.ages.age_cells import AgeCells, age_cells
+from jobs.ages.age_columns import age_cell
 from jobs.ages.age_group_estimates import CellSums, Estimates, GroupEstimates, estimate_groups
 from jobs.ages.age_groups import age_group_names
 from jobs.ages.age_mix_estimation import ShiftCalibration, buyer_group_of, cell_likelihoods
@@ -47,10 +48,15 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
     transaction_lines = warehouse.read(TRANSACTION_LINES, business_date)
     transaction_ages = warehouse.read(TRANSACTION_AGES, business_date)
     age_mixes = warehouse.read(AGE_MIXES, business_date)
-    cells, calibration = age_cells(transaction_ages), shift_calibration(settings.model_version)
     sums = cell_sums(transaction_lines, transaction_ages).persist()
-    purchases = age_group_purchases(sums, age_mixes, cells, calibration, settings)
-    purchases = purchases.withColumn("model_version", F.lit(settings.model_version))
+    purchases = age_group_purchases(
+        sums,
+        age_mixes,
+        age_cells(transaction_ages),
+        shift_calibration(settings.model_version),
+        settings.age_group_lower_bounds_years,
+        settings.minimum_cell_count,
+    )
     warehouse.stage(AGE_GROUP_PURCHASES, business_date, purchases)
     sums.unpersist()
 
@@ -75,7 +81,12 @@ def cell_sums(transaction_lines: DataFrame, transaction_ages: DataFrame) -> Data
 
 
 def age_group_purchases(
-    sums: DataFrame, age_mixes: DataFrame, cells: AgeCells, calibration: ShiftCalibration, settings: Settings
+    sums: DataFrame,
+    age_mixes: DataFrame,
+    cells: AgeCells,
+    calibration: ShiftCalibration,
+    lower_bounds_years: Sequence[int],
+    minimum_cell_count: int,
 ) -> DataFrame:
     """Sum the rows of `cell_sums` by store, age group, product category and currency, plainly and by probability.
 
@@ -83,30 +94,29 @@ def age_group_purchases(
     small groups are folded into the group 'suppressed'.
     """
     plain = sums.groupBy(*KEY).agg(*(_sum(name) for name in PLAIN))
-    estimated = _estimated(sums, age_mixes, _category_estimator(cells, calibration, settings))
+    estimated = _estimated(sums, age_mixes, _category_estimator(cells, calibration, lower_bounds_years))
     # Full join: a group may have no buyer by point estimate and a part of several by probability, and 'unknown' has no
     # estimate.
     purchases = plain.join(estimated, KEY, how="full").fillna(0, PLAIN).withColumns(_estimated_where_unknown())
-    return with_small_groups_folded(purchases, ROW, [*PLAIN, *ESTIMATED], INTERVALS, settings.minimum_cell_count)
+    return with_small_groups_folded(purchases, ROW, [*PLAIN, *ESTIMATED], INTERVALS, minimum_cell_count)
 
 
 def _estimated(
-    sums: DataFrame, age_mixes: DataFrame, estimate: Callable[[pd.DataFrame, pd.DataFrame], pd.DataFrame]
+    sums: DataFrame, age_mixes: DataFrame, category_estimates: Callable[[pd.DataFrame, pd.DataFrame], pd.DataFrame]
 ) -> DataFrame:
     """Return estimates for each store, age group, product category and currency that has a buyer with an estimate."""
     of_cells = sums.where("cell IS NOT NULL").select(*KEY, "cell", *(F.col(name).cast("double") for name in CELL_SUMS))
     mixes = age_mixes.where(F.col("circle") == "product_category").groupBy("product_category")
-    return of_cells.groupBy("product_category").cogroup(mixes).applyInPandas(estimate, ESTIMATES_TYPE)
+    return of_cells.groupBy("product_category").cogroup(mixes).applyInPandas(category_estimates, ESTIMATES_TYPE)
 
 
 def _category_estimator(
-    cells: AgeCells, calibration: ShiftCalibration, settings: Settings
+    cells: AgeCells, calibration: ShiftCalibration, lower_bounds_years: Sequence[int]
 ) -> Callable[[pd.DataFrame, pd.DataFrame], pd.DataFrame]:
     """Return a function: cell sums and mix of a product category ► its estimates by store, currency and age group."""
-    bounds = settings.age_group_lower_bounds_years
     likelihoods = cell_likelihoods(cells.distribution, calibration)
 
-    def estimate(sums: pd.DataFrame, mixes: pd.DataFrame) -> pd.DataFrame:
+    def category_estimates(sums: pd.DataFrame, mixes: pd.DataFrame) -> pd.DataFrame:
         # cogroup also calls this for a category that only age_mixes has.
         if sums.empty:
             return pd.DataFrame(columns=ESTIMATES_TYPE.names)
@@ -118,11 +128,15 @@ def _category_estimator(
         place = np.cumsum(~sums.duplicated(ROW)) - 1
         sums_by_cell = CellSums(place, cell, *sums[CELL_SUMS].to_numpy().T)
         estimates = estimate_groups(
-            likelihoods[:, cells.rows(numbers)], buyer_group_of(mixes.iloc[0]), sums_by_cell, len(rows), bounds
+            likelihoods[:, cells.rows(numbers)],
+            buyer_group_of(mixes.iloc[0]),
+            sums_by_cell,
+            len(rows),
+            lower_bounds_years,
         )
-        return _estimate_rows(rows, age_group_names(bounds), estimates)
+        return _estimate_rows(rows, age_group_names(lower_bounds_years), estimates)
 
-    return estimate
+    return category_estimates
 
 
 def _estimate_rows(rows: pd.DataFrame, age_groups: list[str], estimates: GroupEstimates) -> pd.DataFrame:

@@ -8,6 +8,7 @@ Without this, the many children among the training photos would distort them.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date
 
 from pyspark.sql import Column, DataFrame
@@ -15,6 +16,8 @@ from pyspark.sql import functions as F
 
 from jobs.ages.age_columns import correct_for_buyers
 from jobs.ages.age_groups import probability_under
+from jobs.ages.age_mix_estimation import ShiftCalibration
+from jobs.ages.shift_calibration import shift_calibration
 from jobs.landing.case_ids import case_ids
 from jobs.schemas.alcohol import ALCOHOL_SALE_AUDIT
 from jobs.schemas.buyers import AGE_MIXES, TRANSACTION_AGES
@@ -26,11 +29,22 @@ from jobs.warehouse.warehouse import Warehouse
 KEY = list(TRANSACTION_KEY)
 
 
+@dataclass(frozen=True)
+class AlcoholPolicy:
+    """The settings by which sales of alcohol are audited: two ages, and the probabilities that raise an alert."""
+
+    legal_purchase_age_years: int
+    challenge_age_years: int
+    under_legal_age_alert_probability: float
+    under_challenge_age_alert_probability: float
+
+
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
     transaction_lines = warehouse.read(TRANSACTION_LINES, business_date)
     transaction_ages = warehouse.read(TRANSACTION_AGES, business_date)
     age_mixes = warehouse.read(AGE_MIXES, business_date)
-    audit = alcohol_sale_audit(transaction_lines, transaction_ages, age_mixes, business_date, settings)
+    calibration, policy = shift_calibration(settings.model_version), settings.part(AlcoholPolicy)
+    audit = alcohol_sale_audit(transaction_lines, transaction_ages, age_mixes, business_date, calibration, policy)
     warehouse.stage(ALCOHOL_SALE_AUDIT, business_date, audit)
 
 
@@ -39,14 +53,16 @@ def alcohol_sale_audit(
     transaction_ages: DataFrame,
     age_mixes: DataFrame,
     business_date: date,
-    settings: Settings,
+    calibration: ShiftCalibration,
+    policy: AlcoholPolicy,
 ) -> DataFrame:
     """Return one row per transaction with an alcohol sale line, with its audit status and the reason in words."""
     # closed_at is the sale's own, and under_18_probability is computed again below, with the correction.
     ages = transaction_ages.drop("opened_at", "closed_at", "under_18_probability", "run_id")
     sales = _alcohol_sales(transaction_lines).join(ages, KEY, how="left")
-    judged = _with_probabilities(sales, _mix_of_alcohol_buyers(age_mixes), settings)
-    audited = judged.withColumn("audit_status", _audit_status(settings)).withColumn("audit_reason", _audit_reason())
+    correct = correct_for_buyers(calibration, _mix_of_alcohol_buyers(age_mixes))
+    judged = _with_probabilities(sales.withColumn("corrected_distribution", correct("age_distribution")), policy)
+    audited = judged.withColumn("audit_status", _audit_status(policy)).withColumn("audit_reason", _audit_reason())
     return audited.withColumn("case_id", case_ids(business_date))
 
 
@@ -56,18 +72,17 @@ def _mix_of_alcohol_buyers(age_mixes: DataFrame) -> list[float] | None:
     return list(mix.estimated_age_distribution) if mix else None
 
 
-def _with_probabilities(sales: DataFrame, mix: list[float] | None, settings: Settings) -> DataFrame:
+def _with_probabilities(sales: DataFrame, policy: AlcoholPolicy) -> DataFrame:
     ages_years = {
         "under_18_probability": 18,
         "under_25_probability": 25,
-        "under_legal_age_probability": settings.legal_purchase_age_years,
-        "under_challenge_age_probability": settings.challenge_age_years,
+        "under_legal_age_probability": policy.legal_purchase_age_years,
+        "under_challenge_age_probability": policy.challenge_age_years,
     }
-    corrected = sales.withColumn("corrected_distribution", correct_for_buyers(settings, mix)("age_distribution"))
-    return corrected.select(
+    return sales.select(
         "*",
-        F.lit(settings.legal_purchase_age_years).alias("legal_purchase_age_years"),
-        F.lit(settings.challenge_age_years).alias("challenge_age_years"),
+        F.lit(policy.legal_purchase_age_years).alias("legal_purchase_age_years"),
+        F.lit(policy.challenge_age_years).alias("challenge_age_years"),
         *(probability_under(F.col("corrected_distribution"), years).alias(name) for name, years in ages_years.items()),
     )
 
@@ -100,11 +115,9 @@ def _logged_check() -> Column:
     )
 
 
-def _audit_status(settings: Settings) -> Column:
-    looks_under_legal_age = F.col("under_legal_age_probability") >= settings.under_legal_age_alert_probability
-    looks_under_challenge_age = (
-        F.col("under_challenge_age_probability") >= settings.under_challenge_age_alert_probability
-    )
+def _audit_status(policy: AlcoholPolicy) -> Column:
+    looks_under_legal_age = F.col("under_legal_age_probability") >= policy.under_legal_age_alert_probability
+    looks_under_challenge_age = F.col("under_challenge_age_probability") >= policy.under_challenge_age_alert_probability
     return (
         # The first condition that holds decides. Facts from the receipt come before anything estimated.
         F.when(F.col("id_check") == "refused_sale", "sale_refused")

@@ -21,6 +21,7 @@ asked buyers.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -93,15 +94,25 @@ FROM spread GROUP BY ALL
 """
 
 
+@dataclass(frozen=True)
+class CashierReview:
+    """The settings by which cashiers are judged."""
+
+    challenge_age_years: int
+    minimum_compared_count: float
+    review_q_value: float
+
+
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
     days = warehouse.published.read_days(CASHIER_ALCOHOL_DAYS, settings.window(business_date), COLUMNS)
-    audit = cashier_alcohol_audit(days, settings).assign(window_first_date=settings.window(business_date)[0])
+    audit = cashier_alcohol_audit(days, settings.part(CashierReview))
+    audit["window_first_date"] = settings.window(business_date)[0]
     schema = pa.schema([field for field in CASHIER_ALCOHOL_AUDIT.schema if field.name != "run_id"])
     rows = pa.Table.from_pandas(audit, schema, preserve_index=False)
     warehouse.stage_arrow(CASHIER_ALCOHOL_AUDIT, business_date, rows)
 
 
-def cashier_alcohol_audit(days: Mapping[date, pa.Table], settings: Settings) -> pd.DataFrame:
+def cashier_alcohol_audit(days: Mapping[date, pa.Table], review: CashierReview) -> pd.DataFrame:
     """Return one row per cashier of the days, by key: the table's columns but window_first_date and run_id.
 
     `days` holds rows of cashier_alcohol_days by business date, for at least one day. The sums behind the columns are
@@ -117,8 +128,8 @@ def cashier_alcohol_audit(days: Mapping[date, pa.Table], settings: Settings) -> 
     # Left join: a cashier whom nobody can be compared with keeps a row, with the reason.
     audit = sums.merge(comparisons, on=KEY, how="left", validate="one_to_one").sort_values(KEY, ignore_index=True)
     audit["compared_count"] = audit["compared_count"].fillna(0.0)
-    audit = audit.join(_unchecked_interval(audit)).join(_judgement(audit, settings))
-    reasons = [_review_reason(cashier, settings) for cashier in audit.to_dict("records")]
+    audit = audit.join(_unchecked_interval(audit)).join(_judgement(audit, review))
+    reasons = [_review_reason(cashier, review) for cashier in audit.to_dict("records")]
     audit["review_reason"] = pd.Series(reasons, audit.index, dtype=object)
     audit["day_count"] = len(days)
     for column, named in (("model_versions", "model_version"), ("run_ids", "run_id")):
@@ -166,10 +177,10 @@ def _unchecked_interval(audit: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(dict(zip(names, (low, high), strict=True)), audit.index)
 
 
-def _judgement(audit: pd.DataFrame, settings: Settings) -> pd.DataFrame:
+def _judgement(audit: pd.DataFrame, review: CashierReview) -> pd.DataFrame:
     """Return differences with intervals, p- and q-values and priorities; null for cashiers who cannot be judged."""
     # No variance means that in every stratum all buyers were asked, or none: there is nothing to compare.
-    judged = audit[(audit["compared_count"] >= settings.minimum_compared_count) & (audit["variance"] > 0)]
+    judged = audit[(audit["compared_count"] >= review.minimum_compared_count) & (audit["variance"] > 0)]
     score, information = judged["score"].to_numpy(), judged["information"].to_numpy()
     variance, third_moment = judged["variance"].to_numpy(), judged["third_moment"].to_numpy()
     between = between_cashiers_variance(score / information, np.sqrt(variance) / information)
@@ -187,18 +198,18 @@ def _judgement(audit: pd.DataFrame, settings: Settings) -> pd.DataFrame:
         },
         judged.index,
     )
-    to_be_looked_at = judgement["p_value"].where(judgement["q_value"] <= settings.review_q_value)
+    to_be_looked_at = judgement["p_value"].where(judgement["q_value"] <= review.review_q_value)
     # Ties are ranked in order of the key, so that every run gives the same priorities.
     judgement["review_priority"] = to_be_looked_at.rank(method="first").astype("Int64")
     return judgement.reindex(audit.index).assign(between_cashiers_deviation=np.sqrt(between))
 
 
-def _review_reason(cashier: Mapping[Hashable, Any], settings: Settings) -> str:
-    compared = f"{cashier['compared_count']:.0f} expected buyers under {settings.challenge_age_years}"
-    if cashier["compared_count"] < settings.minimum_compared_count:
+def _review_reason(cashier: Mapping[Hashable, Any], review: CashierReview) -> str:
+    compared = f"{cashier['compared_count']:.0f} expected buyers under {review.challenge_age_years}"
+    if cashier["compared_count"] < review.minimum_compared_count:
         return (
             f"too few cases to say: {compared} at tills and in hours where another cashier served such buyers too, "
-            f"{settings.minimum_compared_count:g} are needed"
+            f"{review.minimum_compared_count:g} are needed"
         )
     if pd.isna(cashier["p_value"]):
         return f"nothing to compare: of {compared} all were asked, or none, by whoever was at the till"

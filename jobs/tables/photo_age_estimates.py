@@ -11,11 +11,13 @@ import logging
 from datetime import date
 
 from pyspark.accumulators import Accumulator
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
-from jobs.ages.age_inference import check_model, photo_age_estimator
+from jobs.ages.age_columns import photo_age_estimator
+from jobs.ages.age_inference import PhotoInference, check_model
 from jobs.ages.progress import reported_progress
+from jobs.ages.till_numbers import number_of_till
 from jobs.landing.deleted_photos import refuse_if_photos_were_deleted
 from jobs.schemas.landed import CHECKOUT_PHOTOS, PHOTO_AGE_ESTIMATES
 from jobs.settings import Settings
@@ -32,16 +34,17 @@ FEWEST_PHOTOS_PER_TASK = 64
 
 
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
-    check_model(settings)
+    check_model(settings.model_version, settings.inference_engine)
+    inference = settings.part(PhotoInference)
     photos = warehouse.read(CHECKOUT_PHOTOS, business_date)
     published = warehouse.read_published(PHOTO_AGE_ESTIMATES, business_date)
-    known = reusable_estimates(photos, published, settings) if published and settings.reuse_estimates else None
+    known = reusable_estimates(photos, published, inference) if published and settings.reuse_estimates else None
     # Anti join: what has no reusable estimate is inferred.
     new = photos.join(known, "photo_key", how="left_anti") if known else photos
     new_count = new.count()
     photos_done = warehouse.spark.sparkContext.accumulator(0)
     with reported_progress(photos_done, new_count):
-        estimates = photo_age_estimates(dealt_to_tasks(new, new_count), settings, warehouse.run_id, photos_done)
+        estimates = photo_age_estimates(dealt_to_tasks(new, new_count), inference, warehouse.run_id, photos_done)
         warehouse.stage(PHOTO_AGE_ESTIMATES, business_date, estimates.unionByName(known) if known else estimates)
     # Checked again after reading: `retain` may have deleted photos meanwhile, and they would all be `missing`.
     refuse_if_photos_were_deleted(warehouse, business_date, ObjectStore(settings.landing_uri))
@@ -49,42 +52,36 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
     log.info("%s photos looked at, %s taken over from earlier runs of the day", new_count, photo_count - new_count)
 
 
-def photo_age_estimates(photos: DataFrame, settings: Settings, run_id: str, photos_done: Accumulator[int]) -> DataFrame:
+def photo_age_estimates(
+    photos: DataFrame, inference: PhotoInference, run_id: str, photos_done: Accumulator[int]
+) -> DataFrame:
     """Fetch, decode and estimate each photo in the Python workers; only numbers and reasons come back."""
-    estimate = photo_age_estimator(settings, photos_done)
-    stretched = photos.withColumn("photo_stretch", _stretch(settings))
+    estimate = photo_age_estimator(inference, photos_done)
+    stretched = photos.withColumn("photo_stretch", number_of_till(inference.photo_stretch, otherwise=1.0))
     looked_at = F.struct("photo_key", "etag", "size_bytes", "key_problem", "photo_stretch")
     estimated = stretched.withColumn("estimate", estimate(looked_at))
     return estimated.select(
         "photo_key",
         "etag",
         "estimate.*",
-        F.lit(settings.model_version).alias("model_version"),
-        F.lit(settings.inference_engine).alias("inference_engine"),
+        F.lit(inference.inference_engine).alias("inference_engine"),
         F.lit(PHOTO_CHECKS_VERSION).alias("photo_checks_version"),
         "photo_stretch",
         F.lit(run_id).alias("inferred_run_id"),
     )
 
 
-def reusable_estimates(photos: DataFrame, published: DataFrame, settings: Settings) -> DataFrame:
+def reusable_estimates(photos: DataFrame, published: DataFrame, inference: PhotoInference) -> DataFrame:
     """Return the published rows that a new look at the same photo, with these settings, would give again."""
-    is_of_the_model = F.col("model_version") == settings.model_version
-    is_of_the_engine = F.col("inference_engine") == settings.inference_engine
+    is_of_the_model = F.col("model_version") == inference.model_version
+    is_of_the_engine = F.col("inference_engine") == inference.inference_engine
     is_of_the_checks = F.col("photo_checks_version") == PHOTO_CHECKS_VERSION
     is_lasting = F.col("estimate_status").isin(*LASTING_STATUSES)
     lasting = published.where(is_of_the_model & is_of_the_engine & is_of_the_checks & is_lasting)
-    as_now = photos.withColumn("photo_stretch", _stretch(settings))
+    as_now = photos.withColumn("photo_stretch", number_of_till(inference.photo_stretch, otherwise=1.0))
     # The etag is part of the join, so a photo that was replaced under its key is inferred again.
-    return lasting.join(as_now, ["photo_key", "etag", "photo_stretch"], how="left_semi").drop("run_id")
-
-
-def _stretch(settings: Settings) -> Column:
-    """Return the factor by which frames of a photo's till are stretched: 1 for most tills."""
-    if not settings.photo_stretch:
-        return F.lit(1.0)
-    by_till = F.create_map(*(F.lit(part) for pair in settings.photo_stretch.items() for part in pair))
-    return F.coalesce(by_till[F.concat_ws("/", "store_id", "till_id")], F.lit(1.0))
+    known = lasting.join(as_now, ["photo_key", "etag", "photo_stretch"], how="left_semi")
+    return known.drop("model_version", "run_id")
 
 
 def dealt_to_tasks(photos: DataFrame, photo_count: int) -> DataFrame:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 
 from pyspark.sql import Column, DataFrame, Window
@@ -10,6 +12,7 @@ from pyspark.sql import functions as F
 from jobs.ages.age_columns import summarise_age
 from jobs.ages.age_groups import age_group
 from jobs.ages.photo_matching import MICROSECONDS, camera_microseconds, matched_photos
+from jobs.ages.till_numbers import number_of_till
 from jobs.landing.receipt_comparison import LONGEST_SPAN_SECONDS
 from jobs.schemas.buyers import TRANSACTION_AGES
 from jobs.schemas.landed import CHECKOUT_PHOTOS, PHOTO_AGE_ESTIMATES, TRANSACTION_LINES
@@ -21,32 +24,53 @@ from models.serving.age_distribution import YEARS_OF_AGE
 KEY = list(TRANSACTION_KEY)
 
 
+@dataclass(frozen=True)
+class PhotoMatching:
+    """The settings by which photos are matched to transactions and weighed."""
+
+    transaction_span_seconds: int
+    till_clock_skew_seconds: Mapping[str, float]
+    photo_burst_seconds: float
+
+
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
     transaction_lines = warehouse.read(TRANSACTION_LINES, business_date)
     checkout_photos = warehouse.read(CHECKOUT_PHOTOS, business_date)
     photo_age_estimates = warehouse.read(PHOTO_AGE_ESTIMATES, business_date)
-    ages = transaction_ages(transaction_lines, checkout_photos, photo_age_estimates, settings)
+    ages = transaction_ages(
+        transaction_lines,
+        checkout_photos,
+        photo_age_estimates,
+        settings.part(PhotoMatching),
+        settings.age_group_lower_bounds_years,
+        settings.model_version,
+    )
     warehouse.stage(TRANSACTION_AGES, business_date, ages)
 
 
 def transaction_ages(
-    transaction_lines: DataFrame, checkout_photos: DataFrame, photo_age_estimates: DataFrame, settings: Settings
+    transaction_lines: DataFrame,
+    checkout_photos: DataFrame,
+    photo_age_estimates: DataFrame,
+    matching: PhotoMatching,
+    lower_bounds_years: Sequence[int],
+    model_version: str,
 ) -> DataFrame:
     """Match photos to transactions and average the estimates of each transaction's photos.
 
     A transaction with returns only, or one that was voided as a whole, has a buyer too and therefore a row.
     """
-    transactions = _transaction_spans(transaction_lines, settings)
+    transactions = _transaction_spans(transaction_lines, matching)
     readable_photos = checkout_photos.where(F.col("key_problem").isNull())
     # Left join: a photo without an estimate still belongs to its transaction.
     estimated_photos = matched_photos(readable_photos, transactions).join(
         photo_age_estimates.select("photo_key", "age_distribution", "estimate_reason"), "photo_key", how="left"
     )
-    combined = _combined_estimates(_weighed(estimated_photos, settings.photo_burst_seconds))
-    return _with_age(transactions.join(combined, KEY, how="left"), settings)
+    combined = _combined_estimates(_weighed(estimated_photos, matching.photo_burst_seconds))
+    return _with_age(transactions.join(combined, KEY, how="left"), lower_bounds_years, model_version)
 
 
-def _transaction_spans(transaction_lines: DataFrame, settings: Settings) -> DataFrame:
+def _transaction_spans(transaction_lines: DataFrame, matching: PhotoMatching) -> DataFrame:
     """Return one row per transaction with its span by the till's clock: from opened_at to closed_at.
 
     Where opened_at is not logged, the span begins `transaction_span_seconds` before closed_at.
@@ -56,17 +80,10 @@ def _transaction_spans(transaction_lines: DataFrame, settings: Settings) -> Data
     )
     # A receipt that stayed open longer can only have photos from this last part of its span.
     earliest = F.col("closed_at") - F.make_dt_interval(secs=F.lit(LONGEST_SPAN_SECONDS))
-    assumed = F.col("closed_at") - F.make_dt_interval(secs=F.lit(settings.transaction_span_seconds))
+    assumed = F.col("closed_at") - F.make_dt_interval(secs=F.lit(matching.transaction_span_seconds))
     opened_at = F.greatest(F.coalesce("logged", assumed), earliest)
-    skew_seconds = _till_clock_skew(settings).alias("till_clock_skew_seconds")
-    return spans.select(*KEY, opened_at.alias("opened_at"), "closed_at", skew_seconds)
-
-
-def _till_clock_skew(settings: Settings) -> Column:
-    if not settings.till_clock_skew_seconds:
-        return F.lit(0.0)
-    skews = F.create_map(*(F.lit(part) for skew in settings.till_clock_skew_seconds.items() for part in skew))
-    return F.coalesce(skews[F.concat_ws("/", "store_id", "till_id")], F.lit(0.0))
+    skew_seconds = number_of_till(matching.till_clock_skew_seconds, otherwise=0.0)
+    return spans.select(*KEY, opened_at.alias("opened_at"), "closed_at", skew_seconds.alias("till_clock_skew_seconds"))
 
 
 def _weighed(estimated_photos: DataFrame, burst_seconds: float) -> DataFrame:
@@ -116,19 +133,18 @@ def _mean_distribution() -> Column:
     return F.transform(total, lambda share: (share / F.col("usable_burst_count")).cast("float"))
 
 
-def _with_age(transactions: DataFrame, settings: Settings) -> DataFrame:
+def _with_age(transactions: DataFrame, lower_bounds_years: Sequence[int], model_version: str) -> DataFrame:
     counted = transactions.fillna(0, ["photo_count", "usable_photo_count"]).withColumn(
         "photo_keys", F.coalesce("photo_keys", F.array().cast("array<string>"))
     )
-    estimated = counted.withColumn("summary", summarise_age(settings)("age_distribution"))
+    estimated = counted.withColumn("summary", summarise_age(model_version)("age_distribution"))
     return estimated.select(
         "*",
         "summary.*",
         _photo_offset_seconds().alias("photo_offset_seconds"),
         _status().alias("estimate_status"),
         _reason().alias("estimate_reason"),
-        age_group(F.col("summary.estimated_age_years"), settings.age_group_lower_bounds_years).alias("age_group"),
-        F.lit(settings.model_version).alias("model_version"),
+        age_group(F.col("summary.estimated_age_years"), lower_bounds_years).alias("age_group"),
     )
 
 

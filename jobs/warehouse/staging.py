@@ -56,12 +56,16 @@ class StagedTable(Origin):
 
 @dataclass(frozen=True)
 class Staging:
-    """The staging of one run. `session` is needed for DataFrames only; `try_number` is stored with what is staged."""
+    """The staging of one run. `session` is needed for DataFrames only; `try_number` is stored with what is staged.
+
+    `model_version` is needed for tables that name the run's age model.
+    """
 
     store: ObjectStore
     run_id: str
     session: SparkSession | None = None
     try_number: int | None = None
+    model_version: str | None = None
 
     def read(self, table: Table, business_date: date) -> DataFrame:
         """Return the run's staged rows of a table."""
@@ -73,6 +77,7 @@ class Staging:
     def stage(self, table: Table, business_date: date, rows: DataFrame, origin: Origin = NOTHING_TOLD) -> None:
         """Conform rows to the table's schema, sort them by its key, and write them to the run's staging.
 
+        The run adds its run_id, and its model_version where the table has that column and the rows have not.
         If the run has passed a check, the pass is withdrawn: the check has not seen these rows. Raises when a column is
         missing or of another type, or a key is null or there twice.
         """
@@ -84,10 +89,12 @@ class Staging:
         refuse_folder_of_this_machine(self.spark, self.store.uri)
         self.withdraw_check(business_date)
         started = time.monotonic()
-        if missing := set(table.column_names) - {*rows.columns, "run_id"}:
+        names_of_run = self._names_of_run(table, rows.columns)
+        if missing := set(table.column_names) - {*rows.columns, *names_of_run}:
             raise ValueError(f"table '{table.name}' lacks columns {sorted(missing)}")
+        named = rows.withColumns({name: F.lit(value) for name, value in names_of_run.items()})
         # `.to` selects the columns of the schema in its order, and refuses a type that does not fit.
-        conformed = rows.withColumn("run_id", F.lit(self.run_id)).to(from_arrow_schema(table.schema))
+        conformed = named.to(from_arrow_schema(table.schema))
         attempts = f"{self._folder(business_date)}/_attempts"
         write_parquet(conformed, self.store, self.key(table, business_date), table, attempts)
         seconds = time.monotonic() - started
@@ -105,9 +112,8 @@ class Staging:
         """Write batches of rows, sorted by the table's key, to the run's staging. Raises as `stage` does."""
         self.withdraw_check(business_date)
         started = time.monotonic()
-        run_id = pa.scalar(self.run_id, pa.string())
-        own_batches = (batch.append_column("run_id", pa.repeat(run_id, batch.num_rows)) for batch in batches)
-        write_table_file(self.store, self.key(table, business_date), table, own_batches)
+        named_batches = (self._named(table, batch) for batch in batches)
+        write_table_file(self.store, self.key(table, business_date), table, named_batches)
         self._mark_staged(table, business_date, time.monotonic() - started, origin)
 
     def staged(self, table: Table, business_date: date) -> StagedTable:
@@ -199,6 +205,17 @@ class Staging:
                 swept[run_id] = last_written
         self.store.delete_unfinished(before)
         return swept
+
+    def _names_of_run(self, table: Table, row_columns: Sequence[str]) -> dict[str, str]:
+        """Return the columns that say which run made the rows, by which model; rows that name a model keep it."""
+        lacks_model = "model_version" in table.column_names and "model_version" not in row_columns
+        of_model = {"model_version": self.model_version} if lacks_model and self.model_version else {}
+        return {"run_id": self.run_id} | of_model
+
+    def _named(self, table: Table, batch: pa.RecordBatch) -> pa.RecordBatch:
+        for name, value in self._names_of_run(table, batch.schema.names).items():
+            batch = batch.append_column(name, pa.repeat(pa.scalar(value, pa.string()), batch.num_rows))
+        return batch
 
     @contextmanager
     def _opened(self, table: Table, business_date: date) -> Iterator[pq.ParquetFile]:

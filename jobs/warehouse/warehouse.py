@@ -42,18 +42,19 @@ class Warehouse:
     """The tables of one run: those that it stages, those that are published, and the records of runs.
 
     `session` is needed to read or stage DataFrames, but not to check or publish. `try_number` is stored with what is
-    staged.
+    staged. `model_version` is needed to stage tables that name the run's age model.
     """
 
     store: ObjectStore
     run_id: str
     session: SparkSession | None = None
     try_number: int | None = None
+    model_version: str | None = None
 
     @property
     def staging(self) -> Staging:
         """The tables that the run has built and not yet published."""
-        return Staging(self.store, self.run_id, self.session, self.try_number)
+        return Staging(self.store, self.run_id, self.session, self.try_number, self.model_version)
 
     @property
     def published(self) -> PublishedTables:
@@ -96,9 +97,14 @@ class Warehouse:
         """Publish a staged table: readers see the old rows of its day until this returns, then the new ones."""
         self.store.copy(self.staging.key(table, business_date), published_key(table, business_date))
 
+    def with_model(self, model_version: str) -> Warehouse:
+        """Return the same warehouse for a run whose tables name this age model."""
+        return replace(self, model_version=model_version)
+
     def rescored(self, model_version: str) -> Warehouse:
         """Return the warehouse of another model version, which lies below this one, for the same run."""
-        return replace(self, store=ObjectStore(self.store.location(f"_rescored/{model_version}")))
+        below = ObjectStore(self.store.location(f"_rescored/{model_version}"))
+        return replace(self, store=below, model_version=model_version)
 
     def parquet_files(self, folder: str = "") -> list[str]:
         """Return the keys of all Parquet files below a folder (else of all), including staged and rescored ones."""

@@ -35,7 +35,7 @@ from jobs.operations.sample_day.sample_receipts import (
     BUYER_AGE_SHARES,
 )
 from jobs.settings import Settings, read_settings
-from jobs.tables.cashier_alcohol_audit import cashier_alcohol_audit
+from jobs.tables.cashier_alcohol_audit import CashierReview, cashier_alcohol_audit
 from tests.given.cashier_days import cashier_days_of
 
 Floats = NDArray[np.float64]
@@ -141,7 +141,7 @@ def audit_of(sales: pd.DataFrame, settings: Settings) -> pd.DataFrame:
     days = cashier_days_of(sales.drop(columns="true_age_years"))
     for name in ("model_version", "run_id"):
         days = days.append_column(name, pa.repeat(pa.scalar("simulated"), days.num_rows))
-    return cashier_alcohol_audit({LAST_DATE: days}, settings)
+    return cashier_alcohol_audit({LAST_DATE: days}, settings.part(CashierReview))
 
 
 def fairness(chain: Chain, windows: int, settings: Settings) -> dict[str, Any]:

@@ -16,15 +16,15 @@ from pyspark.accumulators import Accumulator
 from pyspark.sql import functions as F
 
 from jobs import run
-from jobs.ages.age_inference import ESTIMATE_TYPE
-from jobs.settings import Settings
+from jobs.ages.age_columns import ESTIMATE_TYPE
+from jobs.ages.age_inference import PhotoInference
 from jobs.tables import photo_age_estimates
 
 AGE_YEARS = 40.0
 SPREAD_YEARS = 6.0
 
 
-def constant_estimator(settings: Settings, photos_done: Accumulator[int]) -> Callable[..., Any]:
+def constant_estimator(inference: PhotoInference, photos_done: Accumulator[int]) -> Callable[..., Any]:
     """Return a UDF with the signature of `photo_age_estimator` and the same result for each photo."""
     years = np.arange(101)
     curve = np.exp(-0.5 * ((years - AGE_YEARS) / SPREAD_YEARS) ** 2)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 from pyspark.sql import SparkSession
 
+from jobs.ages.age_inference import PhotoInference
 from jobs.local_spark import local_spark_environment
 from jobs.settings import read_settings
 from jobs.spark import spark_session
@@ -86,7 +87,8 @@ def _estimates(session: SparkSession, photos: str, photo_count: int | None = Non
         "key_problem": pa.nulls(len(listed), pa.string()),
     }
     photo_rows = dealt_to_tasks(session.createDataFrame(pa.table(columns)), len(listed))
-    return photo_age_estimates(photo_rows, settings, "benchmark", session.sparkContext.accumulator(0)).toArrow()
+    done = session.sparkContext.accumulator(0)
+    return photo_age_estimates(photo_rows, settings.part(PhotoInference), "benchmark", done).toArrow()
 
 
 def _statuses(estimates: pa.Table) -> dict[str, int]:

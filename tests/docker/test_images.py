@@ -24,7 +24,7 @@ from jobs.steps.order import EVERY_STEP, REPORT, RESTATE_REPORTS, module_of
 for step in set(EVERY_STEP) - {{REPORT, RESTATE_REPORTS}}:
     module_of(step)
 settings = read_settings({{}}, landing_uri="file:///landing", warehouse_uri="file:///warehouse")
-check_model(settings)
+check_model(settings.model_version, settings.inference_engine)
 shift_calibration(settings.model_version)
 """
 

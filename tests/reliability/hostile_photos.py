@@ -174,19 +174,19 @@ def _photos(folder: Path) -> list[Path]:
 
 def _try_one_by_one(folder: Path, first: int, with_controls: bool) -> None:
     """Run in the child: report {} when it is ready, then the status of each photo."""
-    from jobs.ages.age_inference import estimate_photo_files
+    from jobs.ages.age_inference import PhotoInference, estimate_photo_files
     from jobs.settings import read_settings
 
     settings = read_settings({}, landing_uri=folder.as_uri(), warehouse_uri=folder.as_uri())
     sound = folder / "sound.jpg"
     sound.write_bytes(encoded(face()))
-    list(estimate_photo_files([sound], settings))
+    list(estimate_photo_files([sound], settings.part(PhotoInference)))
     _say({})
     for path in _photos(folder)[first:]:
         if with_controls:
             _do_as_planted(path)
         began = time.process_time()
-        (row,) = estimate_photo_files([path], settings)
+        (row,) = estimate_photo_files([path], settings.part(PhotoInference))
         told = {"status": row["estimate_status"], "reason": row["estimate_reason"]}
         _say(told | {"cpu_seconds": time.process_time() - began})
 
@@ -203,7 +203,7 @@ def _try_at_once(folder: Path) -> None:
     """Run in the child: pass all photos through the stage of a task."""
     import pandas as pd
 
-    from jobs.ages.age_inference import task_stage
+    from jobs.ages.age_inference import PhotoInference, task_stage
     from jobs.settings import read_settings
     from jobs.warehouse.object_store import ObjectStore
 
@@ -211,7 +211,9 @@ def _try_at_once(folder: Path) -> None:
     listed = sorted(ObjectStore(settings.landing_uri).list("photos"), key=lambda photo: photo.key)
     rows: Iterable[Any] = [(photo.key, photo.etag, photo.size_bytes, None, 1.0) for photo in listed]
     photos = pd.DataFrame(rows, columns=["photo_key", "etag", "size_bytes", "key_problem", "photo_stretch"])
-    statuses = [row["estimate_status"] for page in task_stage(settings).estimates([photos]) for row in page]
+    statuses = [
+        row["estimate_status"] for page in task_stage(settings.part(PhotoInference)).estimates([photos]) for row in page
+    ]
     _say({"statuses": statuses, "peak_mib": _peak_mib()})
 
 

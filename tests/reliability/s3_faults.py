@@ -24,7 +24,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from jobs.ages.age_inference import task_stage
+from jobs.ages.age_inference import PhotoInference, task_stage
 from jobs.errors import InputError, ReplacedError, StoreError
 from jobs.landing.landed_files import read_landed_lines
 from jobs.local_spark import local_spark_environment
@@ -150,7 +150,7 @@ def as_rows(photos: Sequence[StoredObject]) -> pd.DataFrame:
 
 
 def estimated(settings: Settings, photos: Sequence[StoredObject]) -> list[dict[str, object]]:
-    return [row for rows in task_stage(settings).estimates([as_rows(photos)]) for row in rows]
+    return [row for rows in task_stage(settings.part(PhotoInference)).estimates([as_rows(photos)]) for row in rows]
 
 
 def meet_faults_of_photos(
@@ -217,7 +217,7 @@ def meet_expired_credentials(proxy: FaultProxy, findings: Findings) -> None:
     listed = landed_photos(ObjectStore(settings.landing_uri), distinct_photos(200))
     proxy.follow(lambda request: "expired" if request.number_of_all > 100 else None)
     rows: list[dict[str, object]] = []
-    stage = task_stage(settings)
+    stage = task_stage(settings.part(PhotoInference))
     error = error_of(lambda: rows.extend(row for page in stage.estimates([as_rows(listed)]) for row in page))
     proxy.follow(lambda request: None)
     findings.expect("refused the credentials" in str(error), f"expired credentials end in: {error!r}")

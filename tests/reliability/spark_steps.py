@@ -22,7 +22,9 @@ def main() -> None:
         for line in sys.stdin:
             step, run_id, environment = json.loads(line)
             settings = read_settings(environment)
-            warehouse = Warehouse(ObjectStore(settings.warehouse_uri), run_id, session)
+            warehouse = Warehouse(
+                ObjectStore(settings.warehouse_uri), run_id, session, model_version=settings.model_version
+            )
             try:
                 module_of(step).run(warehouse, BUSINESS_DATE, settings)
                 wrong = None

@@ -3,7 +3,8 @@ import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from jobs.ages.age_cells import age_cell, age_cells
+from jobs.ages.age_cells import age_cells
+from jobs.ages.age_columns import age_cell
 from jobs.ages.age_mix_estimation import cell_numbers
 from jobs.schemas.buyers import TRANSACTION_AGES
 from tests.given.ages import buyer

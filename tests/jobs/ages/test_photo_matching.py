@@ -24,7 +24,7 @@ from jobs.operations.sample_day.sample_receipts import sample_receipts
 from jobs.schemas.landed import CHECKOUT_PHOTOS, PHOTO_AGE_ESTIMATES, TRANSACTION_LINES
 from jobs.schemas.table import Table
 from jobs.settings import read_settings
-from jobs.tables.transaction_ages import transaction_ages
+from jobs.tables.transaction_ages import PhotoMatching, transaction_ages
 from models.serving.model_manifest import read_manifest
 from models.serving.model_versions import MODEL_VERSIONS
 from tests.given.random_days import Days, random_days
@@ -123,7 +123,9 @@ def matched_days(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) 
         file = write(folder, table, getattr(days, table.name))
         connection.execute(f"CREATE TABLE {table.name} AS FROM '{file}'")
         rows.append(spark.read.parquet(file))
-    connection.register("transaction_ages", transaction_ages(*rows, settings).toArrow())
+    bounds, version = settings.age_group_lower_bounds_years, settings.model_version
+    ages = transaction_ages(*rows, settings.part(PhotoMatching), bounds, version)
+    connection.register("transaction_ages", ages.toArrow())
     tills = [(*till.split("/"), seconds) for till, seconds in days.till_clock_skew_seconds.items()]
     skews = pd.DataFrame(tills, columns=["store_id", "till_id", "seconds"])
     connection.register("skews", skews)

@@ -35,7 +35,14 @@ def purchases_of(spark: SparkSession, settings: Settings, lines: Rows, buyers: R
     transaction_ages = rows_of(spark, TRANSACTION_AGES, *buyers)
     sums = cell_sums(rows_of(spark, TRANSACTION_LINES, *lines), transaction_ages)
     mixes = mixes_of(spark, lines, buyers)
-    purchases = age_group_purchases(sums, mixes, age_cells(transaction_ages), CALIBRATION, settings)
+    purchases = age_group_purchases(
+        sums,
+        mixes,
+        age_cells(transaction_ages),
+        CALIBRATION,
+        settings.age_group_lower_bounds_years,
+        settings.minimum_cell_count,
+    )
     return purchases.orderBy(*KEY).collect()
 
 

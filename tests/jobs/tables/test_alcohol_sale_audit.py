@@ -9,13 +9,14 @@ import pyarrow as pa
 import pytest
 from pyspark.sql import DataFrame, Row, SparkSession
 
+from jobs.ages.age_mix_estimation import ShiftCalibration
 from jobs.ages.shift_calibration import shift_calibration
 from jobs.schemas.buyers import AGE_MIXES, TRANSACTION_AGES
 from jobs.schemas.landed import TRANSACTION_LINES
 from jobs.schemas.table import Table
 from jobs.settings import Settings, read_settings
 from jobs.tables.age_mixes import age_mixes
-from jobs.tables.alcohol_sale_audit import alcohol_sale_audit
+from jobs.tables.alcohol_sale_audit import AlcoholPolicy, alcohol_sale_audit
 from tests.given.rows import BUSINESS_DATE, certain_of, line, rows_of
 
 EVEN = [1 / 101] * 101
@@ -44,8 +45,12 @@ def audit_of(spark: SparkSession, settings: Settings, age: int | None, *lines: d
         rows_of(spark, TRANSACTION_AGES, buyer(age)),
         rows_of(spark, AGE_MIXES, mix_of_alcohol_buyers(EVEN)),
         BUSINESS_DATE,
-        settings,
+        *calibration_and_policy(settings),
     ).collect()
+
+
+def calibration_and_policy(settings: Settings) -> tuple[ShiftCalibration, AlcoholPolicy]:
+    return shift_calibration(settings.model_version), settings.part(AlcoholPolicy)
 
 
 def mix_of_alcohol_buyers(shares: list[float]) -> dict[str, Any]:
@@ -127,7 +132,7 @@ def test_buyers_with_and_without_an_estimate_are_audited_side_by_side(spark: Spa
         rows_of(spark, TRANSACTION_AGES, *buyers),
         rows_of(spark, AGE_MIXES, mix_of_alcohol_buyers(EVEN)),
         BUSINESS_DATE,
-        settings,
+        *calibration_and_policy(settings),
     )
     rows = audit.coalesce(1).orderBy("transaction_id").collect()
     assert [row.audit_status for row in rows] == [
@@ -146,7 +151,7 @@ def test_the_case_id_is_a_hash_of_the_date_and_the_transaction(spark: SparkSessi
 def test_estimates_without_a_mix_of_their_ages_are_an_error(spark: SparkSession, settings: Settings) -> None:
     lines = rows_of(spark, TRANSACTION_LINES, line(is_alcohol=True))
     ages = rows_of(spark, TRANSACTION_AGES, buyer(30))
-    audit = alcohol_sale_audit(lines, ages, rows_of(spark, AGE_MIXES), BUSINESS_DATE, settings)
+    audit = alcohol_sale_audit(lines, ages, rows_of(spark, AGE_MIXES), BUSINESS_DATE, *calibration_and_policy(settings))
     with pytest.raises(Exception, match="age_mixes has no mix"):
         audit.collect()
 
@@ -187,7 +192,7 @@ def audited_buyers(spark: SparkSession) -> pd.DataFrame:
     settings = read_settings({}, landing_uri="l", warehouse_uri="w")
     buyers = photographed_buyers(settings, 1, ages_of_shoppers())
     mixes = rows_of(spark, AGE_MIXES, mix_of_alcohol_buyers(ages_of_shoppers().tolist()))
-    audit = alcohol_sale_audit(*landed_and_aged(spark, buyers), mixes, BUSINESS_DATE, settings)
+    audit = alcohol_sale_audit(*landed_and_aged(spark, buyers), mixes, BUSINESS_DATE, *calibration_and_policy(settings))
     wanted = ["transaction_id", "audit_status", "under_legal_age_probability", "under_challenge_age_probability"]
     return buyers.merge(audit.select(*wanted).toPandas(), on="transaction_id", validate="one_to_one")
 
@@ -266,7 +271,7 @@ def test_with_the_mix_of_the_photos_themselves_the_mean_probability_comes_nearer
     buyers = photographed_buyers(settings, 2, few_young / few_young.sum())
     lines, ages = landed_and_aged(spark, buyers)
     mixes = age_mixes(lines, ages, shift_calibration(settings.model_version), BUSINESS_DATE)
-    audit = alcohol_sale_audit(lines, ages, mixes, BUSINESS_DATE, settings)
+    audit = alcohol_sale_audit(lines, ages, mixes, BUSINESS_DATE, *calibration_and_policy(settings))
     corrected = audit.agg({f"under_{under_years}_probability": "avg"}).collect()[0][0]
     stored = np.stack(buyers.age_distribution.to_list())[:, :under_years].sum(axis=1).mean()
     share = (buyers.true_age_years < under_years).mean()

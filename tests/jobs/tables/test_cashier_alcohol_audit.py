@@ -10,6 +10,7 @@ from scipy import stats
 
 from jobs.settings import Settings
 from jobs.tables.cashier_alcohol_audit import (
+    CashierReview,
     between_cashiers_variance,
     cashier_alcohol_audit,
     interval_of_expected_count,
@@ -20,7 +21,7 @@ from tests.given.rows import BUSINESS_DATE
 
 
 def audit_of(settings: Settings, *rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    audit = cashier_alcohol_audit({BUSINESS_DATE: day_of(*rows)}, settings)
+    audit = cashier_alcohol_audit({BUSINESS_DATE: day_of(*rows)}, settings.part(CashierReview))
     return {row["cashier_id"]: row for row in audit.to_dict("records")}
 
 
@@ -110,19 +111,19 @@ def test_the_difference_is_that_in_the_share_asked_of_buyers_under_the_challenge
 
 def test_days_of_a_window_add_up_and_a_row_names_their_runs(settings: Settings) -> None:
     rows = [sales("c1", 40, 20), sales("c2", 40, 30), sales("c1", 60, 20), sales("c3", 60, 50)]
-    together = cashier_alcohol_audit({BUSINESS_DATE: day_of(*rows)}, settings)
+    together = cashier_alcohol_audit({BUSINESS_DATE: day_of(*rows)}, settings.part(CashierReview))
     days = {
         date(2026, 11, 20): day_of(*rows[2:], run_id="night-2"),
         date(2026, 11, 19): day_of(*rows[:2], run_id="night-1"),
     }
-    apart = cashier_alcohol_audit(days, settings)
+    apart = cashier_alcohol_audit(days, settings.part(CashierReview))
     named = ["run_ids", "day_count"]
     pd.testing.assert_frame_equal(together.drop(columns=named), apart.drop(columns=named))
     assert apart[named].iloc[0].to_list() == [["night-1", "night-2"], 2]
 
 
 def test_days_without_alcohol_sales_give_no_rows(settings: Settings) -> None:
-    audit = cashier_alcohol_audit({BUSINESS_DATE: day_of([])}, settings)
+    audit = cashier_alcohol_audit({BUSINESS_DATE: day_of([])}, settings.part(CashierReview))
     assert len(audit) == 0
 
 

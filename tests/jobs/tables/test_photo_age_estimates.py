@@ -14,7 +14,7 @@ from pyspark.sql import Row, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.ages import age_inference
-from jobs.ages.age_inference import _load_estimator, task_stage
+from jobs.ages.age_inference import PhotoInference, _load_estimator, task_stage
 from jobs.ages.inference_stage import PHOTOS_AHEAD
 from jobs.errors import InputError
 from jobs.operations.sample_day.sample_faces import synthetic_face_photos
@@ -46,7 +46,9 @@ def shelf_jpeg() -> bytes:
 
 def estimated(spark: SparkSession, settings: Settings, *photos: dict[str, object]) -> list[Row]:
     rows = rows_of(spark, CHECKOUT_PHOTOS, *photos)
-    return photo_age_estimates(rows, settings, "test-run", spark.sparkContext.accumulator(0)).collect()
+    return photo_age_estimates(
+        rows, settings.part(PhotoInference), "test-run", spark.sparkContext.accumulator(0)
+    ).collect()
 
 
 def landed(landing: ObjectStore, **contents: bytes) -> list[dict[str, object]]:
@@ -100,7 +102,7 @@ def test_ten_photos_in_ten_rows_out_each_with_an_estimate_or_a_reason(
             assert row.estimated_age_low_years <= row.estimated_age_years <= row.estimated_age_high_years
             assert abs(sum(row.age_distribution) - 1) < 1e-3
             assert abs(sum(row.age_distribution[:18]) - row.under_18_probability) < 1e-3
-            assert (row.estimate_reason, row.model_version) == (None, settings.model_version)
+            assert row.estimate_reason is None
             assert (row.inference_engine, row.inferred_run_id) == (engine, "test-run")
             assert (row.face_count, row.face_side_pixels) == (1, 200)
         else:
@@ -116,7 +118,8 @@ def test_more_photos_than_are_held_ahead_come_out_in_their_order(
     contents = {f"p{number:03d}": faces[number % 3] for number in range(2 * PHOTOS_AHEAD + 7)}
     photos = landed(landing, **contents)
     done = spark.sparkContext.accumulator(0)
-    rows = photo_age_estimates(rows_of(spark, CHECKOUT_PHOTOS, *photos), settings, "r", done).collect()
+    inference = settings.part(PhotoInference)
+    rows = photo_age_estimates(rows_of(spark, CHECKOUT_PHOTOS, *photos), inference, "r", done).collect()
     assert len(rows) == done.value == len(contents)
     by_key = {row.photo_key: row for row in rows}
     for number, key in enumerate(sorted(by_key)):
@@ -139,7 +142,7 @@ def test_the_same_content_is_looked_at_once_and_has_a_row_for_each_photo(
         "read_face",
         lambda self, photo, stretch: (looked_at.append(photo), read_face(self, photo, stretch))[1],
     )
-    rows = [row for chunk in task_stage(settings).estimates([photos]) for row in chunk]
+    rows = [row for chunk in task_stage(settings.part(PhotoInference)).estimates([photos]) for row in chunk]
     assert sorted(looked_at) == sorted([one, other, b""])
     assert [row["estimate_status"] for row in rows] == [
         "estimated",
@@ -157,7 +160,7 @@ def test_a_photo_that_is_not_as_it_was_listed_is_not_estimated(settings: Setting
     listed = as_stage_takes(landed(landing, a=one, b=one, c=one))
     landing.write("photos/a.jpg", other)
     landing.delete(["photos/b.jpg"])
-    rows = [row for chunk in task_stage(settings).estimates([listed]) for row in chunk]
+    rows = [row for chunk in task_stage(settings.part(PhotoInference)).estimates([listed]) for row in chunk]
     assert [(row["estimate_status"], row["content_sha256"]) for row in rows] == [
         ("replaced", None),
         ("missing", None),
@@ -170,7 +173,7 @@ def test_a_photo_whose_key_the_client_refuses_is_a_row(settings: Settings, landi
     keys = ["photos/a.jpg", "photos/line\nbreak.jpg", "photos/../a.jpg", "photos//a.jpg"]
     size_bytes = len(face_jpegs(1)[0])
     photos = as_stage_takes([{"photo_key": key, "etag": None, "size_bytes": size_bytes} for key in keys])
-    rows = [row for chunk in task_stage(settings).estimates([photos]) for row in chunk]
+    rows = [row for chunk in task_stage(settings.part(PhotoInference)).estimates([photos]) for row in chunk]
     assert [row["estimate_status"] for row in rows][:3] == ["estimated", "unreadable_key", "unreadable_key"]
     assert len(rows) == len(keys)
 
@@ -178,7 +181,7 @@ def test_a_photo_whose_key_the_client_refuses_is_a_row(settings: Settings, landi
 def test_photos_are_held_ahead_up_to_a_number_and_up_to_so_many_bytes(settings: Settings) -> None:
     def chunk_sizes(*sizes: int) -> list[int]:
         photos = pd.DataFrame({"size_bytes": sizes})
-        return [len(chunk) for chunk in task_stage(settings)._chunks(photos)]
+        return [len(chunk) for chunk in task_stage(settings.part(PhotoInference))._chunks(photos)]
 
     assert chunk_sizes(*[1_000] * (2 * PHOTOS_AHEAD + 1)) == [PHOTOS_AHEAD, PHOTOS_AHEAD, 1]
     assert chunk_sizes(*[20_000_000] * 7) == [3, 3, 1]
@@ -191,7 +194,7 @@ def test_an_engine_that_is_not_installed_is_named_with_the_way_out(
     monkeypatch.setitem(sys.modules, "keras", None)
     other = settings.model_copy(update={"inference_engine": "tensorflow"})
     with pytest.raises(InputError, match=r"engine 'tensorflow' needs the package 'keras', .* or set CHECKOUT_AGES"):
-        task_stage(other)
+        task_stage(other.part(PhotoInference))
 
 
 @pytest.mark.parametrize("task_cores", [1, 2])
@@ -202,7 +205,7 @@ def test_a_worker_keeps_its_threads_from_task_to_task(
     photos = as_stage_takes(landed(landing, a=face_jpegs(1)[0]))
     threads = []
     for _ in range(3):
-        list(task_stage(settings).estimates([photos]))
+        list(task_stage(settings.part(PhotoInference)).estimates([photos]))
         threads.append({thread.ident for thread in threading.enumerate()})
     assert threads[0] == threads[1] == threads[2]
 
@@ -210,7 +213,7 @@ def test_a_worker_keeps_its_threads_from_task_to_task(
 def test_what_a_worker_has_loaded_is_not_looked_through_for_garbage_after_each_task(settings: Settings) -> None:
     gc.unfreeze()
     _load_estimator.cache_clear()
-    task_stage(settings)
+    task_stage(settings.part(PhotoInference))
     assert gc.get_freeze_count() > len(gc.get_objects())
 
 
@@ -267,7 +270,8 @@ def test_what_another_model_or_engine_said_and_what_may_pass_is_not_taken_over(
         estimate | {"photo_key": "e", "inference_engine": "tensorflow"},
         estimate | {"photo_key": "gone"},
     ]
-    known = reusable_estimates(photos, rows_of(spark, PHOTO_AGE_ESTIMATES, *published), settings)
+    rows = rows_of(spark, PHOTO_AGE_ESTIMATES, *published)
+    known = reusable_estimates(photos, rows, settings.part(PhotoInference))
     assert sorted(row.photo_key for row in known.collect()) == ["a", "m", "n"]
 
 
@@ -297,7 +301,8 @@ def test_an_estimate_is_made_again_once_its_till_has_another_stretch(spark: Spar
         ),
     )
     stretched = settings.model_copy(update={"photo_stretch": {"0042/03": 2.0}})
-    assert sorted(row.photo_key for row in reusable_estimates(photos, published, stretched).collect()) == ["b", "c"]
+    known = reusable_estimates(photos, published, stretched.part(PhotoInference))
+    assert sorted(row.photo_key for row in known.collect()) == ["b", "c"]
 
 
 def test_a_day_that_earlier_code_published_is_looked_at_again_and_accuses_nobody_in_the_dark(
@@ -336,7 +341,7 @@ def test_frames_of_a_till_are_stretched_as_its_setting_says(
 
 def night(spark: SparkSession, settings: Settings, run_id: str, photos: list[dict[str, object]]) -> list[Row]:
     """Stage and publish the estimates of a day as a run does; return the rows without their run."""
-    warehouse = Warehouse(ObjectStore(settings.warehouse_uri), run_id, spark)
+    warehouse = Warehouse(ObjectStore(settings.warehouse_uri), run_id, spark, model_version=settings.model_version)
     warehouse.stage(CHECKOUT_PHOTOS, BUSINESS_DATE, rows_of(spark, CHECKOUT_PHOTOS, *photos))
     run(warehouse, BUSINESS_DATE, settings)
     warehouse.promote(PHOTO_AGE_ESTIMATES, BUSINESS_DATE)

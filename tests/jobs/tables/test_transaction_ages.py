@@ -5,7 +5,7 @@ from pyspark.sql import Row, SparkSession
 
 from jobs.schemas.landed import CHECKOUT_PHOTOS, PHOTO_AGE_ESTIMATES, TRANSACTION_LINES
 from jobs.settings import Settings
-from jobs.tables.transaction_ages import transaction_ages
+from jobs.tables.transaction_ages import PhotoMatching, transaction_ages
 from models.serving.model_manifest import read_manifest
 from tests.given.rows import at, certain_of, line, rows_of
 
@@ -30,7 +30,9 @@ def transaction_ages_of(
         rows_of(spark, TRANSACTION_LINES, *lines),
         rows_of(spark, CHECKOUT_PHOTOS, *photos),
         rows_of(spark, PHOTO_AGE_ESTIMATES, *estimates),
-        settings,
+        settings.part(PhotoMatching),
+        settings.age_group_lower_bounds_years,
+        settings.model_version,
     )
     return ages.collect()
 

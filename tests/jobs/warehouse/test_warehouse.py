@@ -9,6 +9,7 @@ from pyspark.sql import SparkSession
 
 from jobs.errors import InputError, PublishingLockError
 from jobs.schemas.alcohol import REVIEWED_CASES
+from jobs.schemas.buyers import AGE_MIXES
 from jobs.schemas.landed import TRANSACTION_LINES
 from jobs.schemas.runs import CHECK_RESULTS, MODEL_COMPARISON, PIPELINE_RUNS
 from jobs.settings import Settings
@@ -30,6 +31,17 @@ def test_a_staged_table_is_sorted_by_key_and_carries_the_run(warehouse: Warehous
         ("t2", 1, "test-run"),
     ]
     assert warehouse.staging.staged(TRANSACTION_LINES, BUSINESS_DATE).row_count == 3
+
+
+def test_rows_name_the_age_model_of_their_run_unless_they_name_another(settings: Settings) -> None:
+    warehouse = Warehouse(ObjectStore(settings.warehouse_uri), "run-1", model_version="m-2")
+    nameless = pa.Table.from_pylist([{"circle": "all", "product_category": ""}], AGE_MIXES.schema).drop("run_id")
+    place = nameless.schema.get_field_index("model_version")
+    named = []
+    for rows in (nameless.drop("model_version"), nameless.set_column(place, "model_version", pa.array(["m-1"]))):
+        warehouse.stage_arrow(AGE_MIXES, BUSINESS_DATE, rows)
+        named += warehouse.staging.read_arrow(AGE_MIXES, BUSINESS_DATE, ["model_version"]).to_pylist()
+    assert named == [{"model_version": "m-2"}, {"model_version": "m-1"}]
 
 
 def test_a_key_that_is_there_twice_is_refused_with_its_value(warehouse: Warehouse, spark: SparkSession) -> None:

@@ -23,7 +23,7 @@ from jobs.schemas.landed import CHECKOUT_PHOTOS, PHOTO_AGE_ESTIMATES, TRANSACTIO
 from jobs.schemas.table import Table
 from jobs.settings import Settings
 from jobs.steps.rules.till_clocks import DISAGREEING_CLOCKS
-from jobs.tables.transaction_ages import transaction_ages
+from jobs.tables.transaction_ages import PhotoMatching, transaction_ages
 from tests.given.rows import BUSINESS_DATE, at, certain_of
 
 FIELD = Path(__file__).parents[2] / "field" / "transactions"
@@ -59,7 +59,9 @@ def warnings_of(spark: SparkSession, settings: Settings, day: dict[Table, pa.Tab
     rows = [spark.createDataFrame(day[table]) for table in day]
     connection = duckdb.connect()
     connection.register("checkout_photos", day[CHECKOUT_PHOTOS])
-    connection.register("transaction_ages", transaction_ages(*rows, settings).toArrow())
+    bounds, version = settings.age_group_lower_bounds_years, settings.model_version
+    ages = transaction_ages(*rows, settings.part(PhotoMatching), bounds, version)
+    connection.register("transaction_ages", ages.toArrow())
     limit = {"till_clock_drift_warning_seconds": settings.till_clock_drift_warning_seconds}
     return [sentence for (sentence,) in connection.execute(DISAGREEING_CLOCKS, limit).fetchall()]
 
