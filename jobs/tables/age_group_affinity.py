@@ -33,8 +33,7 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
     # One row per product category, so a few hundred: they fit into memory whatever the day holds.
     age_mixes = warehouse.staging.read_arrow(AGE_MIXES, business_date, AGE_MIXES.column_names)
     affinities = age_group_affinity(age_mixes, settings)
-    version = pa.repeat(pa.scalar(settings.model_version, pa.string()), affinities.num_rows)
-    warehouse.stage_arrow(AGE_GROUP_AFFINITY, business_date, affinities.append_column("model_version", version))
+    warehouse.stage_arrow(AGE_GROUP_AFFINITY, business_date, affinities)
 
 
 def age_group_affinity(age_mixes: pa.Table, settings: Settings) -> pa.Table:

@@ -89,8 +89,7 @@ EXPECTED_NUMBERS = {
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
     with source_tables_in_duckdb(warehouse.staging, business_date, COLUMNS) as connection:
         cashier_days = cashier_alcohol_days(connection, settings.store_time_zone)
-    version = pa.repeat(pa.scalar(settings.model_version, pa.string()), cashier_days.num_rows)
-    warehouse.stage_arrow(CASHIER_ALCOHOL_DAYS, business_date, cashier_days.append_column("model_version", version))
+    warehouse.stage_arrow(CASHIER_ALCOHOL_DAYS, business_date, cashier_days)
 
 
 def cashier_alcohol_days(connection: duckdb.DuckDBPyConnection, store_time_zone: str) -> pa.Table:

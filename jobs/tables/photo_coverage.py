@@ -91,8 +91,7 @@ FROM transactions FULL JOIN photos USING (store_id, till_id, hour)
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
     with source_tables_in_duckdb(warehouse.staging, business_date, COLUMNS) as connection:
         coverage = photo_coverage(connection, settings.store_time_zone)
-    version = pa.repeat(pa.scalar(settings.model_version, pa.string()), coverage.num_rows)
-    warehouse.stage_arrow(PHOTO_COVERAGE, business_date, coverage.append_column("model_version", version))
+    warehouse.stage_arrow(PHOTO_COVERAGE, business_date, coverage)
 
 
 def photo_coverage(connection: duckdb.DuckDBPyConnection, store_time_zone: str) -> pa.Table:
