@@ -64,6 +64,13 @@ class FailedCheckError(Exception):
         super().__init__(one_line(sentence))
 
 
+class FailedDaysError(Exception):
+    """Some days of a backfill were not published; the message names each with its reason."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(one_line(sentence))
+
+
 class PublishingLockError(Exception):
     """Another process is publishing the same day; a retry may succeed. The message names that process."""
 

@@ -12,14 +12,15 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import re
 import sys
 from datetime import date
+from typing import Any, get_args
 
 from jobs.errors import (
     NOT_LANDED_YET,
     UNCHANGED,
     FailedCheckError,
+    FailedDaysError,
     InputError,
     NotLandedError,
     PublishingLockError,
@@ -28,7 +29,9 @@ from jobs.errors import (
     end_process,
 )
 from jobs.settings import read_settings
+from jobs.steps.backfill_options import BackfillOptions, Published, days_between
 from jobs.steps.order import EVERY_STEP, run_step
+from jobs.warehouse.layout import path_safe
 
 
 def main() -> int:
@@ -38,7 +41,9 @@ def main() -> int:
     arguments = _parse_arguments()
     try:
         settings = read_settings(os.environ)
-        run_step(arguments.step, arguments.business_dates, arguments.run_id, settings)
+        dates = arguments.business_dates or days_between(arguments.first_date, arguments.last_date)
+        backfill = BackfillOptions(arguments.published, arguments.days_per_application)
+        run_step(arguments.step, dates, arguments.run_id, settings, backfill)
     except NotLandedError as error:
         print(error, file=sys.stderr)
         return NOT_LANDED_YET
@@ -49,7 +54,7 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         # A failing store may recover, so Airflow retries exit code 1; it never retries 2.
         return 1 if isinstance(error, StoreError) else 2
-    except PublishingLockError as error:
+    except (PublishingLockError, FailedDaysError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except FailedCheckError as error:
@@ -61,19 +66,30 @@ def main() -> int:
 def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("step", choices=EVERY_STEP, metavar="STEP", help=", ".join(EVERY_STEP))
-    parser.add_argument(
-        "--business-date", dest="business_dates", metavar="D", type=date.fromisoformat, nargs="+", required=True
-    )
+    day: dict[str, Any] = {"metavar": "D", "type": date.fromisoformat}
+    parser.add_argument("--business-date", dest="business_dates", nargs="+", **day)
+    parser.add_argument("--from", dest="first_date", help="first day of a backfill, instead of --business-date", **day)
+    parser.add_argument("--to", dest="last_date", help="its last day", **day)
     parser.add_argument(
         "--run-id", type=_path_safe, required=True, help="name of the run: letters, digits, '.', '_' and '-'"
     )
-    return parser.parse_args()
+    parser.add_argument(
+        "--published", choices=get_args(Published), default="skip", help="days that another run published"
+    )
+    parser.add_argument(
+        "--days-per-application", type=int, default=28, metavar="N", help="days of a chunk of a backfill"
+    )
+    arguments = parser.parse_args()
+    if not arguments.business_dates and not (arguments.first_date and arguments.last_date):
+        parser.error("--business-date is missing; a backfill's steps take --from and --to instead")
+    return arguments
 
 
 def _path_safe(run_id: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}", run_id):
-        raise argparse.ArgumentTypeError(f"run id '{run_id}' may contain letters, digits, '.', '_' and '-' only")
-    return run_id
+    try:
+        return path_safe(run_id)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 if __name__ == "__main__":

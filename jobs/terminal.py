@@ -16,7 +16,14 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.status import Status
 
-from jobs.errors import FailedCheckError, InputError, PublishingLockError
+from jobs.errors import (
+    NOT_LANDED_YET,
+    FailedCheckError,
+    FailedDaysError,
+    InputError,
+    NotLandedError,
+    PublishingLockError,
+)
 from jobs.steps.order import STEPS
 
 if TYPE_CHECKING:
@@ -41,9 +48,11 @@ def errors_as_exit_codes() -> Iterator[None]:
     """Print an error as one sentence and exit: with 2 if a person can fix it, with 1 for a failed check or lock."""
     try:
         yield
+    except NotLandedError as error:
+        _complain(f"error: {error}", NOT_LANDED_YET)
     except InputError as error:
         _complain(f"error: {error}", 2)
-    except PublishingLockError as error:
+    except (PublishingLockError, FailedDaysError) as error:
         _complain(f"error: {error}", 1)
     except FailedCheckError as error:
         _complain(f"check failed: {error}", 1)

@@ -30,8 +30,10 @@ from jobs.terminal import (
     print_step,
     running_spark,
     say,
+    show_log,
     step_printer,
 )
+from jobs.warehouse.layout import path_safe
 from jobs.warehouse.object_store import ObjectStore
 
 if TYPE_CHECKING:
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
+FirstDate = Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="first day: 2026-11-18")]
+LastDate = Annotated[datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="last day: 2026-11-20")]
 COMPARED_FIGURES = ("live", "rescored", "live %", "rescored %", "points", "years")
 
 
@@ -76,8 +80,8 @@ def check_delivery(
 
 @app.command()
 def rescore(
-    first_date: Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"], help="first day: 2026-11-18")],
-    last_date: Annotated[datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="last day: 2026-11-20")],
+    first_date: FirstDate,
+    last_date: LastDate,
     model_version: Annotated[str, typer.Option(help="version of the age model to try")],
     inference_engine: Annotated[
         str | None, typer.Option(help="openvino or tensorflow; default: CHECKOUT_AGES_INFERENCE_ENGINE")
@@ -119,6 +123,67 @@ def rescore(
     _print_comparison(comparisons)
     where = live.rescored(model_version).published.location(MODEL_COMPARISON)
     say(f"published as run {run_id}; the comparison by day: {pasteable(where)}")
+
+
+@app.command()
+def backfill(
+    first_date: FirstDate,
+    last_date: LastDate,
+    days_per_application: Annotated[int, typer.Option(help="days that one Spark application builds")] = 28,
+    applications: Annotated[int, typer.Option(min=1, help="Spark applications that run at a time")] = 1,
+    published: Annotated[
+        Literal["skip", "restate", "fail"], typer.Option(help="what to do with days that are published already")
+    ] = "skip",
+    run_id: Annotated[str | None, typer.Option(help="run id of a backfill to continue; else a new one")] = None,
+    landing_uri: LandingUri = None,
+    warehouse_uri: WarehouseUri = None,
+) -> None:
+    """Build, check and publish past days, many in one Spark application, without Airflow; then windows and reports.
+
+    Exit code 1: a day failed. 75: all but days that have not landed are published. A killed backfill goes on where it
+    was under its run id.
+
+    Example: checkout-ages backfill --from 2026-11-01 --to 2026-11-28 --landing-uri .demo/landing --warehouse-uri
+    .demo/warehouse
+    """
+    from jobs.ages.age_inference import check_model
+    from jobs.operations.backfill import Backfill, build_days
+    from jobs.steps import conclude_backfill, finish_backfill
+    from jobs.steps.backfill_options import BackfillOptions, days_between
+    from jobs.steps.backfilled_days import backfilled_days
+    from jobs.warehouse.warehouse import Warehouse
+
+    with errors_as_exit_codes():
+        settings = read_settings(os.environ, landing_uri=landing_uri, warehouse_uri=warehouse_uri)
+        check_model(settings.model_version, settings.inference_engine)
+        landing, store = ObjectStore(settings.landing_uri), ObjectStore(settings.warehouse_uri)
+        landing.check_reachable()
+        store.check_reachable()
+        own_id = path_safe(run_id or f"backfill-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
+        days, options = (
+            days_between(first_date.date(), last_date.date()),
+            BackfillOptions(published, days_per_application),
+        )
+        warehouse = Warehouse(store, own_id)
+        show_log()
+        say(f"run id {own_id}; if this backfill is killed, --run-id {own_id} continues it")
+        with console.status("starting Spark") as status:
+            build_days(
+                warehouse,
+                Backfill(days, own_id, options, applications),
+                settings,
+                say,
+                lambda progress: status.update(str(progress)),
+            )
+            status.update("building windows and reports")
+            try:
+                finish_backfill.finish(warehouse, days, settings)
+            finally:
+                backfilled = backfilled_days(warehouse, landing, days, options)
+                for line in conclude_backfill.days_in_words(backfilled):
+                    say(line)
+        conclude_backfill.raise_if_incomplete(backfilled, own_id)
+        warehouse.staging.drop_settings()
 
 
 @app.command()

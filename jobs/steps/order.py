@@ -24,6 +24,7 @@ from jobs.schemas.landed import PHOTO_COVERAGE, REJECTED_TRANSACTION_LINES, TRAN
 from jobs.schemas.runs import WINDOW_RUNS
 from jobs.settings import Settings
 from jobs.spark import reraising_worker_errors, spark_session
+from jobs.steps.backfill_options import BackfillOptions
 from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.warehouse import Warehouse
 
@@ -43,8 +44,11 @@ ANNOUNCE = "announce_published_day"
 """A step for Airflow only: it tells the DAGs that wait for a published day whether this one is news."""
 PLAN_WINDOWS = "plan_windows"
 WINDOW_STEPS = (PLAN_WINDOWS, *(table.name for table in WINDOW_TABLES), "check_window", "publish_window")
+BACKFILL_DAYS = "backfill_days"
+BACKFILL_STEPS = ("plan_backfill", BACKFILL_DAYS, "finish_backfill", "conclude_backfill")
+"""Steps of many days at once: `backfill_days` builds a chunk of them in one Spark application."""
 BUILDING_STEPS = {*TABLE_STEPS, *(table.name for table in WINDOW_TABLES)}
-EVERY_STEP = (*STEPS, REPORT, ANNOUNCE, *WINDOW_STEPS, RESTATE_REPORTS)
+EVERY_STEP = (*STEPS, REPORT, ANNOUNCE, *WINDOW_STEPS, RESTATE_REPORTS, *BACKFILL_STEPS)
 
 StepDone = Callable[[str, float], None]
 """Called after each step with its name and how many seconds it took."""
@@ -57,11 +61,26 @@ def module_of(step: str) -> ModuleType:
     return import_module(f"jobs.{wing}.{step}")
 
 
-def run_step(step: str, business_dates: Sequence[date], run_id: str, settings: Settings) -> None:
-    """Run one step for the business dates in a process of its own, with Spark if it is one of SPARK_STEPS."""
+def run_step(
+    step: str,
+    business_dates: Sequence[date],
+    run_id: str,
+    settings: Settings,
+    backfill: BackfillOptions | None = None,
+) -> None:
+    """Run one step for the business dates in a process of its own, with Spark if it needs it.
+
+    `backfill` is for BACKFILL_STEPS only.
+    """
     # Wrong credentials or a wrong URI should fail here, in one sentence, before Spark starts.
     store = ObjectStore(settings.warehouse_uri)
     store.check_reachable()
+    if step in BACKFILL_STEPS:
+        first, last = business_dates[0], business_dates[-1]
+        session = spark_session(f"{step} {first} to {last}") if step == BACKFILL_DAYS else None
+        warehouse = Warehouse(store, run_id, session, _try_number(), settings.model_version)
+        module_of(step).run(warehouse, business_dates, settings, backfill or BackfillOptions())
+        return
     if step in WINDOW_STEPS:
         warehouse = Warehouse(store, run_id)
         last_dates = run_window_step(warehouse, step, business_dates, settings)
@@ -76,15 +95,25 @@ def run_step(step: str, business_dates: Sequence[date], run_id: str, settings: S
             module_of(step).run(warehouse, business_date, settings)
 
 
-def run_night(warehouse: Warehouse, business_date: date, settings: Settings, step_done: StepDone) -> None:
+def run_night(
+    warehouse: Warehouse,
+    business_date: date,
+    settings: Settings,
+    step_done: StepDone,
+    *,
+    takes_over_staged: bool = False,
+) -> None:
     """Build, check and publish one day in one Spark application, without Airflow.
 
+    `takes_over_staged`: tables that an earlier process of the same run has staged are not built again.
     Raises InputError for problems that a person can fix and FailedCheckError when a check fails; then nothing is
     published.
     """
     warehouse.store.check_reachable()
     own = warehouse.with_model(settings.model_version)
     for step in STEPS:
+        if takes_over_staged and _is_staged(own, step, business_date):
+            continue
         started = time.monotonic()
         with reraising_worker_errors():
             module_of(step).run(own, business_date, settings)
@@ -127,6 +156,12 @@ def window_announcement(warehouse: Warehouse, last_date: date, settings: Setting
         "row_counts": {table.name: warehouse.published.row_count(table, last_date) for table in WINDOW_TABLES},
         "report": page_url(last_date, settings),
     }
+
+
+def _is_staged(warehouse: Warehouse, step: str, business_date: date) -> bool:
+    """Say whether all tables that a step builds are staged; False for a step that builds none."""
+    tables = [table for table in NIGHT_TABLES if BUILT_WITH.get(table, table).name == step]
+    return bool(tables) and all(warehouse.staging.is_staged(table, business_date) for table in tables)
 
 
 def _planned(warehouse: Warehouse, business_dates: Sequence[date]) -> list[date]:

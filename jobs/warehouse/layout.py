@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from jobs.errors import InputError
 from jobs.schemas.table import Table
+
+
+def path_safe(run_id: str) -> str:
+    """Return a run id that can be the name of a folder. Raises InputError when it cannot."""
+    if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}", run_id):
+        raise InputError(f"run id '{run_id}' may hold letters, digits, '.', '_' and '-' only")
+    return run_id
 
 
 def partition(business_date: date) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
@@ -52,6 +52,14 @@ class StagedTable(Origin):
     seconds: float
     content_digest: str
     try_number: int | None = None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a day of a backfill was not published. `is_final`: the same staged tables would fail again."""
+
+    reason: str
+    is_final: bool
 
 
 @dataclass(frozen=True)
@@ -123,6 +131,10 @@ class Staging:
         except FileNotFoundError:
             raise self._not_staged(table) from None
 
+    def is_staged(self, table: Table, business_date: date) -> bool:
+        """Say whether the run has staged a table whole."""
+        return self.store.exists(self._staged_mark(table, business_date))
+
     def read_arrow(self, table: Table, business_date: date, columns: list[str]) -> pa.Table:
         """Return some columns of a staged table in memory."""
         with self._opened(table, business_date) as staged:
@@ -173,6 +185,33 @@ class Staging:
     def withdraw_check(self, business_date: date) -> None:
         """Forget an earlier check_night of this run, so that rows it has not seen are never published."""
         self.store.delete([self._check_mark(business_date)])
+
+    def mark_failed(self, business_date: date, failure: Failure) -> None:
+        """Record why a day of a backfill was not published."""
+        self.store.write(self._failed_mark(business_date), json.dumps(asdict(failure)).encode())
+
+    def failure(self, business_date: date) -> Failure | None:
+        """Return why the last try of a day was not published, None when it was not tried or was killed."""
+        try:
+            return Failure(**json.loads(self.store.read(self._failed_mark(business_date))))
+        except FileNotFoundError:
+            return None
+
+    def forget_failure(self, business_date: date) -> None:
+        """Delete the record of a failed try."""
+        self.store.delete([self._failed_mark(business_date)])
+
+    def note_settings(self, settings: Mapping[str, object]) -> dict[str, object]:
+        """Store the settings with which a run of many days begins; return those with which it did begin."""
+        key = f"_staging/{self.run_id}/_SETTINGS.json"
+        # `create` leaves an existing object as it is, so the first process decides, however many start.
+        self.store.create(key, json.dumps(settings).encode())
+        begun_with: dict[str, object] = json.loads(self.store.read(key))
+        return begun_with
+
+    def drop_settings(self) -> None:
+        """Delete the noted settings, when a run of many days has ended."""
+        self.store.delete([f"_staging/{self.run_id}/_SETTINGS.json"])
 
     def drop(self, business_date: date) -> None:
         """Delete all that the run has staged: the passed check first, so that a half deleted run is never published."""
@@ -251,6 +290,9 @@ class Staging:
 
     def _check_mark(self, business_date: date) -> str:
         return f"{self._folder(business_date)}/_CHECKED.json"
+
+    def _failed_mark(self, business_date: date) -> str:
+        return f"{self._folder(business_date)}/_FAILED.json"
 
     def _folder(self, business_date: date) -> str:
         return f"_staging/{self.run_id}/{partition(business_date)}"
