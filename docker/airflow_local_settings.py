@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from airflow.models.taskinstance import TaskInstance
 
 BACKFILL_POOL = "checkout_ages_backfill"
+BACKFILL_DAG = "checkout_ages_backfill"
 
 
 def task_instance_mutation_hook(task_instance: TaskInstance) -> None:
-    """Put a backfill's task into BACKFILL_POOL; the id of such a run begins with backfill__."""
-    if (task_instance.run_id or "").startswith("backfill__"):
+    """Put a backfill's task into BACKFILL_POOL; the id of a run of Airflow's own backfills begins with backfill__."""
+    if task_instance.dag_id == BACKFILL_DAG or (task_instance.run_id or "").startswith("backfill__"):
         task_instance.pool = BACKFILL_POOL

@@ -173,6 +173,9 @@ class Settings(BaseModel):
     staging_days: float = Field(
         7, gt=0, le=3650, description="days after which the staged tables of a run that never published are deleted"
     )
+    backfill_applications: int = Field(
+        1, ge=1, le=1000, description="Spark applications that a backfill runs at a time; each builds many days"
+    )
     max_other_date_share: float = Field(
         0.1,
         ge=0,
@@ -405,6 +408,7 @@ SUBJECTS: Mapping[str, tuple[str, ...]] = {
         "task_retry_delay_seconds",
         "lock_stale_seconds",
         "staging_days",
+        "backfill_applications",
     ),
     "The report": ("report_language", "reports_url"),
     "People's data": ("photo_retention_days", KEY_NAME),

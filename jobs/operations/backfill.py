@@ -38,7 +38,6 @@ class Backfill:
     days: Sequence[date]
     run_id: str
     options: BackfillOptions
-    application_count: int = 1
 
 
 def build_days(
@@ -58,7 +57,7 @@ def build_days(
             progress.add(day["is_built"], day["photo_count"])
             show(progress)
 
-    with ThreadPoolExecutor(asked.application_count) as pool:
+    with ThreadPoolExecutor(settings.backfill_applications) as pool:
         list(pool.map(build, planned))
 
 

@@ -130,7 +130,9 @@ def backfill(
     first_date: FirstDate,
     last_date: LastDate,
     days_per_application: Annotated[int, typer.Option(help="days that one Spark application builds")] = 28,
-    applications: Annotated[int, typer.Option(min=1, help="Spark applications that run at a time")] = 1,
+    applications: Annotated[
+        int | None, typer.Option(min=1, help="Spark applications that run at a time; else the setting, 1")
+    ] = None,
     published: Annotated[
         Literal["skip", "restate", "fail"], typer.Option(help="what to do with days that are published already")
     ] = "skip",
@@ -154,7 +156,9 @@ def backfill(
     from jobs.warehouse.warehouse import Warehouse
 
     with errors_as_exit_codes():
-        settings = read_settings(os.environ, landing_uri=landing_uri, warehouse_uri=warehouse_uri)
+        settings = read_settings(
+            os.environ, landing_uri=landing_uri, warehouse_uri=warehouse_uri, backfill_applications=applications
+        )
         check_model(settings.model_version, settings.inference_engine)
         landing, store = ObjectStore(settings.landing_uri), ObjectStore(settings.warehouse_uri)
         landing.check_reachable()
@@ -170,7 +174,7 @@ def backfill(
         with console.status("starting Spark") as status:
             build_days(
                 warehouse,
-                Backfill(days, own_id, options, applications),
+                Backfill(days, own_id, options),
                 settings,
                 say,
                 lambda progress: status.update(str(progress)),
