@@ -23,12 +23,14 @@ from jobs.schemas.dictionary import (
 )
 from jobs.schemas.landed import PHOTO_AGE_ESTIMATES, TRANSACTION_LINES
 from jobs.warehouse.object_store import ObjectStore
+from tests.given.landed_days import land_small_day
 from tests.servers.airflow_runs import asset_events, complaints, new_airflow, run_dag
 from tests.servers.s3_server import S3_ENVIRONMENT
 
 pytestmark = pytest.mark.slow
 
 BUSINESS_DATE = date(2026, 11, 20)
+NEXT_DATE = date(2026, 11, 21)
 OLD = date(2026, 1, 1)
 
 
@@ -134,6 +136,34 @@ def test_the_second_dag_publishes_the_window_of_the_day_and_tells_who_waits_for_
     assert (told["row_count"], told["run_id"], told["business_date"]) == (row_count, run_id, str(BUSINESS_DATE))
     assert row_count > 0
     assert run_id.startswith("window-manual__")
+
+
+def test_a_backfill_of_two_applications_publishes_what_the_night_published_and_each_table_of_each_day_has_an_event(
+    folder: Path, airflow: dict[str, str], warehouse: Path
+) -> None:
+    land_small_day(ObjectStore((folder / "landing").as_uri()), NEXT_DATE)
+    own = folder / "backfilled"
+    backfill = run_dag(
+        airflow | {"CHECKOUT_AGES_WAREHOUSE_URI": own.as_uri()},
+        "checkout_ages_backfill",
+        from_date=str(BUSINESS_DATE),
+        to_date=str(NEXT_DATE),
+        days_per_application=1,
+        run_id="months",
+    )
+    assert backfill.returncode == 0, complaints(backfill)
+    assert "published: 2 days" in backfill.stdout
+    digests = (
+        "SELECT table_digests FROM read_parquet('{}/pipeline_runs/*/*.parquet') WHERE business_date = '2026-11-20'"
+    )
+    assert duckdb.sql(digests.format(own)).fetchall() == duckdb.sql(digests.format(warehouse)).fetchall()
+    assert not list(own.glob("_staging/**/*.json"))
+    pages = {path.parent.name for path in own.glob("reports/*/index.html")}
+    assert pages == {f"business_date={day}" for day in (BUSINESS_DATE, NEXT_DATE)}
+    windows = duckdb.sql(f"SELECT DISTINCT run_id FROM '{own}/cashier_alcohol_audit/*/*.parquet'").fetchall()
+    assert windows == [("months-windows",)]
+    told = asset_events(airflow)["checkout_ages_age_mixes"]
+    assert (told["business_date"], told["run_id"]) == (str(NEXT_DATE), "months")
 
 
 def test_retention_deletes_the_photos_of_old_days_only(folder: Path, airflow: dict[str, str], warehouse: Path) -> None:

@@ -32,7 +32,7 @@ def asset_events(environment: Mapping[str, str]) -> dict[str, dict[str, object]]
         return {name: json.loads(extra) for name, extra in events}
 
 
-def run_dag(environment: Mapping[str, str], dag_id: str, **conf: str) -> subprocess.CompletedProcess[str]:
+def run_dag(environment: Mapping[str, str], dag_id: str, **conf: object) -> subprocess.CompletedProcess[str]:
     """Run a DAG to its end. The result's `stdout` has all of its output."""
     return subprocess.run(
         ["airflow", "dags", "test", dag_id, "--conf", json.dumps(conf)],
