@@ -1,8 +1,8 @@
-"""announce_published_day: tells whoever waits for a published day whether it holds anything new, and what.
+"""announce_published_day: tells the DAGs that wait for a published day which of its tables have changed.
 
-If a day was run again and came out the same, there is nothing to tell: the windows that hold it need not be built
-again. Otherwise the last line printed is JSON: `business_date`, `run_id`, `row_counts` by table, `changed_tables`, and
-`report`, the place of the day's report.
+If a day was run again and no table changed, there is nothing to tell: the windows that contain it need not be rebuilt.
+Otherwise the last line printed is JSON: `business_date`, `run_id`, `row_counts` by table, `changed_tables`, and
+`report`, the address of the day's report.
 """
 
 from __future__ import annotations
@@ -31,7 +31,10 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
 def announcement(
     warehouse: Warehouse, business_date: date, changed_tables: list[str] | None, settings: Settings
 ) -> dict[str, object]:
-    """Return the content of an event of the day; `changed_tables` None means a first publication: all are new."""
+    """Return the JSON object that announces a published day to other DAGs.
+
+    If `changed_tables` is None, the day is published for the first time and all tables count as changed.
+    """
     row_counts = {table.name: warehouse.published.row_count(table, business_date) for table in PUBLISHED_TABLES}
     return {
         "business_date": business_date.isoformat(),

@@ -1,7 +1,7 @@
-"""check_night: runs rules on a run's staged tables. A broken *fail* rule stops publication, a *warn* rule is recorded.
+"""check_night: runs rules on a run's staged tables. A broken *fail* rule stops publication; a broken *warn* rule warns.
 
-Each rule is one query on the staged tables. DuckDB runs it, not Spark, so that the checker is not the maker of the
-tables. The result of each rule is a row of check_results. It is published with the night; if the night fails, it stays
+Each rule is one query on the staged tables. DuckDB runs it and not Spark, so that a fault of Spark cannot hide itself.
+The result of each rule is a row of check_results. The rows are published with the night; if the check fails, they stay
 in the run's staging folder.
 """
 
@@ -31,9 +31,10 @@ RECEIPT_FILES = pa.schema([("source_file", pa.string()), ("has_known_ending", pa
 
 
 def run(warehouse: Warehouse, business_date: date, settings: Settings, *, is_built_again: bool = False) -> None:
-    """Check the staged tables by all rules. `is_built_again`: erase or rescore made them from published tables.
+    """Check the run's staged tables by all rules, and stage the results.
 
-    Raises FailedCheckError naming each fail rule that is broken.
+    `is_built_again` is true if erase or rescore made the tables from published ones. Raises FailedCheckError that
+    names each broken fail rule.
     """
     # An earlier pass ends here: if this check fails or is killed, the run is not published.
     warehouse.staging.withdraw_check(business_date)
@@ -49,7 +50,7 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings, *, is_bui
 def _compared_with(
     warehouse: Warehouse, day: BusinessDay, settings: Settings, is_built_again: bool
 ) -> dict[str, pa.Table]:
-    """Return what rules compare the staged tables with. A day that is built again may be of any size."""
+    """Return the tables with which rules compare the staged ones. A day that is built again may be of any size."""
     run_before = None if is_built_again else warehouse.runs.before(day.business_date)
     delivered = receipt_files(ObjectStore(settings.landing_uri), day.business_date)
     return {
@@ -61,7 +62,7 @@ def _compared_with(
 
 
 def file_rows(keys: Iterable[str]) -> pa.Table:
-    """Return the rules' table receipt_files: source_file and has_known_ending."""
+    """Return the table receipt_files that rules read: source_file and has_known_ending of each receipt file."""
     return pa.Table.from_pylist(
         [{"source_file": key, "has_known_ending": has_known_ending(key)} for key in keys], RECEIPT_FILES
     )
@@ -75,7 +76,10 @@ def check_results(
     *,
     is_built_again: bool = False,
 ) -> list[RuleResult]:
-    """Run rules on the connection's tables. Where a day is built again, rules on its delivery only warn."""
+    """Run rules on the tables of a DuckDB connection, and return their results.
+
+    If erase or rescore rebuilt the day (`is_built_again`), rules about its delivery only warn.
+    """
     day = business_day(business_date, settings)
     # Queries name settings as $name, so all of them are at hand; each query takes what it names.
     parameters = settings.model_dump() | {

@@ -1,7 +1,7 @@
 """check_window: runs rules on the staged tables of a window. If a *fail* rule is broken, nothing is published.
 
-The result of each rule is a row of window_check_results. It is published with the window; if the window fails, it stays
-in the run's staging folder.
+The result of each rule is a row of window_check_results. The rows are published with the window; if the check fails,
+they stay in the run's staging folder.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """nightly_report: writes the page of a published day, {warehouse}/reports/business_date=D/index.html, and the index.
 
-`jobs/report/` holds the content of the pages. A page is made from the published tables and replaced in one step. The
-index and the pages of later days with this day in their trailing window are rewritten too. The step is idempotent. The
-last line that it prints is where readers find the page. No table depends on a page, and if a page cannot be made,
-nothing that is published changes.
+`jobs/report/` computes and renders the content of the pages. A page is made from the published tables and replaced in
+one step. The pages of later days that look back on this day, and the index, are rewritten too. The step is idempotent.
+The last line that it prints is the address of the page. No table depends on a page: if a page cannot be made, the
+published tables stay as they are.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
 
 
 def restate_reports(warehouse: Warehouse, business_date: date, first: date, settings: Settings) -> None:
-    """Rewrite the existing pages, from a first day on, that show a business date in their window."""
+    """Rewrite the existing report pages that show a business date, from the page of the day `first` on."""
     # A page looks back over two windows; the longer one says how far ahead this day is shown.
     last = business_date + timedelta(days=max(settings.trailing_window_days, settings.window_days))
     for day in reported_days(warehouse.store):
@@ -46,7 +46,7 @@ def restate_reports(warehouse: Warehouse, business_date: date, first: date, sett
 
 
 def write_report(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
-    """Write the page of a day.
+    """Write the report page of a day.
 
     Raises InputError when the day is not published, and StoreError while another run publishes it.
     """
@@ -58,9 +58,9 @@ def write_report(warehouse: Warehouse, business_date: date, settings: Settings) 
 
 
 def write_index(warehouse: Warehouse, settings: Settings) -> None:
-    """Write the index of the days that have a page, and repeat until its sources did not change meanwhile.
+    """Write the index of all report pages. Repeat it if a page or a run was published during the write.
 
-    So if two runs write at once, the last to write has seen what both have published.
+    So if two runs write at once, the one that writes last has seen the pages of both.
     """
     seen = None
     # The left side is the state before the last write, the right side the state now: equal means nothing was missed.
@@ -73,7 +73,7 @@ def write_index(warehouse: Warehouse, settings: Settings) -> None:
 
 
 def reported_days(store: ObjectStore) -> list[date]:
-    """Return the days that have a page, in order."""
+    """Return the business dates that have a report page, in order."""
     return sorted(_days(store))
 
 

@@ -1,8 +1,8 @@
 """order: the steps of a night and of a window, in the order in which they run, and how to run a step.
 
 A step is the module of the same name: it builds the table of that name, or waits, checks, publishes, reports. A night
-has one business date. A run of the second DAG has one or several windows, and each of its steps handles all that are
-planned.
+has one business date. A run of the DAG cashier_alcohol_window has one or several windows, and each of its steps
+handles all planned windows.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ STEPS = ("wait_for_business_date", *TABLE_STEPS, "check_night", "publish_night")
 REPORT, RESTATE_REPORTS = "nightly_report", "restate_reports"
 """Steps that write report pages. If they fail, the published tables stay valid."""
 ANNOUNCE = "announce_published_day"
-"""A step for Airflow only: it tells the DAGs that wait for a published day whether this one is news."""
+"""A step for Airflow only: it tells the DAGs that wait for a published day which of its tables have changed."""
 PLAN_WINDOWS = "plan_windows"
 WINDOW_STEPS = (PLAN_WINDOWS, *(table.name for table in WINDOW_TABLES), "check_window", "publish_window")
 BACKFILL_DAYS = "backfill_days"
@@ -51,14 +51,14 @@ BUILDING_STEPS = {*TABLE_STEPS, *(table.name for table in WINDOW_TABLES)}
 EVERY_STEP = (*STEPS, REPORT, ANNOUNCE, *WINDOW_STEPS, RESTATE_REPORTS, *BACKFILL_STEPS)
 
 StepDone = Callable[[str, float], None]
-"""Called after each step with its name and how many seconds it took."""
+"""A function that is called after each step, with the step's name and the seconds that it took."""
 
 
 def module_of(step: str) -> ModuleType:
-    """Return the module of a step; its `run` does the work."""
-    wing = "tables" if step in BUILDING_STEPS else "steps"
+    """Return the module that does the work of a step, in its function `run`."""
+    package = "tables" if step in BUILDING_STEPS else "steps"
     # Imported only when it runs: a process of one step does not load the libraries of all.
-    return import_module(f"jobs.{wing}.{step}")
+    return import_module(f"jobs.{package}.{step}")
 
 
 def run_step(
@@ -123,7 +123,7 @@ def run_night(
 def run_windows(
     warehouse: Warehouse, business_dates: Sequence[date], settings: Settings, step_done: StepDone
 ) -> list[date]:
-    """Build, check and publish all windows that the published days change; return their last dates.
+    """Build, check and publish all windows that contain one of the published days; return the windows' last dates.
 
     Raises InputError for problems that a person can fix and FailedCheckError when a check fails; then nothing is
     published.
@@ -138,9 +138,9 @@ def run_windows(
 
 
 def run_window_step(warehouse: Warehouse, step: str, business_dates: Sequence[date], settings: Settings) -> list[date]:
-    """Plan the windows that the published days change, or run another step for each; return their last dates.
+    """Run one step of a window run: plan the windows of the published days, or handle each planned window.
 
-    Raises InputError when none is planned, unless the run has already published them all.
+    Returns the windows' last dates. Raises InputError when none is planned, unless the run has already published all.
     """
     dates = list(business_dates) if step == PLAN_WINDOWS else _planned(warehouse, business_dates)
     for business_date in dates:
@@ -149,7 +149,7 @@ def run_window_step(warehouse: Warehouse, step: str, business_dates: Sequence[da
 
 
 def window_announcement(warehouse: Warehouse, last_date: date, settings: Settings) -> dict[str, object]:
-    """Return the content of an event of a published window."""
+    """Return the JSON object that announces a published window to other DAGs."""
     return {
         "business_date": last_date.isoformat(),
         "run_id": warehouse.run_id,
@@ -167,7 +167,7 @@ def _is_staged(warehouse: Warehouse, step: str, business_date: date) -> bool:
 def _planned(warehouse: Warehouse, business_dates: Sequence[date]) -> list[date]:
     planned = warehouse.staging.planned_windows()
     if not planned and not all(warehouse.runs.has_own(day, WINDOW_RUNS) for day in business_dates):
-        raise InputError(f"run '{warehouse.run_id}' has planned no window; run {PLAN_WINDOWS} first")
+        raise InputError(f"run '{warehouse.run_id}' has not planned any window; run {PLAN_WINDOWS} first")
     return planned
 
 

@@ -1,7 +1,8 @@
-"""plan_windows: lists the windows that a published day changes: the one that ends on it, and published ones with it.
+"""plan_windows: lists the windows to rebuild after a day was published: all windows that contain the day.
 
-A window ends on a business date and looks back from it. The other steps of a run of the second DAG build, check and
-publish each planned window.
+A window is the 28 days (by default) up to a business date. Windows that end on a later day are rebuilt only if they
+are published already. The other steps of a run of the DAG cashier_alcohol_window build, check and publish each planned
+window.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
 
 
 def changed_windows(warehouse: Warehouse, business_date: date, settings: Settings) -> list[date]:
-    """Return the last dates of the windows to build after a day was published.
+    """Return the last dates of all windows that must be built after a day was published.
 
     Raises InputError when the day is not published.
     """

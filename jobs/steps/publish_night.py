@@ -1,7 +1,7 @@
 """publish_night: makes a checked run visible, table by table, and then records it in pipeline_runs.
 
-It can be killed anywhere and run again. Staged files are copied over published ones, the commit mark is written last,
-and staging is deleted only after that.
+It can be killed at any point and run again: it copies staged files over published ones, writes the row of
+pipeline_runs last, as the commit mark, and deletes the staging only after that.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from models.serving.photo_statuses import SEARCHED_STATUSES
 log = logging.getLogger(__name__)
 
 StagedTables = Mapping[str, StagedTable]
-"""The facts about each staged table, by its name."""
+"""Row count, digest and so on of each staged table, by the table's name."""
 
 
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
@@ -59,12 +59,15 @@ def change_in_words(business_date: date, pipeline_run: Mapping[str, Any]) -> str
     if before is None:
         return f"{business_date} is published for the first time"
     if not changed:
-        return f"{business_date} is published as run '{before}' had it: no table changed"
+        return f"{business_date} is published again, and no table changed since run '{before}'"
     return f"{business_date} is published again; changed since run '{before}': {', '.join(changed)}"
 
 
 def input_digest(photo_tags: pa.Table, receipts_digest: str) -> str:
-    """Return the sha256 over key and etag of all photos, in order of keys, and the digest of the receipt files."""
+    """Return the sha256 that identifies the input of a night: keys and etags of its photos, and its receipt files.
+
+    `photo_tags` has photo_key and etag of each photo; `receipts_digest` is the digest of the receipt files.
+    """
     digest = hashlib.sha256()
     for batch in photo_tags.sort_by("photo_key").to_batches():
         for key, etag in zip(batch["photo_key"].to_pylist(), batch["etag"].to_pylist(), strict=True):
@@ -94,7 +97,7 @@ def _sweep(warehouse: Warehouse, settings: Settings) -> None:
     swept = warehouse.staging.sweep(datetime.now(UTC) - timedelta(days=settings.staging_days))
     for run_id, last_written in swept.items():
         log.info(
-            "swept the staging of run '%s', which last wrote there at %s", run_id, f"{last_written:%Y-%m-%d %H:%M}"
+            "deleted the staging of run '%s', which last wrote there at %s", run_id, f"{last_written:%Y-%m-%d %H:%M}"
         )
 
 

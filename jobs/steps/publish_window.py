@@ -1,7 +1,7 @@
 """publish_window: makes a checked window visible, table by table, and then records it in window_runs.
 
-Like publish_night it can be killed anywhere and run again: the commit mark is written last, and staging is deleted
-after that.
+Like publish_night it can be killed at any point and run again: the commit mark is written last, and staging is deleted
+only after that.
 """
 
 from __future__ import annotations

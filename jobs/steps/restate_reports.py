@@ -1,7 +1,7 @@
-"""restate_reports: rewrites the pages that show a day when its tables, or its window of cashiers, are published again.
+"""restate_reports: rewrites the report pages that show a day, after its tables or its window were published again.
 
-These are the page of the day, the pages of later days with this day in their trailing window, and the index. A day
-without a page gets none.
+These are the page of the day, the pages of later days that look back on it, and the index. A day without a page gets
+none.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""wait_for_business_date: checks that the stores have delivered a day whole, and that its photos are still there."""
+"""wait_for_business_date: checks that the stores have delivered the whole day, and that its photos are still there."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
     missing = missing_markers(landing, business_date)
     if missing:
         raise NotLandedError(
-            f"business date {business_date} has not landed: missing {' and '.join(missing)}; "
+            f"business date {business_date} is not delivered yet: missing {' and '.join(missing)}; "
             "the stores write these marks when all photos and receipts of the day are there"
         )
     refuse_if_photos_were_deleted(warehouse, business_date, landing)

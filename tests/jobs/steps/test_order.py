@@ -119,7 +119,7 @@ def test_a_day_that_is_not_published_is_refused_with_what_to_run_first(settings:
 
 
 def test_a_step_of_a_run_without_a_plan_is_refused(settings: Settings) -> None:
-    with pytest.raises(InputError, match="run 'window-1' has planned no window; run plan_windows first"):
+    with pytest.raises(InputError, match="run 'window-1' has not planned any window; run plan_windows first"):
         run_window_step(warehouse_of(settings, "window-1"), "check_window", [BUSINESS_DATE], settings)
 
 

@@ -79,7 +79,7 @@ def test_a_day_is_announced_when_it_is_new_or_changed_and_not_when_it_came_out_t
         publish_night.run(staged_run(settings, run_id, 3), BUSINESS_DATE, settings)
     store = ObjectStore(settings.warehouse_uri)
     announce_published_day.run(Warehouse(store, "run-1"), BUSINESS_DATE, settings)
-    with pytest.raises(UnchangedDayError, match="2026-11-20 is published as run 'run-1' had it: no table changed"):
+    with pytest.raises(UnchangedDayError, match="2026-11-20 is published again, and no table changed since run 'run-1'"):
         announce_published_day.run(Warehouse(store, "run-2"), BUSINESS_DATE, settings)
     with pytest.raises(InputError, match="run 'run-3' has not published 2026-11-20; run publish_night first"):
         announce_published_day.run(Warehouse(store, "run-3"), BUSINESS_DATE, settings)
@@ -159,7 +159,7 @@ def test_staging_that_a_dead_run_left_long_ago_is_swept_with_a_line_in_the_log(
     publish_night.run(warehouse, BUSINESS_DATE, settings)
     assert [entry.key.split("/")[1] for entry in warehouse.store.list("_staging")] == ["young"]
     (line_of_log,) = [message for message in caplog.messages if "swept" in message]
-    assert line_of_log.startswith("swept the staging of run 'dead', which last wrote there at 20")
+    assert line_of_log.startswith("deleted the staging of run 'dead', which last wrote there at 20")
 
 
 def test_the_run_tells_what_later_nights_are_compared_with(settings: Settings) -> None:
