@@ -79,7 +79,7 @@ def test_a_day_is_announced_when_it_is_new_or_changed_and_not_when_it_came_out_t
         publish_night.run(staged_run(settings, run_id, 3), BUSINESS_DATE, settings)
     store = ObjectStore(settings.warehouse_uri)
     announce_published_day.run(Warehouse(store, "run-1"), BUSINESS_DATE, settings)
-    with pytest.raises(UnchangedDayError, match="2026-11-20 is published again, and no table changed since run 'run-1'"):
+    with pytest.raises(UnchangedDayError, match="2026-11-20 is published again, and no table changed since"):
         announce_published_day.run(Warehouse(store, "run-2"), BUSINESS_DATE, settings)
     with pytest.raises(InputError, match="run 'run-3' has not published 2026-11-20; run publish_night first"):
         announce_published_day.run(Warehouse(store, "run-3"), BUSINESS_DATE, settings)
@@ -158,7 +158,7 @@ def test_staging_that_a_dead_run_left_long_ago_is_swept_with_a_line_in_the_log(
     os.utime(dead, (dead.stat().st_mtime - 8 * 86_400,) * 2)
     publish_night.run(warehouse, BUSINESS_DATE, settings)
     assert [entry.key.split("/")[1] for entry in warehouse.store.list("_staging")] == ["young"]
-    (line_of_log,) = [message for message in caplog.messages if "swept" in message]
+    (line_of_log,) = [message for message in caplog.messages if "dead" in message]
     assert line_of_log.startswith("deleted the staging of run 'dead', which last wrote there at 20")
 
 
