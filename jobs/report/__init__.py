@@ -1,1 +1,1 @@
-"""The page of a night: figures from the published tables, charts, texts and templates, without Spark."""
+"""The report page of a night: its figures, charts, texts and templates. It reads published tables, without Spark."""

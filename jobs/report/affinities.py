@@ -23,7 +23,7 @@ STEPS = ((0.5, "less-3"), (0.7, "less-2"), (0.9, "less-1"), (1.1, "even"), (1.4,
 
 @dataclass(frozen=True)
 class Cell:
-    """The index of an age group and category; if there is none, `reason` says why."""
+    """The affinity index of one age group and product category. If there is no index, `reason` says why."""
 
     age_group: str
     index: float | None
@@ -33,17 +33,17 @@ class Cell:
 
     @property
     def is_sure(self) -> bool:
-        """Whether the whole interval is on one side of 1."""
+        """Whether the whole interval of the index is on one side of 1."""
         return self.low is not None and self.high is not None and (self.low > 1 or self.high < 1)
 
     @property
     def is_over(self) -> bool:
-        """Whether the group certainly buys more often than all buyers."""
+        """Whether the whole interval of the index is above 1."""
         return self.low is not None and self.low > 1
 
     @property
     def shade(self) -> str:
-        """The style class of the cell."""
+        """The CSS class that colours the cell."""
         if self.index is None:
             return "none"
         index = self.index
@@ -52,7 +52,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class CategoryRow:
-    """A category: the receipts of all age groups with it, and one cell per age group."""
+    """A row of the heat map: a product category, its number of receipts, and one cell per age group."""
 
     product_category: str
     transaction_count: int
@@ -60,7 +60,7 @@ class CategoryRow:
 
     @property
     def most(self) -> Cell | None:
-        """The age group that buys it most often, certain or not; None if there is no index."""
+        """The cell with the highest index of the category, even if it is not sure; None if no cell has an index."""
         return max(
             (cell for cell in self.cells if cell.index is not None), key=lambda cell: cell.index or 0, default=None
         )
@@ -68,7 +68,7 @@ class CategoryRow:
 
 @dataclass(frozen=True)
 class Affinities:
-    """The heat map, categories with most receipts first, and the certain results in it."""
+    """The heat map of affinities: rows in order of their receipts, and the cells that are surely above 1."""
 
     age_groups: Sequence[str]
     rows: Sequence[CategoryRow]
@@ -78,7 +78,7 @@ class Affinities:
 
 
 def affinities(day: DayTables, settings: Settings) -> Affinities:
-    """Return the rows of the categories: all alcohol first, categories without any index last."""
+    """Return the heat map of a day. The row of all alcohol comes first, categories without any index come last."""
     found = day.rows("FROM age_group_affinity")
     age_groups = in_order({row["age_group"] for row in found})
     by_category: dict[str, list[Mapping[str, Any]]] = {}

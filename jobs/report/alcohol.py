@@ -36,7 +36,7 @@ GROUP BY ALL ORDER BY sales DESC, estimate_status
 
 @dataclass(frozen=True)
 class Alcohol:
-    """The day's alcohol sales."""
+    """Counts of a day's alcohol sales, for the report."""
 
     funnel: Mapping[str, Any]
     """Counts by name, and the ages of the policy."""
@@ -48,12 +48,12 @@ class Alcohol:
 
     @property
     def not_judged_count(self) -> float:
-        """Number of sales whose buyer could not be judged."""
+        """Number of sales in which the buyer's age could not be judged."""
         return float(sum(row["sales"] for row in self.not_judged))
 
 
 def alcohol(day: DayTables, settings: Settings) -> Alcohol:
-    """Count the sales of alcohol_sale_audit; with a minimum cell count, in multiples of it."""
+    """Count the sales of alcohol_sale_audit. With a minimum cell count, counts are rounded to multiples of it."""
     minimum = settings.minimum_cell_count
     (funnel,) = day.rows(FUNNEL, alert=settings.under_challenge_age_alert_probability)
     counts = {name: value if name.endswith("_years") else shown(value, minimum) for name, value in funnel.items()}

@@ -1,8 +1,8 @@
 """cashiers: how often each cashier asks for an ID compared with the others, as a funnel plot without names.
 
-Each point is a cashier who is judged in cashier_alcohol_audit. Points further right rest on more comparable sales to
-young buyers, so the control limits are narrower there. Between the limits, chance and habits that differ without fault
-explain the difference. Source: Spiegelhalter 2005, Funnel plots for comparing institutional performance.
+Each point is a cashier who is judged in cashier_alcohol_audit. Points further right have more comparable sales to young
+buyers, so the control limits are narrower there. Between the limits, a difference may be due to chance, or to habits
+that differ without anyone's fault. Source: Spiegelhalter 2005, Funnel plots for comparing institutional performance.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SELECT count(*) AS cashiers, any_value(window_first_date) AS first_date, any_val
 
 @dataclass(frozen=True)
 class Cashier:
-    """A judged cashier without a name: how much more often than others they ask, and how sure that is."""
+    """A judged cashier without a name: how much more often than others the cashier asks, with the 90 % interval."""
 
     difference: float
     low: float
@@ -42,18 +42,18 @@ class Cashier:
 
     @property
     def standard_error(self) -> float:
-        """The standard error of the difference, from its interval."""
+        """The standard error of the difference, computed from its interval."""
         return (self.high - self.low) / (2 * NORMAL_QUANTILE_95)
 
     @property
     def precision(self) -> float:
-        """One over the variance of the difference: how much is known about the cashier."""
+        """One over the variance of the difference: the higher, the more is known about the cashier."""
         return self.standard_error**-2 if self.standard_error > 0 else 0.0
 
 
 @dataclass(frozen=True)
 class Cashiers:
-    """The cashiers of the window that ends on the day."""
+    """The cashiers of the window that ends on the report's day."""
 
     is_published: bool
     cashier_count: int
@@ -65,12 +65,12 @@ class Cashiers:
 
     @property
     def to_be_looked_at_count(self) -> int:
-        """Number of cashiers who ask so seldom that a person should look at their sales."""
+        """Number of cashiers who ask so rarely that a person should look at their sales."""
         return sum(cashier.is_to_be_looked_at for cashier in self.judged)
 
 
 def cashiers(day: DayTables) -> Cashiers:
-    """Return the judged cashiers, those about whom least is known first."""
+    """Return the judged cashiers of the window that ends on the day, from the least to the best known."""
     (window,) = day.rows(WINDOW)
     judged = [Cashier(**row) for row in day.rows(JUDGED)]
     return Cashiers(

@@ -1,7 +1,7 @@
-"""charts: draws figures as SVG by matplotlib: no script, no font, nothing to load, and text stays text.
+"""charts: draws the report's charts with matplotlib, as SVG that needs no script and no font.
 
-Each shape has one of four colours. The page's style sheet replaces them by those of its light or dark scheme. Styles
-are SVG attributes, not HTML styles, so that a strict Content-Security-Policy allows them.
+Each shape has one of four placeholder colours. The page's style sheet replaces them with those of its light or dark
+scheme. Styles are SVG attributes and not HTML styles, so that a strict Content-Security-Policy allows them.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ STYLE: dict[Any, Any] = {
 
 @dataclass(frozen=True)
 class Chart:
-    """A drawing, with a title and a description for people who cannot see it."""
+    """A chart as SVG, with a title and a description for people who cannot see it."""
 
     svg: Markup
     title: str
@@ -57,7 +57,7 @@ Numbers = Callable[[float], str]
 
 
 def bars_chart(bars: Sequence[Bar], title: str, description: str, words: Words) -> Chart:
-    """Draw age groups as bars of the estimate, with intervals, and a ring for the count by point estimate."""
+    """Draw a bar for each age group: the estimate with its interval, and a ring for the count by point estimate."""
     with mpl.rc_context(STYLE):
         figure, axes = _new(0.34 * len(bars) + 0.75)
         at = np.arange(len(bars))
@@ -81,7 +81,10 @@ def bars_chart(bars: Sequence[Bar], title: str, description: str, words: Words) 
 def trend_chart(
     trend: Trend, compared: Comparison, title: str, description: str, words: Words, numbers: Numbers
 ) -> Chart:
-    """Draw a figure by day: gaps for missing days, triangles under days with a warning, the usual value of the week."""
+    """Draw a figure by day, as a line with a gap for each missing day and a triangle under each day with a warning.
+
+    A dashed line shows the median of the week before.
+    """
     with mpl.rc_context(STYLE):
         figure, axes = _new(2.1)
         days = list(compared.days)
@@ -106,7 +109,7 @@ def trend_chart(
 
 
 def cashier_funnel_chart(cashiers: Cashiers, title: str, description: str, words: Words) -> Chart:
-    """Draw the judged cashiers within control limits, which narrow as more is known about a cashier."""
+    """Draw cashiers as a funnel plot: a point for each judged cashier, between limits that narrow to the right."""
     with mpl.rc_context(STYLE):
         figure, axes = _new(3.4)
         known = np.array([cashier.precision for cashier in cashiers.judged])
@@ -125,7 +128,7 @@ def cashier_funnel_chart(cashiers: Cashiers, title: str, description: str, words
         reach = max([0.3, *(abs(cashier.difference) * 1.15 for cashier in cashiers.judged)])
         axes.set_ylim(-min(reach, 1.0), min(reach, 1.0))
         axes.set_xlim(0, widest)
-        axes.set_xlabel(words.text("how much is known (1 / variance)"))
+        axes.set_xlabel(words.text("certainty of the difference (1 / variance)"))
         axes.set_ylabel(words.text("asks more or less often than others"))
         axes.legend(frameon=False, fontsize=9, loc="upper right")
         _number_axis(axes, "x", words.count)
@@ -134,7 +137,7 @@ def cashier_funnel_chart(cashiers: Cashiers, title: str, description: str, words
 
 
 def sparkline(days: Sequence[date], values: Sequence[float | None], title: str, description: str) -> Chart:
-    """Draw a small line without axes, with its last value marked."""
+    """Draw a small line chart without axes, and mark its last value."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(1.9, 0.42))
         axes = figure.add_axes((0.02, 0.08, 0.96, 0.84))

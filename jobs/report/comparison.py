@@ -1,6 +1,6 @@
-"""comparison: whether a day is like the week before it, and how its figures developed over the trailing window.
+"""comparison: compares a day's figures with those of the week before it, and lists the figures of earlier days.
 
-The limits are those of check_night, which compares a day with the median of the window. Here it is compared with the
+The limits are those of check_night. That step compares a day with the median of four weeks (a setting); here it is the
 median of the seven days before. Ages are compared only with days of the same age model.
 """
 
@@ -25,7 +25,7 @@ Verdict = Literal["alike", "unlike", "too_few_days", "no_figure"]
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure of a day's run, and how far it may be from the usual one."""
+    """A figure of a day's run, such as its share of receipts with a photo, and the limit of its change."""
 
     name: str
     value: Callable[[Run], float | None]
@@ -38,7 +38,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Trend:
-    """A figure over the window: one value per day (None for a missing day), and how tonight compares."""
+    """A figure by day (None for a missing day), and how the report's day compares with the week before it."""
 
     name: str
     values: Mapping[date, float | None]
@@ -54,7 +54,7 @@ class Trend:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The day next to the days before it."""
+    """A day's figures compared with those of the days before it."""
 
     days: Sequence[date]
     """The days of the window; the day itself is the last."""
@@ -68,7 +68,7 @@ class Comparison:
 
     @property
     def verdict(self) -> Verdict:
-        """The verdict on all figures together."""
+        """The verdict on all figures together: alike, unlike, no_figure or too_few_days."""
         verdicts = {trend.verdict for trend in self.trends}
         # The worst verdict counts, in this order.
         return next(each for each in ("unlike", "no_figure", "too_few_days", "alike") if each in verdicts)
@@ -122,7 +122,7 @@ FIGURES = (
 
 
 def comparison(day: DayTables, settings: Settings) -> Comparison:
-    """Compare the day's run with those of the days before."""
+    """Compare the figures of a day's run with those of the runs of the days before."""
     runs = {**day.runs_before, day.business_date: day.run}
     days = [day.business_date - timedelta(days=number) for number in range(settings.trailing_window_days, -1, -1)]
     return Comparison(

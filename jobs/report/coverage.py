@@ -33,7 +33,7 @@ Counts = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class TillRow:
-    """A till, or all tills together: its counts for the day and by hour."""
+    """The counts of receipts of one till, or of all tills together, for the day and by hour."""
 
     store_id: str | None
     till_id: str | None
@@ -42,13 +42,13 @@ class TillRow:
 
     @property
     def without_estimate(self) -> int:
-        """Transactions without an age estimate."""
+        """Number of the day's transactions without an age estimate."""
         return int(self.whole_day["transactions"] - self.whole_day["with_estimate"])
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """The coverage of the day's buyers by cameras."""
+    """How many of a day's transactions have a photo and an age estimate, by till and hour."""
 
     hours: Sequence[int]
     all_tills: TillRow | None
@@ -63,7 +63,7 @@ class Coverage:
 
 
 def coverage(day: DayTables) -> Coverage:
-    """Count transactions with a photo and with an estimate."""
+    """Count the day's transactions with a photo and with an age estimate, by till and hour."""
     found = day.rows(BY_TILL_AND_HOUR)
     hours = sorted({row["hour"] for row in found if row["hour"] is not None})
     # The query's subtotals have null in place of an hour, and the grand total null in place of a till.
@@ -92,6 +92,6 @@ def coverage(day: DayTables) -> Coverage:
 
 
 def shade(share: float) -> str:
-    """Return the style class of a cell with this share."""
+    """Return the CSS class of a cell that shows this share."""
     # Five shades; a share of exactly 1 belongs to the last.
     return f"cover-{min(4, int(share * 5))}"

@@ -1,4 +1,4 @@
-"""day_tables: opens the columns that a report needs of a day's published tables, as a DuckDB database in memory."""
+"""day_tables: loads the parts of a day's published tables that a report needs into a DuckDB database in memory."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ WINDOW_COLUMNS = (
 
 @dataclass(frozen=True)
 class DayTables:
-    """A published day: its run, its tables (through `connection`), and the runs of the days before."""
+    """A published day: its row of pipeline_runs, its tables in DuckDB (`connection`), and the runs of earlier days."""
 
     business_date: date
     run: Mapping[str, Any]
@@ -65,7 +65,7 @@ class DayTables:
     connection: duckdb.DuckDBPyConnection
 
     def rows(self, query: str, **parameters: object) -> list[dict[str, Any]]:
-        """Return the rows that a query over the tables finds."""
+        """Run a query on the day's tables, and return its rows."""
         cursor = self.connection.execute(query, parameters)
         names = [name for name, *_ in cursor.description or []]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
@@ -73,7 +73,7 @@ class DayTables:
 
 @contextmanager
 def day_tables(warehouse: Warehouse, business_date: date, settings: Settings) -> Iterator[DayTables]:
-    """Open the published tables of a day.
+    """Open the published tables of a day for the block.
 
     Raises InputError when the day is not published, and StoreError while another run publishes it.
     """
@@ -96,7 +96,7 @@ def day_tables(warehouse: Warehouse, business_date: date, settings: Settings) ->
 
 
 def with_all_columns(run: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row of pipeline_runs with all columns; those that are newer than the row are null."""
+    """Return a row of pipeline_runs with all columns; columns that did not exist when it was written are None."""
     return dict.fromkeys(PIPELINE_RUNS.column_names) | dict(run)
 
 
@@ -119,8 +119,8 @@ def _refuse_another_run(table: Table, rows: pa.Table, run_id: str, business_date
     others = set(rows["run_id"].unique().to_pylist()) - {run_id}
     if others:
         raise StoreError(
-            f"published table '{table.name}' of {business_date} is of run '{min(others)}', the day of run '{run_id}': "
-            "another run is publishing the day, or died while it did; finish that one, then make the report again"
+            f"published table '{table.name}' of {business_date} is from run '{min(others)}', but the day from run "
+            f"'{run_id}': another run is publishing the day, or died while it did; finish that run, then report again"
         )
 
 

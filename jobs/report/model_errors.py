@@ -1,4 +1,4 @@
-"""model_errors: how far the age model errs, from the evaluation that is stored next to its weights."""
+"""model_errors: reads the errors of an age model from the evaluation that is stored next to its weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True)
 class BandErrors:
-    """Errors on photos of people whose labelled age is in an age group."""
+    """The model's errors on photos of people with a labelled age in one age group."""
 
     age_band: str
     photo_count: int
@@ -25,7 +25,7 @@ class BandErrors:
 
 @dataclass(frozen=True)
 class ModelErrors:
-    """Errors on photos that were not used for training."""
+    """The model's errors on photos that were not used for its training."""
 
     photo_count: int
     mae: float
@@ -38,7 +38,7 @@ class ModelErrors:
 
 
 def model_errors(model_version: str) -> ModelErrors | None:
-    """Return the errors of a model version, None if no evaluation of it is stored."""
+    """Return the errors of a model version, or None if its evaluation is not stored."""
     path = WEIGHTS_FOLDER / model_version / "metrics.json"
     if not path.is_file():
         return None

@@ -1,7 +1,7 @@
-"""page: renders the page of a day and the index of all days from their figures; all inserted values are escaped.
+"""page: renders the report page of a day, and the index of all days, as HTML. All inserted values are escaped.
 
-`nightly_report` reads and writes; no module here does. Each section of the page has its own module: a query over the
-day's tables, and its result as plain values. Texts are in templates/, their translations in locale/.
+Each section of the page has its own module, which queries the day's tables and returns plain values. The step
+`nightly_report` reads the tables and writes the pages. Texts are in templates/, their translations in locale/.
 """
 
 from __future__ import annotations
@@ -48,22 +48,22 @@ STATUS_WORDS = {
     "no_estimate": marked("the buyer's age cannot be judged"),
     "clearly_adult": marked("the buyer looks old enough"),
     "check_not_logged": marked("the buyer looks young, and the till does not log ID checks"),
-    "challenge_age_unchecked": marked("the buyer looks younger than the challenge age, no ID was asked for"),
-    "possibly_under_age_unchecked": marked("the buyer looks younger than the legal age, no ID was asked for"),
+    "challenge_age_unchecked": marked("the buyer looks younger than the challenge age, and no ID was asked for"),
+    "possibly_under_age_unchecked": marked("the buyer looks younger than the legal age, and no ID was asked for"),
 }
 REASON_WORDS = {
     "no_photo": marked("no photo was taken at the till during the transaction"),
     "no_usable_photo": marked("there is a photo, but no age can be estimated from it"),
-    "unreadable_key": marked("the photo's name does not say till or time"),
-    "missing": marked("the photo was gone when it was fetched"),
+    "unreadable_key": marked("the photo's name does not tell the till or the time"),
+    "missing": marked("the photo was no longer there when it was fetched"),
     "replaced": marked("the photo was replaced after it was listed"),
-    "unreadable_object": marked("the store did not hand the photo out"),
+    "unreadable_object": marked("the object store did not return the photo"),
     "empty": marked("the file is empty"),
     "too_large": marked("the file is too large"),
     "too_many_pixels": marked("the photo has too many pixels"),
     "too_small": marked("the photo is too small"),
-    "not_an_image": marked("the file is no image"),
-    "unsupported_format": marked("the image is of a format that is not read"),
+    "not_an_image": marked("the file is not an image"),
+    "unsupported_format": marked("the format of the image is not supported"),
     "truncated": marked("the file ends in the middle of the image"),
     "no_face": marked("no face is found"),
     "face_too_small": marked("the face is too small"),
@@ -77,7 +77,7 @@ REASON_WORDS = {
 
 @dataclass(frozen=True)
 class DayFigures:
-    """All figures on the page of a day."""
+    """All figures on the report page of a day, by section."""
 
     business_date: date
     run: Mapping[str, Any]
@@ -93,24 +93,24 @@ class DayFigures:
 
 @dataclass(frozen=True)
 class ReportedDay:
-    """A row of the index: a day with a page, and its last run."""
+    """A row of the index page: a day that has a report page, and the last run that published it."""
 
     business_date: date
     run: Mapping[str, Any]
 
     @property
     def photographed_share(self) -> float | None:
-        """Share of the receipts with a photo."""
+        """Share of the day's receipts with a photo."""
         return _share(self.run["photographed_transaction_count"], self.run["transaction_count"])
 
     @property
     def estimated_share(self) -> float | None:
-        """Share of the receipts with an age estimate."""
+        """Share of the day's receipts with an age estimate."""
         return _share(self.run["estimated_transaction_count"], self.run["transaction_count"])
 
 
 def day_figures(day: DayTables, settings: Settings) -> DayFigures:
-    """Compute all figures of a day from its tables."""
+    """Compute all figures of a day's report page from the day's published tables."""
     return DayFigures(
         day.business_date,
         day.run,
@@ -126,19 +126,20 @@ def day_figures(day: DayTables, settings: Settings) -> DayFigures:
 
 
 def day_page(figures: DayFigures, words: Words, settings: Settings) -> str:
-    """Render the page of a day as one HTML file."""
+    """Render the report page of a day as one HTML file, in the language of `words`."""
     return _rendered("day.html", words, settings, figures=figures, charts=_day_charts(figures, words))
 
 
 def index_page(days: Sequence[ReportedDay], words: Words, settings: Settings) -> str:
-    """Render the index of the days with a page, given in order; the latest is shown first."""
+    """Render the index of all report pages as HTML. `days` come in order of dates; the page shows the latest first."""
     return _rendered("index.html", words, settings, days=list(reversed(days)), charts=_index_charts(days, words))
 
 
 def _day_charts(figures: DayFigures, words: Words) -> dict[str, Any]:
     text = words.text
     read_it = text(
-        "Bars are estimates, lines their 90 %% intervals, rings the plain counts; the table below has all numbers."
+        "Bars are estimates, lines are their 90 %% intervals, rings are counts by point estimate. "
+        "The table below has all numbers."
     )
     return {
         "buyers": bars_chart(figures.purchases.buyers, text("Receipts by the buyer's age"), read_it, words),
@@ -149,7 +150,9 @@ def _day_charts(figures: DayFigures, words: Words) -> dict[str, Any]:
         "cashiers": cashier_funnel_chart(
             figures.cashiers,
             text("How often cashiers ask for an ID"),
-            text("Points are cashiers without names; between the lines chance alone would leave nearly all of them."),
+            text(
+                "Points are cashiers without names. If all asked alike, nearly all points would lie between the lines."
+            ),
             words,
         )
         if figures.cashiers.judged

@@ -1,9 +1,9 @@
-"""purchases: what each age group bought: receipts and money, counted by point estimate and estimated.
+"""purchases: receipts and money of each age group, counted by point estimate and estimated by probability.
 
-age_group_purchases has intervals by store, and ends of intervals do not add up. For a category over all stores, two
-variances are combined. That of who each buyer was adds up over stores. That of the ages of the category's buyers is
-common to all stores, and comes from the resampled shares of age_mixes: total = Σ variance(store) + common · (1 - Σ
-share(store)²).
+age_group_purchases has intervals by store, and ends of intervals do not add up. So the variance of a category over all
+stores is combined from two parts. The uncertainty about single buyers adds up over stores. The uncertainty about the
+mix of the category's ages is common to all stores, and comes from the resampled shares of age_mixes:
+total = Σ variance(store) + common · (1 - Σ share(store)²).
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ GROUP BY ALL ORDER BY transaction_count DESC, product_category
 
 @dataclass(frozen=True)
 class Bar:
-    """Receipts of an age group: counted by point estimate, and estimated, with a 90 % interval if there is one."""
+    """A bar of a chart: an age group's receipts, by point estimate and estimated, with the 90 % interval if any."""
 
     age_group: str
     point_count: float
@@ -57,7 +57,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class CategoryBars:
-    """Receipts with a product category, by age group."""
+    """The receipts with one product category, by age group."""
 
     product_category: str
     transaction_count: int
@@ -66,7 +66,7 @@ class CategoryBars:
 
 @dataclass(frozen=True)
 class Purchases:
-    """The purchases of the day's age groups."""
+    """Receipts and money of all age groups on a day."""
 
     buyers: Sequence[Bar]
     """All receipts whose buyer has an age estimate, by age group."""
@@ -78,7 +78,7 @@ class Purchases:
 
     @property
     def drawn(self) -> Sequence[CategoryBars]:
-        """The categories with a chart."""
+        """The categories that get a chart."""
         return self.categories[:CATEGORIES_DRAWN]
 
 

@@ -1,4 +1,4 @@
-"""run_facts: what the publishing run did, what its checks found, and which lines it rejected."""
+"""run_facts: facts about the run that published a day: its seconds, its checks, and the lines that it rejected."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ORDER BY is_broken DESC NULLS LAST, rule
 
 @dataclass(frozen=True)
 class RunFacts:
-    """Figures about the run."""
+    """Facts about the run that published the report's day."""
 
     table_seconds: Mapping[str, float]
     """Seconds that building each table took, longest first."""
@@ -41,22 +41,22 @@ class RunFacts:
 
     @property
     def seconds(self) -> float:
-        """Sum of the seconds for all tables, including tables that were built at the same time."""
+        """Sum of the seconds that all tables took, including tables that were built at the same time."""
         return sum(self.table_seconds.values())
 
     @property
     def tries_after_the_first(self) -> int | None:
-        """Number of retries of tables' tasks; None where nobody counted."""
+        """Number of retries of table tasks, or None if Airflow did not run the night and so did not count them."""
         return sum(self.table_tries.values()) - len(self.table_tries) if self.table_tries else None
 
     @property
     def broken(self) -> Sequence[Mapping[str, Any]]:
-        """The rules that the night broke."""
+        """The results of the rules that the night broke."""
         return [check for check in self.checks if check["is_broken"]]
 
 
 def run_facts(day: DayTables) -> RunFacts:
-    """Return the facts about the run in pipeline_runs, check_results and rejected_transaction_lines."""
+    """Read the facts about the day's run from pipeline_runs, check_results and rejected_transaction_lines."""
     rejected = day.rows(REJECTED)
     seconds = sorted(dict(day.run["table_seconds"] or {}).items(), key=lambda pair: -pair[1])
     tries = dict(day.run["table_tries"] or {})

@@ -1,7 +1,7 @@
-"""words: the report's texts in one language, with numbers and dates as that language writes them.
+"""words: translates the report's texts into one language, and writes numbers and dates in the form of that language.
 
-Texts are English in code and templates; locale/LANGUAGE.po has the other languages. In a text, %(name)s is filled in,
-and %% is a percent sign.
+Texts are English in code and templates; locale/LANGUAGE.po has the other languages. In a text, %(name)s is replaced
+by a value, and %% is a percent sign.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Number = int | float | Decimal
 
 
 def marked(message: str) -> str:
-    """Mark a text for the translation catalogues; it is translated where it is used."""
+    """Return a text unchanged; the call marks it for the translation catalogues. It is translated later, when used."""
     return message
 
 
@@ -39,14 +39,14 @@ GROUP_WORDS = {UNKNOWN: marked("unknown"), SUPPRESSED: marked("suppressed")}
 
 @dataclass(frozen=True)
 class Words:
-    """Texts, numbers and dates in one language."""
+    """One language of the report: its translations, and its forms of numbers and dates."""
 
     language: str
     locale: Locale
     translations: NullTranslations
 
     def text(self, message: str, **values: object) -> str:
-        """Return a text in the language, with its values filled in."""
+        """Translate a text, and replace each %(name)s in it by the value of that name."""
         found: str = self.translations.gettext(message)
         return found % values
 
@@ -55,33 +55,33 @@ class Words:
         return format_decimal(round(value), locale=self.locale)
 
     def number(self, value: Number, digits: int = 1) -> str:
-        """Write a number with so many decimals."""
+        """Write a number with `digits` decimals: 12.3."""
         return format_decimal(value, f"#,##0.{'0' * digits}" if digits else "#,##0", locale=self.locale)
 
     def share(self, value: Number, digits: int = 0) -> str:
-        """Write a share of 1 in percent."""
+        """Write a share, a number from 0 to 1, in percent: 12%."""
         pattern = self.locale.percent_formats[None].pattern.replace("#,##0", f"#,##0.{'0' * digits}" if digits else "0")
         return format_percent(value, pattern, locale=self.locale)
 
     def money(self, value: Number, currency: str) -> str:
-        """Write an amount of money without its cents."""
+        """Write an amount of money without cents: 1,234 USD."""
         return format_currency(value, currency, locale=self.locale, currency_digits=False, format="#,##0 ¤")
 
     def day(self, value: date, form: str = "long") -> str:
-        """Write a date; `form` is full (with its weekday), long or a pattern as `d MMM`."""
+        """Write a date. `form` is full (with the weekday), long, or a pattern such as `d MMM`."""
         return format_date(value, form, locale=self.locale)
 
     def age_group(self, name: str) -> str:
-        """Write the name of an age group."""
+        """Write the name of an age group: 18–24, or a translated word for 'unknown' and 'suppressed'."""
         return self.text(GROUP_WORDS[name]) if name in GROUP_WORDS else name.replace("-", "–")
 
     def moment(self, value: datetime, time_zone: ZoneInfo) -> str:
-        """Write a moment in the stores' time zone."""
+        """Write a moment as date and time in a time zone."""
         return format_datetime(value, "d MMM y, HH:mm", tzinfo=time_zone, locale=self.locale)
 
 
 def words_in(language: str) -> Words:
-    """Return the words of a language of LOCALES."""
+    """Return the translations and forms of a language of LOCALES, such as en."""
     return Words(language, Locale.parse(LOCALES[language]), _translations(CATALOGUES / f"{language}.po"))
 
 

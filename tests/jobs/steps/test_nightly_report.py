@@ -93,10 +93,10 @@ def test_a_day_without_a_page_is_not_given_one_by_what_restates(warehouse: Wareh
     assert list(warehouse.store.list("reports")) == []
 
 
-def test_a_window_published_after_the_page_comes_to_stand_on_it(warehouse: Warehouse, settings: Settings) -> None:
+def test_a_window_published_after_the_page_is_added_to_it(warehouse: Warehouse, settings: Settings) -> None:
     warehouse.store.delete([f"cashier_alcohol_audit/business_date={BUSINESS_DATE}/part-0.parquet"])
     nightly_report.run(warehouse, BUSINESS_DATE, settings)
-    assert "No window of days that ends on this day is published yet" in page(warehouse, page_key(BUSINESS_DATE))
+    assert "The window of days that ends on this day is not published yet" in page(warehouse, page_key(BUSINESS_DATE))
     publish(warehouse, CASHIER_ALCOHOL_AUDIT, BUSINESS_DATE, [{"asked_count": 3.0, "not_asked_count": 1.0}])
     restate_reports.run(warehouse, BUSINESS_DATE, settings)
     assert "Nobody can be judged yet" in page(warehouse, page_key(BUSINESS_DATE))
@@ -114,7 +114,7 @@ def test_a_day_that_is_being_published_has_no_page_of_two_runs(warehouse: Wareho
     nightly_report.run(warehouse, BUSINESS_DATE, settings)
     before = page(warehouse, page_key(BUSINESS_DATE))
     publish(Warehouse(warehouse.store, "half"), ALCOHOL_REVIEW_CASES, BUSINESS_DATE, [{"case_id": "x"}])
-    with pytest.raises(StoreError, match=r"'alcohol_review_cases' of 2026-11-20 is of run 'half', the day of run 'nig"):
+    with pytest.raises(StoreError, match=r"'alcohol_review_cases' of 2026-11-20 is from run 'half', but"):
         nightly_report.run(warehouse, BUSINESS_DATE, settings)
     assert page(warehouse, page_key(BUSINESS_DATE)) == before
 
@@ -137,7 +137,7 @@ def test_under_a_minimum_cell_count_ages_of_few_buyers_are_not_shown(warehouse: 
     written = page(warehouse, page_key(BUSINESS_DATE))
     of_ages = r'<data value="([\d.]+)" data-figure="(?:alcohol_sale_audit|age_mixes|transaction_ages)[^"]*"'
     assert {float(value) % 5 for value in re.findall(of_ages, written)} == {0.0}
-    assert "Counts by age under 5 are not shown" in written
+    assert "Counts by age below 5 are not shown" in written
 
 
 def test_a_day_that_an_older_version_published_has_a_page(warehouse: Warehouse, settings: Settings) -> None:
