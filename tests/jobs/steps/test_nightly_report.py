@@ -99,7 +99,7 @@ def test_a_window_published_after_the_page_is_added_to_it(warehouse: Warehouse, 
     assert "The window of days that ends on this day is not published yet" in page(warehouse, page_key(BUSINESS_DATE))
     publish(warehouse, CASHIER_ALCOHOL_AUDIT, BUSINESS_DATE, [{"asked_count": 3.0, "not_asked_count": 1.0}])
     restate_reports.run(warehouse, BUSINESS_DATE, settings)
-    assert "Nobody can be judged yet" in page(warehouse, page_key(BUSINESS_DATE))
+    assert "No cashier can be judged yet" in page(warehouse, page_key(BUSINESS_DATE))
 
 
 def test_a_day_that_is_not_published_is_refused_and_nothing_is_written(
