@@ -1,1 +1,1 @@
-"""What the stores delivered, as a night may read it: listed, parsed, judged, and without erased people."""
+"""Reads the stores' deliveries: lists photos and receipt files, parses and judges lines, leaves out erased people."""

@@ -1,4 +1,4 @@
-"""business_day: the moments that belong to a business date."""
+"""business_day: says which moments belong to a business date, in the stores' time zone."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from jobs.settings import Settings
 
 @dataclass(frozen=True)
 class BusinessDay:
-    """A business date, and the moments in UTC between which a receipt or photo belongs to it (the end excluded)."""
+    """A business date, and the span of UTC time in which a receipt or photo belongs to it, without its end."""
 
     business_date: date
     begins_at: datetime
@@ -18,12 +18,12 @@ class BusinessDay:
 
     @property
     def other_date(self) -> str:
-        """The words for a moment outside the day."""
+        """The reason for rejecting a line or photo outside the day, to follow the name of its time."""
         return f"is not of business date {self.business_date}"
 
 
 def business_day(business_date: date, settings: Settings) -> BusinessDay:
-    """Return the day from midnight to midnight in the stores' time zone, with the allowance before and after."""
+    """Return a business date's span: midnight to midnight in the stores' time zone, and the allowance on both sides."""
     allowance = timedelta(minutes=settings.business_date_allowance_minutes)
     # Both midnights are computed in the zone: a day of a clock change has 23 or 25 hours.
     midnights = (

@@ -1,6 +1,7 @@
-"""case_ids: the id by which a reviewer knows a sale, a hash of its date and key; by Spark for many sales, here for one.
+"""case_ids: computes case_id, the id of a sale for reviewers: a hash of the sale's date, store, till and receipt.
 
-Both forms must agree, because an erasure finds the cases of a person by the second.
+It exists twice: as a Spark column for the nights, and in Python for one sale. Both must give the same id, because an
+erasure finds a person's cases with the second.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ CASE_ID_DIGITS = 16
 
 
 def case_ids(business_date: date) -> Column:
-    """Return the case_id of each row by its store_id, till_id and transaction_id."""
+    """Return the Spark column of the case_id of each row, from its store_id, till_id and transaction_id."""
     from pyspark.sql import functions as F
 
     parts = F.to_json(F.array(F.lit(business_date.isoformat()), *TRANSACTION_KEY))
@@ -28,7 +29,7 @@ def case_ids(business_date: date) -> Column:
 
 
 def case_id(business_date: date, store_id: str, till_id: str, transaction_id: str) -> str:
-    """Return the case_id of one transaction."""
+    """Return the case_id of one transaction, without Spark."""
     key = [business_date.isoformat(), store_id, till_id, transaction_id]
     # Separators and letters as Spark's to_json writes them, or the two forms would differ.
     parts = json.dumps(key, separators=(",", ":"), ensure_ascii=False)

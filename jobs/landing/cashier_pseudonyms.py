@@ -24,21 +24,21 @@ PSEUDONYM = "^(p[a-z2-7]{8})-[a-z2-7]{26}$"
 
 @dataclass(frozen=True)
 class CashierPseudonyms:
-    """The pseudonyms of one key."""
+    """Turns cashier ids into pseudonyms with one secret key."""
 
     key: bytes = field(repr=False)
 
     @cached_property
     def generation(self) -> str:
-        """The name of the key, which reveals nothing about it; pseudonyms of another key begin with another name."""
+        """The key's public name, with which each of its pseudonyms begins. It reveals nothing about the key."""
         return "p" + _digest(self.key, "generation", "", 5)
 
     def of(self, cashier_id: str) -> str:
-        """Return the pseudonym of an id; it is the same everywhere and always, as long as the key is."""
+        """Return the pseudonym of a cashier id; the same key always gives the same pseudonym."""
         return f"{self.generation}-{_digest_of_cashier(self.key, cashier_id)}"
 
     def applied_to(self, lines: pa.RecordBatch) -> pa.RecordBatch:
-        """Replace cashier ids by pseudonyms, and the text of unparsed lines by its length and a keyed hash."""
+        """Replace cashier ids in receipt lines by pseudonyms, and unparsed lines by their length and a keyed hash."""
         masked = {"cashier_id": self.of, "unparsed_line": self._instead_of}
         columns = [
             _of_each(lines[name], masked[name]) if name in masked else lines[name] for name in lines.schema.names
@@ -46,13 +46,12 @@ class CashierPseudonyms:
         return pa.RecordBatch.from_arrays(columns, schema=lines.schema)
 
     def _instead_of(self, text: str) -> str:
-        return (
-            f"{len(text)} characters, not kept as they may name a cashier; hash {_digest(self.key, 'text', text, 16)}"
-        )
+        text_hash = _digest(self.key, "text", text, 16)
+        return f"{len(text)} characters, not kept because they may name a cashier; hash {text_hash}"
 
 
 def cashier_pseudonyms(environment: Mapping[str, str]) -> CashierPseudonyms | None:
-    """Return the pseudonyms of the environment's key, None if it has none.
+    """Return the pseudonyms of the key in the environment, or None if it has no key.
 
     Raises InputError when the key is too short to keep ids from being guessed.
     """
@@ -61,21 +60,21 @@ def cashier_pseudonyms(environment: Mapping[str, str]) -> CashierPseudonyms | No
 
 
 def key_generation(environment: Mapping[str, str]) -> str | None:
-    """Return the name of the environment's key, None if it has none."""
+    """Return the public name of the key in the environment, or None if it has no key."""
     pseudonyms = cashier_pseudonyms(environment)
     return pseudonyms.generation if pseudonyms else None
 
 
 def pseudonyms_of(generation: str | None, environment: Mapping[str, str]) -> CashierPseudonyms | None:
-    """Return the pseudonyms of the key that the run began with.
+    """Return the pseudonyms of the key that the run began with, `generation` being its public name.
 
-    Raises InputError when this machine has another key or none: its lines would hold ids, or pseudonyms that fit no
-    others.
+    Raises InputError if this machine has another key or none: its lines would hold plain ids, or pseudonyms that
+    differ from those of other machines.
     """
     if (own := key_generation(environment)) != generation:
         raise InputError(
-            f"this machine has {_key_in_words(own)} in {KEY_VARIABLE}, the run began with {_key_in_words(generation)}; "
-            "set the same key wherever Spark runs tasks"
+            f"this machine has {_key_in_words(own)} in {KEY_VARIABLE}, but the run began with "
+            f"{_key_in_words(generation)}; set the same key on all machines that run Spark tasks"
         )
     return cashier_pseudonyms(environment)
 

@@ -1,4 +1,4 @@
-"""deleted_photos: finds out whether photos of a day were deleted by age, so that a run would publish fewer of them."""
+"""deleted_photos: refuses a run of a published day if `retain` has deleted photos of that day."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def photos_of(landing: ObjectStore, business_date: date) -> list[StoredObject]:
 
 
 def refuse_if_photos_were_deleted(warehouse: Warehouse, business_date: date, landing: ObjectStore) -> None:
-    """Raise InputError when a run of a day would publish fewer photos than are published, since `retain` deleted some.
+    """Raise InputError if `retain` deleted photos of a published day, so that a new run would publish fewer of them.
 
-    A day that was never published may run without them: there is nothing better to keep.
+    A day that was never published may run without the deleted photos: there are no better tables to keep.
     """
     records = warehouse.runs.of_day(business_date, RETENTION_RUNS)
     # The mark covers the time while `retain` deletes and has not yet written its record.
@@ -30,12 +30,12 @@ def refuse_if_photos_were_deleted(warehouse: Warehouse, business_date: date, lan
         return
     when = f"on {max(record['deleted_at'] for record in records):%Y-%m-%d}" if records else "just now"
     raise InputError(
-        f"photos of business date {business_date} were deleted {when}, past their days, and a run would publish a day "
-        f"without age estimates over the one that is out; leave its tables as they are, or put its photos back under "
-        f"'{landing.location(photos_folder(business_date))}' first"
+        f"photos of business date {business_date} were deleted {when}, at the end of their retention period, and a run "
+        "would replace the published day with one that lacks their age estimates; keep the published tables, or "
+        f"restore the photos to '{landing.location(photos_folder(business_date))}' first"
     )
 
 
 def deletion_mark(business_date: date) -> str:
-    """Return the key of the object that lists the photos of a day whose deletion has begun."""
+    """Return the key of the object in which `retain` lists the photos of a day that it is about to delete."""
     return f"_retention/business_date={business_date.isoformat()}.json"

@@ -1,11 +1,11 @@
-"""deliveries: what the stores delivered for a day, as rows of text and sizes. Nothing is judged here.
+"""deliveries: lists and reads what the stores delivered for a day. Other modules judge it.
 
 {landing}/photos/business_date=D/…           photo objects, and _SUCCESS when all are there
 {landing}/transactions/business_date=D/…     *.parquet, *.csv, *.jsonl and so on (see landed_files), and _SUCCESS
-{landing}/reviewed_cases/business_date=D/…   the same kinds of files, whenever a case of the day was looked at
+{landing}/reviewed_cases/business_date=D/…   the same kinds of files, with reviewers' outcomes for cases of the day
 
-Below a day, a file or folder whose name begins with _ or . is a mark or left over from a job, and no data. An empty
-object by which S3 tools show a folder is no data either.
+Below a day, a file or folder with a name that begins with _ or . is a mark or a leftover of a job, and not data. An
+empty object with which S3 tools represent a folder is not data either.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def transactions_folder(business_date: date) -> str:
 
 
 def missing_markers(landing: ObjectStore, business_date: date) -> list[str]:
-    """Return the URIs of the day's completion marks that are not there yet."""
+    """Return the URIs of the completion marks (_SUCCESS) that the stores have not written for the day yet."""
     marks = [f"{folder(business_date)}/{SUCCESS}" for folder in (photos_folder, transactions_folder)]
     return [landing.location(mark) for mark in marks if not landing.exists(mark)]
 
@@ -69,16 +69,16 @@ def receipt_files(landing: ObjectStore, business_date: date) -> list[StoredObjec
 
 
 def receipts_digest(landing: ObjectStore, business_date: date) -> str:
-    """Return the sha256 over key and etag of a day's receipt files, in order of their keys."""
+    """Return a sha256 that identifies a day's receipt files: over their keys and etags, in order of keys."""
     tags = (f"{entry.key}\0{entry.etag}\n" for entry in receipt_files(landing, business_date))
     return hashlib.sha256("".join(tags).encode()).hexdigest()
 
 
 @contextmanager
 def unchanged_receipts(landing: ObjectStore, business_date: date) -> Iterator[str]:
-    """Give the digest of a day's receipt files to a block that reads them.
+    """Return the digest of a day's receipt files to a `with` block that reads them.
 
-    Raises StoreError when the files have changed by the end of the block: its rows may be of both versions.
+    Raises StoreError if the files have changed by the end of the block: its rows may be of both versions.
     """
     digest = receipts_digest(landing, business_date)
     yield digest
@@ -90,14 +90,14 @@ def unchanged_receipts(landing: ObjectStore, business_date: date) -> Iterator[st
 
 
 def landed_outcomes(landing: ObjectStore, business_date: date) -> pa.Table:
-    """Return each record of the files with reviewers' outcomes for a day's cases, every field as text."""
+    """Read the reviewers' outcomes delivered for the cases of a day: a row per record, all fields as text."""
     files = _data_files(landing, f"reviewed_cases/business_date={business_date.isoformat()}")
     batches = [batch for entry in files for batch in read_landed_lines(landing, entry.key, OUTCOME_FIELDS)]
     return pa.Table.from_batches(batches, landed_schema(OUTCOME_FIELDS))
 
 
 def landed_photos(spark: SparkSession, landing_uri: str, business_date: date) -> DataFrame:
-    """Return photo_key, etag, size_bytes and landed_at of each photo object of a day.
+    """List the photos of a day with Spark: photo_key, etag, size_bytes and landed_at (when it was delivered).
 
     The sub-folders of the day are listed in parallel.
     """
@@ -117,13 +117,15 @@ def landed_photos(spark: SparkSession, landing_uri: str, business_date: date) ->
 
 
 def landed_photo_batches(landing: ObjectStore, business_date: date) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of `landed_photos` without Spark, listed one after the other."""
+    """Yield the rows of `landed_photos` in batches, without Spark and without parallel listing."""
     day_folder = photos_folder(business_date)
     return _photo_batches(landing.list(day_folder), day_folder)
 
 
 def landed_transaction_lines(spark: SparkSession, landing_uri: str, business_date: date) -> DataFrame:
-    """Return each record of a day's receipt files, every field as text, one task a file; see landed_files for columns.
+    """Read the receipt files of a day with Spark, one task per file. Returns a row per record, all fields as text.
+
+    The columns are those of landed_files.LANDED_LINE_SCHEMA.
 
     If the environment has a pseudonym key, cashier ids are already pseudonyms.
     """
@@ -133,7 +135,10 @@ def landed_transaction_lines(spark: SparkSession, landing_uri: str, business_dat
 
 
 def line_reader(landing: ObjectStore, generation: str | None) -> Callable[[str], Iterator[pa.RecordBatch]]:
-    """Return a function that reads a receipt file in a task, whose environment must have the key of that generation."""
+    """Return a function that reads a receipt file in a Spark task, and replaces cashier ids by pseudonyms.
+
+    `generation` names the pseudonym key, which the environment of the task must have.
+    """
 
     def read(key: str) -> Iterator[pa.RecordBatch]:
         # Checked in each task: an executor with another key would write pseudonyms that fit no others.
@@ -146,7 +151,7 @@ def line_reader(landing: ObjectStore, generation: str | None) -> Callable[[str],
 
 @dataclass(frozen=True)
 class Folders:
-    """Folders to list, and objects already listed."""
+    """A share of a parallel listing: folders that are still to be listed, and objects that are listed already."""
 
     folders: Sequence[str]
     objects: Sequence[StoredObject]

@@ -1,4 +1,4 @@
-"""judged_lines: a day's receipt lines in Spark, each typed and judged, alone and next to other lines."""
+"""judged_lines: types and judges a day's receipt lines in Spark, each line alone and compared with other lines."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from jobs.warehouse.object_store import ObjectStore
 def judged_transaction_lines(
     spark: SparkSession, landing_uri: str, day: BusinessDay, erased: ErasedPeople
 ) -> DataFrame:
-    """Return the lines of a day's receipt files without those of erased transactions, judged as by `judged_lines`."""
+    """Read the receipt lines of a day, leave out erased transactions, and judge the others as `judged_lines` does."""
     # Erased lines must be left out before lines are compared: they may not make other lines repeats.
     if not erased.is_empty:
         landed_lines = landed_transaction_lines(spark, landing_uri, day.business_date)
@@ -39,7 +39,7 @@ def judged_transaction_lines(
 
 
 def judged_lines(landed_lines: DataFrame, day: BusinessDay) -> DataFrame:
-    """Return one row for each landed line, with `is_kept` and, where it is not kept, what is wrong with it."""
+    """Judge delivered lines: return a row for each, with `is_kept` and, for a rejected line, the reason."""
 
     def judge(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         return (judged_receipt_lines(batch, day) for batch in batches)

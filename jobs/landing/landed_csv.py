@@ -1,4 +1,4 @@
-"""landed_csv: reads pages of CSV lines as records. A record is one line, so a stray quote costs its own line only."""
+"""landed_csv: reads CSV lines as records. A record is one line, so a stray quote spoils its own line only."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class _Columns:
 
 
 def read_csv(pages: Iterator[Page], fields: Sequence[str]) -> Iterator[Records]:
-    """Yield the records of each page. Raises UnreadableFileError without a header that has one of the fields."""
+    """Yield the records of each page of a CSV file. Raises UnreadableFileError if its header has none of the fields."""
     columns: _Columns | None = None
     for page in pages:
         if columns is None:
@@ -147,11 +147,11 @@ def _what_is_wrong(line: bytes, is_sound: bool, field_count: int, columns: _Colu
     if b"\r" in line.rstrip(b"\r\n"):
         return "has a carriage return within the line; a record is one line, ended by LF or CR LF"
     if _is_header(line, columns):
-        return "is the header again; where files are put together, keep the first header only"
+        return "is the header again; if files were joined, keep only the first header"
     hint = "; a blank after a comma makes a quote part of the text" if b', "' in line else ""
     if not is_sound:
         return f"has a quote that is not closed, or text after a closed one; double quotes within a quoted field{hint}"
-    return f"has {field_count} fields, the header has {len(columns.names)}{hint}"
+    return f"has {field_count} fields, but the header has {len(columns.names)}{hint}"
 
 
 def _parsed(content: bytes, columns: _Columns) -> pa.Table:

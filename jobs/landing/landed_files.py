@@ -1,7 +1,7 @@
-"""landed_files: reads a landed file (Parquet, CSV or JSON lines, plain or gzipped) into Arrow batches of text fields.
+"""landed_files: reads a delivered file (Parquet, CSV or JSON lines, also gzipped) into Arrow batches of text fields.
 
-Every line becomes a row. A line that is no record becomes a row with its text and the reason; so does a file that
-cannot be read, or not to its end. Files are treated as hostile: the unzipped size of a file and the length of lines and
+Every line becomes a row. A line that is not a record becomes a row with its text and the reason; so does a file that
+cannot be read, or not to the end. Files are treated as hostile: the unzipped size of a file and the length of lines and
 fields are bounded, and only one page of a file is in memory.
 """
 
@@ -56,7 +56,7 @@ LONGEST_FIELD_BYTES = 10_000
 
 
 def landed_schema(fields: Sequence[str]) -> pa.Schema:
-    """Return the schema of landed records: their place, what is wrong with them, and the text fields."""
+    """Return the schema of delivered records: file and line of each, its problem if it has one, and its text fields."""
     return pa.schema([*PLACE_FIELDS, *(pa.field(name, pa.string()) for name in fields)])
 
 
@@ -64,17 +64,17 @@ LANDED_LINE_SCHEMA = landed_schema(RECEIPT_FIELDS)
 
 
 def has_known_ending(key: str) -> bool:
-    """Say whether a file's name ends as a format that is read here, in upper or lower case."""
+    """Say whether the ending of a file's name, such as .csv.gz, is that of a known format, in any case."""
     return key.lower().endswith(PARQUET_ENDING) or _line_ending(key) is not None
 
 
 def read_landed_lines(
     landing: ObjectStore, key: str, fields: Sequence[str] = RECEIPT_FIELDS
 ) -> Iterator[pa.RecordBatch]:
-    """Yield batches of `landed_schema(fields)` for one file; never raises for the content of the file.
+    """Read one delivered file as batches of `landed_schema(fields)`. The content of the file never raises an error.
 
-    A row with line_in_file 0 is about the whole file. Raises StoreError or InputError naming the object when the store
-    does not hand out all of it.
+    A row with line_in_file 0 is about the whole file. Raises StoreError or InputError that names the object if the
+    object store does not return all of it.
     """
     schema = landed_schema(fields)
     try:
@@ -100,7 +100,7 @@ def read_landed_lines(
 def _records(landing: ObjectStore, key: str, fields: Sequence[str]) -> Iterator[Records]:
     if not has_known_ending(key):
         endings = [PARQUET_ENDING, *(f"{ending} {ending}{ZIPPED_ENDING}" for ending in LINE_ENDINGS)]
-        raise UnreadableFileError(f"is none of {' '.join(endings)}; begin its name with _ if it is no data")
+        raise UnreadableFileError(f"is none of {' '.join(endings)}; begin its name with _ if it is not data")
     with landing.reader(key) as stream:
         yield from _records_of(stream, key, fields)
 
@@ -152,7 +152,7 @@ def _no_texts(name: str, column: pa.Array) -> Iterator[tuple[int, str]]:
     lengths = pc.binary_length(column)
     if (pc.max(lengths).as_py() or 0) > LONGEST_FIELD_BYTES:
         for row in pc.indices_nonzero(pc.greater(lengths, LONGEST_FIELD_BYTES).fill_null(False)).to_pylist():
-            yield row, f"{name} has {lengths[row]} bytes, the limit is {LONGEST_FIELD_BYTES}"
+            yield row, f"{name} has {lengths[row]} bytes; the limit is {LONGEST_FIELD_BYTES}"
     try:
         # A cast to text checks bytes; what a Parquet file calls text, nothing has checked yet.
         column.validate(full=True) if pa.types.is_string(column.type) else column.cast(pa.string())

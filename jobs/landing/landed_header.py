@@ -1,4 +1,4 @@
-"""landed_header: finds the wanted columns of a landed file, and says what is wrong with a header that has none."""
+"""landed_header: finds the columns of the contract in a delivered file, and explains a header that has none of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LONGEST_QUOTED_HEADER = 400
 
 
 def header_names(line: bytes) -> list[str]:
-    """Return the column names of a CSV header line. Raises UnreadableFileError where carriage returns end the lines."""
+    """Return the column names of a CSV header line. Raises UnreadableFileError if the lines end with CR alone."""
     header, *others = line.decode("utf-8-sig", errors="replace").rstrip("\r\n").split("\r")
     names = next(csv.reader([header]), [])
     # Everything after a lone carriage return was split off: the file has no line feeds.
@@ -24,7 +24,7 @@ def header_names(line: bytes) -> list[str]:
 
 
 def wanted_columns(names: Sequence[str], fields: Sequence[str]) -> list[str]:
-    """Return the fields that a file has, in the file's order.
+    """Return those of the contract's `fields` that a file has, in the order of the file's columns.
 
     Raises UnreadableFileError when it has none of them, one of them twice, or one under a name that differs by blanks
     or case.
@@ -33,7 +33,7 @@ def wanted_columns(names: Sequence[str], fields: Sequence[str]) -> list[str]:
     meant = {name: _plain(name) for name in names if name not in fields and _plain(name) in fields}
     if meant:
         name, field = next(iter(meant.items()))
-        raise _refused(names, f"has '{name}' for '{field}'; write no blank after a comma, and small letters")
+        raise _refused(names, f"has '{name}' for '{field}'; write small letters, and no blank after a comma")
     if twice := {name for name in wanted if wanted.count(name) > 1}:
         raise _refused(names, f"has the column {min(twice)} twice; deliver it once")
     if not wanted:
@@ -43,7 +43,7 @@ def wanted_columns(names: Sequence[str], fields: Sequence[str]) -> list[str]:
 
 
 def is_header(line: bytes, fields: Sequence[str]) -> bool:
-    """Say whether a line is a CSV header, whatever separates its columns."""
+    """Say whether a line is a CSV header with the given fields, whatever character separates its columns."""
     text = line.decode("utf-8", errors="replace").strip()
     return any(set(text.split(separator)) & set(fields) for separator in (",", *SEPARATORS))
 
@@ -65,5 +65,5 @@ def _refused(names: Sequence[str], words: str) -> UnreadableFileError:
     """Show the header; but not a first line with digits, which is a record and may name a cashier."""
     header = ",".join(names)[:LONGEST_QUOTED_HEADER]
     if any(letter.isdigit() for letter in header):
-        return UnreadableFileError(f"has a first line with digits, which is no header: it {words}", header.encode())
+        return UnreadableFileError(f"has a first line with digits, which is not a header: it {words}", header.encode())
     return UnreadableFileError(f"has the header '{header}': it {words}")

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 ID_FIELDS = ("transaction_id", "store_id", "till_id", "cashier_id", "sku", "case_id")
 WHOLE_NUMBER = r"^ *(-?(?:0|[1-9][0-9]*))\.0* *$"
-"""A number that stands for an id; an id with leading zeros never was a number."""
+"""An id that was stored as a number. An id with leading zeros never was a number."""
 WHOLE_NUMBER_IN_TEXT = r"(?<![\w.-])(0|[1-9][0-9]*)\.0*(?![\w.])"
 """The same inside a text. Python and Java must both read this expression, so it uses nothing that only one of them
 knows.
@@ -35,7 +35,7 @@ MOST_EXACT_DIGITS = str(2**53)
 
 
 def may_hold_numbers(name: str, column: pa.Array) -> bool:
-    """Say whether a column of ids may need a repair or a rejection: whether it contains a mark or a control character.
+    """Say whether a column may have ids to repair or reject: whether a point, sign or control character occurs in it.
 
     It looks at the bytes of all rows at once, which is a hundred times faster than looking at each row.
     """
@@ -49,13 +49,13 @@ def may_hold_numbers(name: str, column: pa.Array) -> bool:
 
 
 def lost_ids(name: str, column: pa.Array) -> Iterator[tuple[int, str]]:
-    """Yield the rows whose id lost digits as a number, with the reason; the column is text or bytes."""
+    """Yield row number and reason for each id that lost digits because it was stored as a number."""
     for row in _rows(pc.match_substring_regex(column, SCIENTIFIC)):
         yield row, f"{_shown(name, column, row)} is a rounded number; deliver ids as text, with all their digits"
     for row in _rows(pc.match_substring_regex(column, MISSING_NUMBER)):
-        yield row, f"{_shown(name, column, row)} is a number that was missing, no id; deliver ids as text"
+        yield row, f"{_shown(name, column, row)} is a missing number, not an id; deliver ids as text"
     for row in _rows(pc.match_substring_regex(column, CONTROL)) if name != "sku" else ():
-        yield row, f"{name} has a tab or another control character; deliver ids without"
+        yield row, f"{name} has a tab or another control character; deliver ids without it"
     whole = pc.match_substring_regex(column, WHOLE_NUMBER)
     # Only texts longer than that of 2^53 can hold a larger number; (length, digits) then compares without parsing.
     for row in _rows(pc.and_(whole, pc.greater(pc.binary_length(column), len(MOST_EXACT_DIGITS)))):
@@ -65,19 +65,19 @@ def lost_ids(name: str, column: pa.Array) -> Iterator[tuple[int, str]]:
 
 
 def number_as_id(number: float) -> str:
-    """Write out a whole number; one that may be rounded keeps the form that `lost_ids` rejects."""
+    """Write a number as an id, 42.0 as 42. A number that may be rounded keeps a form that `lost_ids` rejects."""
     if number.is_integer() and abs(number) <= 2**53:
         return str(int(number))
     return str(number) if abs(number) <= 2**53 else f"{number:.15e}"
 
 
 def restored_ids(texts: pa.Array) -> pa.Array:
-    """Return ids without the `.0` of a number."""
+    """Return a column of ids without the `.0` that ids get when they are stored as numbers."""
     return pc.replace_substring_regex(texts, WHOLE_NUMBER, r"\1")
 
 
 def restored_id(text: str) -> str:
-    """Return one id without the `.0` of a number."""
+    """Return one id without the `.0` that it gets when it is stored as a number."""
     return re.sub(WHOLE_NUMBER, r"\1", text)
 
 

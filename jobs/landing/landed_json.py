@@ -1,4 +1,4 @@
-"""landed_json: reads pages of JSON lines as records: one object per line, its values as they are written."""
+"""landed_json: reads JSON lines as records: one object per line, with its values as they are written."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from jobs.landing.landed_lines import LONGEST_LINE_BYTES, Page, UnreadableFileEr
 from jobs.landing.landed_records import Problem, Records, quoted_line
 
 Record = Mapping[str, str | None]
-NO_RECORD = "has no line that is an object with one of the columns; deliver one object a line"
+NO_RECORD = "has no line that is an object with one of the columns; deliver one object per line"
 
 
 class _Number(str):
@@ -31,9 +31,9 @@ class _AmbiguousObject(dict[str, object]):
 
 
 def read_json_lines(pages: Iterator[Page], fields: Sequence[str]) -> Iterator[Records]:
-    """Yield the records of each page. Raises UnreadableFileError where a file is of another kind.
+    """Yield the records of each page of a JSON lines file. Raises UnreadableFileError if the file is something else.
 
-    The first line shows it, or no line has a record: an array on one line, objects without line feeds, an HTML page.
+    The first line shows that, or no line is a record: an array on one line, objects without line feeds, an HTML page.
     """
     schema = pa.schema([pa.field(name, pa.string()) for name in fields])
     is_first, has_record = True, False
@@ -55,9 +55,9 @@ def read_json_lines(pages: Iterator[Page], fields: Sequence[str]) -> Iterator[Re
 def _refuse_another_kind(line: bytes, fields: Sequence[str]) -> None:
     start = line.strip()
     if start == b"[" or re.match(rb"\[\s*\{", start):
-        raise UnreadableFileError("is a JSON array; deliver one object a line", line)
+        raise UnreadableFileError("is a JSON array; deliver one object per line", line)
     if start == b"{":
-        raise UnreadableFileError("has a first line '{', an object of several lines; deliver one object a line")
+        raise UnreadableFileError("has a first line '{', an object of several lines; deliver one object per line")
     if re.search(rb"\}\s*\r\s*\{", line):
         raise UnreadableFileError(ENDS_WITH_CR, line)
     if not start.startswith(b"{") and is_header(line, fields):
@@ -85,7 +85,7 @@ def _record(number: int, line: bytes, fields: Sequence[str]) -> Record | Problem
 def _json_object(line: bytes) -> dict[str, object]:
     record = _parsed(line, None)
     if not isinstance(record, dict):
-        raise ValueError("is not a JSON object; deliver one object a line")
+        raise ValueError("is not a JSON object; deliver one object per line")
     # A line with as many names as keys has none twice; the other parser takes a sixth longer.
     name_count = line.count(b'":') + line.count(b'" :')
     return record if name_count == len(record) else _parsed(line, _object)

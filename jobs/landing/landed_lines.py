@@ -1,6 +1,7 @@
-"""landed_lines: cuts the bytes of one landed file into pages of whole lines, unzipped and without a byte order mark.
+"""landed_lines: unzips a delivered file and cuts it into pages of whole lines, without a byte order mark.
 
-A line ends with a line feed. A file that breaks off yields all lines before the break, then an UnreadableFileError.
+A line ends with a line feed. A file that breaks off yields all lines before the break; then UnreadableFileError is
+raised.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ MOST_UNFOLDED_PER_BYTE = 100
 LEAST_UNFOLDED_BYTES = 64 * 1024 * 1024
 """A file may unzip to MOST_UNFOLDED_PER_BYTE times its size, or to this if that is more; receipts reach about 10."""
 GZIP = b"\x1f\x8b"
-CUT_OFF = "is cut off: its gzip has no end; deliver it again, whole"
+CUT_OFF = "is cut off: the end of its gzip is missing; deliver the whole file again"
 SIGNATURES = {
     GZIP: "gzip",
     b"PAR1": "Parquet",
@@ -57,9 +58,10 @@ has so many.
 
 
 class UnreadableFileError(Exception):
-    """A file, or the rest of one, that cannot be read. The words continue a sentence that begins with its name.
+    """A file, or the rest of it, cannot be read. The message continues a sentence that begins with the file's name.
 
-    The words hold nothing of a record, which may name a cashier. `text` does, and is kept only where records are.
+    The message holds nothing of a record, because a record may name a cashier. `text` holds the faulty text, and is
+    kept only in the place where records are kept.
     """
 
     def __init__(self, words: str, text: bytes = b"", *, ends_with_a_line: bool = False) -> None:
@@ -70,14 +72,14 @@ class UnreadableFileError(Exception):
 
 @dataclass(frozen=True)
 class Page:
-    """Whole lines of a file, each with its line feed, and the number of the first line in the file."""
+    """A page: some whole lines of a file, each with its line feed, and the number of the first of them in the file."""
 
     content: bytes
     first_line: int
     line_count: int
 
     def parts(self) -> Iterator[Page]:
-        """Yield the page in parts of at most MOST_LINES_OF_A_PAGE lines."""
+        """Split the page into parts of at most MOST_LINES_OF_A_PAGE lines."""
         if self.line_count <= MOST_LINES_OF_A_PAGE:
             yield self
             return
@@ -88,20 +90,20 @@ class Page:
             yield Page(self.content[begin : part[-1]], self.first_line + first, len(part))
 
     def after(self, end: int) -> Page:
-        """Return the page without the lines that end before an offset."""
+        """Return the rest of the page, from the byte offset `end` on."""
         skipped = self.content.count(b"\n", 0, end)
         return Page(self.content[end:], self.first_line + skipped, self.line_count - skipped)
 
 
 def most_unfolded_bytes(stream: io.BufferedReader) -> int:
-    """Return how many bytes a file of this size may unzip to, and rewind the stream."""
+    """Return how many bytes a file may unzip to, which depends on its size; the stream is rewound."""
     size_bytes = stream.seek(0, io.SEEK_END)
     stream.seek(0)
     return max(LEAST_UNFOLDED_BYTES, MOST_UNFOLDED_PER_BYTE * size_bytes)
 
 
 def pages(stream: io.BufferedReader, zipped: bool) -> Iterator[Page]:
-    """Yield the lines of a file, blank ones too, about PAGE_BYTES at a time.
+    """Yield all lines of a file, also blank ones, in pages of about PAGE_BYTES.
 
     A line longer than LONGEST_LINE_BYTES is cut to so many bytes and one more. Raises UnreadableFileError where the
     file is not text in UTF-8 or breaks off, after the lines before the break.
@@ -111,7 +113,7 @@ def pages(stream: io.BufferedReader, zipped: bool) -> Iterator[Page]:
 
 
 def what_it_is(start: bytes) -> str | None:
-    """Name the kind of file that begins with these bytes; None if they may be lines in UTF-8."""
+    """Name the kind of file that begins with the given bytes, or return None if they may be lines in UTF-8."""
     for signature, kind in SIGNATURES.items():
         if start.startswith(signature):
             return kind
@@ -126,7 +128,7 @@ def what_it_is(start: bytes) -> str | None:
 
 
 def way_out(kind: str) -> str:
-    """Say how to deliver a file whose kind is not the one that its name says."""
+    """Say how to deliver a file of a kind that differs from the ending of its name."""
     return WAYS_OUT.get(kind, "deliver it as CSV, JSON lines or Parquet")
 
 
@@ -135,18 +137,20 @@ def _unzipped(stream: io.BufferedReader) -> Iterator[bytes]:
     most_bytes = most_unfolded_bytes(stream)
     start = stream.peek(4)
     if not start:
-        raise UnreadableFileError("is empty; deliver it again, whole")
+        raise UnreadableFileError("is empty; deliver the whole file again")
     if start == GZIP[:1]:
         raise UnreadableFileError(CUT_OFF)
     if not start.startswith(GZIP):
         kind = what_it_is(start) or "text"
-        raise UnreadableFileError(f"is {kind}, no gzip, though its name ends in .gz; name it by what it is")
+        raise UnreadableFileError(
+            f"is {kind} and not gzip, although its name ends in .gz; give it the ending of its format"
+        )
     unfolded_bytes = 0
     for chunk in _joined(_members(stream)):
         unfolded_bytes += len(chunk)
         # Counted while unzipping: a gzip bomb is stopped before it fills the memory.
         if unfolded_bytes > most_bytes:
-            raise UnreadableFileError(f"unfolds to more than {most_bytes} bytes; deliver it in parts")
+            raise UnreadableFileError(f"unzips to more than {most_bytes} bytes; deliver it in parts")
         yield chunk
 
 
@@ -158,7 +162,7 @@ def _members(stream: io.BufferedReader) -> Iterator[bytes]:
     except EOFError:
         raise UnreadableFileError(CUT_OFF) from None
     except gzip.BadGzipFile as error:
-        words = "has bytes after its end that are no gzip" if "Not a gzipped" in str(error) else f"is damaged: {error}"
+        words = "has bytes after its end that are not gzip" if "Not a gzipped" in str(error) else f"is damaged: {error}"
         raise UnreadableFileError(f"{words}; deliver it again", ends_with_a_line=True) from None
     except zlib.error as error:
         raise UnreadableFileError(f"is damaged: {error}; deliver it again") from None

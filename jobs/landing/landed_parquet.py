@@ -1,4 +1,4 @@
-"""landed_parquet: reads one landed Parquet file as records, its columns as text."""
+"""landed_parquet: reads one delivered Parquet file as records, with all columns as text."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ LARGEST_EXACT = {pa.float16(): 2**11, pa.float32(): 2**24, pa.float64(): 2**53}
 
 
 def read_parquet(stream: io.BufferedReader, fields: Sequence[str]) -> Iterator[Records]:
-    """Yield the records of a file. Raises UnreadableFileError if it is not Parquet or unzips to too much."""
+    """Yield the records of a Parquet file. Raises UnreadableFileError if it is not Parquet, or too large unzipped."""
     most_bytes = most_unfolded_bytes(stream)
     _refuse_another_kind(stream)
     parquet = pq.ParquetFile(stream)
     groups = [parquet.metadata.row_group(index) for index in range(parquet.metadata.num_row_groups)]
     most_rows = max(LEAST_PARQUET_ROWS, most_bytes // MOST_UNFOLDED_PER_BYTE)
     if sum(group.total_byte_size for group in groups) > most_bytes or parquet.metadata.num_rows > most_rows:
-        raise UnreadableFileError(f"unfolds to more than {most_bytes} bytes or {most_rows} rows; deliver it in parts")
+        raise UnreadableFileError(f"unzips to more than {most_bytes} bytes or {most_rows} rows; deliver it in parts")
     wanted = wanted_columns(parquet.schema_arrow.names, fields)
     first_row = 1
     for batch in parquet.iter_batches(batch_size=BATCH_ROWS, columns=wanted):
@@ -46,17 +46,19 @@ def read_parquet(stream: io.BufferedReader, fields: Sequence[str]) -> Iterator[R
         first_row += batch.num_rows
     # pyarrow reads fewer rows from some damaged files without an error.
     if first_row - 1 != parquet.metadata.num_rows:
-        rows = f"{parquet.metadata.num_rows} rows, and {first_row - 1} are there"
-        raise UnreadableFileError(f"is damaged: its end tells of {rows}; deliver it again")
+        rows = f"{parquet.metadata.num_rows} rows, but {first_row - 1} are there"
+        raise UnreadableFileError(f"is damaged: its end lists {rows}; deliver it again")
 
 
 def _refuse_another_kind(stream: io.BufferedReader) -> None:
     start = stream.read(200)
     if not start:
-        raise UnreadableFileError("is empty; deliver it again, whole")
+        raise UnreadableFileError("is empty; deliver the whole file again")
     if not start.startswith(MAGIC) and not MAGIC.startswith(start):
         kind = what_it_is(start) or "text"
-        raise UnreadableFileError(f"is {kind}, no Parquet, though its name says so; name it by what it is")
+        raise UnreadableFileError(
+            f"is {kind} and not Parquet, although its name says so; give it the ending of its format"
+        )
     # Parquet ends with its magic bytes, after the directory of its rows.
     stream.seek(max(0, stream.seek(0, io.SEEK_END) - len(MAGIC)))
     if stream.read() != MAGIC or len(start) <= len(MAGIC):

@@ -1,4 +1,4 @@
-"""landed_records: what the reader of a format yields: records of text, and lines that are no records."""
+"""landed_records: results of the readers of CSV, JSON lines and Parquet: records, and lines that are not records."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LONGEST_QUOTED_LINE = 10_000
 
 
 class Problem(NamedTuple):
-    """A line that is no record, or a whole file (line 0), with what is wrong and its text."""
+    """A line that is not a record, or a file that cannot be read (line 0): its number, the reason and its text."""
 
     line: int
     words: str
@@ -24,7 +24,7 @@ class Problem(NamedTuple):
 
 @dataclass(frozen=True)
 class Records:
-    """Columns of text or bytes, the line number of each record in its file, and the lines that are no records."""
+    """Records of a file as columns of text or bytes, with their line numbers, and the lines that are not records."""
 
     columns: pa.Table
     lines: np.ndarray
@@ -32,5 +32,5 @@ class Records:
 
 
 def quoted_line(line: bytes) -> str:
-    """Return the beginning of a line, as it is kept with the reason."""
+    """Return the beginning of a line as text, as it is kept with the reason for its rejection."""
     return line[:LONGEST_QUOTED_LINE].decode(errors="replace").rstrip("\r\n")

@@ -1,6 +1,6 @@
-"""photo_keys: reads store, till, time and receipt from photo keys, and says why a key has no place in the day.
+"""photo_keys: reads store, till, time and receipt from photo keys, and says why a key cannot be used for the day.
 
-One function over Arrow batches: the night calls it in Spark's tasks, check-delivery without Spark.
+The functions work on Arrow batches: the night calls them in Spark tasks, check-delivery calls them without Spark.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ PLACED_FIELDS = tuple(CHECKOUT_PHOTOS.schema.field(name).remove_metadata() for n
 
 
 def placed_photos(photos: pa.RecordBatch, template: str, day: BusinessDay) -> pa.RecordBatch:
-    """Add PLACED_FIELDS to rows with a photo_key, one row for each.
+    """Add PLACED_FIELDS, which are read from the key of each photo: store, till, time, transaction and problem.
 
     A key that does not match the template has a `key_problem`. So has a key of another date that names no transaction.
     """
@@ -63,7 +63,7 @@ def placed_photos(photos: pa.RecordBatch, template: str, day: BusinessDay) -> pa
 
 
 def key_fields(photo_keys: pa.Array, template: str) -> dict[str, pa.Array]:
-    """Return the text of each field of the template, null for keys that do not match it."""
+    """Return the fields of the template as text columns, such as store_id; null for keys that do not match it."""
     parts = re.split(r"\{(\w+)\}", template)
     names = parts[1::2]
     # Numbered groups: a template may hold `ignored` more than once, and group names must be unique.

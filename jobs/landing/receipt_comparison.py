@@ -1,7 +1,7 @@
-"""receipt_comparison: compares the lines of a day with each other, to find repeated lines and receipts that contradict.
+"""receipt_comparison: compares the lines of a day with each other, to find repeated lines and contradictory receipts.
 
-One query for two engines: Spark runs it in the night, DuckDB for check-delivery. It uses only SQL that both read alike.
-The hint in its comment is for Spark alone, which then sorts the lines once for both windows.
+One query for two engines: Spark runs it in the night, DuckDB in check-delivery. It uses only SQL that means the same to
+both. The hint in its comment is for Spark alone, which then sorts the lines once for both windows.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from jobs.schemas.landed import TRANSACTION_LINES
 from jobs.schemas.table import TRANSACTION_KEY
 
 LONGEST_SPAN_SECONDS = 7200
-"""Lines of one receipt whose closed_at are further apart belong to several receipts. Photo matching looks back no
-further.
+"""Lines with one receipt number and times (closed_at) further apart than this are of several receipts. Photo matching
+looks back no further.
 """
 SHOWN_CHARACTERS = 60
 
@@ -23,7 +23,7 @@ _RECEIPT, _KEY = (", ".join(key) for key in (TRANSACTION_KEY, TRANSACTION_LINES.
 
 
 def compared_lines(columns: Sequence[str]) -> str:
-    """Return the query that compares the lines of `judged_lines` with each other.
+    """Return the SQL query that compares the lines of a table `judged_lines` with each other.
 
     It gives each line its `columns`, `is_kept`, `is_repeat`, `rejection_reason` and `rejection_kind`. If the lines of a
     receipt name different cashiers or currencies, or are too far apart in time, all of them are rejected: nobody can
@@ -54,13 +54,13 @@ SELECT {", ".join(columns)},
     rejection_reason IS NULL AND nth > 1 AND is_same AS is_repeat,
     CASE WHEN rejection_reason IS NOT NULL THEN rejection_reason
         WHEN is_contradicted THEN 'its receipt has ' || {_CONTRADICTIONS}
-            || '; make transaction_id unique in the day, with the number of the shift for example'
+            || '; make transaction_id unique in the day, for example with the number of the shift'
         WHEN nth > 1 AND is_same THEN 'is the same as ' || first_line
         WHEN nth > 1 THEN 'differs from ' || first_line || ': ' || {_DIFFERENCES} END AS rejection_reason,
     CASE WHEN rejection_reason IS NOT NULL THEN rejection_kind
         WHEN is_contradicted THEN 'its receipt contradicts itself'
         WHEN nth > 1 AND is_same THEN 'is the same as an earlier line'
-        WHEN nth > 1 THEN 'differs from an earlier line with its key' END AS rejection_kind
+        WHEN nth > 1 THEN 'differs from an earlier line with the same key' END AS rejection_kind
 FROM told
 """
 

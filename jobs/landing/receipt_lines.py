@@ -1,7 +1,7 @@
-"""receipt_lines: the landing contract of one receipt line: text fields become typed fields, or it says what is wrong.
+"""receipt_lines: applies the landing contract to single receipt lines: types their text fields, or says what is wrong.
 
-One function over Arrow batches. The night calls it in Spark's tasks and check-delivery without Spark, so both judge a
-line alike. `receipt_comparison` compares lines with each other.
+The function works on Arrow batches. The night calls it in Spark tasks and check-delivery calls it without Spark, so
+both judge a line in the same way. `receipt_comparison` compares lines with each other.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ IN_UTC = re.compile(r" ?(UTC|GMT|Z)$")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SHOWN_CHARACTERS = 60
 SEPARATOR = "; "
-UNPARSED_RECORD, UNREAD_FILE = "the record cannot be taken apart", "the file cannot be read whole"
+UNPARSED_RECORD, UNREAD_FILE = "the record cannot be split into fields", "the file cannot be read whole"
 
 _TYPED = pa.schema([field for field in TRANSACTION_LINES.schema if field.name != "run_id"])
 JUDGED_LINE_SCHEMA = pa.schema(
@@ -53,9 +53,10 @@ JUDGED_LINE_SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule of the contract, with whether each line breaks it; null counts as not broken.
+    """A rule of the contract for one field, and whether each line breaks it (null counts as not broken).
 
-    `complaint` follows the field's name in a reason. With `shows_value`, the field's text is between them.
+    The reason for a rejection is the field's name followed by `complaint`. With `shows_value`, the field's text is
+    between them.
     """
 
     field: str
@@ -66,7 +67,7 @@ class Rule:
 
 
 def judged_receipt_lines(landed_lines: pa.RecordBatch, day: BusinessDay) -> pa.RecordBatch:
-    """Type landed lines and say what breaks the contract of the day; one row as JUDGED_LINE_SCHEMA for each.
+    """Type and judge delivered receipt lines of a day. Returns a row of JUDGED_LINE_SCHEMA for each line.
 
     `landed_lines` are rows as `landed_files.LANDED_LINE_SCHEMA`. A line without `rejection_reason` meets the contract.
     """
@@ -179,7 +180,9 @@ def _rules(texts: dict[str, pa.Array], typed: dict[str, pa.Array], day: Business
     yield Rule("opened_at", day.other_date, pc.less(opened_at, begins_at), is_other_date=True)
     is_outside = pc.or_(pc.less(closed_at, begins_at), pc.greater_equal(closed_at, ends_at))
     yield Rule("closed_at", day.other_date, is_outside, is_other_date=True)
-    yield Rule("net_amount", "of a return or void is over 0, as its quantity is: sign both with -", _unsigned(typed))
+    yield Rule(
+        "net_amount", "of a return or void is above 0, and so is its quantity: give both a minus sign", _unsigned(typed)
+    )
 
 
 def _unsigned(typed: dict[str, pa.Array]) -> pa.Array:

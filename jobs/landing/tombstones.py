@@ -1,10 +1,10 @@
-"""tombstones: who was erased from a day, and the rows of a day without them.
+"""tombstones: reads the records of erased people, and leaves these people out of a day's photos and receipt lines.
 
     {warehouse}/_erased/business_date=D/{run_id}/tombstone.json    one per person, written before anything is deleted
     {warehouse}/_erased/business_date=D/{run_id}/proof.json        written by `erase` when a search finds nothing more
 
-A tombstone holds sha256 hashes of keys, never the keys. Every night of the day leaves out rows whose keys hash to one
-of them, whenever it runs and whatever lands. A day without tombstones costs one listing.
+A tombstone holds sha256 hashes of the erased photo and receipt keys, never the keys. Every later run of the day leaves
+out all rows with such a key, whatever is delivered again. A day without tombstones costs one listing.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class ErasedPeople:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nobody was erased."""
+        """Whether nobody was erased from the date."""
         return not (self.transactions or self.photos)
 
     def __or__(self, other: ErasedPeople) -> ErasedPeople:
@@ -69,7 +69,7 @@ class ErasedPeople:
         )
 
     def has_transaction(self, store_id: str | None, till_id: str | None, transaction_id: str | None) -> bool:
-        """Say whether a transaction is erased; without store or till, whether any erased transaction has its id."""
+        """Say whether a transaction is erased. Without store or till, say whether any erased transaction has its id."""
         if store_id and till_id:
             return self._hash("transaction", store_id, till_id, transaction_id) in self.transactions
         return self._hash("transaction_id", transaction_id) in self.transaction_ids
@@ -83,7 +83,7 @@ class ErasedPeople:
         return self._hash("case", case_id) in self.cases
 
     def has_landed_line(self, landed_line: str) -> bool:
-        """Say whether a rejected line, as JSON or text, belongs to an erased transaction."""
+        """Say whether a rejected line, given as JSON or text, belongs to an erased transaction."""
         record = _json_record(landed_line)
         if transaction_id := record.get("transaction_id"):
             return self.has_transaction(record.get("store_id"), record.get("till_id"), transaction_id)
@@ -103,20 +103,20 @@ def key_hash(business_date: date, kind: str, *key: str | None) -> str:
 
 
 def tombstones(store: ObjectStore, business_date: date) -> list[dict[str, Any]]:
-    """Return a day's tombstones in order of their runs."""
+    """Return the contents of a day's tombstone files, in order of the runs that wrote them."""
     folder = f"{FOLDER}/business_date={business_date.isoformat()}"
     keys = sorted(entry.key for entry in store.list(folder) if entry.key.endswith("/tombstone.json"))
     return [json.loads(store.read(key)) for key in keys]
 
 
 def days_with_tombstones(store: ObjectStore) -> list[date]:
-    """Return the business dates from which someone was erased, in order."""
+    """Return the business dates from which at least one person was erased, in order."""
     folders, _ = store.list_folder(FOLDER)
     return sorted(date.fromisoformat(folder.rpartition("=")[2]) for folder in folders)
 
 
 def read_erased(store: ObjectStore, business_date: date) -> ErasedPeople:
-    """Return the hashes of all of a day's tombstones."""
+    """Read all tombstones of a day, and return the hashes of everyone erased from it."""
     erased = ErasedPeople(business_date)
     for tombstone in tombstones(store, business_date):
         erased |= of_tombstone(business_date, tombstone)
@@ -124,13 +124,13 @@ def read_erased(store: ObjectStore, business_date: date) -> ErasedPeople:
 
 
 def of_tombstone(business_date: date, tombstone: dict[str, Any]) -> ErasedPeople:
-    """Return the hashes of one tombstone."""
+    """Return the hashes that one tombstone holds."""
     hashes = {name: frozenset(tombstone[name]) for name in HASHES}
     return ErasedPeople(business_date, erasure_count=1, **hashes)
 
 
 def without_erased_photos(photos: DataFrame, erased: ErasedPeople) -> DataFrame:
-    """Leave out photos that are erased or whose key names an erased transaction; rows as in checkout_photos."""
+    """Leave out rows of checkout_photos that are erased, or that name an erased transaction in their key."""
     if erased.is_empty:
         return photos
     is_erased = _is_any("photo", ["photo_key"], erased, erased.photos)
@@ -140,22 +140,22 @@ def without_erased_photos(photos: DataFrame, erased: ErasedPeople) -> DataFrame:
 
 
 def without_erased_lines(lines: DataFrame, erased: ErasedPeople) -> DataFrame:
-    """Leave out the lines of erased transactions; rows as in transaction_lines."""
+    """Leave out rows of transaction_lines that belong to erased transactions."""
     return lines if erased.is_empty else lines.where(~_is_any("transaction", KEY, erased, erased.transactions))
 
 
 def without_erased_landed_lines(landed_lines: DataFrame, erased: ErasedPeople) -> DataFrame:
-    """Leave out landed receipt lines of erased transactions, including lines that would be rejected."""
+    """Leave out delivered receipt lines of erased transactions, including lines that would be rejected."""
     return landed_lines if erased.is_empty else landed_lines.where(~_is_erased_landed_line(landed_lines, erased))
 
 
 def erased_line_count(landed_lines: DataFrame, erased: ErasedPeople) -> int:
-    """Count the lines that `without_erased_landed_lines` leaves out."""
+    """Count the delivered receipt lines that `without_erased_landed_lines` leaves out."""
     return 0 if erased.is_empty else landed_lines.where(_is_erased_landed_line(landed_lines, erased)).count()
 
 
 def without_erased_rejected_lines(rejected_lines: DataFrame, erased: ErasedPeople) -> DataFrame:
-    """Leave out rejected lines of erased transactions; rows as in rejected_transaction_lines."""
+    """Leave out rows of rejected_transaction_lines that belong to erased transactions."""
     if erased.is_empty:
         return rejected_lines
     record = F.from_json("landed_line", ", ".join(f"{name} string" for name in KEY))
@@ -164,7 +164,7 @@ def without_erased_rejected_lines(rejected_lines: DataFrame, erased: ErasedPeopl
 
 
 def without_erased_outcomes(outcomes: pa.Table, erased: ErasedPeople) -> pa.Table:
-    """Drop reviewers' outcomes that name a case of an erased transaction, also in lines that could not be parsed.
+    """Leave out reviewers' outcomes for cases of erased transactions, also in lines that could not be parsed.
 
     `outcomes` has the rows of `deliveries.landed_outcomes`.
     """
@@ -177,7 +177,7 @@ def without_erased_outcomes(outcomes: pa.Table, erased: ErasedPeople) -> pa.Tabl
 def refuse_if_begun_before_an_erasure(
     warehouse: Warehouse, business_date: date, staged: Mapping[str, StagedTable]
 ) -> None:
-    """Raise InputError when a run's staged tables were read from the landing before someone was erased from the day."""
+    """Raise InputError if a run read its input before a person was erased from the day: its tables hold that person."""
     count = len(tombstones(warehouse.store, business_date))
     _refuse_unless_respected(
         warehouse, business_date, [staged[table.name] for table in FILTERED_TABLES], count, "its tasks"
@@ -185,14 +185,14 @@ def refuse_if_begun_before_an_erasure(
 
 
 def refuse_window_begun_before_an_erasure(warehouse: Warehouse, business_date: date, days: Iterable[date]) -> None:
-    """Raise InputError when a window's staged outcomes were read before someone was erased from one of its days."""
+    """Raise InputError if a run read reviewers' outcomes before a person was erased from a day of the window."""
     count = sum(erased.erasure_count for erased in erased_of_days(warehouse.store, days).values())
     outcomes = warehouse.staging.staged(REVIEWED_CASES, business_date)
     _refuse_unless_respected(warehouse, business_date, [outcomes], count, "the run")
 
 
 def erased_of_days(store: ObjectStore, days: Iterable[date]) -> dict[date, ErasedPeople]:
-    """Return the hashes for those days from which someone was erased."""
+    """Return the hashes of erased people by day, for those of the given days that have any."""
     with_tombstones = set(days_with_tombstones(store))
     return {day: read_erased(store, day) for day in days if day in with_tombstones}
 
@@ -203,8 +203,8 @@ def _refuse_unless_respected(
     for table in staged:
         if table.erasure_count != count:
             raise InputError(
-                f"run '{warehouse.run_id}' of {business_date} read its input before someone was erased from it; "
-                f"clear {what}, so that it is read again without them"
+                f"run '{warehouse.run_id}' of {business_date} read its input before someone was erased from that day; "
+                f"clear {what}, so that the input is read again without the erased person"
             )
 
 

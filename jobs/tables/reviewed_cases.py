@@ -71,7 +71,7 @@ def _judged(day: date, landed: Row, cases: Mapping[str, Row]) -> Row:
     broken = landed["parse_problem"] or "; ".join(_broken_rules(typed, reviewed_at, outcome, case))
     status, reason = ("rejected", broken) if broken else ("counted", None)
     if not broken and not case:
-        status, reason = "not_listed", f"case '{case_id}' is not on the list of {day} as published now"
+        status, reason = "not_listed", f"case '{case_id}' is not on the published list of {day}"
     return typed | {
         "source_file": landed["source_file"],
         "line_in_file": landed["line_in_file"],
@@ -94,7 +94,7 @@ def _broken_rules(typed: Row, reviewed_at: str | None, outcome: str | None, case
     elif typed["reviewed_at"] is None:
         yield f"reviewed_at '{reviewed_at[:60]}' is not a time such as 2026-11-23T09:30:00Z"
     elif case and typed["reviewed_at"] < case["closed_at"]:
-        yield f"reviewed_at '{reviewed_at[:60]}' lies before the sale"
+        yield f"reviewed_at '{reviewed_at[:60]}' is before the sale"
     if outcome is None:
         yield "reviewer_outcome is missing"
     elif typed["reviewer_outcome"] is None:
@@ -126,7 +126,7 @@ def _replaced(row: Row, latest: Mapping[str, tuple[str, int]]) -> Row:
     if row["outcome_status"] != "counted":
         return row
     source_file, line = latest[row["case_id"]]
-    return row | {"outcome_status": "replaced", "outcome_reason": f"line {line} of {source_file} counts for the case"}
+    return row | {"outcome_status": "replaced", "outcome_reason": f"the outcome in line {line} of {source_file} counts"}
 
 
 def _place(row: Row) -> tuple[str, int]:

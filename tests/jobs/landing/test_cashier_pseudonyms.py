@@ -63,9 +63,9 @@ def test_landed_ids_become_pseudonyms_whatever_blanks_are_around_and_missing_one
 
 def test_text_that_could_not_be_taken_apart_is_not_kept_but_its_length_and_hash_are(landing: ObjectStore) -> None:
     (_, broken) = masked_lines(landing, "a.csv", "cashier_id,sku\nc1,s1\nc1;s1\n")
-    assert broken["parse_problem"] == "has 1 fields, the header has 2"
+    assert broken["parse_problem"] == "has 1 fields, but the header has 2"
     assert re.fullmatch(
-        r"5 characters, not kept as they may name a cashier; hash [a-z2-7]{26}", broken["unparsed_line"]
+        r"5 characters, not kept because they may name a cashier; hash [a-z2-7]{26}", broken["unparsed_line"]
     )
 
 
@@ -91,14 +91,14 @@ def test_a_machine_without_the_key_of_the_run_reads_nothing(
     monkeypatch.setenv(KEY_VARIABLE, KEY)
     read = line_reader(landing, key_generation({KEY_VARIABLE: KEY}))
     monkeypatch.delenv(KEY_VARIABLE)
-    with pytest.raises(InputError, match=f"has no key in {KEY_VARIABLE}, the run began with the key 'pl5axidc5'"):
+    with pytest.raises(InputError, match=f"has no key in {KEY_VARIABLE}, but the run began with the key 'pl5axidc5'"):
         list(read(f"transactions/business_date={BUSINESS_DATE}/a.csv"))
 
 
 @pytest.mark.parametrize(("begun", "here"), [(KEY, OTHER_KEY), (None, KEY), (KEY, None)])
 def test_a_key_other_than_that_of_the_run_is_refused_and_not_shown(begun: str | None, here: str | None) -> None:
     generation = key_generation({KEY_VARIABLE: begun} if begun else {})
-    with pytest.raises(InputError, match="set the same key wherever Spark runs tasks") as refused:
+    with pytest.raises(InputError, match="set the same key on all machines that run Spark tasks") as refused:
         pseudonyms_of(generation, {KEY_VARIABLE: here} if here else {})
     assert KEY not in str(refused.value)
     assert OTHER_KEY not in str(refused.value)

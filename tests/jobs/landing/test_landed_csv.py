@@ -111,12 +111,12 @@ def test_damage_to_a_file_of_many_pages_costs_the_damaged_lines_only(landing: Ob
         ('r1,1,"BREAD" WHITE,1', "has a quote that is not closed, or text after a closed one; double quotes within"),
         ('r1,1,BREAD,1"', None),
         ('r1,1,7" BREAD,1', None),
-        ('r1,1, "BREAD, WHITE",1', "has 5 fields, the header has 4; a blank after a comma makes a quote part of"),
+        ('r1,1, "BREAD, WHITE",1', "has 5 fields, but the header has 4; a blank after a comma makes a quote part of"),
         ("r1,1,BREAD\rWHITE,1", "has a carriage return within the line; a record is one line, ended by LF or CR LF"),
-        ("r1,1,BREAD,1,", "has 5 fields, the header has 4"),
-        ("r1;1;BREAD;1,00", "has 2 fields, the header has 4"),
+        ("r1,1,BREAD,1,", "has 5 fields, but the header has 4"),
+        ("r1;1;BREAD;1,00", "has 2 fields, but the header has 4"),
         ("r1,1,\u00c9,1", "product_category is not UTF-8; deliver the file in UTF-8"),
-        ("r1,1,\u00c9", "has 3 fields, the header has 4"),
+        ("r1,1,\u00c9", "has 3 fields, but the header has 4"),
     ],
 )
 def test_a_line_that_is_no_record_is_rejected_by_itself(landing: ObjectStore, line: str, words: str | None) -> None:
@@ -156,7 +156,7 @@ def test_a_header_that_comes_again_is_told_as_one(landing: ObjectStore, again: s
     lines = lines_of(landing, "a.csv", f"sku,quantity\n1,1\n{again}2,1\n".encode())
     assert {line["line_in_file"]: (line["sku"], line["parse_problem"]) for line in lines} == {
         2: ("1", None),
-        3: (None, "is the header again; where files are put together, keep the first header only"),
+        3: (None, "is the header again; if files were joined, keep only the first header"),
         4: ("2", None),
     }
 

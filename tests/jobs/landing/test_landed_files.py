@@ -45,7 +45,7 @@ def test_a_csv_record_with_too_few_fields_keeps_its_number_and_text(landing: Obj
     assert [(line["line_in_file"], line["transaction_id"], line["parse_problem"]) for line in lines] == [
         (2, "t1", None),
         (4, "t3", None),
-        (3, None, "has 1 fields, the header has 4"),
+        (3, None, "has 1 fields, but the header has 4"),
     ]
     assert lines[2]["unparsed_line"] == "broken"
 
@@ -59,7 +59,7 @@ def test_json_numbers_lose_no_digit(landing: ObjectStore) -> None:
 def test_json_lines_that_are_no_objects_are_kept_with_the_problem(landing: ObjectStore) -> None:
     lines = lines_of(landing, "a.jsonl", b'{"sku": "s"}\n{nope\n\n[1]\n')
     assert [(line["line_in_file"], line["unparsed_line"]) for line in lines] == [(1, None), (2, "{nope"), (4, "[1]")]
-    assert lines[2]["parse_problem"] == "is not a JSON object; deliver one object a line"
+    assert lines[2]["parse_problem"] == "is not a JSON object; deliver one object per line"
 
 
 def test_parquet_types_become_text_that_can_be_read_back(landing: ObjectStore) -> None:
@@ -86,14 +86,17 @@ def test_parquet_types_become_text_that_can_be_read_back(landing: ObjectStore) -
 @pytest.mark.parametrize(
     ("key", "words"),
     [
-        ("a.csv.gz", "is text, no gzip, though its name ends in .gz"),
-        ("a.JSONL.GZ", "is text, no gzip, though its name ends in .gz"),
-        ("a.parquet", "is text, no Parquet, though its name says so"),
+        ("a.csv.gz", "is text and not gzip, although its name ends in .gz"),
+        ("a.JSONL.GZ", "is text and not gzip, although its name ends in .gz"),
+        ("a.parquet", "is text and not Parquet, although its name says so"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_one_row_with_the_reason(landing: ObjectStore, key: str, words: str) -> None:
     (line,) = lines_of(landing, key, b"neither zipped nor parquet")
-    assert (line["line_in_file"], line["parse_problem"]) == (0, f"file '{key}' {words}; name it by what it is")
+    assert (line["line_in_file"], line["parse_problem"]) == (
+        0,
+        f"file '{key}' {words}; give it the ending of its format",
+    )
 
 
 def test_nothing_is_read_of_a_parquet_file_that_is_cut_off(landing: ObjectStore) -> None:
@@ -115,7 +118,7 @@ def test_a_file_of_another_kind_is_one_row_with_the_reason(landing: ObjectStore)
     assert not has_known_ending("receipts.xlsx")
     assert line["parse_problem"] == (
         "file 'receipts.xlsx' is none of .parquet .csv .csv.gz .jsonl .jsonl.gz .json .json.gz .ndjson .ndjson.gz; "
-        "begin its name with _ if it is no data"
+        "begin its name with _ if it is not data"
     )
 
 
@@ -215,7 +218,7 @@ def test_a_gzip_bomb_is_read_up_to_a_limit_and_says_so(
     lines = lines_of(landing, key, zipped_bytes((header + line * 80_000).encode()))
     assert 1_000_000 < len(lines) * len(line) <= 9_000_000 + 2 * len(line)
     assert {line["transaction_id"] for line in lines[:-1]} == {name}
-    assert "unfolds to more than 9000000 bytes" in lines[-1]["parse_problem"]
+    assert "unzips to more than 9000000 bytes" in lines[-1]["parse_problem"]
 
 
 def test_a_parquet_bomb_is_refused_before_it_unfolds(landing: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,13 +226,13 @@ def test_a_parquet_bomb_is_refused_before_it_unfolds(landing: ObjectStore, monke
     bomb = io.BytesIO()
     pq.write_table(pa.table({"sku": pa.array(["x"]).take(pa.array([0] * 1_000_000))}), bomb)
     (line,) = lines_of(landing, "a.parquet", bomb.getvalue())
-    assert "unfolds to more than" in line["parse_problem"]
+    assert "unzips to more than" in line["parse_problem"]
 
 
 def test_a_csv_without_a_sound_record_is_rejected_line_by_line(landing: ObjectStore) -> None:
     lines = lines_of(landing, "a.csv", HEADER_LINE.encode() + b"x\n" * 150_000)
     assert [line["line_in_file"] for line in lines] == list(range(2, 150_002))
-    assert {line["parse_problem"] for line in lines} == {"has 1 fields, the header has 3"}
+    assert {line["parse_problem"] for line in lines} == {"has 1 fields, but the header has 3"}
 
 
 def test_a_csv_line_that_is_too_long_is_rejected_and_the_others_are_not(landing: ObjectStore) -> None:
@@ -255,7 +258,7 @@ def test_a_field_that_is_too_long_is_rejected_and_the_other_lines_are_not(landin
         (first + 2, "b"),
     ]
     (problem,) = filter(None, (line["parse_problem"] for line in lines))
-    assert problem == f"sku has {LONGEST_FIELD_BYTES + 1} bytes, the limit is {LONGEST_FIELD_BYTES}"
+    assert problem == f"sku has {LONGEST_FIELD_BYTES + 1} bytes; the limit is {LONGEST_FIELD_BYTES}"
 
 
 def test_parquet_of_odd_types_is_text_or_a_reason(landing: ObjectStore) -> None:

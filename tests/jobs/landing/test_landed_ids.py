@@ -93,9 +93,9 @@ def test_an_id_is_what_it_was_before_it_went_through_a_number(
         ("1e+16", ROUNDED),
         ("9007199254740993.0", "has more digits than a number keeps; deliver ids as text"),
         ("20261120123456789012.0", "has more digits than a number keeps; deliver ids as text"),
-        ("nan", "is a number that was missing, no id; deliver ids as text"),
-        ("inf", "is a number that was missing, no id; deliver ids as text"),
-        ("#N/A", "is a number that was missing, no id; deliver ids as text"),
+        ("nan", "is a missing number, not an id; deliver ids as text"),
+        ("inf", "is a missing number, not an id; deliver ids as text"),
+        ("#N/A", "is a missing number, not an id; deliver ids as text"),
     ],
 )
 def test_an_id_that_lost_digits_is_rejected_with_its_value(
@@ -145,7 +145,7 @@ def test_an_id_with_a_control_character_is_rejected_as_no_page_would_show_it(lan
     content = "".join(json.dumps({"sku": blank, "cashier_id": name}) + "\n" for name in ("c1", f"c1{blank}"))
     sound, rejected = lines_of(landing, "a.jsonl", content.encode())
     assert (sound["cashier_id"], sound["sku"]) == ("c1", blank)
-    assert rejected["parse_problem"] == "cashier_id has a tab or another control character; deliver ids without"
+    assert rejected["parse_problem"] == "cashier_id has a tab or another control character; deliver ids without it"
 
 
 @pytest.mark.parametrize(

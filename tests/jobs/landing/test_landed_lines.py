@@ -28,7 +28,8 @@ def test_of_a_gzip_that_is_cut_off_the_lines_before_the_cut_are_kept(
     assert [line["sku"] for line in kept] == [str(number) for number in range(1, len(kept) + 1)]
     assert len(kept) == len(whole_lines) - (key == "a.csv.gz")
     assert last["line_in_file"] == 0
-    words = f"is cut off: its gzip has no end; deliver it again, whole; lines up to {len(whole_lines)} are read"
+    words = "is cut off: the end of its gzip is missing; deliver the whole file again"
+    words += f"; lines up to {len(whole_lines)} are read"
     assert last["parse_problem"] == f"file '{key}' {words}"
 
 
@@ -42,8 +43,12 @@ MEMBER = zipped_bytes(b"3,1\n")
         (MEMBER, ["1", "2", "3"], None),
         (b"\0" * 512 + MEMBER, ["1", "2", "3"], None),
         (zipped_bytes(b""), ["1", "2"], None),
-        (b"other", ["1", "2"], "has bytes after its end that are no gzip; deliver it again; lines up to 3 are read"),
-        (MEMBER[:-4], ["1", "2", "3"], "is cut off: its gzip has no end; deliver it again, whole; lines up to 4 are"),
+        (b"other", ["1", "2"], "has bytes after its end that are not gzip; deliver it again; lines up to 3 are read"),
+        (
+            MEMBER[:-4],
+            ["1", "2", "3"],
+            "is cut off: the end of its gzip is missing; deliver the whole file again; lines up to 4 are",
+        ),
     ],
     ids=["zeros", "another member", "zeros between members", "an empty member", "garbage", "a member that is cut off"],
 )
@@ -94,13 +99,13 @@ def test_utf_16_is_named(landing: ObjectStore, key: str, content: str, encoding:
             b"name,price\nx,1\n",
             "has the header 'name,price': it has none of the columns transaction_id, store_id,",
         ),
-        ("a.csv", b"r1,K5,01,c1\n", "has a first line with digits, which is no header: it has none of the columns"),
+        ("a.csv", b"r1,K5,01,c1\n", "has a first line with digits, which is not a header: it has none of the columns"),
         ("a.csv", b"sep=;\n" + AS_CSV.encode(), "has the header 'sep=;': it has none of the columns"),
         ("a.csv", b"sku,sku\n1,2\n", "has the header 'sku,sku': it has the column sku twice; deliver it once"),
         (
             "a.csv",
             AS_CSV.replace(",", ", ").encode(),
-            "has the header 'transaction_id, store_id, quantity': it has ' store_id' for 'store_id'; write no blank",
+            "has the header 'transaction_id, store_id, quantity': it has ' store_id' for 'store_id'; write small",
         ),
         ("a.csv", AS_CSV.upper().encode(), "it has 'TRANSACTION_ID' for 'transaction_id'; "),
         ("a.csv", AS_CSV.replace(",", ",\u00a0").encode(), "it has '\u00a0store_id' for 'store_id'; "),
@@ -120,7 +125,7 @@ def test_utf_16_is_named(landing: ObjectStore, key: str, content: str, encoding:
         (
             "a.parquet",
             zipped_bytes(AS_CSV.encode()),
-            "is gzip, no Parquet, though its name says so; ",
+            "is gzip and not Parquet, although its name says so; ",
         ),
         (
             "a.csv",
@@ -134,7 +139,7 @@ def test_utf_16_is_named(landing: ObjectStore, key: str, content: str, encoding:
         ),
         ("a.csv", b"<html>\n<title>502</title>", "is HTML or XML; deliver it as CSV, JSON lines or Parquet"),
         ("a.jsonl", b"\n <?xml version='1.0'?>\n<receipts/>", "is HTML or XML; deliver it as CSV"),
-        ("a.csv.gz", b"<!DOCTYPE html>", "is HTML or XML, no gzip, though its name ends in .gz"),
+        ("a.csv.gz", b"<!DOCTYPE html>", "is HTML or XML and not gzip, although its name ends in .gz"),
         ("a.csv", b"PAR1" + b"x" * 100, "is Parquet; name it .parquet"),
         ("a.csv", b"\0" * 5000, "is zeros only; deliver it as CSV, JSON lines or Parquet"),
         ("a.csv", AS_JSON.encode(), "has JSON in its first line; name it .jsonl"),
@@ -143,13 +148,13 @@ def test_utf_16_is_named(landing: ObjectStore, key: str, content: str, encoding:
             AS_CSV.encode(),
             "has the header 'transaction_id,store_id,quantity', as CSV has; name it .csv",
         ),
-        ("a.json", b"[\n" + AS_JSON.encode() + b"]", "is a JSON array; deliver one object a line"),
+        ("a.json", b"[\n" + AS_JSON.encode() + b"]", "is a JSON array; deliver one object per line"),
         (
             "a.json",
             b"[" + AS_JSON.encode() + b"," + AS_JSON.encode() + b"]",
-            "is a JSON array; deliver one object a line",
+            "is a JSON array; deliver one object per line",
         ),
-        ("a.json", b"[" + AS_JSON.strip().encode() + b"]", "is a JSON array; deliver one object a line"),
+        ("a.json", b"[" + AS_JSON.strip().encode() + b"]", "is a JSON array; deliver one object per line"),
         ("a.json", b'{\n  "sku": 1\n}', "has a first line '{', an object of several lines; deliver one object"),
     ],
 )
@@ -181,7 +186,7 @@ def test_a_json_file_without_a_record_counts_as_a_file_and_its_lines_are_told_to
     assert [line["line_in_file"] for line in lines] == [1]
     assert (of_the_file["line_in_file"], of_the_file["unparsed_line"]) == (0, "")
     assert of_the_file["parse_problem"] == (
-        "file 'a.json' has no line that is an object with one of the columns; deliver one object a line"
+        "file 'a.json' has no line that is an object with one of the columns; deliver one object per line"
     )
 
 
@@ -205,4 +210,4 @@ def test_a_file_of_a_few_bytes_is_cut_off(landing: ObjectStore, key: str, size_b
 
 def test_a_gzip_without_a_byte_is_no_gzip(landing: ObjectStore) -> None:
     (line,) = lines_of(landing, "a.jsonl.gz", b"")
-    assert line["parse_problem"] == "file 'a.jsonl.gz' is empty; deliver it again, whole"
+    assert line["parse_problem"] == "file 'a.jsonl.gz' is empty; deliver the whole file again"

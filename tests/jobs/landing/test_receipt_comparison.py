@@ -16,7 +16,7 @@ from jobs.landing.receipt_lines import judged_receipt_lines
 from jobs.operations.delivery_database import JUDGED_IN_DUCKDB, in_duckdb
 from tests.given.landed_lines import DAY, landed_batch
 
-WAY_OUT = "; make transaction_id unique in the day, with the number of the shift for example"
+WAY_OUT = "; make transaction_id unique in the day, for example with the number of the shift"
 COLUMNS = ["source_file", "line_in_file"]
 TOLD = ["is_kept", "is_repeat", "rejection_reason", "rejection_kind"]
 

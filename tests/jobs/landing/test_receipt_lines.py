@@ -101,7 +101,7 @@ def test_fields_that_the_contract_calls_optional_may_be_missing() -> None:
         ({"id_check": "maybe"}, "id_check 'maybe' is none of shown, refused_sale, not_asked"),
         (
             {"line_type": "void", "net_amount": "10.00"},
-            "net_amount '10.00' of a return or void is over 0, as its quantity is: sign both with -",
+            "net_amount '10.00' of a return or void is above 0, and so is its quantity: give both a minus sign",
         ),
         ({"is_alcohol": "often"}, "is_alcohol 'often' is not true or false"),
     ],
@@ -126,7 +126,7 @@ def test_what_a_reader_says_of_a_record_comes_before_the_rules() -> None:
     )
     assert [line["rejection_reason"] for line in lines] == ["has 2 fields", "file 'a.csv' is empty"]
     assert [line["rejection_kind"] for line in lines] == [
-        "the record cannot be taken apart",
+        "the record cannot be split into fields",
         "the file cannot be read whole",
     ]
     assert [line["is_other_date"] for line in lines] == [False, False]

@@ -7,9 +7,9 @@ from tests.given.judged_lines import judged
 
 
 def test_a_record_that_could_not_be_taken_apart_keeps_its_text(spark: SparkSession) -> None:
-    lines = judged(spark, {"parse_problem": "has 2 fields, the header has 15", "unparsed_line": "bad,row"})
+    lines = judged(spark, {"parse_problem": "has 2 fields, but the header has 15", "unparsed_line": "bad,row"})
     row = rejected_transaction_lines(lines).collect()[0]
-    assert (row.rejection_reason, row.landed_line) == ("has 2 fields, the header has 15", "bad,row")
+    assert (row.rejection_reason, row.landed_line) == ("has 2 fields, but the header has 15", "bad,row")
 
 
 def test_a_record_that_breaks_a_rule_is_kept_as_json(spark: SparkSession) -> None:

@@ -80,7 +80,7 @@ def test_an_outcome_of_a_listed_case_counts_and_has_what_the_list_said() -> None
         (("c1", "monday", "of_age"), "reviewed_at 'monday' is not a time such as 2026-11-23T09:30:00Z"),
         (("c1", "2026-11-31T09:30", "of_age"), "reviewed_at '2026-11-31T09:30' is not a time such as"),
         (("c1", "0001-01-01T00:00+14:00", "of_age"), "reviewed_at '0001-01-01T00:00+14:00' is not a time such as"),
-        (("c1", "2026-11-20T18:30:59Z", "of_age"), "reviewed_at '2026-11-20T18:30:59Z' lies before the sale"),
+        (("c1", "2026-11-20T18:30:59Z", "of_age"), "reviewed_at '2026-11-20T18:30:59Z' is before the sale"),
         (("c1", LATER, "guilty"), "reviewer_outcome 'guilty' is none of under_age, of_age, cannot_tell, wrong_photo"),
     ],
 )
@@ -96,7 +96,7 @@ def test_an_outcome_of_no_listed_case_is_kept_and_not_counted() -> None:
     (row,) = reviewed(outcome(1, "c9", LATER, "of_age"))
     assert (row["outcome_status"], row["outcome_reason"]) == (
         "not_listed",
-        "case 'c9' is not on the list of 2026-11-20 as published now",
+        "case 'c9' is not on the published list of 2026-11-20",
     )
 
 
@@ -109,7 +109,7 @@ def test_of_several_outcomes_of_a_case_the_latest_counts() -> None:
         outcome(5, "c2", "2026-11-23T09:00:00", "of_age"),
     )
     assert [row["outcome_status"] for row in rows] == ["replaced", "replaced", "counted", "rejected", "counted"]
-    assert rows[0]["outcome_reason"] == "line 3 of a.csv counts for the case"
+    assert rows[0]["outcome_reason"] == "the outcome in line 3 of a.csv counts"
 
 
 def test_files_of_a_day_are_read_like_receipts(landing: ObjectStore) -> None:
@@ -124,7 +124,7 @@ def test_files_of_a_day_are_read_like_receipts(landing: ObjectStore) -> None:
         (f"{FOLDER}/b.jsonl", 1, "rejected"),
         (f"{FOLDER}/b.jsonl", 0, "rejected"),
     ]
-    assert rows[1]["outcome_reason"] == "has 2 fields, the header has 4"
+    assert rows[1]["outcome_reason"] == "has 2 fields, but the header has 4"
     assert "someone" not in str(rows[0])
 
 
