@@ -1,1 +1,1 @@
-"""How a day of a table is staged, published and read. Only this wing touches storage."""
+"""Stages, publishes and reads the tables, one day at a time. Only this package accesses storage."""

@@ -30,10 +30,10 @@ def arrow_frame(
     shares: Sequence[Share],
     read: Callable[[Share], Iterator[pa.RecordBatch]],
 ) -> DataFrame:
-    """Return the rows that `read` yields for each share of the work, one task per share.
+    """Return a DataFrame of the rows that `read` yields for each share of the work, with one Spark task per share.
 
-    Raises InputError when tasks run on machines that do not see the store. A task raises it when its code differs from
-    the driver's. Spark takes such rows to be few: see `spark_session`.
+    Raises InputError if tasks run on machines that cannot access the store. A task raises it if its code differs from
+    the driver's. Spark cannot estimate how many rows there are: see `spark_session`.
     """
     refuse_folder_of_this_machine(session, store.uri)
     code = code_digest()
@@ -50,7 +50,7 @@ def arrow_frame(
 
 
 def parquet_frame(session: SparkSession, store: ObjectStore, key: str, schema: pa.Schema) -> DataFrame:
-    """Return the rows of a Parquet object, one task per row group; a column that the file lacks is null."""
+    """Read a Parquet object as a DataFrame, with one task per row group. A column that the file lacks is null."""
     with store.reader(key) as stream:
         row_groups = pq.ParquetFile(stream).num_row_groups
 
@@ -65,11 +65,11 @@ def parquet_frame(session: SparkSession, store: ObjectStore, key: str, schema: p
 
 
 def write_parquet(rows: DataFrame, store: ObjectStore, key: str, table: Table, attempts: str) -> None:
-    """Write rows as one Parquet object, sorted by the table's key, which is checked meanwhile.
+    """Write a DataFrame as one Parquet object, sorted by the table's key, and check the key while writing.
 
     One task streams to an object of its own below `attempts`. The object of the attempt that Spark accepts is then
     copied over the target in one atomic step. A task that is retried, killed or run twice leaves only its attempt.
-    Raises PySparkException naming the first key that is null or there twice.
+    Raises PySparkException that names the first key that is null or occurs twice.
     """
 
     def write(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

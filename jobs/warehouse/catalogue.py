@@ -1,4 +1,4 @@
-"""catalogue: `{warehouse}/catalog.duckdb`, in which an analyst reads the tables by name, with their meanings.
+"""catalogue: writes `{warehouse}/catalog.duckdb`, through which analysts read the tables by name.
 
 It has a view per table of `jobs.schemas` over its published Parquet files, and a comment on each view and column. It
 holds no rows and no credentials. Files are named by absolute URI, because DuckDB resolves a relative path against the
@@ -32,20 +32,19 @@ RESCORED_FOLDER = "_rescored"
 
 
 def refresh(store: ObjectStore) -> None:
-    """Bring the catalogue up to date, or log why not; raise nothing, because the tables are already published."""
+    """Bring the catalogue up to date. If that fails, log why and raise nothing: the tables are already published."""
     try:
         write_catalogue(store)
     except (InputError, duckdb.Error, OSError) as error:
         log.warning(
-            "%s is left as it was, the tables are published all the same: %s; "
-            "fix that and run `checkout-ages catalogue`",
+            "%s is left as it was, although the tables are published: %s; fix that and run `checkout-ages catalogue`",
             store.location(CATALOGUE),
             first_line(error),
         )
 
 
 def write_catalogue(store: ObjectStore) -> bool:
-    """Replace the catalogue if it would differ; say whether it did."""
+    """Replace the catalogue if a new one would differ from it. Returns whether it was replaced."""
     definitions = _definitions(store)
     sha256 = hashlib.sha256("\n".join(definitions).encode()).hexdigest()
     with TemporaryDirectory(prefix="checkout-ages-") as folder:

@@ -38,7 +38,7 @@ TAKEN_FROM_ENVIRONMENT = ("s3_access_key_id", "s3_secret_access_key", "s3_sessio
 
 @contextmanager
 def duckdb_on_disk() -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open an empty database in a temporary folder, which is deleted afterwards."""
+    """Open an empty DuckDB database in a temporary folder, which is deleted after the block."""
     with (
         TemporaryDirectory(prefix="checkout-ages-") as folder,
         duckdb.connect(Path(folder, "tables.duckdb"), config={"memory_limit": MEMORY_LIMIT}) as connection,
@@ -50,7 +50,10 @@ def duckdb_on_disk() -> Iterator[duckdb.DuckDBPyConnection]:
 def staged_tables_in_duckdb(
     staging: Staging, business_date: date, columns: Mapping[Table, Sequence[str]], others: Mapping[str, pa.Table]
 ) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open some columns of a run's staged tables (those that were staged) and other rows, each by name."""
+    """Open a DuckDB database with some columns of a run's staged tables, and with other tables, each by name.
+
+    A column that a staged file does not have is left out.
+    """
     with duckdb_on_disk() as connection:
         for name, rows in others.items():
             connection.register(name, rows)
@@ -75,7 +78,7 @@ def source_tables_in_duckdb(
 
 @contextmanager
 def published_tables_in_duckdb(rows_of_tables: Mapping[Table, pa.Table]) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open rows of published tables in memory, under the names of the tables."""
+    """Open a DuckDB database in memory with rows of published tables, each under the table's name."""
     with duckdb.connect() as connection:
         for table, rows in rows_of_tables.items():
             connection.register(table.name, rows)
@@ -83,7 +86,7 @@ def published_tables_in_duckdb(rows_of_tables: Mapping[Table, pa.Table]) -> Iter
 
 
 def duckdb_over_store(store: ObjectStore, file: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
-    """Open or create a database file in which the store's objects can be read.
+    """Open or create a DuckDB database file from which the objects of a store can be read.
 
     Raises InputError when DuckDB cannot read that kind of store.
     """
@@ -106,19 +109,19 @@ def duckdb_over_store(store: ObjectStore, file: Path, *, read_only: bool) -> duc
 
 
 def readable_path(store: ObjectStore, key: str) -> str:
-    """Return the place of an object or a folder in DuckDB's form: a path on a file system, else the URI."""
+    """Return where DuckDB can read an object or a folder: a path on a file system, or else the URI."""
     parts = urlsplit(store.uri)
     root = unquote(parts.path) if parts.scheme == "file" else store.uri
     return f"{root.rstrip('/')}/{key}"
 
 
 def readable_glob(store: ObjectStore, pattern: str) -> str:
-    """Return a pattern of keys as a DuckDB glob; special letters in the store's own path are escaped."""
+    """Return a pattern of keys as a DuckDB glob; special characters in the store's own path are escaped."""
     return f"{escape(readable_path(store, ''))}{pattern}"
 
 
 def quoted(text: str) -> str:
-    """Return text as an SQL string."""
+    """Return a text as an SQL string literal, in quotes."""
     return "'" + text.replace("'", "''") + "'"
 
 

@@ -1,4 +1,4 @@
-"""layout: the places of tables in a warehouse, and rows as the bytes of a Parquet object."""
+"""layout: the keys of tables in a warehouse, and the conversion of a small table to a Parquet object."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ def path_safe(run_id: str) -> str:
 
 
 def partition(business_date: date) -> str:
-    """Return the folder of a business date."""
+    """Return the folder name of a business date: business_date=2026-11-20."""
     return f"business_date={business_date.isoformat()}"
 
 
 def published_key(table: Table, business_date: date) -> str:
-    """Return the key of the object that readers see for a table's day."""
+    """Return the key of the published object that holds a day of a table."""
     return f"{table.name}/{partition(business_date)}/part-0.parquet"
 
 
 def parquet(rows: pa.Table) -> bytes:
-    """Return a small table as a Parquet object."""
+    """Return a small table as the bytes of a Parquet object."""
     sink = pa.BufferOutputStream()
     pq.write_table(rows, sink, compression="zstd")
     contents: bytes = sink.getvalue().to_pybytes()

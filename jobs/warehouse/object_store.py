@@ -1,4 +1,4 @@
-"""object_store: one store of objects under any URI (file:, s3:, gs:). No other module knows a filesystem.
+"""object_store: reads and writes objects under a URI (file:, s3:, gs:). No other module accesses files or buckets.
 
 Credentials and endpoint come from the environment, under the standard names: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,
 AWS_SESSION_TOKEN, AWS_REGION, AWS_ENDPOINT_URL. A connection is unencrypted only if the endpoint begins with http://.
@@ -44,8 +44,8 @@ REFUSALS = ("403 Forbidden", "401 Unauthorized", "AccessDenied", "ExpiredToken")
 
 CONNECT_SECONDS = 5.0
 SILENCE_SECONDS = 20.0
-"""Seconds that a server may send nothing. One part of an upload, 10 MB, must be sent in this time too, so a shorter
-limit breaks slow lines.
+"""Seconds in which a server must send something. One part of an upload, 10 MB, must be sent in this time too, so a
+shorter limit breaks slow connections.
 """
 REQUEST_SECONDS = 120.0
 RETRIES = 5
@@ -66,7 +66,7 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True)
 class StoredObject:
-    """One listed object; `key` is relative to the store's URI."""
+    """An object as a listing returns it. `key` is relative to the store's URI."""
 
     key: str
     size_bytes: int
@@ -76,14 +76,14 @@ class StoredObject:
 
 @dataclass(frozen=True)
 class ObjectStore:
-    """The objects under `uri`; keys are relative to it. It is cheap to make and to send to a worker."""
+    """The objects under a URI; keys are relative to it. An instance is cheap to create and to send to a worker."""
 
     uri: str
 
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
-        """Yield all objects under a folder-like prefix, in no particular order.
+        """Yield all objects below a folder, in no particular order.
 
-        A key that the library refuses is listed too, without an etag; it cannot be read.
+        A key that the storage library refuses is listed too, without an etag; it cannot be read.
         """
         try:
             yield from self._pages(prefix)
@@ -100,9 +100,9 @@ class ObjectStore:
         return list(listing["common_prefixes"]), [_stored_object(entry) for entry in listing["objects"]]
 
     def check_reachable(self) -> None:
-        """Ask the store for a listing.
+        """Check that the store answers, with one listing.
 
-        Raises InputError naming what is wrong with URI, endpoint, bucket or credentials.
+        Raises InputError that says what is wrong with URI, endpoint, bucket or credentials.
         """
         self.list_folder("_locks")
 
@@ -116,7 +116,7 @@ class ObjectStore:
         return True
 
     def read(self, key: str, etag: str | None = None, size_bytes: int | None = None) -> bytes:
-        """Return the whole object; if an etag and a size are given, the object as it was listed.
+        """Return the bytes of a whole object. With an etag and a size, it must still be the object that was listed.
 
         Raises FileNotFoundError when it does not exist, ReplacedError when its etag differs, StoreError when bytes are
         missing.
@@ -139,7 +139,7 @@ class ObjectStore:
 
     @contextmanager
     def writer(self, key: str) -> Iterator[IO[bytes]]:
-        """Open an object for writing; it appears whole when the block ends, and not at all when the block fails."""
+        """Open an object for writing. Readers see the whole object when the block ends, and nothing if it fails."""
         with self._store_errors(key):
             upload = _Upload(obstore.open_writer(self._store, key), lambda error: self._failed(key, error))
             yield cast("IO[bytes]", upload)
@@ -152,7 +152,7 @@ class ObjectStore:
             obstore.put(self._store, key, data)
 
     def create(self, key: str, data: bytes) -> bool:
-        """Write an object only if none exists; say whether it was written."""
+        """Write an object only if none exists with its key. Returns whether it was written."""
         try:
             with self._store_errors(key):
                 # A multipart upload cannot be told to fail when the object exists.
@@ -182,7 +182,10 @@ class ObjectStore:
         _with_retries(lambda: obstore.delete(self._store, key))
 
     def delete_folder(self, folder: str) -> None:
-        """Delete a folder that nobody uses: its objects, and on a file system half written files and itself."""
+        """Delete all objects of a folder; on a file system also half written files and the folder itself.
+
+        No other process may be using the folder.
+        """
         self.delete([entry.key for entry in self.list(folder)])
         for path in self._unfinished_files(folder):
             path.unlink(missing_ok=True)
@@ -192,9 +195,9 @@ class ObjectStore:
                     Path(parent).rmdir()
 
     def delete_unfinished(self, before: datetime) -> None:
-        """Delete files that killed processes left half written on a file system before a moment.
+        """Delete files on a file system that killed processes left half written before the given moment.
 
-        On S3 these are unfinished uploads, which no listing shows: a lifecycle rule of the bucket must drop them.
+        On S3 these are unfinished uploads, which no listing shows: a lifecycle rule of the bucket must delete them.
         """
         for path in self._unfinished_files():
             with suppress(FileNotFoundError):
@@ -392,7 +395,7 @@ def _open(uri: str, environment: tuple[tuple[str, str], ...]) -> Any:
     """Open one client per URI and set of credentials, shared by all threads of the process."""
     parts = urlsplit(uri)
     if parts.scheme not in SCHEMES:
-        raise InputError(f"'{uri}' is not a URI of a kind that is read here; begin it with file:///, s3:// or gs://")
+        raise InputError(f"'{uri}' has a scheme that is not supported; begin it with file:///, s3:// or gs://")
     if parts.scheme == "file":
         return from_url(uri, mkdir=True)
     endpoint = os.environ.get("AWS_ENDPOINT_URL", "")

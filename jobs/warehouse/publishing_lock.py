@@ -1,11 +1,11 @@
-"""publishing_lock: the right of one process to publish a day, stored in the warehouse itself.
+"""publishing_lock: a lock in the warehouse itself, which lets only one process at a time publish a day.
 
     {folder}/00000001.json, 00000002.json, …    the highest number says who holds the lock, or that nobody does
 
-A process takes, renews or releases the lock by creating the next number, if it does not exist yet; it has succeeded if
-the highest number then names it. Lower numbers are deleted, the highest never is. The store only has to create an
-object in one step, so the lock works on a file system as on S3: of two takers one wins, and a holder that was overtaken
-finds out when it renews.
+A process takes, renews or releases the lock by creating the file with the next number, if that does not exist yet. It
+has succeeded if the highest number then names it. Lower numbers are deleted, the highest never is. The store only has
+to create an object in one step, so the lock works on a file system as on S3. If two processes try at once, one wins. A
+holder that lost the lock to another process finds out when it renews the lock.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ NUMBER_DIGITS = 8
 
 @dataclass(frozen=True)
 class LockState:
-    """The content of the highest number."""
+    """The state of a lock, as the file with the highest number holds it."""
 
     run_id: str
     owner: str
@@ -37,18 +37,18 @@ class LockState:
 
     @property
     def age_seconds(self) -> float:
-        """Seconds since the owner last wrote, by this machine's clock."""
+        """Seconds since the holder last wrote to the lock, by this machine's clock."""
         return (datetime.now(UTC) - datetime.fromisoformat(self.renewed_at)).total_seconds()
 
     @property
     def holder(self) -> str:
-        """The holder of the lock and how long it has been silent, in words."""
+        """A description of the lock's holder, with the time since its last sign of life."""
         return f"run '{self.run_id}' ({self.process}), last heard of {max(0.0, self.age_seconds):.0f} s ago"
 
 
 @dataclass(frozen=True)
 class PublishingLock:
-    """The claim of one process on the lock in `folder`; `subject` names what it publishes, in words."""
+    """One process's access to the lock in `folder`. `subject` says in words what is published, for messages."""
 
     store: ObjectStore
     folder: str
@@ -59,15 +59,15 @@ class PublishingLock:
 
     @contextmanager
     def held(self) -> Iterator[PublishingLock]:
-        """Take the lock for the block.
+        """Hold the lock during the block.
 
-        Raises PublishingLockError naming the holder, if it wrote within the last `stale_seconds`. The lock of a holder
-        that did not is taken over.
+        If another process holds it and wrote to it within the last `stale_seconds`, raises PublishingLockError that
+        names that process. Otherwise the lock is taken over.
         """
         if rival := self._taken():
             raise PublishingLockError(
-                f"{self.subject} is being published by {rival.holder}; try again when it has ended, or, should it be "
-                f"dead, {self.stale_seconds:g} s after it was last heard of"
+                f"{self.subject} is being published by {rival.holder}; try again when that process has ended, or, "
+                f"if it is dead, {self.stale_seconds:g} s after its last sign of life"
             )
         try:
             yield self
@@ -75,11 +75,11 @@ class PublishingLock:
             self._put_down(is_held=False, allowed=self._is_mine)
 
     def renew(self) -> None:
-        """Record that this process is alive. Raises PublishingLockError when another has taken the lock over."""
+        """Record that this process is alive. Raises PublishingLockError if another process has taken the lock over."""
         if rival := self._put_down(is_held=True, allowed=self._is_mine):
             raise PublishingLockError(
-                f"run '{self.run_id}' stops publishing {self.subject}: not heard of for {self.stale_seconds:g} s, it "
-                f"lost its lock to {rival.holder}; run it again when that one has ended"
+                f"run '{self.run_id}' stops publishing {self.subject}: it gave no sign of life for "
+                f"{self.stale_seconds:g} s and lost its lock to {rival.holder}; run it again when that process ends"
             )
 
     def _taken(self) -> LockState | None:

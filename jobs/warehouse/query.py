@@ -1,7 +1,7 @@
-"""query: runs one SELECT over the warehouse's catalogue; it can read the published tables and nothing else.
+"""query: runs one SELECT on the warehouse's catalogue. The statement can read the published tables and nothing else.
 
-The statement runs in a copy of the catalogue, opened read-only. Its DuckDB may open files in the tables' folders only,
-sees no variable of this process, and accepts no change of settings. A second DuckDB writes the result.
+It runs in a read-only copy of the catalogue. Its DuckDB may open files in the tables' folders only, cannot read
+environment variables, and accepts no change of settings. A second DuckDB writes the result.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ BORDER_WIDTH = 3
 
 
 def query(store: ObjectStore, sql: str) -> pa.Table:
-    """Return the rows that a statement finds in the tables.
+    """Run one SELECT on the published tables, and return its rows.
 
-    Raises InputError when there is no catalogue, or when the statement is not one SELECT, is wrong or reaches
-    elsewhere.
+    Raises InputError if there is no catalogue, or if the statement is not one SELECT, is wrong, or reads anything
+    else.
     """
     with TemporaryDirectory(prefix="checkout-ages-") as folder:
         copy = Path(folder, CATALOGUE)
@@ -58,7 +58,7 @@ def query(store: ObjectStore, sql: str) -> pa.Table:
 
 
 def save_answer(answer: pa.Table, file_format: str, path: Path | None, *, with_bom: bool = False) -> None:
-    """Write rows to a file or to stdout, as csv (also for `table`), json (an array of objects) or parquet.
+    """Write a query's rows to a file or to stdout, as csv (also for `table`), json (an array of objects) or parquet.
 
     In csv and parquet, amounts keep all their digits; in json they are JavaScript numbers. A byte order mark makes
     spreadsheets read csv as UTF-8. Raises InputError when the file cannot be written.
@@ -83,9 +83,9 @@ def save_answer(answer: pa.Table, file_format: str, path: Path | None, *, with_b
 
 
 def print_answer(answer: pa.Table, console: Console) -> None:
-    """Show the first ROWS_SHOWN rows; a field stays on one line and cannot control the terminal.
+    """Print the first ROWS_SHOWN rows of a query as a table; a field stays on one line and cannot control the terminal.
 
-    Where the names of the columns do not fit side by side, each row is a list of names and values.
+    If the columns do not fit next to each other, each row is printed as a list of names and values.
     """
     shown = answer.slice(0, ROWS_SHOWN)
     names = [one_line(name) for name in answer.column_names]
@@ -124,8 +124,8 @@ def _refuse_a_copy(connection: duckdb.DuckDBPyConnection, store: ObjectStore) ->
             named = re.search(r"read_parquet\('((?:[^']|'')*)'", sql)
             place = named[1].replace("''", "'") if named else sql
             raise InputError(
-                f"the catalogue of '{store.uri}' names files of another place, '{place}', as it was "
-                "made before the warehouse was copied or moved: run `checkout-ages catalogue`"
+                f"the catalogue of '{store.uri}' names files in another place, '{place}': it was "
+                "written before the warehouse was copied or moved; run `checkout-ages catalogue`"
             )
 
 

@@ -1,4 +1,4 @@
-"""run_records: one file of one row for each run that published: the commit marks of nights, windows and retentions."""
+"""run_records: reads and writes the commit marks of runs, one small file per run of a night, window or retention."""
 
 from __future__ import annotations
 
@@ -25,49 +25,50 @@ PUBLISHED_UNDER_LOCK = {
 
 @dataclass(frozen=True)
 class RunRecords:
-    """The records of runs in a warehouse, as one run reads them and adds to them."""
+    """The records of all runs in a warehouse, to which the current run (`run_id`) adds its own."""
 
     store: ObjectStore
     run_id: str
 
     def published(self, business_date: date) -> dict[str, Any] | None:
-        """Return the row in pipeline_runs of the run that last published a day, None if none has."""
+        """Return the row of pipeline_runs of the run that last published a day, or None if no run has."""
         return max(self.of_day(business_date), key=lambda run: run["published_at"], default=None)
 
     def before(self, business_date: date) -> dict[str, Any] | None:
-        """Return the row in pipeline_runs of the last other run that published a day, None if there is none."""
+        """Return the row of pipeline_runs of the last other run that published a day, or None if no other run has."""
         others = (run for run in self.of_day(business_date) if run["run_id"] != self.run_id)
         return max(others, key=lambda run: run["published_at"], default=None)
 
     def own(self, business_date: date) -> dict[str, Any] | None:
-        """Return this run's row in pipeline_runs, None until it is published."""
+        """Return the current run's row of pipeline_runs, or None until it has published the day."""
         return next((run for run in self.of_day(business_date) if run["run_id"] == self.run_id), None)
 
     def of_day(self, business_date: date, runs: Table = PIPELINE_RUNS) -> list[dict[str, Any]]:
-        """Return a day's rows of a table with one file per run, in no particular order."""
+        """Return the records of all runs of a day, from the table of runs `runs`, in no particular order."""
         marks = self.store.list(f"{runs.name}/{partition(business_date)}")
         return [run for mark in marks for run in pq.read_table(pa.BufferReader(self.store.read(mark.key))).to_pylist()]
 
     def trailing(self, business_date: date, days: int) -> pa.Table:
-        """Return rows of pipeline_runs for so many days before a date: the last run of each day that is published."""
+        """Return the last run of each published day among the `days` before a date, as rows of pipeline_runs."""
         earlier = (self.published(business_date - timedelta(days=number)) for number in range(1, days + 1))
         return pa.Table.from_pylist([run for run in earlier if run], PIPELINE_RUNS.schema)
 
     def write(self, business_date: date, run: dict[str, object], runs: Table = PIPELINE_RUNS) -> None:
-        """Write the commit mark of the run, one file of one row."""
+        """Write the commit mark of the current run: one file with one row of the table of runs `runs`."""
         rows = pa.Table.from_pylist([run], schema=runs.schema)
         self.store.write(self._key(runs, business_date), parquet(rows))
 
     def has_own(self, business_date: date, runs: Table = PIPELINE_RUNS) -> bool:
-        """Say whether this run has its commit mark in a table of runs."""
+        """Say whether the current run has written its commit mark to the table of runs `runs`."""
         return self.store.exists(self._key(runs, business_date))
 
     def lock(
         self, business_date: date, stale_seconds: float, runs: Table = PIPELINE_RUNS
     ) -> AbstractContextManager[PublishingLock]:
-        """Hold the right to publish what has its commit mark in `runs`: a day, the window that ends on it, or a record.
+        """Hold, during the block, the lock that a process needs to publish a date.
 
-        Raises PublishingLockError naming the holder and how long ago it wrote.
+        The tables of runs have a lock each: one for a day, one for the window that ends on it, one for its retention
+        record. Raises PublishingLockError if another process holds the lock.
         """
         # Nights, windows and retentions of one day have locks of their own and do not wait for each other.
         folder = "_locks" if runs is PIPELINE_RUNS else f"_locks/{runs.name}"

@@ -1,4 +1,4 @@
-"""staging: tables that a run has built and not yet published, and what is known of them; readers do not see them."""
+"""staging: reads and writes the staged tables of a run: tables that it has built and not yet published."""
 
 from __future__ import annotations
 
@@ -26,11 +26,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """Facts that a task reports about the rows that it stages.
+    """Facts about the input of staged rows, which the task that stages them reports.
 
-    `erasure_count` is the number of erasures of the day that were respected, `erased_line_count` the number of landed
-    receipt lines left out for them. `receipts_digest` identifies the receipt files that the rows were read from, for
-    tables of receipt lines.
+    `erasure_count` is the number of erased people whom the task left out of the day, `erased_line_count` the number
+    of their receipt lines. For tables of receipt lines, `receipts_digest` identifies the receipt files that were read.
     """
 
     erasure_count: int = 0
@@ -43,9 +42,9 @@ NOTHING_TOLD = Origin()
 
 @dataclass(frozen=True, kw_only=True)
 class StagedTable(Origin):
-    """A table that a run has built: its row count, the seconds it took, and the digest of its content.
+    """Facts about one staged table: its row count, the seconds that it took, and the digest of its content.
 
-    `try_number` is the try of the task that built it, 1 for the first, None where nobody counts tries.
+    `try_number` says at which try the task built it, from 1; None without Airflow, which counts tries.
     """
 
     row_count: int
@@ -76,18 +75,18 @@ class Staging:
     model_version: str | None = None
 
     def read(self, table: Table, business_date: date) -> DataFrame:
-        """Return the run's staged rows of a table."""
+        """Read a staged table of the run as a DataFrame."""
         from jobs.warehouse.arrow_frames import parquet_frame
 
         self.staged(table, business_date)
         return parquet_frame(self.spark, self.store, self.key(table, business_date), table.schema)
 
     def stage(self, table: Table, business_date: date, rows: DataFrame, origin: Origin = NOTHING_TOLD) -> None:
-        """Conform rows to the table's schema, sort them by its key, and write them to the run's staging.
+        """Convert a DataFrame to the table's schema, sort it by the key, and write it to the run's staging.
 
-        The run adds its run_id, and its model_version where the table has that column and the rows have not.
+        The run adds its run_id, and its model_version where the table has that column and the rows do not.
         If the run has passed a check, the pass is withdrawn: the check has not seen these rows. Raises when a column is
-        missing or of another type, or a key is null or there twice.
+        missing or of another type, or a key is null or occurs twice.
         """
         from pyspark.sql import functions as F
         from pyspark.sql.pandas.types import from_arrow_schema
@@ -110,14 +109,14 @@ class Staging:
         self._mark_staged(table, business_date, seconds, origin)
 
     def stage_arrow(self, table: Table, business_date: date, rows: pa.Table, origin: Origin = NOTHING_TOLD) -> None:
-        """Write a small table's rows from memory to the run's staging. Raises as `stage` does."""
+        """Write a small table from memory to the run's staging. Raises as `stage` does."""
         sorted_rows = rows.sort_by([(name, "ascending") for name in table.key])
         self.stage_batches(table, business_date, sorted_rows.to_batches(), origin)
 
     def stage_batches(
         self, table: Table, business_date: date, batches: Iterable[pa.RecordBatch], origin: Origin = NOTHING_TOLD
     ) -> None:
-        """Write batches of rows, sorted by the table's key, to the run's staging. Raises as `stage` does."""
+        """Write batches of rows, already sorted by the table's key, to the run's staging. Raises as `stage` does."""
         self.withdraw_check(business_date)
         started = time.monotonic()
         named_batches = (self._named(table, batch) for batch in batches)
@@ -125,7 +124,7 @@ class Staging:
         self._mark_staged(table, business_date, time.monotonic() - started, origin)
 
     def staged(self, table: Table, business_date: date) -> StagedTable:
-        """Return what is known of a staged table. Raises InputError when the run has not staged it."""
+        """Return the facts about a staged table. Raises InputError when the run has not staged it."""
         try:
             return StagedTable(**json.loads(self.store.read(self._staged_mark(table, business_date))))
         except FileNotFoundError:
@@ -136,18 +135,18 @@ class Staging:
         return self.store.exists(self._staged_mark(table, business_date))
 
     def read_arrow(self, table: Table, business_date: date, columns: list[str]) -> pa.Table:
-        """Return some columns of a staged table in memory."""
+        """Read some columns of a staged table into memory."""
         with self._opened(table, business_date) as staged:
             return staged.read(columns=columns)
 
     def schema(self, table: Table, business_date: date) -> pa.Schema:
-        """Return the Arrow schema that a staged table was written with."""
+        """Return the Arrow schema of a staged table's file."""
         with self._opened(table, business_date) as staged:
             return staged.schema_arrow
 
     @contextmanager
     def batches(self, table: Table, business_date: date, columns: Sequence[str]) -> Iterator[pa.RecordBatchReader]:
-        """Open some columns of a staged table as a stream of batches, for tables that are too large for memory.
+        """Read some columns of a staged table as a stream of batches, for tables that are too large for memory.
 
         Columns that the file does not have are left out.
         """
@@ -158,11 +157,11 @@ class Staging:
             yield pa.RecordBatchReader.from_batches(schema, staged.iter_batches(columns=schema.names))
 
     def location(self, table: Table, business_date: date) -> str:
-        """Return the place of the run's staged rows of a table, for messages and queries."""
+        """Return the URI of a staged table of the run, for messages and queries."""
         return self.store.location(self.key(table, business_date))
 
     def plan_window(self, last_date: date) -> None:
-        """Note that this run builds the window that ends on a date."""
+        """Record that this run will build the window that ends on a date."""
         self.store.write(f"{self._folder(last_date)}/_PLANNED", b"")
 
     def planned_windows(self) -> list[date]:
@@ -171,11 +170,11 @@ class Staging:
         return sorted(date.fromisoformat(folder.rpartition("business_date=")[2]) for folder in folders)
 
     def mark_checked(self, business_date: date, warnings: list[str]) -> None:
-        """Record that the staged tables passed check_night, and its warnings."""
+        """Record that the staged tables passed check_night or check_window, and the check's warnings."""
         self.store.write(self._check_mark(business_date), json.dumps(warnings).encode())
 
     def check_warnings(self, business_date: date) -> list[str] | None:
-        """Return the warnings of a passed check_night, None when none has passed."""
+        """Return the warnings of the passed check, or None if the staged tables have not passed one."""
         try:
             warnings: list[str] = json.loads(self.store.read(self._check_mark(business_date)))
         except FileNotFoundError:
@@ -183,7 +182,7 @@ class Staging:
         return warnings
 
     def withdraw_check(self, business_date: date) -> None:
-        """Forget an earlier check_night of this run, so that rows it has not seen are never published."""
+        """Delete the record that this run passed its checks, so that unchecked rows are never published."""
         self.store.delete([self._check_mark(business_date)])
 
     def mark_failed(self, business_date: date, failure: Failure) -> None:
@@ -214,12 +213,12 @@ class Staging:
         self.store.delete([f"_staging/{self.run_id}/_SETTINGS.json"])
 
     def drop(self, business_date: date) -> None:
-        """Delete all that the run has staged: the passed check first, so that a half deleted run is never published."""
+        """Delete all staged tables of the run for a date, the record of its checks first."""
         self.withdraw_check(business_date)
         self.store.delete_folder(self._folder(business_date))
 
     def drop_of_others(self, dates: Collection[date], table: Table | None = None) -> None:
-        """Delete what other runs have staged for the dates; given a table, only where they have staged that table."""
+        """Delete the staging of other runs for some dates; if a table is given, only of runs that staged that table."""
         for run_folder in self.store.list_folder("_staging")[0]:
             other = replace(self, run_id=run_folder.rpartition("/")[2])
             days = set(other.planned_windows()) & set(dates) if other.run_id != self.run_id else set()
@@ -228,9 +227,9 @@ class Staging:
                     other.drop(day)
 
     def sweep(self, before: datetime) -> dict[str, datetime]:
-        """Delete leftovers of dead runs: staging last written before a moment, and half written files from before it.
+        """Delete leftovers of other, dead runs: staging last written before a moment, and older half written files.
 
-        Return the swept runs, never this one, each with the moment when it last wrote.
+        Returns the runs with deleted staging, each with the moment when it last wrote there.
         """
         swept = {}
         for folder in self.store.list_folder("_staging")[0]:
@@ -267,7 +266,7 @@ class Staging:
     def _not_staged(self, table: Table) -> InputError:
         return InputError(
             f"table '{table.name}' of run '{self.run_id}' is not staged; run its task first "
-            "(staging goes when a run is published: to redo one, clear all its tasks)"
+            "(publishing a run deletes its staging: to repeat a published run, clear all its tasks)"
         )
 
     def _mark_staged(self, table: Table, business_date: date, seconds: float, origin: Origin) -> None:
@@ -282,7 +281,7 @@ class Staging:
         self.store.write(self._staged_mark(table, business_date), json.dumps(asdict(mark)).encode())
 
     def key(self, table: Table, business_date: date) -> str:
-        """Return the key of the object that holds the run's staged rows of a table."""
+        """Return the key of the object that holds a staged table of the run."""
         return f"{self._folder(business_date)}/{table.name}/part-0.parquet"
 
     def _staged_mark(self, table: Table, business_date: date) -> str:

@@ -1,4 +1,4 @@
-"""table_files: a day of a table as one Parquet object: rows in key order, the key checked, column meanings inside."""
+"""table_files: writes a day of a table as one Parquet object: sorted by its key, with the meanings of its columns."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NAMES_OF_RUNS = {"run_id", "inferred_run_id"}
 
 
 def with_all_columns(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    """Return the batch with all columns of a schema; a column that is newer than the file is null."""
+    """Add columns of a schema that a batch does not have, as null, because its file is older than they are."""
     columns = [
         batch[field.name].cast(field.type) if field.name in batch.schema.names else pa.nulls(len(batch), field.type)
         for field in schema
@@ -32,9 +32,9 @@ def with_all_columns(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch
 
 
 def write_table_file(store: ObjectStore, key: str, table: Table, batches: Iterable[pa.RecordBatch]) -> None:
-    """Write batches sorted by the table's key as one Parquet object with the table's schema and column meanings.
+    """Write batches, sorted by the table's key, as one Parquet object with the table's schema and column meanings.
 
-    Raises ValueError naming the first key that is null or there twice; then nothing is written.
+    Raises ValueError that names the first key that is null or occurs twice; then nothing is written.
     """
     last_key: list[object] | None = None
     with (
@@ -48,9 +48,9 @@ def write_table_file(store: ObjectStore, key: str, table: Table, batches: Iterab
 
 
 def content_digest(parquet: pq.ParquetFile) -> str:
-    """Return the sha256 of a table file's content: its columns except NAMES_OF_RUNS, and hashes of all rows together.
+    """Return a sha256 of the content of a table file: names and types of its columns, and hashes of its rows.
 
-    The digest does not depend on which run wrote the rows, nor on the file layout.
+    The digest does not depend on which run wrote the rows (NAMES_OF_RUNS are left out), nor on the file layout.
     """
     fields = [field for field in parquet.schema_arrow if field.name not in NAMES_OF_RUNS]
     schema = pa.schema([field.remove_metadata() for field in fields])
@@ -67,7 +67,7 @@ def content_digest(parquet: pq.ParquetFile) -> str:
 
 
 def row_group_rows(run_id: str) -> int:
-    """Return how many rows a row group of a run has. The size differs from run to run on purpose.
+    """Return the number of rows in each row group of a run's files. It differs from run to run on purpose.
 
     DuckDB reopens the file for every row group. If another run replaced it meanwhile, the read fails instead of mixing
     rows of two runs.
@@ -90,9 +90,9 @@ def _row_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
 
 
 def check_key(table: Table, rows: pa.Table, last_key: list[object] | None) -> list[object] | None:
-    """Check that the key is never null and that each sorted row differs from the one before; return the last key.
+    """Check that no key of sorted rows is null or occurs twice, and return the key of the last row.
 
-    `last_key` is the key of the row before the first, None at the start.
+    `last_key` is the key of the row before these rows, None at the start.
     """
     if rows.num_rows == 0:
         return last_key

@@ -1,4 +1,4 @@
-"""warehouse: reads, stages and publishes one day of a table; the only module that touches tables.
+"""warehouse: the class Warehouse, through which all other packages read, stage and publish tables.
 
     {warehouse}/{table}/business_date=D/part-0.parquet          published, one file per day
     {warehouse}/pipeline_runs/business_date=D/{run_id}.parquet  one file per run, written last
@@ -6,7 +6,7 @@
     {warehouse}/_staging/{run_id}/business_date=D/{table}/part-0.parquet    built, not yet published
     {warehouse}/_locks/business_date=D/NUMBER.json              who publishes that day: the highest number says it
     {warehouse}/_locks/window_runs/business_date=D/NUMBER.json  who publishes the window that ends on it
-    {warehouse}/_rescored/{model_version}/…                     a warehouse of another model's tables, laid out alike
+    {warehouse}/_rescored/{model_version}/…                     the tables of another model, in the same layout
     {warehouse}/_erased/business_date=D/…                       who was erased from that day, see `tombstones`
     {warehouse}/_retention/business_date=D.json                 photos that `retain` is about to delete
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Warehouse:
-    """The tables of one run: those that it stages, those that are published, and the records of runs.
+    """A warehouse as one run uses it: the tables that the run stages, all published tables, and the records of runs.
 
     `session` is needed to read or stage DataFrames, but not to check or publish. `try_number` is stored with what is
     staged. `model_version` is needed to stage tables that name the run's age model.
@@ -58,12 +58,12 @@ class Warehouse:
 
     @property
     def published(self) -> PublishedTables:
-        """The tables that readers see."""
+        """The published tables, which readers see."""
         return PublishedTables(self.store)
 
     @property
     def runs(self) -> RunRecords:
-        """The records of this run and of all others."""
+        """The records of this run and of all other runs."""
         return RunRecords(self.store, self.run_id)
 
     @property
@@ -72,19 +72,19 @@ class Warehouse:
         return self.staging.spark
 
     def read(self, table: Table, business_date: date) -> DataFrame:
-        """Return the run's staged rows of a table."""
+        """Read a staged table of the run as a DataFrame."""
         return self.staging.read(table, business_date)
 
     def stage(self, table: Table, business_date: date, rows: DataFrame, origin: Origin = NOTHING_TOLD) -> None:
-        """Write rows to the run's staging, as `Staging.stage` does."""
+        """Write a DataFrame to the run's staging; see `Staging.stage`."""
         self.staging.stage(table, business_date, rows, origin)
 
     def stage_arrow(self, table: Table, business_date: date, rows: pa.Table, origin: Origin = NOTHING_TOLD) -> None:
-        """Write a small table's rows from memory to the run's staging, as `Staging.stage_arrow` does."""
+        """Write a small table from memory to the run's staging; see `Staging.stage_arrow`."""
         self.staging.stage_arrow(table, business_date, rows, origin)
 
     def read_published(self, table: Table, business_date: date) -> DataFrame | None:
-        """Return the rows of a table that readers see for a day, None when the day is not published.
+        """Read a published day of a table as a DataFrame; None if the day is not published.
 
         A column is null if the table did not have it yet when the day was written.
         """
@@ -94,7 +94,7 @@ class Warehouse:
         return parquet_frame(self.spark, self.store, key, table.schema) if self.store.exists(key) else None
 
     def promote(self, table: Table, business_date: date) -> None:
-        """Publish a staged table: readers see the old rows of its day until this returns, then the new ones."""
+        """Publish a staged table in one atomic replace: readers see the old rows of the day, and then the new rows."""
         self.store.copy(self.staging.key(table, business_date), published_key(table, business_date))
 
     def with_model(self, model_version: str) -> Warehouse:
@@ -107,7 +107,7 @@ class Warehouse:
         return replace(self, store=below, model_version=model_version)
 
     def parquet_files(self, folder: str = "") -> list[str]:
-        """Return the keys of all Parquet files below a folder (else of all), including staged and rescored ones."""
+        """Return the keys of all Parquet files below a folder, or of all, including staged and rescored tables."""
         return sorted(entry.key for entry in self.store.list(folder) if entry.key.endswith(".parquet"))
 
     @contextmanager

@@ -37,7 +37,7 @@ def test_waiting_for_a_day_exits_with_75_until_it_has_landed(tmp_path: Path) -> 
         (
             "check_night",
             {"CHECKOUT_AGES_LANDING_URI": "/in", "CHECKOUT_AGES_WAREHOUSE_URI": "ftp://out"},
-            "error: 'ftp://out' is not a URI of a kind that is read here; begin it with file:///, s3:// or gs://",
+            "error: 'ftp://out' has a scheme that is not supported; begin it with file:///, s3:// or gs://",
         ),
     ],
 )

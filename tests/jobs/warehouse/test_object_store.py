@@ -60,7 +60,7 @@ def test_a_missing_object_is_a_missing_file_and_deleting_it_is_no_error(store: O
 
 
 def test_an_unknown_scheme_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(InputError, match="'ftp://x' is not a URI of a kind that is read here; begin it with file:///"):
+    with pytest.raises(InputError, match="'ftp://x' has a scheme that is not supported; begin it with file:///"):
         list(ObjectStore("ftp://x").list())
 
 

@@ -24,7 +24,7 @@ def numbers(store: ObjectStore) -> list[str]:
 def test_a_held_lock_refuses_another_run_and_names_the_holder_and_its_age(store: ObjectStore) -> None:
     sentence = (
         r"business date 2026-11-20 is being published by run 'first' \(process \d+ on \S+\), last heard of \d+ s ago; "
-        "try again when it has ended, or, should it be dead, 240 s after it was last heard of"
+        "try again when that process has ended, or, if it is dead, 240 s after its last sign of life"
     )
     with lock(store, "first").held(), pytest.raises(PublishingLockError, match=sentence), lock(store, "second").held():
         pytest.fail("two hold the lock")
@@ -52,7 +52,9 @@ def test_a_lock_is_let_go_when_publishing_breaks(store: ObjectStore) -> None:
 
 
 def test_a_lock_not_renewed_in_time_is_taken_over_and_its_old_holder_stops(store: ObjectStore) -> None:
-    sentence = "stops publishing business date 2026-11-20: not heard of for 240 s, it lost its lock to run 'retry'"
+    sentence = (
+        "stops publishing business date 2026-11-20: it gave no sign of life for 240 s and lost its lock to run 'retry'"
+    )
     with lock(store, "zombie").held() as zombie, lock(store, "retry", stale_seconds=0).held() as retry:
         with pytest.raises(PublishingLockError, match=sentence):
             zombie.renew()

@@ -54,7 +54,7 @@ def test_a_catalogue_that_was_copied_with_its_warehouse_says_what_to_run(tmp_pat
     shutil.copytree(tmp_path / "it's the first", tmp_path / "copy")
     copy = ObjectStore((tmp_path / "copy").as_uri())
     assert query(original, "SELECT 1 AS one").num_rows == 1
-    with pytest.raises(InputError, match=r"names files of another place, '.*it's the first/.*run `checkout-ages cata"):
+    with pytest.raises(InputError, match=r"names files in another place, '.*it's the first/.*run `checkout-ages cata"):
         query(copy, "FROM photo_coverage")
     assert write_catalogue(copy)
     assert query(copy, "FROM photo_coverage").num_rows == 1
