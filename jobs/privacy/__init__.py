@@ -1,1 +1,1 @@
-"""Erasing a person from all data, with a proof, and deleting photos when their retention period ends."""
+"""Commands for people's data: erases a person from all tables with a proof, deletes old photos, resolves pseudonyms."""

@@ -1,12 +1,14 @@
-"""erase: removes a person, found by a receipt or a photo, from every table and partition, for good, and proves it.
+"""erase: removes a person, named by a receipt or a photo, from every table and partition, for good, and proves it.
 
 The steps, in this order: write a tombstone, which every later run of the day respects; delete the photos from the
-landing, and what other runs have staged; publish the day again, built by the night's own steps from its published
-tables without the person; rebuild the windows that hold the day; delete the day from the warehouses of other models;
-search all files; write the proof; rewrite the pages that show the day. It can be killed anywhere and run again. Totals
-of the day are then lower than the tills' log: `erased_line_count` in pipeline_runs says by how many lines.
+landing, and the staging of other runs; publish the day again, built by the night's own steps from its published
+tables without the person; rebuild the windows that contain the day; delete the day from the tables of other models
+(`rescore`); search all files; write the proof; rewrite the report pages that show the day. It can be killed at any
+point and run again. Totals of the day are then lower than the tills' log: `erased_line_count` in pipeline_runs says by
+how many lines.
 
-Receipt files and landed outcomes stay as the stores delivered them; nights and windows leave the person's records out.
+Receipt files and review outcomes stay in the landing as they were delivered; nights and windows leave the person's
+records out.
 """
 
 from __future__ import annotations
@@ -71,10 +73,10 @@ def erase(
     settings: Settings,
     step_done: StepDone,
 ) -> Proof:
-    """Erase a person and return the proof, which is also stored next to the tombstone.
+    """Erase a person, and return the proof, which is also stored next to the tombstone.
 
-    Raises InputError for problems that a person can fix, and FailedCheckError when a check of the day fails or the
-    search still finds the person. The tombstone stays then, and repeating the same request completes the erasure.
+    Raises InputError for problems that an operator can fix, and FailedCheckError when a check of the day fails or the
+    search still finds the person. Then the tombstone stays, and repeating the same request completes the erasure.
     """
     day = person.business_date
     run_id = person.tombstone["run_id"] if person.tombstone else _new_run_id()
@@ -93,7 +95,9 @@ def erase(
         found = search(own, erased, person.texts)
     if found.found:
         files = ", ".join(f"'{key}' ({count} rows)" for key, count in found.found.items())
-        raise FailedCheckError(f"the person is found still in {files}; erase again, which goes on from here")
+        raise FailedCheckError(
+            f"the search still finds the person in {files}; run the same erasure again: it continues from here"
+        )
     proof = _proof(own, day, tombstone, found) | {
         "deleted_photo_count": photo_count,
         "rebuilt_windows": [last_date.isoformat() for last_date in windows],
@@ -106,7 +110,7 @@ def erase(
 
 
 def proof_location(store: ObjectStore, proof: Proof) -> str:
-    """Return the place of a proof."""
+    """Return the URI of an erasure's proof in the warehouse."""
     return store.location(_key(date.fromisoformat(proof["business_date"]), proof["run_id"], "proof"))
 
 
@@ -136,7 +140,7 @@ def _write_tombstone(own: Warehouse, person: Person, reason: str | None, setting
 
 
 def delete_photos(landing: ObjectStore, erased: ErasedPeople, settings: Settings) -> int:
-    """Delete the erased photos from the landing, and photos whose key names an erased transaction; return how many."""
+    """Delete erased photos from the landing, and photos that name an erased transaction; return their number."""
     folder = photos_folder(erased.business_date)
     keys = [entry.key for entry in landing.list(folder)]
     # Photos that landed after the night are in no table; their keys may still name the receipt.
@@ -189,8 +193,8 @@ def _refuse_half_published(own: Warehouse, day: date, live_run_id: str) -> None:
     run_ids = {own.published.run_id(table, day) for table in TAKEN_FROM_PUBLISHED} - {None}
     if run_ids - {live_run_id}:
         raise InputError(
-            f"the published tables of {day} are not all of run '{live_run_id}': another run died while it published "
-            "them; finish that one, or run the day again, and then erase again"
+            f"the published tables of {day} are not all from run '{live_run_id}': another run died while it published "
+            "them; finish that run, or run the day again, and then erase again"
         )
 
 
@@ -257,7 +261,7 @@ def _proof(own: Warehouse, day: date, tombstone: Tombstone, found: Search) -> Pr
         "searched_file_count": found.file_count,
         "searched_row_count": found.row_count,
         "rows_found_after": found.found,
-        "kept": "receipt files and landed outcomes, of which nights and windows leave the person's records out",
+        "kept": "receipt files and review outcomes in the landing; nights and windows leave the person's records out",
     }
 
 

@@ -1,8 +1,8 @@
 """erasure_search: searches every Parquet file of a warehouse for rows of erased people.
 
-It searches in two ways. Keys are compared with the hashes of the day's tombstones, in files of that day, and case ids
-in files of all days. And in files of all days, all texts, also inside lists and maps, are searched for what is known in
-clear.
+It searches in two ways. By hash: photo and receipt keys in files of the erased day, and case ids in files of all days,
+are compared with the hashes of the day's tombstones. By text: in files of all days, all texts, also inside lists and
+maps, are searched for the photo keys and case id of the person who is being erased.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ KEY_SEPARATOR = "\x1f"
 
 @dataclass(frozen=True)
 class Search:
-    """The result of a search: how many files and rows it looked at, and how many rows it found in each file."""
+    """The result of a search: how many files and rows were searched, and how many rows were found in each file."""
 
     file_count: int
     row_count: int
@@ -38,7 +38,10 @@ class Search:
 
 
 def search(warehouse: Warehouse, erased: ErasedPeople, texts: Iterable[str]) -> Search:
-    """Search all files, including staged and rescored ones; a file that is deleted meanwhile is skipped."""
+    """Search all Parquet files of a warehouse, including staged and rescored tables, for rows of erased people.
+
+    `texts` are photo keys and case ids to search for in any column. A file that is deleted meanwhile is skipped.
+    """
     # An empty text would be found in every row.
     needles = tuple(filter(None, texts))
     row_counts: dict[str, int] = {}
@@ -54,7 +57,7 @@ def search(warehouse: Warehouse, erased: ErasedPeople, texts: Iterable[str]) -> 
 
 
 def found_rows(rows: pa.RecordBatch, erased: ErasedPeople, needles: tuple[str, ...], is_of_day: bool) -> int:
-    """Count the rows of a batch that hold an erased key or one of the texts."""
+    """Count the rows of a batch that contain an erased key or one of the texts (`needles`)."""
     is_found = np.zeros(rows.num_rows, dtype=bool)
     for name in rows.schema.names:
         if _may_hold_text(rows.schema.field(name)):

@@ -1,4 +1,4 @@
-"""person_to_erase: finds the person to erase in the published tables: a receipt with its photos, or a photo.
+"""person_to_erase: finds the person that an erasure request names: a receipt with its photos, or a photo alone.
 
 If an earlier erasure was interrupted, its tombstone is found too, so repeating the command completes it.
 """
@@ -28,7 +28,7 @@ TransactionKey = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class Request:
-    """The person to erase, as far as the request names one: by a receipt or by a photo."""
+    """A request to erase a person, who is named by a receipt or by a photo."""
 
     transaction_id: str | None = None
     photo_key: str | None = None
@@ -39,7 +39,7 @@ class Request:
 
     @property
     def transaction(self) -> TransactionKey | None:
-        """The key of a transaction that was named in full."""
+        """The key of the transaction, if the request names its store and till too; otherwise None."""
         if self.store_id and self.till_id and self.transaction_id:
             return self.store_id, self.till_id, self.transaction_id
         return None
@@ -47,9 +47,9 @@ class Request:
 
 @dataclass(frozen=True)
 class Person:
-    """A person to erase from a day: a transaction with its photos, or photos alone; and the tombstone if there is one.
+    """A person to erase from a day: a transaction with its photos, or photos alone, and the tombstone if one exists.
 
-    The transaction is also None if only a tombstone still knows it.
+    The transaction is None if there are photos alone, or if only the hash in a tombstone is left of it.
     """
 
     business_date: date
@@ -59,7 +59,7 @@ class Person:
 
     @property
     def erased(self) -> ErasedPeople:
-        """The hashes that identify the person, including those of the tombstone."""
+        """The hashes of the person's photos and transaction, including those in the tombstone."""
         own = ErasedPeople(self.business_date, photos=self._hashes("photo", *((key,) for key in self.photo_keys)))
         if self.transaction:
             own |= ErasedPeople(
@@ -72,12 +72,12 @@ class Person:
 
     @property
     def case_id(self) -> str | None:
-        """The case_id of the transaction in alcohol_sale_audit."""
+        """The case_id that the transaction has in alcohol_sale_audit, if it is an alcohol sale."""
         return case_id(self.business_date, *self.transaction) if self.transaction else None
 
     @property
     def texts(self) -> list[str]:
-        """The texts to search for in any column."""
+        """The photo keys and the case id of the person, which the search after the erasure looks for in any column."""
         return [*sorted(self.photo_keys), *filter(None, [self.case_id])]
 
     def _hashes(self, kind: str, *keys: tuple[str | None, ...]) -> frozenset[str]:
@@ -85,12 +85,12 @@ class Person:
 
 
 def find_person(warehouse: Warehouse, landing: ObjectStore, request: Request) -> Person:
-    """Find the person of a request in the published tables, in the landing, or among the tombstones of earlier tries.
+    """Find the person that a request names, in the published tables, the landing, or tombstones of earlier tries.
 
-    Raises InputError when the request means nobody or several; the sentence says how to name one person.
+    Raises InputError when the request fits nobody or several people; the sentence says how to name one person.
     """
     if bool(request.transaction_id) == bool(request.photo_key):
-        raise InputError("name whom to erase by one of --transaction-id and --photo-key")
+        raise InputError("name the person by exactly one of --transaction-id and --photo-key")
     if request.photo_key:
         return _person_of_photo(warehouse, landing, request.photo_key, request)
     return _person_of_transaction(warehouse, request)
@@ -99,7 +99,9 @@ def find_person(warehouse: Warehouse, landing: ObjectStore, request: Request) ->
 def _person_of_photo(warehouse: Warehouse, landing: ObjectStore, photo_key: str, request: Request) -> Person:
     found = re.match(r"photos/business_date=(\d{4}-\d\d-\d\d)/.", photo_key)
     if not found:
-        raise InputError(f"photo key '{photo_key}' does not begin with photos/business_date=D/, as in checkout_photos")
+        raise InputError(
+            f"photo key '{photo_key}' does not begin with photos/business_date=D/, as the keys in checkout_photos do"
+        )
     business_date = date.fromisoformat(found[1])
     if request.with_transaction:
         return _person_with_photo(warehouse, business_date, photo_key)
@@ -107,7 +109,7 @@ def _person_of_photo(warehouse: Warehouse, landing: ObjectStore, photo_key: str,
     keys = warehouse.published.read_arrow(CHECKOUT_PHOTOS, business_date, ["photo_key"])
     is_known = keys is not None and pc.any(pc.equal(keys["photo_key"], photo_key)).as_py()
     if not (tombstone or is_known or landing.exists(photo_key)):
-        raise InputError(f"photo '{photo_key}' is neither landed nor in checkout_photos of {business_date}")
+        raise InputError(f"photo '{photo_key}' is neither in the landing nor in checkout_photos of {business_date}")
     return Person(business_date, None, frozenset([photo_key]), tombstone)
 
 
@@ -136,12 +138,12 @@ def _person_of_transaction(warehouse: Warehouse, request: Request) -> Person:
     if not people:
         where = request.business_date or f"the {len(published)} published days"
         raise InputError(
-            f"transaction '{request.transaction_id}' is not in the tables of {where}; check the id, and name date, "
-            "store and till where all its lines were rejected"
+            f"transaction '{request.transaction_id}' is not in the tables of {where}; check the id; if all its lines "
+            "were rejected, name date, store and till too"
         )
     if len(people) > 1:
         raise InputError(
-            f"transaction '{request.transaction_id}' is there {len(people)} times: {_named(people)}; "
+            f"transaction '{request.transaction_id}' occurs {len(people)} times: {_named(people)}; "
             "name one with --business-date, --store-id and --till-id"
         )
     return people[0]

@@ -1,8 +1,8 @@
-"""retain: deletes landed photos whose retention period has ended, with a record; receipts and completion marks stay.
+"""retain: deletes photos from the landing after their retention period, and records it; receipts and marks stay.
 
-It can be killed anywhere and run again. Each batch is recorded before it is deleted, so the records in retention_runs
-add up to what was really deleted. A published day keeps its tables. A night of the day without its photos would publish
-worse ones, and is refused.
+It can be killed at any point and run again. Each batch is noted before it is deleted, so the records in retention_runs
+add up to what was really deleted. A published day keeps its tables. A later night of that day is refused, because
+without the photos it would publish worse tables.
 """
 
 from __future__ import annotations
@@ -31,24 +31,24 @@ THREADS = 16
 
 @dataclass(frozen=True)
 class DeletedPhotos:
-    """The number of deleted photos of a day, and their size."""
+    """The number and size of a day's deleted photos."""
 
     photo_count: int = 0
     size_bytes: int = 0
 
     def with_deleted(self, photos: Sequence[tuple[str, int]]) -> DeletedPhotos:
-        """Add photos, each given as (key, size)."""
+        """Return the sum of these and further deleted photos, each given as (key, size)."""
         return DeletedPhotos(self.photo_count + len(photos), self.size_bytes + sum(size for _, size in photos))
 
 
 def expired_days(landing: ObjectStore, as_of: date, settings: Settings) -> list[date]:
-    """Return the business dates whose retention period has ended by a date, in order.
+    """Return the business dates of photos to delete: older than the retention period, counted back from `as_of`.
 
-    Raises InputError when that date is in the future: photos that are still wanted would be deleted.
+    Raises InputError if `as_of` is in the future, because photos that are still needed would be deleted.
     """
     today = datetime.now(settings.time_zone).date()
     if as_of > today:
-        raise InputError(f"--as-of {as_of} is yet to come; name {today} or an earlier date")
+        raise InputError(f"--as-of {as_of} is in the future; name {today} or an earlier date")
     first_kept = as_of - timedelta(days=settings.photo_retention_days)
     folders, _ = landing.list_folder("photos")
     days = (_business_date(landing, folder) for folder in folders)
@@ -56,7 +56,7 @@ def expired_days(landing: ObjectStore, as_of: date, settings: Settings) -> list[
 
 
 def delete_photos(warehouse: Warehouse, landing: ObjectStore, business_date: date, settings: Settings) -> DeletedPhotos:
-    """Delete a day's photos and record it; return what this call deleted."""
+    """Delete a day's photos from the landing, and record it in retention_runs; return what this call deleted."""
     with warehouse.runs.lock(business_date, settings.lock_stale_seconds, RETENTION_RUNS) as lock:
         photos = photos_of(landing, business_date)
         _settle(warehouse, business_date, {photo.key for photo in photos}, settings)
@@ -79,7 +79,7 @@ def _business_date(landing: ObjectStore, folder: str) -> date | None:
     try:
         return date.fromisoformat(folder.removeprefix("photos/business_date="))
     except ValueError:
-        log.warning("'%s' is no business date's folder; what lies in it is left alone", landing.location(folder))
+        log.warning("'%s' is not the folder of a business date; its objects are not deleted", landing.location(folder))
         return None
 
 

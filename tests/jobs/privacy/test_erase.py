@@ -271,7 +271,7 @@ def test_a_day_that_another_run_has_half_published_is_not_touched(settings: Sett
     warehouse.runs.write(BUSINESS_DATE, {"run_id": "live", "published_at": datetime.now(UTC)})
     refused = erase_by_command(settings, "--transaction-id", "t2")
     assert refused.exit_code == 2
-    assert "published tables of 2026-11-20 are not all of run 'live': another run died while it" in refused.stderr
+    assert "published tables of 2026-11-20 are not all from run 'live': another run died while it" in refused.stderr
     assert not list(warehouse.store.list("_erased"))
 
 

@@ -51,7 +51,7 @@ def test_an_id_that_is_there_several_times_is_refused_with_where(published: Sett
     with pytest.raises(InputError) as refusal:
         found(published, transaction_id="t1")
     assert str(refusal.value) == (
-        "transaction 't1' is there 3 times: 2026-11-19 store 0042 till 03; 2026-11-20 store 0042 till 03; "
+        "transaction 't1' occurs 3 times: 2026-11-19 store 0042 till 03; 2026-11-20 store 0042 till 03; "
         "2026-11-20 store 0042 till 04; name one with --business-date, --store-id and --till-id"
     )
 
@@ -81,7 +81,7 @@ def test_a_photo_that_belongs_to_no_transaction_says_so(published: Settings) -> 
 
 
 def test_a_photo_that_has_landed_can_be_erased_before_its_night(settings: Settings) -> None:
-    with pytest.raises(InputError, match="is neither landed nor in checkout_photos of 2026-11-20"):
+    with pytest.raises(InputError, match="is neither in the landing nor in checkout_photos of 2026-11-20"):
         found(settings, photo_key=PHOTO)
     ObjectStore(settings.landing_uri).write(PHOTO, b"jpg")
     assert found(settings, photo_key=PHOTO).photo_keys == {PHOTO}

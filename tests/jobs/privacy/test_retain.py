@@ -133,13 +133,13 @@ def test_a_folder_that_is_no_business_date_is_left_alone(settings: Settings, lan
     landing.write("photos/business_date=tomorrow/a.jpg", b"")
     landing.write("photos/a.jpg", b"")
     said = retain_by_command(settings)
-    assert "photos/business_date=tomorrow' is no business date's folder" in said.replace("\n", "")
+    assert "photos/business_date=tomorrow' is not the folder of a business date" in said.replace("\n", "")
     assert landing.exists("photos/business_date=tomorrow/a.jpg")
     assert landing.exists("photos/a.jpg")
 
 
 def test_a_date_that_is_yet_to_come_is_refused(settings: Settings, landing: ObjectStore) -> None:
-    with pytest.raises(InputError, match="--as-of 2999-01-01 is yet to come; name"):
+    with pytest.raises(InputError, match="--as-of 2999-01-01 is in the future; name"):
         expired_days(landing, date(2999, 1, 1), settings)
 
 
@@ -152,9 +152,9 @@ def test_the_days_are_a_setting(settings: Settings, landing: ObjectStore) -> Non
 
 def refusal(settings: Settings) -> str:
     return (
-        f"photos of business date {OLD} were deleted on {datetime.now(UTC):%Y-%m-%d}, past their days, and a run would "
-        "publish a day without age estimates over the one that is out; leave its tables as they are, or put its photos "
-        f"back under '{settings.landing_uri}/{photos_folder(OLD)}' first"
+        f"photos of business date {OLD} were deleted on {datetime.now(UTC):%Y-%m-%d}, at the end of their retention "
+        "period, and a run would replace the published day with one that lacks their age estimates; keep the published "
+        f"tables, or restore the photos to '{settings.landing_uri}/{photos_folder(OLD)}' first"
     )
 
 
@@ -208,7 +208,9 @@ def test_a_night_is_refused_while_photos_are_being_deleted(
     monkeypatch.setattr(retain, "_record", _die)
     with pytest.raises(KeyboardInterrupt):
         delete_photos(warehouse_of(settings), landing, OLD, settings)
-    with pytest.raises(InputError, match=f"photos of business date {OLD} were deleted just now, past their days"):
+    with pytest.raises(
+        InputError, match=f"photos of business date {OLD} were deleted just now, at the end of their retention"
+    ):
         wait_for_business_date.run(warehouse_of(settings, "again"), OLD, settings)
 
 
