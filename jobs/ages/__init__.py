@@ -1,1 +1,1 @@
-"""From photos to ages, and from single ages to the ages of many buyers: inference, matching, statistics."""
+"""Estimates ages: of each photo, by inference; of each buyer, by matching; and of groups of buyers, by statistics."""

@@ -1,8 +1,8 @@
-"""age_cells: transactions with nearly the same age distribution, counted together. See age_mix_estimation.
+"""age_cells: groups transactions with nearly the same age distribution into cells, which age_mix_estimation fits.
 
-A cell represents its transactions by the mean of their distributions. The work of fitting therefore grows with the
-number of cells, a few thousand, and not with the number of photos. Sums are of whole numbers, so the order of rows,
-partitions and cores changes no digit.
+A cell represents its transactions by the mean of their distributions. So the time of a fit grows with the number of
+cells, a few thousand, and not with the number of photos. Sums are over whole numbers, so the order of rows, partitions
+and cores changes no digit.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SUMS_TYPE = "cell bigint, transaction_count bigint, whole_distribution array<big
 
 @dataclass(frozen=True)
 class AgeCells:
-    """The k cells of a day, in order of their numbers."""
+    """The k cells of a day, in order of their numbers, with the count and mean age distribution of each."""
 
     number: Integers
     transaction_count: Floats
@@ -37,13 +37,13 @@ class AgeCells:
     """(k, 101) mean distributions as stored, not yet corrected for any mix."""
 
     def rows(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the row of each cell number."""
+        """Return the index in these cells of each cell number."""
         found: NDArray[np.int64] = np.searchsorted(self.number, numbers)
         return found
 
 
 def age_cells(transaction_ages: DataFrame) -> AgeCells:
-    """Collect the cells of all transactions with an estimate: a few thousand rows, however large the day."""
+    """Collect the cells of all transactions with an age estimate to the driver: a few thousand rows for any day."""
     distributions = transaction_ages.where("age_distribution IS NOT NULL").select("age_distribution")
     partial_sums = distributions.mapInPandas(_partial_sums, SUMS_TYPE)
     # Sorted, because `AgeCells.rows` finds cells by binary search.

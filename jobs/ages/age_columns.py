@@ -63,7 +63,7 @@ def summarise_age(model_version: str) -> Callable[..., Column]:
 def correct_for_buyers(calibration: ShiftCalibration, age_mix: Sequence[float] | None) -> Callable[..., Column]:
     """Return a UDF: probabilities by year of age ► the same, corrected for who buys by age_mix; null for null.
 
-    `age_mix` holds the (101,) shares of the buyers' ages, or is None where no buyer has an estimate.
+    `age_mix` holds the (101,) shares of the buyers' ages, or is None if no buyer has an estimate.
     """
     # The replicates serve for intervals only; without them the closure that goes to each task is small.
     small_calibration = replace(calibration, replicates=())
@@ -74,7 +74,7 @@ def correct_for_buyers(calibration: ShiftCalibration, age_mix: Sequence[float] |
         if known.empty:
             return distributions
         if mix is None:
-            raise ValueError(f"{len(known)} buyers have an estimate, and age_mixes has no mix of their ages")
+            raise ValueError(f"{len(known)} buyers have an estimate, but age_mixes has no mix of their ages")
         # Only known distributions were corrected; the iterator hands them back to the rows they belong to.
         rows = iter(corrected(stacked(known), mix, small_calibration))
         return pd.Series([next(rows) if is_known else None for is_known in distributions.notna()])

@@ -1,4 +1,4 @@
-"""age_group_estimates: what buyers of each age group bought, and which products they buy more often than all buyers."""
+"""age_group_estimates: estimates how much each age group bought, and what it buys more often than all buyers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NORMAL_QUANTILE_95 = 1.6448536269514722
 
 @dataclass(frozen=True)
 class Estimates:
-    """A number with its 90 % interval, each an array of one shape."""
+    """Estimated numbers and the ends of their 90 % intervals, as three arrays of the same shape."""
 
     value: Floats
     low: Floats
@@ -27,7 +27,7 @@ class Estimates:
 
 @dataclass(frozen=True)
 class GroupEstimates:
-    """Estimates by store and age group, each of shape (stores, groups)."""
+    """Estimated receipts, units and money by store and age group, each of shape (stores, groups)."""
 
     transaction_count: Estimates
     quantity: Estimates
@@ -36,9 +36,9 @@ class GroupEstimates:
 
 @dataclass(frozen=True)
 class CellSums:
-    """Sums over the transactions of a group of buyers by store and cell: (n,) arrays of the same length.
+    """Sums over the transactions of a group of buyers, one per store and cell: (n,) arrays of the same length.
 
-    Stores are numbered from 0. Squares are of single transactions, then summed.
+    Stores are numbered from 0. Sums of squares add up the squares of single transactions.
     """
 
     store_index: Integers
@@ -58,11 +58,11 @@ def estimate_groups(
     store_count: int,
     lower_bounds_years: Sequence[int],
 ) -> GroupEstimates:
-    """Return what buyers of each age group bought at each store, with 90 % intervals of what they really bought.
+    """Estimate what each age group bought at each store, with 90 % intervals for what it really bought.
 
-    All stores share the mix of the group of buyers; the photos are each store's own. The interval covers two things:
-    who each buyer was, given the photo, and what the mix and the calibration leave open. Sums over age groups equal the
-    sums over all transactions.
+    All stores share the mix of ages of the group of buyers; the photos are each store's own. The interval covers two
+    uncertainties: the age of each buyer, given the photo, and the mix and the calibration. Sums over age groups equal
+    the sums over all transactions.
     """
     weights = _group_weights(likelihoods_by_cell[0], buyer_group.mix, lower_bounds_years)
     others = _group_weights(likelihoods_by_cell[1:], buyer_group.resampled_mixes, lower_bounds_years)
@@ -87,7 +87,7 @@ def estimate_groups(
 
 
 def affinity(category: BuyerGroupMix, everyone: BuyerGroupMix, lower_bounds_years: Sequence[int]) -> Estimates:
-    """Return (groups,) how much more often each age group buys a category than all buyers, with 90 % intervals."""
+    """Estimate how many times as often as all buyers each age group buys a category: (groups,), with 90 % intervals."""
     value = _index(category.shares, everyone.shares, lower_bounds_years)
     others = _index(category.resampled_shares, everyone.resampled_shares, lower_bounds_years)
     # An index is a ratio, so its interval is symmetric on the scale of logarithms.
@@ -96,7 +96,7 @@ def affinity(category: BuyerGroupMix, everyone: BuyerGroupMix, lower_bounds_year
 
 
 def group_sums(by_year: Floats, lower_bounds_years: Sequence[int]) -> Floats:
-    """Sum (…, 101) numbers by year of age to (…, groups) by age group."""
+    """Sum numbers by year of age, of shape (…, 101), to numbers by age group, of shape (…, groups)."""
     summed: Floats = by_year @ _is_in_group(lower_bounds_years)
     return summed
 

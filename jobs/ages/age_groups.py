@@ -1,4 +1,4 @@
-"""age_groups: bands of age, and the probability of being younger than an age. Spark columns in, Spark columns out."""
+"""age_groups: Spark columns of age groups, and of the probability that a buyer is younger than an age."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from jobs.schemas.buyers import UNKNOWN
 
 
 def age_group_names(lower_bounds_years: Sequence[int]) -> list[str]:
-    """Name the bands: (0, 18, 65) ► 0-17, 18-64, 65+."""
+    """Return the names of age groups from their lowest ages: (0, 18, 65) ► 0-17, 18-64, 65+."""
     closed = [f"{low}-{high - 1}" for low, high in pairwise(lower_bounds_years)]
     return [*closed, f"{lower_bounds_years[-1]}+"]
 
 
 def age_group(age_years: Column, lower_bounds_years: Sequence[int]) -> Column:
-    """Return the band that holds an age in years; 'unknown' for null."""
+    """Return the column of the age group that contains an age in years; 'unknown' for null."""
     band = F.lit(UNKNOWN)
     # From the lowest bound up: the highest band whose bound is not above the age ends up outermost and decides.
     for low, name in zip(lower_bounds_years, age_group_names(lower_bounds_years), strict=True):
@@ -27,7 +27,7 @@ def age_group(age_years: Column, lower_bounds_years: Sequence[int]) -> Column:
 
 
 def probability_under(age_distribution: Column, age_years: int) -> Column:
-    """Return P(age < age_years) from probabilities by year of age; null for null."""
+    """Return the column of P(age < age_years), from an age distribution; null for null."""
     years_under = F.slice(age_distribution, 1, age_years)
     total = F.aggregate(years_under, F.lit(0.0), lambda total, share: total + share.cast("double"))
     # Rounded shares may add up to slightly more than 1.

@@ -1,7 +1,8 @@
-"""age_inference: the seam between the night and the age model; pyproject.toml lists the few others that import models.
+"""age_inference: runs the age model in Spark tasks. Nearly all use of `models` by the nights passes through here.
 
-Bytes in, a few numbers out. `inference_stage` takes a task's photos through the model, which is loaded once per worker
-process. Code that needs an inference engine is imported in the worker only, because a driver has none.
+`inference_stage` takes a task's photos through the model, which is loaded once per worker process. Code that needs an
+inference engine is imported in the worker only, because the driver's machine may have none. pyproject.toml lists the
+few other modules that may import `models`.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class PhotoInference:
 def task_stage(inference: PhotoInference) -> InferenceStage:
     """Return the stage of the Spark task that calls this, with the worker's model.
 
-    Raises InputError when a file of the model or the package of its engine is missing here.
+    Raises InputError if a file of the model, or the package of its engine, is missing on this machine.
     """
     from jobs.ages.inference_stage import InferenceStage
 
@@ -48,7 +49,7 @@ def task_stage(inference: PhotoInference) -> InferenceStage:
 def check_model(model_version: str, inference_engine: Engine) -> None:
     """Check that the model's and the face finder's files are there and unaltered, before any photo is fetched.
 
-    Raises InputError naming the file or version and the way out.
+    Raises InputError that names the file or version, and how to fix it.
     """
     from models.serving.model_versions import WeightsError, finder_path, model_files, openvino_path
 
@@ -97,7 +98,7 @@ def _load_estimator(model_version: str, engine: Engine, limits: PhotoLimits, thr
     except ModuleNotFoundError as error:
         raise InputError(
             f"inference engine '{engine}' needs the package '{error.name}', which is not installed here: install it on "
-            f"every executor, or set CHECKOUT_AGES_INFERENCE_ENGINE to an engine that is"
+            f"every executor, or set CHECKOUT_AGES_INFERENCE_ENGINE to an installed engine"
         ) from None
 
 

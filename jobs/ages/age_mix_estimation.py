@@ -1,8 +1,8 @@
 """age_mix_estimation: estimates how many buyers of each age there were from uncertain estimates of single buyers.
 
-A model trained on one mix of ages leans towards that mix in a shop with another. So the mix of a group of buyers (all
-of a day, or those of a product category) is estimated from their photos, and each buyer's distribution is corrected for
-it. The unit of computation is the cell: buyers with nearly the same distribution, counted together. numpy only.
+A model's estimates lean towards the ages of its training photos, and a shop has another mix of ages. So the mix of ages
+of a group of buyers (all of a day, or those of a product category) is estimated from their photos, and each buyer's age
+distribution is corrected for it. Buyers with nearly the same distribution are counted together, as a cell. numpy only.
 
     number of a cell ► cell_likelihoods ► buyer_group_mix ► estimate_groups, affinity
 """
@@ -42,7 +42,7 @@ LOWEST_LIKELIHOOD = 1e-9
 
 @dataclass(frozen=True)
 class Replicate:
-    """Parameters that turn a stored distribution p into likelihoods: p^exponent · exp(bias) / prior, age by age."""
+    """Parameters that turn an age distribution p into likelihoods of each age: p^exponent · exp(bias) / prior."""
 
     exponent: float
     bias: Floats
@@ -53,7 +53,7 @@ class Replicate:
 
 @dataclass(frozen=True)
 class ShiftCalibration(Replicate):
-    """Parameters of one model version by which its distributions are corrected for another mix of ages."""
+    """Parameters of a model version for correcting its age distributions for another mix of ages."""
 
     smoothing_years: float
     """Distance of ages over which shares depend on each other. The larger it is, the smoother a mix."""
@@ -67,7 +67,7 @@ class ShiftCalibration(Replicate):
 
 @dataclass(frozen=True)
 class BuyerGroupMix:
-    """The ages of a group of buyers, and r resamplings: other mixes that are as probable."""
+    """The estimated mix of ages of a group of buyers, and r other mixes that are as probable."""
 
     transaction_count: int
     mix: Floats
@@ -81,7 +81,7 @@ class BuyerGroupMix:
 
 
 def cell_numbers(distributions: Floats) -> Integers:
-    """Return the (n,) number of the cell of each (n, 101) distribution."""
+    """Return the (n,) numbers of the cells that (n, 101) age distributions belong to."""
     # Stored distributions are rounded to float, so their sums are not exactly 1.
     known = distributions / distributions.sum(axis=1, keepdims=True)
     mean = known @ YEARS
@@ -94,7 +94,7 @@ def cell_numbers(distributions: Floats) -> Integers:
 
 
 def likelihoods(distributions: Floats, calibration: Replicate) -> Floats:
-    """Return (n, 101) likelihoods of each age from stored distributions, the largest of a row being 1."""
+    """Turn (n, 101) age distributions into (n, 101) likelihoods of each age, scaled so that each row's maximum is 1."""
     logs = (
         calibration.exponent * np.log(np.maximum(distributions, 1e-12)) + calibration.bias - np.log(calibration.prior)
     )
@@ -105,13 +105,13 @@ def likelihoods(distributions: Floats, calibration: Replicate) -> Floats:
 
 
 def cell_likelihoods(distributions: Floats, calibration: ShiftCalibration) -> Floats:
-    """Return (1 + r, k, 101) likelihoods of the mean distributions of k cells: calibrated, then by each replicate."""
+    """Turn the mean distributions of k cells into (1 + r, k, 101) likelihoods, by calibration and replicate."""
     versions: Sequence[Replicate] = calibration.replicates or (calibration,) * RESAMPLINGS
     return np.stack([likelihoods(distributions, version) for version in (calibration, *versions)])
 
 
 def corrected(distributions: Floats, mix: Floats, calibration: Replicate) -> Floats:
-    """Return (n, 101) distributions of buyers whose ages have the (101,) `mix`."""
+    """Correct (n, 101) age distributions for buyers with the (101,) mix of ages `mix`."""
     mass = likelihoods(distributions, calibration) * mix
     normalised: Floats = mass / mass.sum(axis=1, keepdims=True)
     return normalised
@@ -124,10 +124,11 @@ def buyer_group_mix(
     random: np.random.Generator,
     everyone: BuyerGroupMix | None = None,
 ) -> BuyerGroupMix:
-    """Return the ages of a group of buyers with (1 + r, k, 101) likelihoods and (k,) counts of its cells.
+    """Estimate the mix of ages of a group of buyers, from (1 + r, k, 101) likelihoods and (k,) counts of its cells.
 
-    A part of the buyers has the mix of `everyone` as its usual mix; a part that looks like everyone gets exactly that
-    mix. Each of the r other mixes is drawn from all that are probable under the next replicate of the calibration.
+    For a part of the buyers, such as those of a category, the mix of all buyers (`everyone`) is the usual mix; a part
+    with photos like everyone's gets exactly that mix. Each of the r other mixes is drawn from the mixes that are
+    probable under the next replicate of the calibration.
     """
     # The counts are scaled so that their sum never exceeds trusted_transactions.
     trusted = counts / (1 + counts.sum() / calibration.trusted_transactions)
@@ -141,7 +142,7 @@ def buyer_group_mix(
 
 
 def seeded(business_date: date, buyer_group: str) -> np.random.Generator:
-    """Return the random numbers of a group on a date; they are the same in every run of that date."""
+    """Return a random generator for a group of buyers on a date, with the same seed in every run of that date."""
     return np.random.default_rng([business_date.toordinal(), zlib.crc32(buyer_group.encode())])
 
 
@@ -163,7 +164,7 @@ def _shares(likelihoods_by_cell: Floats, counts: Floats, mix: Floats) -> Floats:
 
 
 def columns_of(buyer_group: BuyerGroupMix) -> dict[str, object]:
-    """Return the columns in which age_mixes stores a group of buyers."""
+    """Return a BuyerGroupMix as the columns of age_mixes that store it."""
     return {
         "transaction_count": buyer_group.transaction_count,
         "estimated_age_distribution": buyer_group.mix.tolist(),
@@ -174,7 +175,7 @@ def columns_of(buyer_group: BuyerGroupMix) -> dict[str, object]:
 
 
 def buyer_group_of(row: Mapping[str, Any] | pd.Series) -> BuyerGroupMix:
-    """Return the group of buyers that a row of age_mixes stores."""
+    """Return the BuyerGroupMix that a row of age_mixes stores."""
     return BuyerGroupMix(
         int(row["transaction_count"]),
         np.asarray(row["estimated_age_distribution"], dtype=np.float64),

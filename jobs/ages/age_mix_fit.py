@@ -30,7 +30,7 @@ SETTLED = 1e-4
 
 @dataclass(frozen=True)
 class UsualMix:
-    """The mix that a group of buyers is expected to have before their photos are looked at."""
+    """The mix of ages that a group of buyers is expected to have before its photos are used."""
 
     mix: Floats = field(default_factory=lambda: EVEN_MIX)
     """(101,) shares of ages, all above 0."""
@@ -46,11 +46,11 @@ def fit_mix(
     usual: UsualMix | None = None,
     random: np.random.Generator | None = None,
 ) -> Floats:
-    """Return the (101,) shares of ages of buyers from their (k, 101) likelihoods and (k,) counts.
+    """Fit the mix of ages of buyers, (101,) shares, to the (k, 101) likelihoods and (k,) counts of their cells.
 
-    The result is the most probable mix, if the logarithm of its ratio to the usual mix (else to equal shares) is a
-    random walk over ages that forgets after `smoothing_years`. Without buyers it is the usual mix. With `random` it is
-    drawn from the normal approximation to all probable mixes.
+    The result is the most probable mix, if the logarithm of its ratio to the usual mix (without one, to equal shares)
+    is a random walk over ages that forgets after `smoothing_years`. Without buyers it is the usual mix. With `random`
+    it is drawn from the normal approximation to all probable mixes.
     Sources: Saerens, Latinne & Decaestecker 2002, "Adjusting the outputs of a classifier to new a priori
     probabilities", for the likelihood; Rasmussen & Williams 2006, "Gaussian Processes for Machine Learning", for the
     Ornstein–Uhlenbeck prior and for Newton's method on it.
@@ -92,7 +92,7 @@ def _mix(logs: Floats) -> Floats:
 
 
 def distributions_of_cells(likelihoods_by_cell: Floats, mix: Floats) -> Floats:
-    """Return the (k, 101) corrected distributions of one buyer of each cell."""
+    """Return the (k, 101) age distributions of the cells, corrected for a mix of ages."""
     mass = likelihoods_by_cell * mix
     distributions: Floats = mass / mass.sum(axis=1, keepdims=True)
     return distributions

@@ -1,4 +1,4 @@
-"""inference_stage: how a Spark task takes its photos through the age model. Bytes in, a few numbers out.
+"""inference_stage: takes the photos of one Spark task through the age model: from bytes to an age distribution.
 
 Three steps run at the same time, each on different photos: some threads fetch, as many threads as the task has cores
 decode and search for faces, and the network runs on what is ready. On a single core the last two steps take turns. A
@@ -51,7 +51,7 @@ class Fetched:
 
     @property
     def looked_at(self) -> Content | None:
-        """The key by which estimates are shared; None without bytes."""
+        """The key by which equal photos share an estimate: content and stretch; None if there are no bytes."""
         return (self.sha256, self.stretch) if self.sha256 else None
 
 
@@ -67,7 +67,7 @@ class Prepared:
 
 
 class InferenceStage:
-    """The three steps of a task: fetch, prepare, estimate. They overlap in time."""
+    """Runs the three steps of a task, which overlap in time: fetch photos, prepare faces, estimate ages."""
 
     def __init__(self, landing: ObjectStore, estimator: AgeEstimator, max_photo_bytes: int, task_cores: int) -> None:
         """Take photos from `landing`; one larger than `max_photo_bytes` gets a row, but is not fetched."""
@@ -80,10 +80,10 @@ class InferenceStage:
         self._given_up = threading.Event()
 
     def estimates(self, batches: Iterable[pd.DataFrame]) -> Iterator[list[dict[str, object]]]:
-        """Yield the rows of up to PHOTOS_AHEAD photos at a time, in their order.
+        """Estimate photos, and yield the rows of up to PHOTOS_AHEAD photos at a time, in the order of the photos.
 
         `batches` have the columns photo_key, etag, size_bytes, key_problem and photo_stretch.
-        Raises InputError or StoreError when the store refuses or fails all photos, not just one.
+        Raises InputError or StoreError if the object store refuses or fails all photos, and not just single ones.
         """
         fetching, preparing = _pools(self._task_cores)
         chunks = (chunk for photos in batches for chunk in self._chunks(photos))
@@ -158,7 +158,7 @@ class InferenceStage:
 
 @dataclass(frozen=True)
 class Threads:
-    """A pool, and the number of its threads."""
+    """A pool of threads, with the number of its threads."""
 
     pool: ThreadPoolExecutor
     count: int
@@ -203,15 +203,13 @@ def _one_ahead(items: Iterable[Item]) -> Iterator[Item]:
 
 
 def read_photo(read: Callable[[], bytes], name: str) -> Fetched:
-    """Read the bytes of a photo, or say why there are none."""
+    """Fetch the bytes of a photo with `read`, or say why they cannot be fetched."""
     try:
         content = read()
     except FileNotFoundError:
         return Fetched(UnusablePhotoError(PhotoStatus.MISSING, f"photo '{name}' is not there"))
     except ReplacedError:
-        return Fetched(
-            UnusablePhotoError(PhotoStatus.REPLACED, f"photo '{name}' is another than the one that was listed")
-        )
+        return Fetched(UnusablePhotoError(PhotoStatus.REPLACED, f"photo '{name}' was replaced after it was listed"))
     except UnusableKeyError as error:
         return Fetched(UnusablePhotoError(PhotoStatus.UNREADABLE_KEY, str(error)))
     except (OSError, InputError) as error:
@@ -220,7 +218,7 @@ def read_photo(read: Callable[[], bytes], name: str) -> Fetched:
 
 
 def estimate_row(estimate: AgeEstimate) -> dict[str, object]:
-    """Return an estimate as a row with the columns of photo_age_estimates."""
+    """Turn the model's estimate into a row of photo_age_estimates."""
     row = {field.name: getattr(estimate, field.name) for field in fields(estimate)}
     distribution = estimate.age_distribution
     # Rounded shares may add up to slightly more than 1.

@@ -1,9 +1,9 @@
-"""photo_matching: which transaction each photo belongs to, in one pass in order of time over the day of each till.
+"""photo_matching: finds the transaction that each photo belongs to, in one pass over the day of each till.
 
-SQL window functions are not exact here. They look a fixed way along the ordered rows, but spans may lie within spans: a
-receipt is parked while others are rung up. Then the next receipt to close after a photo need not have been open yet. So
-the ordered rows of a till pass a heap of its open receipts. That takes n log n steps however spans overlap and memory
-for the open receipts only, and it pairs no rows that it later drops.
+SQL window functions are not exact here. They look at a fixed number of neighbouring rows, but spans of receipts may lie
+within each other: a receipt is parked while others are rung up. So the receipt that closes next after a photo may not
+have been open at that moment. Instead, the receipts and photos of a till are read in order of time, with a heap of the
+receipts that are open. That takes n log n steps, however spans overlap, and memory for the open receipts only.
 """
 
 from __future__ import annotations
@@ -31,10 +31,9 @@ Moments are microseconds by the camera's clock.
 def matched_photos(photos: DataFrame, transactions: DataFrame) -> DataFrame:
     """Return MATCH_COLUMNS, one row per photo that belongs to a transaction.
 
-    A photo whose key names a transaction belongs to it, even if the log lacks that transaction. Any other photo belongs
-    to a transaction of its till whose span, including both ends, contains the moment it was taken. If there are
-    several, it belongs to the one that closed first, which is nearest to the photo; of those, to the one whose
-    transaction_id comes first.
+    A photo with a key that names a transaction belongs to that transaction, even if the log lacks it. Any other photo
+    belongs to a transaction of its till with a span, including both ends, that contains the moment of the photo. If
+    there are several, it belongs to the one that closed first; of those, to the first by transaction_id.
 
     `transactions` have opened_at and closed_at by the till's clock, and till_clock_skew_seconds.
     """
@@ -47,14 +46,14 @@ def matched_photos(photos: DataFrame, transactions: DataFrame) -> DataFrame:
 
 
 def camera_microseconds(till_moment: str) -> Column:
-    """Return a moment of the till's clock as microseconds by the clock of its camera."""
+    """Convert a moment by the till's clock to microseconds by the clock of the till's camera."""
     return F.unix_micros(till_moment) - F.round(F.col("till_clock_skew_seconds") * MICROSECONDS).cast("bigint")
 
 
 def holding_receipts(events: Iterable[TillEvent]) -> Iterator[str | None]:
-    """Yield the transaction_id of the receipt that each photo belongs to; None for every other event.
+    """For each event that is a photo, yield the transaction_id of its receipt; for every other event, yield None.
 
-    Events come till by till, in order of their moments, receipts before photos of the same moment.
+    Events come till by till and in order of time, with receipts before photos of the same moment.
     """
     till = None
     open_receipts: list[tuple[int, str]] = []

@@ -1,4 +1,4 @@
-"""progress: photos done, photos per second and time left of a Spark stage, logged by the driver as tasks end."""
+"""progress: logs on the driver how many photos a Spark stage has done, its speed, and the time that is left."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SECONDS_BETWEEN_LINES = 10.0
 
 @contextmanager
 def reported_progress(photos_done: Accumulator[int], photo_count: int) -> Iterator[None]:
-    """Log a line at most every ten seconds, if a task has ended since the last, while the block runs."""
+    """Log the progress while the block runs: a line at most every ten seconds, if a task has ended since the last."""
     ended = threading.Event()
     # A daemon thread does not keep the driver alive if the stage fails hard.
     watcher = threading.Thread(target=_watch, args=(photos_done, photo_count, ended), daemon=True)
@@ -33,7 +33,7 @@ def reported_progress(photos_done: Accumulator[int], photo_count: int) -> Iterat
 
 
 def progress_line(done: int, photo_count: int, seconds: float) -> str:
-    """Say how far the stage is: `1,024 of 8,000 photos, 105 photos/s, 1 min 6 s left`."""
+    """Return a line on the stage's progress: `1,024 of 8,000 photos, 105 photos/s, 1 min 6 s left`."""
     rate = done / seconds
     left = max(0, round((photo_count - done) / rate))
     minutes = f"{left // 60} min " if left >= 60 else ""

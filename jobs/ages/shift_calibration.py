@@ -1,4 +1,4 @@
-"""shift_calibration: reads how a model version's age estimates are corrected for the mix of ages in the shops."""
+"""shift_calibration: reads the parameters with which a model version's estimates are corrected for the shops' ages."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ UNFITTED_TRUSTED_TRANSACTIONS = 250.0
 
 @lru_cache
 def shift_calibration(model_version: str) -> ShiftCalibration:
-    """Return how distributions of a model version are corrected for the mix of ages in the shops.
+    """Return the parameters that correct a model version's age distributions for the mix of ages in the shops.
 
-    Without a fitted calibration the distributions are taken as they are, leaning towards the training ages, and few
-    transactions are trusted.
-    Raises InputError when the version is unknown or one of its files is missing or altered.
+    A version without a fitted calibration gets cautious defaults: its distributions are not calibrated, and few
+    transactions have influence on a mix. Raises InputError when the version is unknown or one of its files is missing
+    or altered.
     """
     from models.serving.model_versions import WeightsError, shift_calibration_path
 

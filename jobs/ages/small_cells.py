@@ -1,4 +1,4 @@
-"""small_cells: keeps counts of few buyers unpublished, and unknowable by subtracting one published number from another.
+"""small_cells: hides small counts of buyers, so that no difference of published numbers reveals them either.
 
 A minimum of 0 turns this off. Age groups with too few transactions are folded together, so totals stay exact. Counts
 over all stores are rounded: subtracting the counts of single stores from exact ones would reveal the folded groups.
@@ -20,11 +20,12 @@ FEWEST_FOLDED = 2
 def with_small_groups_folded(
     purchases: DataFrame, row: list[str], additive: list[str], intervals: list[str], minimum_count: int
 ) -> DataFrame:
-    """Fold the age groups of a `row` with fewer transactions than the minimum into the group 'suppressed'.
+    """Fold age groups with fewer transactions than the minimum into the group 'suppressed'.
 
-    A group is small if its plain or its estimated count is. Then the next smallest groups are folded too, until at
-    least two are folded and hold the minimum together, or none is left. `additive` columns are summed. For the folded
-    group the `intervals` are null, and `suppression_reason` says why.
+    `row` names the columns of which each combination is folded by itself, such as store and category. A group is small
+    if its plain or its estimated count is. Then the next smallest groups are folded too, until at least two are folded
+    and hold the minimum together, or none is left. `additive` columns are summed. For the folded group the `intervals`
+    are null, and `suppression_reason` says why.
     """
     if minimum_count == 0:
         return purchases.withColumn("suppression_reason", F.lit(None).cast("string"))
@@ -48,7 +49,7 @@ def with_small_groups_folded(
 
 
 def rounded(counts: Floats, minimum_count: int) -> Floats:
-    """Round counts to a multiple of the minimum; a minimum of 0 leaves them as they are."""
+    """Round a column of counts to multiples of the minimum; a minimum of 0 leaves them as they are."""
     if minimum_count == 0:
         return counts
     multiples: Floats = np.rint(counts / minimum_count) * minimum_count
