@@ -1,4 +1,4 @@
-"""alerts: tell about a task that failed for good, or a night that is late, in one line of a log.
+"""alerts: writes one log line about each task that failed for good, and about each night that is late.
 
 If there is a connection `checkout_ages_alerts` (type http; host: a webhook's URL), the line is also sent there, as JSON
 with the field `text`, which Slack, Mattermost and others accept. A webhook that fails never fails a task.
@@ -23,19 +23,19 @@ log = logging.getLogger(__name__)
 
 
 def tell_of_failure(context: Context) -> None:
-    """Say which task failed and is not retried, and where its log is."""
+    """Alert that a task failed and is not retried, with the address of its log."""
     task = context["task_instance"]
-    tell(f"{task.dag_id}: {task.task_id} failed in run {task.run_id} and is not tried again; why: {task.log_url}")
+    tell(f"{task.dag_id}: {task.task_id} failed in run {task.run_id} and is not retried; its log: {task.log_url}")
 
 
 def tell_of_lateness(context: Mapping[str, Any]) -> None:
-    """Say which run has not ended by its deadline."""
+    """Alert that a run has not ended by its deadline."""
     run, deadline = context["dag_run"], context["deadline"]
-    tell(f"{run['dag_id']}: run {run['dag_run_id']} is late, it was to end by {deadline['deadline_time']}")
+    tell(f"{run['dag_id']}: run {run['dag_run_id']} is late: it should have ended by {deadline['deadline_time']}")
 
 
 def tell(sentence: str) -> None:
-    """Log a sentence, and send it to the webhook if there is one; its URL is a secret and never logged."""
+    """Log an alert, and send it to the webhook if there is one. The webhook's URL is a secret and is never logged."""
     log.error(sentence)
     try:
         BaseHook.get_connection(WEBHOOK_CONNECTION)
@@ -43,11 +43,13 @@ def tell(sentence: str) -> None:
         return
     except PermissionError:
         log.warning(
-            "connection '%s' cannot be read here but as AIRFLOW_CONN_%s", WEBHOOK_CONNECTION, WEBHOOK_CONNECTION.upper()
+            "connection '%s' can only be read from the variable AIRFLOW_CONN_%s here",
+            WEBHOOK_CONNECTION,
+            WEBHOOK_CONNECTION.upper(),
         )
         return
     try:
         HttpNotifier(http_conn_id=WEBHOOK_CONNECTION, json={"text": sentence}).notify(cast("Context", {}))
     # The type only: the message of an HTTP error holds the webhook's URL.
     except Exception as error:
-        log.error("connection '%s' did not take that: %s", WEBHOOK_CONNECTION, type(error).__name__)
+        log.error("connection '%s' did not accept the alert: %s", WEBHOOK_CONNECTION, type(error).__name__)

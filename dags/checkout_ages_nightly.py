@@ -7,27 +7,28 @@ ended: the business date is the date on which the run's data interval starts, in
 (`CHECKOUT_AGES_LANDING_TIMEOUT_SECONDS`), and its log names the missing mark. Then each table is one task,
 `jobs/run.py TABLE`, which stages its rows where readers do not see them: a Spark application where rows grow with
 photos or receipt lines, DuckDB or numpy in the task's own process where a table is small by nature. `transaction_lines`
-also stages `rejected_transaction_lines`. `check_night` judges the staged tables, and `publish_night` publishes them.
-Nothing is published unless every check holds.
-`announce_published_day` then triggers the DAG `cashier_alcohol_window`, which looks back over days. It is skipped when
-the day was run again and no table changed; `changed_tables` of `pipeline_runs` names the tables that changed.
-`nightly_report` writes the page of the day and the index of all days, `reports/` in the warehouse. The task's page
-links to it, with CHECKOUT_AGES_REPORTS_URL where pages are served to browsers. If it fails, what is published and
-announced stays valid: clear that task alone.
+also stages `rejected_transaction_lines`. `check_night` checks the staged tables by rules, and `publish_night` publishes
+them. If a *fail* rule is broken, nothing is published.
+`announce_published_day` then triggers the DAG `cashier_alcohol_window`, which builds the 28-day windows. It is skipped
+when the day was run again and no table changed; `changed_tables` of `pipeline_runs` names the tables that changed.
+`nightly_report` writes the report page of the day and the index of all days to `reports/` in the warehouse. The task's
+page in Airflow links to it; CHECKOUT_AGES_REPORTS_URL is its address for browsers. If the task fails, the published
+tables stay valid: clear that task alone.
 
 **What others may wait for.** The asset `checkout_ages_published_day`, and one asset per table, such as
-`checkout_ages_age_group_purchases`, with an event for each day that changed it. Their extra holds the business date,
-the run, the number of rows and the place of the day's report.
+`checkout_ages_age_group_purchases`, with an event for each day that changed it. The event's extra holds the business
+date, the run, the number of rows and the address of the day's report.
 
 **Which exit code means what.** 0 done; 1 a check failed, another process publishes the day, or something broke: retried
-twice; 2 bad input or configuration, not retried, because a retry would not help; 75 not there yet; 99 nothing new. The
-sentence in the task's log that begins with `error:` or `check failed:` names the thing and the way out.
+twice; 2 bad input or configuration, not retried, because a retry would not help; 75 the day is not delivered yet; 99 no
+table has changed. The sentence in the task's log that begins with `error:` or `check failed:` says what is wrong and
+how to fix it.
 
 **Run a day by hand, or again.** The run is idempotent.
 
     airflow dags trigger checkout_ages_nightly --conf '{"business_date": "2026-11-20"}'
 
-**Backfill.** Days do not depend on each other, so any order will do.
+**Backfill.** Days do not depend on each other, so they can run in any order.
 
     airflow backfill create --dag-id checkout_ages_nightly --from-date 2026-11-18 --to-date 2026-11-20
 
@@ -38,12 +39,12 @@ If `docker/airflow_local_settings.py` is in $AIRFLOW_HOME/config, their tasks us
 
 **Alerts.** A task that fails and is not retried, and a run that has not ended six hours after it was queued
 (`CHECKOUT_AGES_NIGHT_DEADLINE_SECONDS`), are reported in one line of a log, and to a webhook if there is a connection
-`checkout_ages_alerts` (type http; host: its URL). Define it in the environment: code for a missed deadline can read no
-other. `airflow dags test` knows no deadlines: set the variable to 0 for it.
+`checkout_ages_alerts` (type http; host: its URL). Define it in the environment, because code for a missed deadline can
+read no other connection. `airflow dags test` cannot handle deadlines: set the variable to 0 for it.
 
 **Recover.** A killed or failed task can be cleared at any time: it finds the staging of its own run, replaces its own
 table, and leaves the published tables unchanged. The lock of a `publish_night` that died is taken over after four
-minutes, so its retry after five succeeds. If a day landed late or was corrected, run it again by hand.
+minutes, so its retry after five minutes succeeds. If a day was delivered late or corrected, run it again by hand.
 
 **Credentials** of the object store come from the environment (`AWS_ACCESS_KEY_ID`, …), or from the connection
 `checkout_ages_object_store` (type aws; extra `endpoint_url`, `region_name`) if there is one. Spark's master is the
@@ -95,48 +96,49 @@ OPTIONS = ["--business-date", "{{ business_date(params, dag_run) }}", "--run-id"
 
 
 def business_date(params: Mapping[str, Any], dag_run: Any) -> str:
-    """Return the day that a run is for: the day it was asked for, else the day on which its data interval starts."""
+    """Return the business date of a run: its parameter, or else the day on which its data interval starts."""
     if params["business_date"]:
         return date.fromisoformat(params["business_date"]).isoformat()
     if dag_run.data_interval_start is None:
         raise AirflowFailException(
-            f"run '{dag_run.run_id}' is for no day: trigger it with --conf '{{\"business_date\": \"2026-11-20\"}}'"
+            f"run '{dag_run.run_id}' has no business date: trigger it with "
+            '--conf \'{"business_date": "2026-11-20"}\''
         )
     # The interval is in UTC; its date there may be the day before.
     return dag_run.data_interval_start.astimezone(STORE_TIME_ZONE).date().isoformat()
 
 
 def deadline(after: timedelta) -> DeadlineAlert | None:
-    """Return the alert for a night that is not published so long after it was queued; none for zero."""
+    """Return the alert for a night that has not ended the given time after it was queued; None for zero."""
     queued, callback = DeadlineReference.DAGRUN_QUEUED_AT, SyncCallback(tell_of_lateness)
     return DeadlineAlert(reference=queued, interval=after, callback=callback) if after else None
 
 
 def tell_the_day(context: Context, result: Any) -> None:
-    """Put the last line that the step printed into the events of the day and of its tables."""
+    """Send the JSON line that the step printed last as Airflow events of the day and of its changed tables."""
     told = json.loads(result)
     context["outlet_events"][PUBLISHED_DAY].extra.update(told)
     tell_tables(context, told, told["changed_tables"])
 
 
 class ReportLink(BaseOperatorLink):
-    """A button on the task's page that opens the report; the step prints its address last."""
+    """A button on the task's page in Airflow that opens the day's report."""
 
     name = "Report of the day"
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
-        """Return the page's URL, or its URI in the warehouse; an empty text for a task that has not ended."""
+        """Return the report's URL, or its URI in the warehouse; an empty text while the task has not ended."""
         return XCom.get_value(ti_key=ti_key, key="return_value") or ""
 
 
 class ReportOperator(BashOperator):
-    """A BashOperator whose task links to the report."""
+    """A BashOperator with a link to the day's report on its task's page."""
 
     operator_extra_links = (ReportLink(),)
 
 
 def step(name: str) -> str:
-    """Return the shell command of a step without Spark."""
+    """Return the shell command that runs a step of the night that needs no Spark."""
     return step_command(name, *OPTIONS)
 
 
@@ -146,7 +148,7 @@ def small_table(name: str) -> BashOperator:
 
 
 def table(name: str) -> SparkSubmitOperator:
-    """Return the task that stages a table's rows of the day with Spark."""
+    """Return the Airflow task that builds and stages a table of the day with Spark."""
     return SparkSubmitOperator(
         task_id=name, name=f"checkout-ages {name}", application=str(RUN_PY), application_args=[name, *OPTIONS]
     )
@@ -154,14 +156,14 @@ def table(name: str) -> SparkSubmitOperator:
 
 with DAG(
     "checkout_ages_nightly",
-    description="Checkout photos and receipts of a day to age-group purchases and the alcohol sale audit",
+    description="Builds, checks and publishes one day's tables from its checkout photos and receipts",
     doc_md=__doc__,
     schedule=CronDataIntervalTimetable("0 3 * * *", timezone=str(STORE_TIME_ZONE)),
     start_date=datetime(2000, 1, 1, tzinfo=STORE_TIME_ZONE),
     catchup=False,
     max_active_runs=2,
     deadline=deadline(NIGHT_DEADLINE),
-    params=business_date_param("day to run; empty: the data interval's"),
+    params=business_date_param("day to run; if empty, the day of the data interval"),
     user_defined_macros={"business_date": business_date, "path_safe": path_safe},
     default_args=DEFAULT_ARGS,
     tags=["checkout-ages"],

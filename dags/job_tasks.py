@@ -1,6 +1,6 @@
-"""job_tasks: how a step of jobs/run.py becomes a task of Airflow: its command, its credentials, its retries.
+"""job_tasks: what all DAGs share to run a step of jobs/run.py as an Airflow task: command, credentials and retries.
 
-All DAGs use these. Airflow puts the folder of its DAGs on the path of modules.
+DAGs import it by its bare name, because Airflow puts its DAG folder on the module path.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from alerts import tell_of_failure
 
 OBJECT_STORE_CONNECTION = "checkout_ages_object_store"
 PUBLISHED_DAY = Asset("checkout_ages_published_day")
-"""A business date whose tables readers can see, for the first time or again.
+"""The asset of published days. It has an event each time a day is published, for the first time or with a change.
 
 An event's extra holds `business_date`, `run_id`, `row_counts` by table, `changed_tables` and `report`, a URI.
 """
@@ -31,14 +31,14 @@ The extra holds `business_date`, `run_id`, `row_count` and `report`.
 
 
 def path_safe(run_id: str) -> str:
-    """Return a run's id as a folder name; all tasks and tries of the run get the same."""
+    """Turn an Airflow run id into a folder name, the same for all tasks and tries of the run."""
     return re.sub(r"[^A-Za-z0-9_.-]", "-", run_id)
 
 
 def export_object_store_credentials(context: Context) -> None:
-    """Put the connection's credentials into the environment that the task's own process inherits.
+    """Copy the object store's credentials from the Airflow connection into the environment of the task's process.
 
-    They are then in no template, command line or log.
+    So no template, command line or log shows them.
     """
     try:
         connection = BaseHook.get_connection(OBJECT_STORE_CONNECTION)
@@ -56,12 +56,12 @@ def export_object_store_credentials(context: Context) -> None:
 
 
 class NoRetryOfBadInput(RetryPolicy):
-    """Retry policy: exit code 2 of jobs/run.py means bad input or configuration, which a retry would meet again."""
+    """Retry policy that does not retry exit code 2 of jobs/run.py: bad input or configuration stays bad."""
 
     def evaluate(
         self, exception: BaseException, try_number: int, max_tries: int, context: Context | None = None
     ) -> RetryDecision:
-        """Fail at once on exit code 2; BashOperator and SparkSubmitOperator word it differently."""
+        """Decide whether Airflow retries: not after exit code 2, which the two operators report in different words."""
         if re.search(r"(exit code|Error code is:) 2\.", str(exception)):
             return RetryDecision.fail("bad input or configuration: fix it, then clear the task")
         return RetryDecision.default()
@@ -78,7 +78,7 @@ DEFAULT_ARGS: dict[str, Any] = {
 
 
 def tell_tables(context: Context, told: Mapping[str, Any], names: Iterable[str]) -> None:
-    """Put the line that a step printed into an event for each of some tables."""
+    """Add an Airflow event for each of the named tables, from the JSON line that a step printed (`told`)."""
     of_the_run = {name: told[name] for name in ("business_date", "run_id", "report")}
     for name in names:
         extra = of_the_run | {"row_count": told["row_counts"].get(name)}
@@ -86,16 +86,16 @@ def tell_tables(context: Context, told: Mapping[str, Any], names: Iterable[str])
 
 
 def business_date_param(words: str) -> dict[str, Param]:
-    """Return the parameter by which a run is asked for a day."""
+    """Return the DAG parameter `business_date`, with its description in `words`."""
     return {"business_date": Param(None, type=["null", "string"], format="date", description=words)}
 
 
 def step_command(name: str, *options: str) -> str:
-    """Return the shell command of a step without Spark."""
+    """Return the shell command that runs a step of jobs/run.py that needs no Spark."""
     # `exec` replaces the shell, so that a signal of Airflow reaches the step itself.
     return " ".join(["exec", shlex.quote(sys.executable), "-m jobs.run", name, *options])
 
 
 def cli_command(name: str, *options: str) -> str:
-    """Return the shell command of a `checkout-ages` command without Spark."""
+    """Return the shell command that runs a `checkout-ages` command that needs no Spark."""
     return " ".join(["exec", shlex.quote(sys.executable), "-m jobs.cli", name, *options])

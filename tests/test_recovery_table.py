@@ -14,11 +14,11 @@ ROOT = Path(__file__).parents[1]
 HEADING = "| what an operator sees | what it means | what to do |"
 
 PROVED_BY = {
-    "`… failed in run … and is not tried again; why: …` in a log or at the webhook": (
+    "`… failed in run … and is not retried; its log: …` in a log or at the webhook": (
         "dags/test_alerts.py",
         "test_a_failed_task_is_one_line_of_its_log",
     ),
-    "`run … is late, it was to end by …` there": (
+    "`run … is late: it should have ended by …` there": (
         "dags/test_alerts.py",
         "test_a_late_run_is_named_with_its_deadline",
     ),
@@ -82,7 +82,7 @@ PROVED_BY = {
         "jobs/warehouse/test_object_store.py",
         "test_an_https_endpoint_is_trusted_by_its_ca_and_by_nothing_else",
     ),
-    "a Spark task says `this machine has no key …, the run began with the key 'p…'`": (
+    "a Spark task says `this machine has no key …, but the run began with the key 'p…'`": (
         "jobs/landing/test_cashier_pseudonyms.py",
         "test_a_machine_without_the_key_of_the_run_reads_nothing",
     ),

@@ -52,14 +52,14 @@ def test_the_file_imports_only_airflow_and_the_standard_library(packages: set[st
 def test_a_failed_task_is_one_line_of_its_log(caplog: pytest.LogCaptureFixture) -> None:
     alerts.tell_of_failure({"task_instance": FAILED})  # type: ignore[typeddict-item]
     assert [record.message for record in caplog.records if record.levelno >= logging.ERROR] == [
-        "nightly: check_night failed in run manual__1 and is not tried again; why: http://airflow/log"
+        "nightly: check_night failed in run manual__1 and is not retried; its log: http://airflow/log"
     ]
 
 
 def test_a_late_run_is_named_with_its_deadline(caplog: pytest.LogCaptureFixture) -> None:
     run = {"dag_id": "nightly", "dag_run_id": "scheduled__1"}
     alerts.tell_of_lateness({"dag_run": run, "deadline": {"deadline_time": "2026-11-21 06:00:00+00:00"}})
-    assert "nightly: run scheduled__1 is late, it was to end by 2026-11-21 06:00:00+00:00" in caplog.text
+    assert "nightly: run scheduled__1 is late: it should have ended by 2026-11-21 06:00:00+00:00" in caplog.text
 
 
 def test_a_webhook_gets_the_line_as_text(connected: Any) -> None:
@@ -70,7 +70,7 @@ def test_a_webhook_gets_the_line_as_text(connected: Any) -> None:
 def test_a_webhook_that_fails_is_told_without_its_url(connected: Any, caplog: pytest.LogCaptureFixture) -> None:
     connected.status = 500
     alerts.tell("the night is late")
-    assert "connection 'checkout_ages_alerts' did not take that" in caplog.text
+    assert "connection 'checkout_ages_alerts' did not accept the alert" in caplog.text
     assert "secret-path" not in caplog.text
 
 
@@ -84,5 +84,5 @@ def test_a_connection_that_airflow_refuses_to_read_fails_nothing_and_says_where_
     alerts.tell("the night is late")
     assert [record.message for record in caplog.records if record.levelno >= logging.WARNING] == [
         "the night is late",
-        "connection 'checkout_ages_alerts' cannot be read here but as AIRFLOW_CONN_CHECKOUT_AGES_ALERTS",
+        "connection 'checkout_ages_alerts' can only be read from the variable AIRFLOW_CONN_CHECKOUT_AGES_ALERTS here",
     ]
