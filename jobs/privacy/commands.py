@@ -53,11 +53,13 @@ def retain(
         landing, store = ObjectStore(settings.landing_uri), ObjectStore(settings.warehouse_uri)
         store.check_reachable()
         day_zero = as_of.date() if as_of else datetime.now(settings.time_zone).date()
-        for day in expired_days(landing, day_zero, settings):
+        retention_days, stale_seconds = settings.photo_retention_days, settings.lock_stale_seconds
+        for day in expired_days(landing, day_zero, settings.time_zone, retention_days):
             if dry_run:
                 console.print(f"{day}: {len(photos_of(landing, day))} photos would be deleted")
             else:
-                gone = delete_photos(Warehouse(store, f"retain-{day_zero}"), landing, day, settings)
+                run = Warehouse(store, f"retain-{day_zero}")
+                gone = delete_photos(run, landing, day, retention_days, stale_seconds)
                 console.print(f"{day}: {gone.photo_count} photos deleted, {gone.size_bytes} bytes")
 
 

@@ -83,10 +83,10 @@ def erase(
     # An interrupted erasure goes on under its own run id, and finds what it has staged.
     own = Warehouse(warehouse.store, run_id, warehouse.session)
     with _timed("tombstone", step_done):
-        tombstone = person.tombstone or _write_tombstone(own, person, reason, settings)
+        tombstone = person.tombstone or _write_tombstone(own, person, reason, settings.lock_stale_seconds)
         erased = read_erased(own.store, day)
     with _timed("landed photos", step_done):
-        photo_count = delete_photos(landing, erased, settings)
+        photo_count = delete_photos(landing, erased, settings.photo_key_template)
     _publish_without(own, erased, tombstone, settings, step_done)
     windows = _build_windows(own, day, settings, step_done)
     with _timed("rescored days", step_done):
@@ -114,7 +114,7 @@ def proof_location(store: ObjectStore, proof: Proof) -> str:
     return store.location(_key(date.fromisoformat(proof["business_date"]), proof["run_id"], "proof"))
 
 
-def _write_tombstone(own: Warehouse, person: Person, reason: str | None, settings: Settings) -> Tombstone:
+def _write_tombstone(own: Warehouse, person: Person, reason: str | None, lock_stale_seconds: int) -> Tombstone:
     """Record whom every run must leave out from now on, and delete what runs have staged before.
 
     Under the lock of the day no run is publishing; a run that wants to publish later is refused.
@@ -122,7 +122,7 @@ def _write_tombstone(own: Warehouse, person: Person, reason: str | None, setting
     day, erased = person.business_date, person.erased
     # Searched before the tombstone: the proof says how many rows there were.
     before = search(own, erased, person.texts)
-    with own.runs.lock(day, settings.lock_stale_seconds):
+    with own.runs.lock(day, lock_stale_seconds):
         live_run = own.runs.published(day)
         if live_run:
             _refuse_half_published(own, day, live_run["run_id"])
@@ -139,12 +139,12 @@ def _write_tombstone(own: Warehouse, person: Person, reason: str | None, setting
     return tombstone
 
 
-def delete_photos(landing: ObjectStore, erased: ErasedPeople, settings: Settings) -> int:
-    """Delete erased photos from the landing, and photos that name an erased transaction; return their number."""
+def delete_photos(landing: ObjectStore, erased: ErasedPeople, photo_key_template: str) -> int:
+    """Delete the erased photos from the landing, and photos whose key names an erased transaction; return how many."""
     folder = photos_folder(erased.business_date)
     keys = [entry.key for entry in landing.list(folder)]
     # Photos that landed after the night are in no table; their keys may still name the receipt.
-    named = key_fields(pa.array(keys, pa.string()), f"{folder}/{settings.photo_key_template}")
+    named = key_fields(pa.array(keys, pa.string()), f"{folder}/{photo_key_template}")
     nothing = pa.nulls(len(keys), pa.string())
     receipts = zip(*(named.get(name, nothing).to_pylist() for name in KEY), strict=True)
     gone = [

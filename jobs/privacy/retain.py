@@ -14,11 +14,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from jobs.errors import InputError
 from jobs.landing.deleted_photos import deletion_mark, photos_of
 from jobs.schemas.runs import RETENTION_RUNS
-from jobs.settings import Settings
 from jobs.warehouse.object_store import ObjectStore, StoredObject
 from jobs.warehouse.warehouse import Warehouse
 
@@ -41,25 +41,27 @@ class DeletedPhotos:
         return DeletedPhotos(self.photo_count + len(photos), self.size_bytes + sum(size for _, size in photos))
 
 
-def expired_days(landing: ObjectStore, as_of: date, settings: Settings) -> list[date]:
-    """Return the business dates of photos to delete: older than the retention period, counted back from `as_of`.
+def expired_days(landing: ObjectStore, as_of: date, time_zone: ZoneInfo, retention_days: int) -> list[date]:
+    """Return the business dates whose retention period has ended by a date, in order.
 
     Raises InputError if `as_of` is in the future, because photos that are still needed would be deleted.
     """
-    today = datetime.now(settings.time_zone).date()
+    today = datetime.now(time_zone).date()
     if as_of > today:
-        raise InputError(f"--as-of {as_of} is in the future; name {today} or an earlier date")
-    first_kept = as_of - timedelta(days=settings.photo_retention_days)
+        raise InputError(f"--as-of {as_of} is yet to come; name {today} or an earlier date")
+    first_kept = as_of - timedelta(days=retention_days)
     folders, _ = landing.list_folder("photos")
     days = (_business_date(landing, folder) for folder in folders)
     return sorted(day for day in days if day and day < first_kept)
 
 
-def delete_photos(warehouse: Warehouse, landing: ObjectStore, business_date: date, settings: Settings) -> DeletedPhotos:
-    """Delete a day's photos from the landing, and record it in retention_runs; return what this call deleted."""
-    with warehouse.runs.lock(business_date, settings.lock_stale_seconds, RETENTION_RUNS) as lock:
+def delete_photos(
+    warehouse: Warehouse, landing: ObjectStore, business_date: date, retention_days: int, lock_stale_seconds: int
+) -> DeletedPhotos:
+    """Delete a day's photos and record it; return what this call deleted."""
+    with warehouse.runs.lock(business_date, lock_stale_seconds, RETENTION_RUNS) as lock:
         photos = photos_of(landing, business_date)
-        _settle(warehouse, business_date, {photo.key for photo in photos}, settings)
+        _settle(warehouse, business_date, {photo.key for photo in photos}, retention_days)
         before = gone = _recorded(warehouse, business_date)
         for batch in _batches(photos):
             # A process that lost the lock stops here: another one now deletes and counts the same photos.
@@ -70,7 +72,7 @@ def delete_photos(warehouse: Warehouse, landing: ObjectStore, business_date: dat
                 list(pool.map(lambda photo: landing.delete([photo[0]]), batch))
             gone = gone.with_deleted(batch)
         if photos:
-            _record(warehouse, business_date, gone, settings)
+            _record(warehouse, business_date, gone, retention_days)
             _warn_if_never_published(warehouse, business_date)
     return DeletedPhotos(gone.photo_count - before.photo_count, gone.size_bytes - before.size_bytes)
 
@@ -83,7 +85,7 @@ def _business_date(landing: ObjectStore, folder: str) -> date | None:
         return None
 
 
-def _settle(warehouse: Warehouse, business_date: date, keys_there: set[str], settings: Settings) -> None:
+def _settle(warehouse: Warehouse, business_date: date, keys_there: set[str], retention_days: int) -> None:
     """Record what a killed run had deleted: those photos of its last batch that no longer exist."""
     try:
         mark = json.loads(warehouse.store.read(deletion_mark(business_date)))
@@ -91,7 +93,7 @@ def _settle(warehouse: Warehouse, business_date: date, keys_there: set[str], set
         return
     deleted = [(key, size) for key, size in mark["batch"] if key not in keys_there]
     gone = DeletedPhotos(mark["photo_count"], mark["size_bytes"]).with_deleted(deleted)
-    _record(Warehouse(warehouse.store, mark["run_id"]), business_date, gone, settings)
+    _record(Warehouse(warehouse.store, mark["run_id"]), business_date, gone, retention_days)
 
 
 def _recorded(warehouse: Warehouse, business_date: date) -> DeletedPhotos:
@@ -102,13 +104,13 @@ def _recorded(warehouse: Warehouse, business_date: date) -> DeletedPhotos:
     return DeletedPhotos(own[0]["deleted_photo_count"], own[0]["deleted_bytes"]) if own else DeletedPhotos()
 
 
-def _record(warehouse: Warehouse, business_date: date, gone: DeletedPhotos, settings: Settings) -> None:
+def _record(warehouse: Warehouse, business_date: date, gone: DeletedPhotos, retention_days: int) -> None:
     row = {
         "run_id": warehouse.run_id,
         "deleted_at": datetime.now(UTC),
         "deleted_photo_count": gone.photo_count,
         "deleted_bytes": gone.size_bytes,
-        "photo_retention_days": settings.photo_retention_days,
+        "photo_retention_days": retention_days,
     }
     warehouse.runs.write(business_date, row, RETENTION_RUNS)
     # After the record: until then the mark says that photos are being deleted.

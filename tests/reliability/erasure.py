@@ -191,8 +191,9 @@ def _retain(landing: ObjectStore, settings: Settings) -> tuple[int, int]:
         with ExitStack() as dying, _counted():
             if killed:
                 dying.enter_context(patch("jobs.privacy.retain._record", side_effect=KilledError))
-            for day in expired_days(landing, AS_OF, settings):
-                delete_photos(_warehouse(settings, f"retain-{AS_OF}"), landing, day, settings)
+            for day in expired_days(landing, AS_OF, settings.time_zone, settings.photo_retention_days):
+                warehouse = _warehouse(settings, f"retain-{AS_OF}")
+                delete_photos(warehouse, landing, day, settings.photo_retention_days, settings.lock_stale_seconds)
     return before, _past(landing, limit)
 
 

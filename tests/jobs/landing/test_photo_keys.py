@@ -6,7 +6,6 @@ from jobs.landing.deliveries import photos_folder
 from jobs.landing.photo_keys import key_fields
 from jobs.landing.tombstones import ErasedPeople, key_hash
 from jobs.privacy.erase import delete_photos
-from jobs.settings import Settings
 from jobs.warehouse.object_store import ObjectStore
 from tests.given.rows import BUSINESS_DATE
 
@@ -28,7 +27,7 @@ def test_a_field_that_is_there_twice_is_read_where_it_comes_first() -> None:
     assert fields["store_id"].to_pylist() == ["7"]
 
 
-def test_a_landed_photo_whose_key_names_an_erased_receipt_is_deleted(settings: Settings, landing: ObjectStore) -> None:
+def test_a_landed_photo_whose_key_names_an_erased_receipt_is_deleted(landing: ObjectStore) -> None:
     template = "{store_id}/{till_id}/{transaction_id}/{taken_at}.{extension}"
     folder = photos_folder(BUSINESS_DATE)
     keys = [f"{folder}/7/2/{name}/20261120T183015Z.jpg" for name in ("t1", "t2")] + [f"{folder}/junk.jpg"]
@@ -37,5 +36,5 @@ def test_a_landed_photo_whose_key_names_an_erased_receipt_is_deleted(settings: S
     erased = ErasedPeople(
         BUSINESS_DATE, transactions=frozenset([key_hash(BUSINESS_DATE, "transaction", "7", "2", "t1")])
     )
-    assert delete_photos(landing, erased, settings.model_copy(update={"photo_key_template": template})) == 1
+    assert delete_photos(landing, erased, template) == 1
     assert {entry.key for entry in landing.list(folder)} == set(keys[1:])

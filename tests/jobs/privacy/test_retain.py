@@ -39,6 +39,10 @@ def warehouse_of(settings: Settings, run_id: str = f"retain-{AS_OF}") -> Warehou
     return Warehouse(ObjectStore(settings.warehouse_uri), run_id)
 
 
+def delete_old(settings: Settings, run_id: str = f"retain-{AS_OF}") -> None:
+    delete_photos(warehouse_of(settings, run_id), ObjectStore(settings.landing_uri), OLD, 31, 240)
+
+
 def retain_by_command(settings: Settings, *arguments: str) -> str:
     uris = ["--landing-uri", settings.landing_uri, "--warehouse-uri", settings.warehouse_uri]
     done = CliRunner().invoke(app, ["retain", "--as-of", str(AS_OF), *uris, *arguments])
@@ -85,7 +89,7 @@ def test_photos_that_come_late_go_too_and_are_counted_in(settings: Settings, lan
     landing.write(f"{photos_folder(OLD)}/late.jpg", b"0123")
     assert f"{OLD}: 1 photos deleted, 4 bytes" in retain_by_command(settings)
     landing.write(f"{photos_folder(OLD)}/later.jpg", b"01")
-    delete_photos(warehouse_of(settings, "retain-next"), landing, OLD, settings)
+    delete_old(settings, "retain-next")
     assert records(settings, OLD) == [(f"retain-{AS_OF}", 4, 34), ("retain-next", 1, 2)]
 
 
@@ -118,10 +122,10 @@ def test_a_run_that_is_killed_is_finished_by_the_next_and_the_records_add_up(
         patch.setattr(ObjectStore, "delete", delete_some)
         if deletions < 6:
             with pytest.raises(KeyboardInterrupt):
-                delete_photos(warehouse_of(settings), landing, OLD, settings)
+                delete_old(settings)
         else:
-            delete_photos(warehouse_of(settings), landing, OLD, settings)
-    delete_photos(warehouse_of(settings, next_run), landing, OLD, settings)
+            delete_old(settings)
+    delete_old(settings, next_run)
     assert sum(count for _, count, _ in records(settings, OLD)) == 6
     assert sum(size for _, _, size in records(settings, OLD)) == 60
     assert keys(landing, photos_folder(OLD)) == [f"{photos_folder(OLD)}/{SUCCESS}"]
@@ -139,15 +143,14 @@ def test_a_folder_that_is_no_business_date_is_left_alone(settings: Settings, lan
 
 
 def test_a_date_that_is_yet_to_come_is_refused(settings: Settings, landing: ObjectStore) -> None:
-    with pytest.raises(InputError, match="--as-of 2999-01-01 is in the future; name"):
-        expired_days(landing, date(2999, 1, 1), settings)
+    with pytest.raises(InputError, match="--as-of 2999-01-01 is yet to come; name"):
+        expired_days(landing, date(2999, 1, 1), settings.time_zone, 31)
 
 
 def test_the_days_are_a_setting(settings: Settings, landing: ObjectStore) -> None:
     land(landing, FIRST_KEPT)
-    assert expired_days(landing, AS_OF, settings) == []
-    shorter = settings.model_copy(update={"photo_retention_days": 30})
-    assert expired_days(landing, AS_OF, shorter) == [FIRST_KEPT]
+    assert expired_days(landing, AS_OF, settings.time_zone, 31) == []
+    assert expired_days(landing, AS_OF, settings.time_zone, 30) == [FIRST_KEPT]
 
 
 def refusal(settings: Settings) -> str:
@@ -207,10 +210,8 @@ def test_a_night_is_refused_while_photos_are_being_deleted(
     publish_run(settings, OLD, 3)
     monkeypatch.setattr(retain, "_record", _die)
     with pytest.raises(KeyboardInterrupt):
-        delete_photos(warehouse_of(settings), landing, OLD, settings)
-    with pytest.raises(
-        InputError, match=f"photos of business date {OLD} were deleted just now, at the end of their retention"
-    ):
+        delete_old(settings)
+    with pytest.raises(InputError, match=f"photos of business date {OLD} were deleted just now, past their days"):
         wait_for_business_date.run(warehouse_of(settings, "again"), OLD, settings)
 
 
