@@ -12,7 +12,6 @@ from jobs.ages.age_group_estimates import affinity, group_sums
 from jobs.ages.age_mix_estimation import BuyerGroupMix
 from jobs.report.age_bands import first_year, in_order
 from jobs.report.day_tables import DayTables
-from jobs.settings import Settings
 
 CATEGORIES_SHOWN = 30
 ALL_ALCOHOL = ""
@@ -77,8 +76,8 @@ class Affinities:
     """Cells of all categories whose interval is above 1, the highest index first."""
 
 
-def affinities(day: DayTables, settings: Settings) -> Affinities:
-    """Return the heat map of a day. The row of all alcohol comes first, categories without any index come last."""
+def affinities(day: DayTables, minimum_transaction_count: int, minimum_cell_count: int) -> Affinities:
+    """Return the rows of the categories: all alcohol first, categories without any index last."""
     found = day.rows("FROM age_group_affinity")
     age_groups = in_order({row["age_group"] for row in found})
     by_category: dict[str, list[Mapping[str, Any]]] = {}
@@ -88,30 +87,32 @@ def affinities(day: DayTables, settings: Settings) -> Affinities:
     rows.sort(key=lambda row: (row.most is None, -row.transaction_count, row.product_category))
     sure = [(row, cell) for row in rows for cell in row.cells if cell.is_over]
     sure.sort(key=lambda pair: -(pair[1].index or 0))
-    shown = [*_all_alcohol(day, age_groups, settings), *rows[:CATEGORIES_SHOWN]]
+    # Its counts are not rounded to a minimum, so where one is set it is left out.
+    all_alcohol = [] if minimum_cell_count else _all_alcohol(day, age_groups, minimum_transaction_count)
+    shown = [*all_alcohol, *rows[:CATEGORIES_SHOWN]]
     return Affinities(age_groups, shown, len(rows), sure)
 
 
-def _all_alcohol(day: DayTables, age_groups: Sequence[str], settings: Settings) -> list[CategoryRow]:
-    """Return the row for all alcohol, which the table does not have; no row when a minimum cell count is set."""
-    circles = {row["circle"]: _circle(row) for row in day.rows("FROM age_mixes WHERE circle IN ('all', 'alcohol')")}
-    if len(circles) < 2 or settings.minimum_cell_count:
+def _all_alcohol(day: DayTables, age_groups: Sequence[str], minimum_transaction_count: int) -> list[CategoryRow]:
+    """Return the row for all alcohol, which the table does not have; no row without an estimate of their ages."""
+    mixes = day.rows("FROM age_mixes WHERE circle IN ('all', 'alcohol')")
+    buyer_groups = {row["circle"]: _buyer_group(row) for row in mixes}
+    if len(buyer_groups) < 2:
         return []
-    everyone, buyers = circles["all"], circles["alcohol"]
+    everyone, buyers = buyer_groups["all"], buyer_groups["alcohol"]
     bounds = [first_year(name) or 0 for name in age_groups]
     index = affinity(buyers, everyone, bounds)
     of_group = group_sums(everyone.shares, bounds) * everyone.transaction_count
-    fewest = settings.minimum_affinity_transaction_count
     cells = [
         Cell(name, float(value), float(low), float(high), None)
-        if min(count, buyers.transaction_count) >= fewest
-        else Cell(name, None, None, None, f"fewer than {fewest} transactions")
+        if min(count, buyers.transaction_count) >= minimum_transaction_count
+        else Cell(name, None, None, None, f"fewer than {minimum_transaction_count} transactions")
         for name, count, value, low, high in zip(age_groups, of_group, index.value, index.low, index.high, strict=True)
     ]
     return [CategoryRow(ALL_ALCOHOL, buyers.transaction_count, cells)]
 
 
-def _circle(row: Mapping[str, Any]) -> BuyerGroupMix:
+def _buyer_group(row: Mapping[str, Any]) -> BuyerGroupMix:
     shares, resampled = (np.asarray(row[f"{kind}_age_shares"], dtype=np.float64) for kind in ("estimated", "resampled"))
     # An index needs the shares only; they also fill the places of the mixes, which are not read.
     return BuyerGroupMix(row["transaction_count"], shares, shares, resampled, resampled)

@@ -8,7 +8,6 @@ from typing import Any
 
 from jobs.report.day_tables import DayTables
 from jobs.report.small_counts import shown
-from jobs.settings import Settings
 
 FUNNEL = """
 SELECT count(*) AS sales,
@@ -52,13 +51,17 @@ class Alcohol:
         return float(sum(row["sales"] for row in self.not_judged))
 
 
-def alcohol(day: DayTables, settings: Settings) -> Alcohol:
-    """Count the sales of alcohol_sale_audit. With a minimum cell count, counts are rounded to multiples of it."""
-    minimum = settings.minimum_cell_count
-    (funnel,) = day.rows(FUNNEL, alert=settings.under_challenge_age_alert_probability)
-    counts = {name: value if name.endswith("_years") else shown(value, minimum) for name, value in funnel.items()}
+def alcohol(day: DayTables, alert_probability: float, minimum_cell_count: int) -> Alcohol:
+    """Count the sales of alcohol_sale_audit; with a minimum_cell_count cell count, in multiples of it."""
+    (funnel,) = day.rows(FUNNEL, alert=alert_probability)
+    counts = {
+        name: value if name.endswith("_years") else shown(value, minimum_cell_count) for name, value in funnel.items()
+    }
     return Alcohol(
-        counts, _shown(day, STATUSES, minimum), _shown(day, NOT_JUDGED, minimum), _review_cases(day, minimum)
+        counts,
+        _shown(day, STATUSES, minimum_cell_count),
+        _shown(day, NOT_JUDGED, minimum_cell_count),
+        _review_cases(day, minimum_cell_count),
     )
 
 

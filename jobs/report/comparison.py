@@ -13,7 +13,6 @@ from statistics import median
 from typing import Any, Literal
 
 from jobs.report.day_tables import DayTables
-from jobs.settings import Settings
 
 WEEK_DAYS = 7
 FEWEST_DAYS = 4
@@ -21,6 +20,18 @@ FEWEST_DAYS = 4
 
 Run = Mapping[str, Any]
 Verdict = Literal["alike", "unlike", "too_few_days", "no_figure"]
+
+
+@dataclass(frozen=True)
+class ComparisonLimits:
+    """The settings by which a day is compared: the length of the window, and how far figures may be from the usual."""
+
+    trailing_window_days: int
+    max_volume_ratio_warning: float
+    max_coverage_drop_warning: float
+    max_unknown_share_rise_warning: float
+    max_mean_age_drift_warning_years: float
+    max_under_18_drift_warning: float
 
 
 @dataclass(frozen=True)
@@ -121,20 +132,20 @@ FIGURES = (
 )
 
 
-def comparison(day: DayTables, settings: Settings) -> Comparison:
-    """Compare the figures of a day's run with those of the runs of the days before."""
+def comparison(day: DayTables, limits: ComparisonLimits) -> Comparison:
+    """Compare the day's run with those of the days before."""
     runs = {**day.runs_before, day.business_date: day.run}
-    days = [day.business_date - timedelta(days=number) for number in range(settings.trailing_window_days, -1, -1)]
+    days = [day.business_date - timedelta(days=number) for number in range(limits.trailing_window_days, -1, -1)]
     return Comparison(
         days,
-        [_trend(figure, day, runs, days, settings) for figure in FIGURES],
+        [_trend(figure, day, runs, days, getattr(limits, figure.limit)) for figure in FIGURES],
         {each: runs[each]["warnings"] or [] for each in days if each in runs},
         [each for each in days if each not in runs],
         {each: run["model_version"] for each, run in runs.items() if run["model_version"] != day.run["model_version"]},
     )
 
 
-def _trend(figure: Figure, day: DayTables, runs: Mapping[date, Run], days: Sequence[date], settings: Settings) -> Trend:
+def _trend(figure: Figure, day: DayTables, runs: Mapping[date, Run], days: Sequence[date], limit: float) -> Trend:
     values = {each: figure.value(runs[each]) if each in runs else None for each in days}
     tonight = values[day.business_date]
     week = [
@@ -143,7 +154,6 @@ def _trend(figure: Figure, day: DayTables, runs: Mapping[date, Run], days: Seque
         if (value := values[each]) is not None and (not figure.is_of_ages or _same_model(runs[each], day.run))
     ]
     usual = median(week) if len(week) >= FEWEST_DAYS else None
-    limit = float(getattr(settings, figure.limit))
     change = figure.change(tonight, usual) if tonight is not None and usual is not None else None
     return Trend(
         figure.name,

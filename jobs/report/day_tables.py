@@ -18,8 +18,8 @@ from jobs.schemas.buyers import AGE_GROUP_AFFINITY, AGE_GROUP_PURCHASES, AGE_MIX
 from jobs.schemas.landed import PHOTO_AGE_ESTIMATES, PHOTO_COVERAGE, REJECTED_TRANSACTION_LINES
 from jobs.schemas.runs import CHECK_RESULTS, PIPELINE_RUNS
 from jobs.schemas.table import Table
-from jobs.settings import Settings
 from jobs.warehouse.duckdb_tables import published_tables_in_duckdb
+from jobs.warehouse.table_files import with_all_columns
 from jobs.warehouse.warehouse import Warehouse
 
 THREADS = 8
@@ -72,8 +72,8 @@ class DayTables:
 
 
 @contextmanager
-def day_tables(warehouse: Warehouse, business_date: date, settings: Settings) -> Iterator[DayTables]:
-    """Open the published tables of a day for the block.
+def day_tables(warehouse: Warehouse, business_date: date, trailing_window_days: int) -> Iterator[DayTables]:
+    """Open the published tables of a day.
 
     Raises InputError when the day is not published, and StoreError while another run publishes it.
     """
@@ -82,37 +82,31 @@ def day_tables(warehouse: Warehouse, business_date: date, settings: Settings) ->
         raise InputError(
             f"business date {business_date} is not published in '{warehouse.store.uri}'; run its night first"
         )
-    run = with_all_columns(max(runs, key=lambda each: each["published_at"]))
+    run = complete_run(max(runs, key=lambda each: each["published_at"]))
     window = warehouse.published.read_arrow(CASHIER_ALCOHOL_AUDIT, business_date, list(WINDOW_COLUMNS))
-    tables = {table: _published(warehouse, table, business_date, names) for table, names in COLUMNS.items()}
+    tables = {
+        table: _rows(warehouse.published.read_arrow(table, business_date, list(names)), table, names)
+        for table, names in COLUMNS.items()
+    }
     # A page of two runs would contradict itself, so it is not made while another run publishes.
     for table, rows in tables.items():
         _refuse_another_run(table, rows, run["run_id"], business_date)
     # Added after the check: the window is published by a run of its own.
-    tables[CASHIER_ALCOHOL_AUDIT] = _with_columns(window, CASHIER_ALCOHOL_AUDIT, WINDOW_COLUMNS)
-    before = _runs_before(warehouse, business_date, settings.trailing_window_days)
+    tables[CASHIER_ALCOHOL_AUDIT] = _rows(window, CASHIER_ALCOHOL_AUDIT, WINDOW_COLUMNS)
+    before = _runs_before(warehouse, business_date, trailing_window_days)
     with published_tables_in_duckdb(tables) as connection:
         yield DayTables(business_date, run, len(runs), before, window is not None, connection)
 
 
-def with_all_columns(run: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row of pipeline_runs with all columns; columns that did not exist when it was written are None."""
+def complete_run(run: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row of pipeline_runs with all columns; those that are newer than the row are null."""
     return dict.fromkeys(PIPELINE_RUNS.column_names) | dict(run)
 
 
-def _published(warehouse: Warehouse, table: Table, business_date: date, names: Sequence[str]) -> pa.Table:
-    return _with_columns(warehouse.published.read_arrow(table, business_date, list(names)), table, names)
-
-
-def _with_columns(rows: pa.Table | None, table: Table, names: Sequence[str]) -> pa.Table:
-    """Add columns that are newer than the file, as null; without a file, return no rows."""
+def _rows(published: pa.Table | None, table: Table, names: Sequence[str]) -> pa.Table:
+    """Return the columns of these names; no rows where nothing is published."""
     schema = pa.schema([table.schema.field(name) for name in names])
-    if rows is None:
-        return schema.empty_table()
-    for name in names:
-        if name not in rows.column_names:
-            rows = rows.append_column(schema.field(name), pa.nulls(rows.num_rows, schema.field(name).type))
-    return rows.select(list(names))
+    return schema.empty_table() if published is None else with_all_columns(published, schema)
 
 
 def _refuse_another_run(table: Table, rows: pa.Table, run_id: str, business_date: date) -> None:
@@ -128,4 +122,4 @@ def _runs_before(warehouse: Warehouse, business_date: date, days: int) -> dict[d
     earlier = [business_date - timedelta(days=number) for number in range(days, 0, -1)]
     with ThreadPoolExecutor(THREADS) as pool:
         runs = pool.map(warehouse.runs.published, earlier)
-        return {day: with_all_columns(run) for day, run in zip(earlier, runs, strict=True) if run}
+        return {day: complete_run(run) for day, run in zip(earlier, runs, strict=True) if run}

@@ -14,6 +14,7 @@ from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import jinja2
 from markupsafe import Markup
@@ -23,14 +24,13 @@ from jobs.report.affinities import Affinities, affinities
 from jobs.report.alcohol import Alcohol, alcohol
 from jobs.report.cashiers import Cashiers, cashiers
 from jobs.report.charts import Chart, bars_chart, cashier_funnel_chart, sparkline, trend_chart
-from jobs.report.comparison import Comparison, Trend, comparison
+from jobs.report.comparison import Comparison, ComparisonLimits, Trend, comparison
 from jobs.report.coverage import Coverage, coverage
 from jobs.report.day_tables import DayTables
 from jobs.report.model_errors import ModelErrors, model_errors
 from jobs.report.purchases import Purchases, purchases
 from jobs.report.run_facts import RunFacts, run_facts
 from jobs.report.words import Words, marked
-from jobs.settings import Settings
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -76,6 +76,16 @@ REASON_WORDS = {
 
 
 @dataclass(frozen=True)
+class PageSettings:
+    """The settings by which the page of a day counts and explains."""
+
+    minimum_cell_count: int
+    minimum_affinity_transaction_count: int
+    minimum_compared_count: float
+    under_challenge_age_alert_probability: float
+
+
+@dataclass(frozen=True)
 class DayFigures:
     """All figures on the report page of a day, by section."""
 
@@ -109,15 +119,16 @@ class ReportedDay:
         return _share(self.run["estimated_transaction_count"], self.run["transaction_count"])
 
 
-def day_figures(day: DayTables, settings: Settings) -> DayFigures:
-    """Compute all figures of a day's report page from the day's published tables."""
+def day_figures(day: DayTables, settings: PageSettings, limits: ComparisonLimits) -> DayFigures:
+    """Compute all figures of a day from its tables."""
+    minimum = settings.minimum_cell_count
     return DayFigures(
         day.business_date,
         day.run,
-        comparison(day, settings),
-        purchases(day, settings),
-        affinities(day, settings),
-        alcohol(day, settings),
+        comparison(day, limits),
+        purchases(day, minimum),
+        affinities(day, settings.minimum_affinity_transaction_count, minimum),
+        alcohol(day, settings.under_challenge_age_alert_probability, minimum),
         cashiers(day),
         coverage(day),
         model_errors(day.run["model_version"]),
@@ -125,14 +136,15 @@ def day_figures(day: DayTables, settings: Settings) -> DayFigures:
     )
 
 
-def day_page(figures: DayFigures, words: Words, settings: Settings) -> str:
-    """Render the report page of a day as one HTML file, in the language of `words`."""
-    return _rendered("day.html", words, settings, figures=figures, charts=_day_charts(figures, words))
+def day_page(figures: DayFigures, words: Words, settings: PageSettings, time_zone: ZoneInfo) -> str:
+    """Render the page of a day as one HTML file."""
+    charts = _day_charts(figures, words)
+    return _rendered("day.html", words, time_zone, figures=figures, charts=charts, settings=settings)
 
 
-def index_page(days: Sequence[ReportedDay], words: Words, settings: Settings) -> str:
-    """Render the index of all report pages as HTML. `days` come in order of dates; the page shows the latest first."""
-    return _rendered("index.html", words, settings, days=list(reversed(days)), charts=_index_charts(days, words))
+def index_page(days: Sequence[ReportedDay], words: Words, time_zone: ZoneInfo) -> str:
+    """Render the index of the days with a page, given in order; the latest is shown first."""
+    return _rendered("index.html", words, time_zone, days=list(reversed(days)), charts=_index_charts(days, words))
 
 
 def _day_charts(figures: DayFigures, words: Words) -> dict[str, Any]:
@@ -191,7 +203,7 @@ def _in_unit(name: str, words: Words) -> Any:
     return words.count if name.endswith("_count") else words.number
 
 
-def _rendered(name: str, words: Words, settings: Settings, **values: object) -> str:
+def _rendered(name: str, words: Words, time_zone: ZoneInfo, **values: object) -> str:
     style = (TEMPLATES / "style.css").read_text()
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
@@ -209,12 +221,11 @@ def _rendered(name: str, words: Words, settings: Settings, **values: object) -> 
         "money": words.money,
         "day": words.day,
         "age_group": words.age_group,
-        "moment": partial(words.moment, time_zone=settings.time_zone),
+        "moment": partial(words.moment, time_zone=time_zone),
         "translated": words.text,
     }
     return environment.get_template(name).render(
         words=words,
-        settings=settings,
         style=Markup(style),
         # The page's Content-Security-Policy allows this one style sheet, by its hash.
         style_sha256=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),

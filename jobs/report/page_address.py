@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from datetime import date
 
-from jobs.settings import Settings
-
 FOLDER = "reports"
 INDEX = f"{FOLDER}/index.html"
 
@@ -15,7 +13,7 @@ def page_key(business_date: date) -> str:
     return f"{FOLDER}/business_date={business_date.isoformat()}/index.html"
 
 
-def page_url(business_date: date, settings: Settings) -> str:
-    """Return the address of a day's report page: its URL if the setting reports_url is set, else its URI."""
-    reports = settings.reports_url or f"{settings.warehouse_uri}/{FOLDER}"
+def page_url(business_date: date, warehouse_uri: str, reports_url: str) -> str:
+    """Return the address of a day's page: a URL where pages are served, else the URI in the warehouse."""
+    reports = reports_url or f"{warehouse_uri}/{FOLDER}"
     return f"{reports}/{page_key(business_date).removeprefix(FOLDER + '/')}"

@@ -19,7 +19,6 @@ from jobs.report.age_bands import in_order, sum_of_band
 from jobs.report.day_tables import DayTables
 from jobs.report.small_counts import shown
 from jobs.schemas.buyers import SUPPRESSED, UNKNOWN
-from jobs.settings import Settings
 
 CATEGORIES_DRAWN = 8
 CATEGORIES_LISTED = 60
@@ -82,7 +81,7 @@ class Purchases:
         return self.categories[:CATEGORIES_DRAWN]
 
 
-def purchases(day: DayTables, settings: Settings) -> Purchases:
+def purchases(day: DayTables, minimum_cell_count: int) -> Purchases:
     """Return receipts and money by age group, and receipts by category and age group."""
     found = day.rows(CATEGORIES)
     listed = [row["product_category"] for row in found[:CATEGORIES_LISTED]]
@@ -99,7 +98,7 @@ def purchases(day: DayTables, settings: Settings) -> Purchases:
         )
         for row in found[:CATEGORIES_LISTED]
     ]
-    return Purchases(_buyers(day, mixes, settings), spent, categories, len(found))
+    return Purchases(_buyers(day, mixes, minimum_cell_count), spent, categories, len(found))
 
 
 Mixes = Mapping[tuple[str, str], Mapping[str, Any]]
@@ -109,7 +108,7 @@ def _mixes(day: DayTables) -> Mixes:
     return {(row["circle"], row["product_category"]): row for row in day.rows("FROM age_mixes")}
 
 
-def _buyers(day: DayTables, mixes: Mixes, settings: Settings) -> list[Bar]:
+def _buyers(day: DayTables, mixes: Mixes, minimum_cell_count: int) -> list[Bar]:
     """Return all receipts by age group; the interval is what the mix of ages and the calibration leave open."""
     counted = {
         row["age_group"]: row["receipts"]
@@ -117,7 +116,6 @@ def _buyers(day: DayTables, mixes: Mixes, settings: Settings) -> list[Bar]:
     }
     everyone = mixes.get(("all", ""))
     bands = {row["age_group"] for row in day.rows("SELECT DISTINCT age_group FROM age_group_affinity")}
-    minimum = settings.minimum_cell_count
     bars = []
     for name in in_order((bands | counted.keys()) - {UNKNOWN, SUPPRESSED}):
         estimate, deviation = 0.0, 0.0
@@ -130,11 +128,11 @@ def _buyers(day: DayTables, mixes: Mixes, settings: Settings) -> list[Bar]:
         bars.append(
             Bar(
                 name,
-                shown(counted.get(name, 0), minimum),
-                shown(estimate, minimum),
+                shown(counted.get(name, 0), minimum_cell_count),
+                shown(estimate, minimum_cell_count),
                 # Rounded as the counts are: an exact end would give the rounded count away.
-                max(0.0, shown(estimate - margin, minimum)),
-                shown(estimate + margin, minimum),
+                max(0.0, shown(estimate - margin, minimum_cell_count)),
+                shown(estimate + margin, minimum_cell_count),
             )
         )
     return bars

@@ -25,11 +25,12 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
     # Not None: that is a day that is published for the first time.
     if own_run["changed_tables"] == []:
         raise UnchangedDayError(change_in_words(business_date, own_run))
-    print(json.dumps(announcement(warehouse, business_date, own_run["changed_tables"], settings)))
+    report = page_url(business_date, settings.warehouse_uri, settings.reports_url)
+    print(json.dumps(announcement(warehouse, business_date, own_run["changed_tables"], report)))
 
 
 def announcement(
-    warehouse: Warehouse, business_date: date, changed_tables: list[str] | None, settings: Settings
+    warehouse: Warehouse, business_date: date, changed_tables: list[str] | None, report: str
 ) -> dict[str, object]:
     """Return the JSON object that announces a published day to other DAGs.
 
@@ -41,5 +42,5 @@ def announcement(
         "run_id": warehouse.run_id,
         "row_counts": row_counts,
         "changed_tables": list(row_counts) if changed_tables is None else changed_tables,
-        "report": page_url(business_date, settings),
+        "report": report,
     }

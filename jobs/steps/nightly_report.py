@@ -13,9 +13,11 @@ import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
+from zoneinfo import ZoneInfo
 
-from jobs.report.day_tables import day_tables, with_all_columns
-from jobs.report.page import ReportedDay, day_figures, day_page, index_page
+from jobs.report.comparison import ComparisonLimits
+from jobs.report.day_tables import complete_run, day_tables
+from jobs.report.page import PageSettings, ReportedDay, day_figures, day_page, index_page
 from jobs.report.page_address import FOLDER, INDEX, page_key, page_url
 from jobs.report.words import words_in
 from jobs.schemas.runs import PIPELINE_RUNS
@@ -31,9 +33,9 @@ THREADS = 16
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
     write_report(warehouse, business_date, settings)
     restate_reports(warehouse, business_date, business_date + timedelta(days=1), settings)
-    write_index(warehouse, settings)
+    write_index(warehouse, settings.report_language, settings.time_zone)
     # Readers of the process take its last line.
-    print(page_url(business_date, settings))
+    print(page_url(business_date, settings.warehouse_uri, settings.reports_url))
 
 
 def restate_reports(warehouse: Warehouse, business_date: date, first: date, settings: Settings) -> None:
@@ -50,26 +52,31 @@ def write_report(warehouse: Warehouse, business_date: date, settings: Settings) 
 
     Raises InputError when the day is not published, and StoreError while another run publishes it.
     """
-    with day_tables(warehouse, business_date, settings) as day:
+    of_page, limits = settings.part(PageSettings), settings.part(ComparisonLimits)
+    with day_tables(warehouse, business_date, settings.trailing_window_days) as day:
         # The page is complete before anything is written, so a failure leaves the old page.
-        page = day_page(day_figures(day, settings), words_in(settings.report_language), settings)
+        figures = day_figures(day, of_page, limits)
+        page = day_page(figures, words_in(settings.report_language), of_page, settings.time_zone)
     warehouse.store.write(page_key(business_date), page.encode())
     log.info("wrote the report of %s", business_date)
 
 
-def write_index(warehouse: Warehouse, settings: Settings) -> None:
-    """Write the index of all report pages. Repeat it if a page or a run was published during the write.
+def write_index(warehouse: Warehouse, language: str, time_zone: ZoneInfo) -> None:
+    """Write the index of the days that have a page, and repeat until its sources did not change meanwhile.
 
     So if two runs write at once, the one that writes last has seen the pages of both.
     """
-    seen = None
-    # The left side is the state before the last write, the right side the state now: equal means nothing was missed.
-    while seen != (seen := _seen(warehouse.store)):
+    sources_now = _sources_of_index(warehouse.store)
+    while True:
+        sources_before = sources_now
         days = reported_days(warehouse.store)
         with ThreadPoolExecutor(THREADS) as pool:
             runs = list(pool.map(warehouse.runs.published, days))
-        reported = [ReportedDay(day, with_all_columns(run)) for day, run in zip(days, runs, strict=True) if run]
-        warehouse.store.write(INDEX, index_page(reported, words_in(settings.report_language), settings).encode())
+        reported = [ReportedDay(day, complete_run(run)) for day, run in zip(days, runs, strict=True) if run]
+        warehouse.store.write(INDEX, index_page(reported, words_in(language), time_zone).encode())
+        sources_now = _sources_of_index(warehouse.store)
+        if sources_now == sources_before:
+            return
 
 
 def reported_days(store: ObjectStore) -> list[date]:
@@ -83,7 +90,7 @@ def _days(store: ObjectStore) -> Iterator[date]:
             yield date.fromisoformat(found[1])
 
 
-def _seen(store: ObjectStore) -> list[tuple[str, str]]:
+def _sources_of_index(store: ObjectStore) -> list[tuple[str, str]]:
     """Return the sources of the index: the existing pages and the published runs."""
     runs = [(entry.key, entry.etag) for entry in store.list(PIPELINE_RUNS.name)]
     return sorted([*runs, *((day.isoformat(), "") for day in reported_days(store))])

@@ -154,7 +154,7 @@ def window_announcement(warehouse: Warehouse, last_date: date, settings: Setting
         "business_date": last_date.isoformat(),
         "run_id": warehouse.run_id,
         "row_counts": {table.name: warehouse.published.row_count(table, last_date) for table in WINDOW_TABLES},
-        "report": page_url(last_date, settings),
+        "report": page_url(last_date, settings.warehouse_uri, settings.reports_url),
     }
 
 

@@ -17,4 +17,4 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
     # A warehouse without pages has no index either; none is started here.
     if reported_days(warehouse.store):
         restate_reports(warehouse, business_date, business_date, settings)
-        write_index(warehouse, settings)
+        write_index(warehouse, settings.report_language, settings.time_zone)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
+from typing import TypeVar
 from zlib import crc32
 
 import duckdb
@@ -18,17 +19,18 @@ from jobs.warehouse.object_store import ObjectStore
 ROW_GROUP_ROWS = 65_536
 LAYOUTS = 4_093
 """Number of row-group sizes. With fewer, two runs would more often have the same size: see `row_group_rows`."""
+Rows = TypeVar("Rows", pa.RecordBatch, pa.Table)
 NAMES_OF_RUNS = {"run_id", "inferred_run_id"}
 """Columns that name the run which made a row. They are left out of the digest, or no two runs would ever agree."""
 
 
-def with_all_columns(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    """Add columns of a schema that a batch does not have, as null, because its file is older than they are."""
+def with_all_columns(rows: Rows, schema: pa.Schema) -> Rows:
+    """Return the rows with all columns of a schema; a column that is newer than their file is null."""
     columns = [
-        batch[field.name].cast(field.type) if field.name in batch.schema.names else pa.nulls(len(batch), field.type)
+        rows[field.name].cast(field.type) if field.name in rows.schema.names else pa.nulls(rows.num_rows, field.type)
         for field in schema
     ]
-    return pa.RecordBatch.from_arrays(columns, schema=schema)
+    return type(rows).from_arrays(columns, schema=schema)
 
 
 def write_table_file(store: ObjectStore, key: str, table: Table, batches: Iterable[pa.RecordBatch]) -> None:

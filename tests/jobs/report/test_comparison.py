@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from jobs.report.comparison import Comparison, comparison
+from jobs.report.comparison import Comparison, ComparisonLimits, comparison
 from jobs.report.day_tables import DayTables
 from jobs.settings import Settings, read_settings
 from tests.given.rows import BUSINESS_DATE
@@ -32,7 +32,8 @@ USUAL = {
 def compared(tonight: dict[str, Any], *before: dict[str, Any] | None, settings: Settings = SETTINGS) -> Comparison:
     """Compare a run with those of the days before it, the eve first; None where a day lacks."""
     runs = {BUSINESS_DATE - timedelta(days=n): USUAL | run for n, run in enumerate(before, 1) if run is not None}
-    return comparison(DayTables(BUSINESS_DATE, USUAL | tonight, 1, runs, False, NO_TABLES), settings)
+    day = DayTables(BUSINESS_DATE, USUAL | tonight, 1, runs, False, NO_TABLES)
+    return comparison(day, settings.part(ComparisonLimits))
 
 
 def verdicts(found: Comparison) -> dict[str, str]:

@@ -15,10 +15,7 @@ from jobs.report.day_tables import COLUMNS, DayTables
 from jobs.report.purchases import Bar, purchases
 from jobs.report.small_counts import shown
 from jobs.schemas.buyers import AGE_GROUP_PURCHASES, AGE_MIXES
-from jobs.settings import read_settings
 from tests.given.published_days import day_rows
-
-SETTINGS = read_settings({}, landing_uri="/in", warehouse_uri="/out")
 
 
 def bought(*rows: dict[str, Any], mixes: list[dict[str, Any]] | None = None) -> list[Bar]:
@@ -30,7 +27,7 @@ def bought(*rows: dict[str, Any], mixes: list[dict[str, Any]] | None = None) -> 
             schema = pa.schema([table.schema.field(name) for name in names])
             connection.register(table.name, pa.Table.from_pylist(given.get(table, []), schema))
         day = DayTables(date(2026, 11, 20), {}, 1, {}, False, connection)
-        return list(purchases(day, SETTINGS).categories[0].bars)
+        return list(purchases(day, minimum_cell_count=0).categories[0].bars)
 
 
 def estimated(value: float, margin: float | None, **given: Any) -> dict[str, Any]:

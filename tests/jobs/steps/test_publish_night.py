@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from jobs.errors import InputError, PublishingLockError, UnchangedDayError
+from jobs.report.page_address import page_url
 from jobs.schemas.buyers import TRANSACTION_AGES
 from jobs.schemas.dictionary import PUBLISHED_TABLES
 from jobs.schemas.landed import TRANSACTION_LINES
@@ -97,10 +98,8 @@ def test_the_announcement_tells_run_rows_changes_and_where_the_report_lies(
     assert (second["business_date"], second["run_id"]) == ("2026-11-20", "run-2")
     assert (second["row_counts"]["transaction_lines"], second["row_counts"]["photo_coverage"]) == (2, 0)
     assert second["report"] == f"{settings.warehouse_uri}/reports/business_date=2026-11-20/index.html"
-    served = settings.model_copy(update={"reports_url": "https://ages.example/reports"})
-    run_2 = Warehouse(ObjectStore(settings.warehouse_uri), "run-2")
-    announced = announce_published_day.announcement(run_2, BUSINESS_DATE, [], served)
-    assert announced["report"] == "https://ages.example/reports/business_date=2026-11-20/index.html"
+    served = page_url(BUSINESS_DATE, settings.warehouse_uri, "https://ages.example/reports")
+    assert served == "https://ages.example/reports/business_date=2026-11-20/index.html"
 
 
 def test_a_run_that_dies_while_publishing_is_mended_by_running_it_again(
