@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-
-from jobs.settings import Settings
+from zoneinfo import ZoneInfo
 
 
 @dataclass(frozen=True)
@@ -22,13 +21,12 @@ class BusinessDay:
         return f"is not of business date {self.business_date}"
 
 
-def business_day(business_date: date, settings: Settings) -> BusinessDay:
-    """Return a business date's span: midnight to midnight in the stores' time zone, and the allowance on both sides."""
-    allowance = timedelta(minutes=settings.business_date_allowance_minutes)
+def business_day(business_date: date, time_zone: ZoneInfo, allowance_minutes: int) -> BusinessDay:
+    """Return the day from midnight to midnight in the stores' time zone, with the allowance before and after."""
+    allowance = timedelta(minutes=allowance_minutes)
     # Both midnights are computed in the zone: a day of a clock change has 23 or 25 hours.
     midnights = (
-        datetime.combine(business_date + timedelta(days=days), time(), settings.time_zone).astimezone(UTC)
-        for days in (0, 1)
+        datetime.combine(business_date + timedelta(days=days), time(), time_zone).astimezone(UTC) for days in (0, 1)
     )
     begins_at, ends_at = midnights
     return BusinessDay(business_date, begins_at - allowance, ends_at + allowance)

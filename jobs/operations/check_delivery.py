@@ -98,7 +98,7 @@ def check_landed_day(landing: ObjectStore, business_date: date, settings: Settin
             f"'{landing.location(of(business_date))}'" for of in (transactions_folder, photos_folder)
         )
         raise InputError(f"nothing has landed for {business_date}: {folders} hold no files; name the day's own landing")
-    return _checked(landing, keys, photos, business_day(business_date, settings), settings)
+    return _checked(landing, keys, photos, business_date, settings)
 
 
 def check_files(
@@ -115,26 +115,28 @@ def check_files(
     folder = Path(os.path.commonpath([path.absolute().parent for path in paths]))
     keys = sorted({path.absolute().relative_to(folder).as_posix() for path in paths})
     photos = list(landed_photo_batches(landing, business_date)) if landing else None
-    return _checked(ObjectStore(folder.as_uri()), keys, photos, business_day(business_date, settings), settings)
+    return _checked(ObjectStore(folder.as_uri()), keys, photos, business_date, settings)
 
 
 def _checked(
     store: ObjectStore,
     keys: Sequence[str],
     photos: Sequence[pa.RecordBatch] | None,
-    day: BusinessDay,
+    business_date: date,
     settings: Settings,
 ) -> DeliveryCheck:
     # Without a landing there are no photos to judge, and the rules on photos would warn for no reason.
     rules = [rule for rule in DELIVERY_RULES if photos is not None or rule not in RULES_ON_PHOTOS]
-    template = f"{photos_folder(day.business_date)}/{settings.photo_key_template}"
+    day = business_day(business_date, settings.time_zone, settings.business_date_allowance_minutes)
+    template = f"{photos_folder(business_date)}/{settings.photo_key_template}"
     placed = (placed_photos(batch, template, day) for batch in photos or ())
-    with delivery_database(_judged(store, keys, day), placed, file_rows(keys), settings) as connection:
+    skews, span = settings.till_clock_skew_seconds, settings.transaction_span_seconds
+    with delivery_database(_judged(store, keys, day), placed, file_rows(keys), skews, span) as connection:
         return DeliveryCheck(
             Counts(*connection.execute(COUNTS).fetchall()[0]),
             _kinds(connection, REJECTIONS),
             _kinds(connection, UNPLACED),
-            check_results(connection, day.business_date, settings, rules),
+            check_results(connection, day, settings.model_dump(), rules),
         )
 
 

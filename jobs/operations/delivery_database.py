@@ -7,7 +7,7 @@ temporary folder.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 import duckdb
@@ -18,7 +18,6 @@ from jobs.landing.photo_keys import PLACED_FIELDS
 from jobs.landing.receipt_comparison import LONGEST_SPAN_SECONDS, compared_lines
 from jobs.landing.receipt_lines import JUDGED_LINE_SCHEMA
 from jobs.schemas.table import TEXT
-from jobs.settings import Settings
 from jobs.warehouse.duckdb_tables import duckdb_on_disk
 
 
@@ -78,20 +77,26 @@ FROM receipts LEFT JOIN matched USING (store_id, till_id, transaction_id)
 
 @contextmanager
 def delivery_database(
-    judged: Iterable[pa.RecordBatch], photos: Iterable[pa.RecordBatch], receipt_files: pa.Table, settings: Settings
+    judged: Iterable[pa.RecordBatch],
+    photos: Iterable[pa.RecordBatch],
+    receipt_files: pa.Table,
+    skew_seconds_by_till: Mapping[str, float],
+    span_seconds: int,
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open a database of judged lines (rows as JUDGED_LINE_SCHEMA) and of photos placed by their keys."""
-    skews = settings.till_clock_skew_seconds
     with duckdb_on_disk() as connection:
         _load(connection, "judged_lines", JUDGED_IN_DUCKDB, judged)
         _load(connection, "checkout_photos", PHOTOS_IN_DUCKDB, photos)
         connection.register("receipt_files", receipt_files)
         connection.register(
             "till_skews",
-            pa.table([pa.array(skews.keys(), TEXT), pa.array(skews.values(), pa.float64())], ["till", "skew"]),
+            pa.table(
+                [pa.array(skew_seconds_by_till, TEXT), pa.array(skew_seconds_by_till.values(), pa.float64())],
+                ["till", "skew"],
+            ),
         )
         connection.execute(LINES)
-        connection.execute(RECEIPTS, {"span": settings.transaction_span_seconds})
+        connection.execute(RECEIPTS, {"span": span_seconds})
         connection.register("held_photos", _held_photos(connection))
         connection.execute(TRANSACTION_AGES)
         yield connection

@@ -7,7 +7,7 @@ in the run's staging folder.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 
@@ -38,23 +38,25 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings, *, is_bui
     """
     # An earlier pass ends here: if this check fails or is killed, the run is not published.
     warehouse.staging.withdraw_check(business_date)
+    day = business_day(business_date, settings.time_zone, settings.business_date_allowance_minutes)
+    landing = ObjectStore(settings.landing_uri)
     columns = {table: checked_columns(table) for table in NIGHT_TABLES}
-    others = _compared_with(warehouse, business_day(business_date, settings), settings, is_built_again)
+    others = _compared_with(warehouse, day, landing, settings.trailing_window_days, is_built_again)
     schemas = {table: warehouse.staging.schema(table, business_date) for table in NIGHT_TABLES}
     others["schema_columns"] = schema_columns(schemas)
     with staged_tables_in_duckdb(warehouse.staging, business_date, columns, others) as connection:
-        results = check_results(connection, business_date, settings, RULES, is_built_again=is_built_again)
+        results = check_results(connection, day, settings.model_dump(), is_built_again=is_built_again)
     conclude(warehouse, business_date, results, CHECK_RESULTS, f"nothing is published for {business_date}")
 
 
 def _compared_with(
-    warehouse: Warehouse, day: BusinessDay, settings: Settings, is_built_again: bool
+    warehouse: Warehouse, day: BusinessDay, landing: ObjectStore, trailing_window_days: int, is_built_again: bool
 ) -> dict[str, pa.Table]:
     """Return the tables with which rules compare the staged ones. A day that is built again may be of any size."""
     run_before = None if is_built_again else warehouse.runs.before(day.business_date)
-    delivered = receipt_files(ObjectStore(settings.landing_uri), day.business_date)
+    delivered = receipt_files(landing, day.business_date)
     return {
-        "trailing_runs": warehouse.runs.trailing(day.business_date, settings.trailing_window_days),
+        "trailing_runs": warehouse.runs.trailing(day.business_date, trailing_window_days),
         "run_before": pa.Table.from_pylist([run_before] if run_before else [], PIPELINE_RUNS.schema),
         "neighbour_receipts": neighbour_receipts(warehouse, day),
         "receipt_files": file_rows(entry.key for entry in delivered),
@@ -70,20 +72,19 @@ def file_rows(keys: Iterable[str]) -> pa.Table:
 
 def check_results(
     connection: duckdb.DuckDBPyConnection,
-    business_date: date,
-    settings: Settings,
+    day: BusinessDay,
+    settings: Mapping[str, object],
     rules: Sequence[Rule] = RULES,
     *,
     is_built_again: bool = False,
 ) -> list[RuleResult]:
-    """Run rules on the tables of a DuckDB connection, and return their results.
+    """Run rules on the connection's tables. Where a day is built again, rules on its delivery only warn.
 
-    If erase or rescore rebuilt the day (`is_built_again`), rules about its delivery only warn.
+    `settings` are all of a night, by name: each query takes those that it names as $name.
     """
-    day = business_day(business_date, settings)
-    # Queries name settings as $name, so all of them are at hand; each query takes what it names.
-    parameters = settings.model_dump() | {
-        "business_date": business_date,
+    parameters = {
+        **settings,
+        "business_date": day.business_date,
         "day_begins_at": day.begins_at,
         "day_ends_at": day.ends_at,
     }

@@ -19,13 +19,13 @@ log = logging.getLogger(__name__)
 
 
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
-    for last_date in changed_windows(warehouse, business_date, settings):
+    for last_date in changed_windows(warehouse, business_date, settings.window_days):
         log.info("window that ends on %s", last_date)
         warehouse.staging.plan_window(last_date)
 
 
-def changed_windows(warehouse: Warehouse, business_date: date, settings: Settings) -> list[date]:
-    """Return the last dates of all windows that must be built after a day was published.
+def changed_windows(warehouse: Warehouse, business_date: date, window_days: int) -> list[date]:
+    """Return the last dates of the windows to build after a day was published.
 
     Raises InputError when the day is not published.
     """
@@ -34,6 +34,6 @@ def changed_windows(warehouse: Warehouse, business_date: date, settings: Setting
             f"business date {business_date} has no cashier_alcohol_days in '{warehouse.store.uri}'; run its night first"
         )
     # A later window holds this day if it ends fewer than window_days after it.
-    later_dates = [business_date + timedelta(days=number) for number in range(1, settings.window_days)]
+    later_dates = [business_date + timedelta(days=number) for number in range(1, window_days)]
     windows_out = [day for day in later_dates if warehouse.published.has_day(CASHIER_ALCOHOL_AUDIT, day)]
     return [business_date, *windows_out]

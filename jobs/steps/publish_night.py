@@ -40,7 +40,12 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
     with warehouse.runs.lock(business_date, settings.lock_stale_seconds) as lock:
         warnings = warehouse.staging.check_warnings(business_date)
         if warnings is not None:
-            _publish(warehouse, business_date, settings, warnings, lock)
+            told = {
+                "model_version": settings.model_version,
+                "inference_engine": settings.inference_engine,
+                "warnings": warnings,
+            }
+            _publish(warehouse, business_date, settings.landing_uri, told, lock)
         # With its commit mark, the run was killed while staging was deleted: only that is left to do.
         elif not warehouse.runs.has_own(business_date):
             raise InputError(
@@ -49,7 +54,7 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
         lock.renew()
         # Renewed before: a process that lost the lock while it slept must not delete what another publishes.
         warehouse.staging.drop(business_date)
-    _sweep(warehouse, settings)
+    _sweep(warehouse, settings.staging_days)
     catalogue.refresh(warehouse.store)
 
 
@@ -77,12 +82,13 @@ def input_digest(photo_tags: pa.Table, receipts_digest: str) -> str:
 
 
 def _publish(
-    warehouse: Warehouse, business_date: date, settings: Settings, warnings: list[str], lock: PublishingLock
+    warehouse: Warehouse, business_date: date, landing_uri: str, told: Mapping[str, object], lock: PublishingLock
 ) -> None:
+    """Publish all tables and then the run's row of pipeline_runs, to which `told` adds what no staged table says."""
     staged = {table.name: warehouse.staging.staged(table, business_date) for table in PUBLISHED_TABLES}
     # Under the lock: an erasure writes its tombstone under the same one, so none can come in between.
     refuse_if_begun_before_an_erasure(warehouse, business_date, staged)
-    pipeline_run = _pipeline_run(warehouse, business_date, settings, staged) | {"warnings": warnings}
+    pipeline_run = {**_pipeline_run(warehouse, business_date, landing_uri, staged), **told}
     # The lock is renewed before each copy, so that a process that was overtaken stops at the next table.
     for table in PUBLISHED_TABLES:
         lock.renew()
@@ -93,8 +99,8 @@ def _publish(
     log.info(change_in_words(business_date, pipeline_run))
 
 
-def _sweep(warehouse: Warehouse, settings: Settings) -> None:
-    swept = warehouse.staging.sweep(datetime.now(UTC) - timedelta(days=settings.staging_days))
+def _sweep(warehouse: Warehouse, staging_days: float) -> None:
+    swept = warehouse.staging.sweep(datetime.now(UTC) - timedelta(days=staging_days))
     for run_id, last_written in swept.items():
         log.info(
             "deleted the staging of run '%s', which last wrote there at %s", run_id, f"{last_written:%Y-%m-%d %H:%M}"
@@ -102,18 +108,16 @@ def _sweep(warehouse: Warehouse, settings: Settings) -> None:
 
 
 def _pipeline_run(
-    warehouse: Warehouse, business_date: date, settings: Settings, staged: StagedTables
+    warehouse: Warehouse, business_date: date, landing_uri: str, staged: StagedTables
 ) -> dict[str, object]:
-    """Return the run's row of pipeline_runs, without its warnings."""
+    """Return what the staged tables say of the run, as columns of pipeline_runs."""
     return {
         "run_id": warehouse.run_id,
         "published_at": datetime.now(UTC),
-        "model_version": settings.model_version,
-        "inference_engine": settings.inference_engine,
         **_of_photos(warehouse, business_date, staged[PHOTO_AGE_ESTIMATES.name]),
         **_of_lines(warehouse, business_date, staged),
         **_of_transactions(warehouse, business_date),
-        **_of_input(warehouse, business_date, settings, staged[TRANSACTION_LINES.name]),
+        **_of_input(warehouse, business_date, landing_uri, staged[TRANSACTION_LINES.name]),
         **_what_changed(warehouse, business_date, staged),
         **_of_tasks(staged),
     }
@@ -155,9 +159,10 @@ def _of_transactions(warehouse: Warehouse, business_date: date) -> dict[str, obj
     }
 
 
-def _of_input(warehouse: Warehouse, business_date: date, settings: Settings, lines: StagedTable) -> dict[str, object]:
+def _of_input(warehouse: Warehouse, business_date: date, landing_uri: str, lines: StagedTable) -> dict[str, object]:
     photo_tags = warehouse.staging.read_arrow(CHECKOUT_PHOTOS, business_date, ["photo_key", "etag"])
-    receipts = lines.receipts_digest or _landed_digest(business_date, settings)
+    # Rescored days did not read the receipts: for them it is the digest of the files that are in the landing now.
+    receipts = lines.receipts_digest or receipts_digest(ObjectStore(landing_uri), business_date)
     return {"input_digest": input_digest(photo_tags, receipts)}
 
 
@@ -165,11 +170,6 @@ def _of_tasks(staged: StagedTables) -> dict[str, object]:
     night_tables = {table.name: staged[table.name] for table in NIGHT_TABLES}
     tries = {name: table.try_number for name, table in night_tables.items() if table.try_number is not None}
     return {"table_seconds": {name: table.seconds for name, table in night_tables.items()}, "table_tries": tries}
-
-
-def _landed_digest(business_date: date, settings: Settings) -> str:
-    """Return the digest of the receipt files that are in the landing now: rescored days did not read them."""
-    return receipts_digest(ObjectStore(settings.landing_uri), business_date)
 
 
 def _what_changed(warehouse: Warehouse, business_date: date, staged: StagedTables) -> dict[str, object]:

@@ -22,7 +22,7 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
     with warehouse.runs.lock(business_date, settings.lock_stale_seconds, WINDOW_RUNS) as lock:
         warnings = warehouse.staging.check_warnings(business_date)
         if warnings is not None:
-            _publish(warehouse, business_date, settings, warnings, lock)
+            _publish(warehouse, business_date, settings.window(business_date), warnings, lock)
         # With its commit mark, the run was killed while staging was deleted: only that is left to do.
         elif not warehouse.runs.has_own(business_date, WINDOW_RUNS):
             raise InputError(
@@ -35,16 +35,16 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
 
 
 def _publish(
-    warehouse: Warehouse, business_date: date, settings: Settings, warnings: list[str], lock: PublishingLock
+    warehouse: Warehouse, business_date: date, days: list[date], warnings: list[str], lock: PublishingLock
 ) -> None:
-    refuse_window_begun_before_an_erasure(warehouse, business_date, settings.window(business_date))
+    refuse_window_begun_before_an_erasure(warehouse, business_date, days)
     for table in PUBLISHED_WINDOW_TABLES:
         lock.renew()
         warehouse.promote(table, business_date)
     window_run = {
         "run_id": warehouse.run_id,
         "published_at": datetime.now(UTC),
-        "window_first_date": settings.window(business_date)[0],
+        "window_first_date": days[0],
         "warnings": warnings,
     }
     lock.renew()

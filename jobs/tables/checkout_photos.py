@@ -26,7 +26,8 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
     refuse_if_photos_were_deleted(warehouse, business_date, ObjectStore(settings.landing_uri))
     photos = landed_photos(warehouse.spark, settings.landing_uri, business_date)
     template = f"{photos_folder(business_date)}/{settings.photo_key_template}"
-    placed = checkout_photos(photos, template, business_day(business_date, settings))
+    day = business_day(business_date, settings.time_zone, settings.business_date_allowance_minutes)
+    placed = checkout_photos(photos, template, day)
     # The count of erasures is staged with the rows: publish_night refuses rows that were read before a later erasure.
     erased = read_erased(warehouse.store, business_date)
     kept_photos = without_erased_photos(placed, erased)

@@ -24,7 +24,7 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
     """Stage the lines that are kept and those that are rejected, because each file is read and judged once for both."""
     # Read before the files: publish_night refuses the rows if someone is erased after this moment.
     erased = read_erased(warehouse.store, business_date)
-    day = business_day(business_date, settings)
+    day = business_day(business_date, settings.time_zone, settings.business_date_allowance_minutes)
     landed_lines = landed_transaction_lines(warehouse.spark, settings.landing_uri, business_date)
     # Cached, because two tables are written from it.
     judged_lines = judged_transaction_lines(warehouse.spark, settings.landing_uri, day, erased).cache()

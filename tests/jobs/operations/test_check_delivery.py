@@ -129,7 +129,7 @@ def test_the_command_counts_what_the_night_stages(
 ) -> None:
     write_sample_day(landing, BUSINESS_DATE, synthetic_face_photos(), "synthetic", 1, settings.store_time_zone)
     counts = check_landed_day(landing, BUSINESS_DATE, settings).counts
-    day = business_day(BUSINESS_DATE, settings)
+    day = business_day(BUSINESS_DATE, settings.time_zone, settings.business_date_allowance_minutes)
     lines = judged_transaction_lines(spark, settings.landing_uri, day, ErasedPeople(BUSINESS_DATE))
     kept = {row.is_kept: row["count"] for row in lines.groupBy("is_kept").count().collect()}
     assert (counts.kept_lines, counts.rejected_lines) == (kept[True], kept[False])

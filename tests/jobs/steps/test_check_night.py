@@ -112,10 +112,9 @@ def results(
             rows = (SOUND_NIGHT | changed).get(table, [])
             columns = pa.Table.from_pylist(rows, table.schema).select(checked_columns(table))
             connection.register(table.name, columns)
-        return {
-            result.rule: result
-            for result in check_results(connection, BUSINESS_DATE, settings, is_built_again=is_built_again)
-        }
+        day = business_day(BUSINESS_DATE, settings.time_zone, settings.business_date_allowance_minutes)
+        found = check_results(connection, day, settings.model_dump(), is_built_again=is_built_again)
+        return {result.rule: result for result in found}
 
 
 def broken(results: dict[str, RuleResult], severity: str) -> list[str]:
@@ -655,9 +654,8 @@ def test_neighbour_days_are_asked_for_receipts_near_the_midnights_only(settings:
     day_after = BUSINESS_DATE + timedelta(days=1)
     publish_receipts(settings, day_after, near, far)
     publish_receipts(settings, BUSINESS_DATE - timedelta(days=2), near)
-    receipts = neighbour_receipts(
-        Warehouse(ObjectStore(settings.warehouse_uri), "run-1"), business_day(BUSINESS_DATE, settings)
-    )
+    day = business_day(BUSINESS_DATE, settings.time_zone, settings.business_date_allowance_minutes)
+    receipts = neighbour_receipts(Warehouse(ObjectStore(settings.warehouse_uri), "run-1"), day)
     assert receipts.to_pylist() == [BUYER | near | {"business_date": day_after}]
 
 

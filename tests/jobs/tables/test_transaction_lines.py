@@ -50,7 +50,7 @@ def test_what_stores_delivered_is_kept_or_rejected(
     folder = transactions_folder(BUSINESS_DATE)
     landing.write(f"{folder}/{file_name}", (FIELD / file_name).read_bytes())
     landing.write(f"{folder}/{SUCCESS}", b"")
-    day = business_day(BUSINESS_DATE, settings)
+    day = business_day(BUSINESS_DATE, settings.time_zone, settings.business_date_allowance_minutes)
     lines = judged_transaction_lines(spark, settings.landing_uri, day, ErasedPeople(BUSINESS_DATE))
     assert transaction_lines(lines).count() == kept
     assert rejected_transaction_lines(lines).count() == rejected
