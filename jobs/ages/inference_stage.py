@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
+from itertools import chain
 from math import ceil
 from typing import Any, TypeVar
 
@@ -87,12 +88,17 @@ class InferenceStage:
         """
         fetching, preparing = _pools(self._task_cores)
         chunks = (chunk for photos in batches for chunk in self._chunks(photos))
-        # While the network runs on one chunk, the next is being prepared and the one after it fetched.
-        fetched = _one_ahead(_in_shares(self._fetch, chunk, fetching) for chunk in chunks)
-        prepared = _one_ahead(self._prepare(_joined(shares), preparing) for shares in fetched)
+        fetched: PendingResults[Fetched] | None = None
+        prepared: Prepared | None = None
         try:
-            for chunk in prepared:
-                yield self._estimate(chunk)
+            # While the network runs on one chunk, the next is being prepared and the one after it fetched. Two turns
+            # without a chunk bring the last ones to their end.
+            for chunk in chain(chunks, (None, None)):
+                fetched_next = _in_shares(self._fetch, chunk, fetching) if chunk else None
+                prepared_next = self._prepare(_joined(fetched), preparing) if fetched else None
+                if prepared:
+                    yield self._estimate(prepared)
+                fetched, prepared = fetched_next, prepared_next
         finally:
             # Also when the caller stops early or a photo fails the task: fetches that still wait end at once.
             self._given_up.set()
@@ -190,16 +196,6 @@ def _in_shares(function: Callable[[Item], Result], items: Sequence[Item], thread
 
 def _joined(shares: PendingResults[Result]) -> list[Result]:
     return [result for share in shares for result in share()]
-
-
-def _one_ahead(items: Iterable[Item]) -> Iterator[Item]:
-    """Yield each item after the next one has been started."""
-    waiting: list[Item] = []
-    for item in items:
-        waiting.append(item)
-        if len(waiting) > 1:
-            yield waiting.pop(0)
-    yield from waiting
 
 
 def read_photo(read: Callable[[], bytes], name: str) -> Fetched:
