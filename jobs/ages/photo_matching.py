@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from heapq import heappop, heappush
-from itertools import chain, islice, tee
 
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame
@@ -26,6 +25,33 @@ None and its key.
 
 Moments are microseconds by the camera's clock.
 """
+
+
+class OpenReceipts:
+    """The receipts of a till that are open while its events pass, kept from one batch of events to the next."""
+
+    def __init__(self) -> None:
+        self._till: tuple[str, str] | None = None
+        self._by_closing_time: list[tuple[int, str]] = []
+
+    def holders(self, events: Iterable[TillEvent]) -> list[str | None]:
+        """Return the transaction_id of the receipt that each photo belongs to; None for every other event.
+
+        Events come till by till, in order of their moments, receipts before photos of the same moment.
+        """
+        return [self._holder(*event) for event in events]
+
+    def _holder(self, store_id: str, till_id: str, moment: int, closes: int | None, name: str) -> str | None:
+        if self._till != (store_id, till_id):
+            self._till, self._by_closing_time = (store_id, till_id), []
+        receipts = self._by_closing_time
+        # A receipt that closes at the very moment of a photo still holds it.
+        while receipts and receipts[0][0] < moment:
+            heappop(receipts)
+        if closes is not None:
+            heappush(receipts, (closes, name))
+            return None
+        return receipts[0][1] if receipts else None
 
 
 def matched_photos(photos: DataFrame, transactions: DataFrame) -> DataFrame:
@@ -50,28 +76,8 @@ def camera_microseconds(till_moment: str) -> Column:
     return F.unix_micros(till_moment) - F.round(F.col("till_clock_skew_seconds") * MICROSECONDS).cast("bigint")
 
 
-def holding_receipts(events: Iterable[TillEvent]) -> Iterator[str | None]:
-    """For each event that is a photo, yield the transaction_id of its receipt; for every other event, yield None.
-
-    Events come till by till and in order of time, with receipts before photos of the same moment.
-    """
-    till = None
-    open_receipts: list[tuple[int, str]] = []
-    for store_id, till_id, moment, closes, name in events:
-        if till != (store_id, till_id):
-            till, open_receipts = (store_id, till_id), []
-        # A receipt that closes at the very moment of a photo still holds it.
-        while open_receipts and open_receipts[0][0] < moment:
-            heappop(open_receipts)
-        if closes is not None:
-            heappush(open_receipts, (closes, name))
-            yield None
-        else:
-            yield open_receipts[0][1] if open_receipts else None
-
-
 def _till_events(photos: DataFrame, transactions: DataFrame) -> DataFrame:
-    """Return one row per TillEvent; each till is in one partition, in the order that `holding_receipts` needs."""
+    """Return one row per TillEvent; each till is in one partition, in the order that `OpenReceipts` needs."""
     receipts = transactions.select(
         "store_id",
         "till_id",
@@ -92,11 +98,10 @@ def _till_events(photos: DataFrame, transactions: DataFrame) -> DataFrame:
 
 
 def _held_photos(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Keep the photos that a span holds, with its transaction_id; receipts stay open from one batch to the next."""
-    # The matcher runs over all batches as one stream of rows; `tee` keeps the batches to attach its answers to.
-    batches, ahead = tee(batches)
-    rows = (zip(*(column.to_pylist() for column in batch.columns), strict=True) for batch in ahead)
-    holders = holding_receipts(chain.from_iterable(rows))
+    """Keep the photos that a span holds, with its transaction_id."""
+    # Receipts stay open from one batch to the next.
+    open_receipts = OpenReceipts()
     for batch in batches:
-        transaction_ids = pa.array(list(islice(holders, batch.num_rows)), pa.string())
+        events = zip(*(column.to_pylist() for column in batch.columns), strict=True)
+        transaction_ids = pa.array(open_receipts.holders(events), pa.string())
         yield batch.append_column("transaction_id", transaction_ids).filter(transaction_ids.is_valid())

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import duckdb
 import pyarrow as pa
 
-from jobs.ages.photo_matching import holding_receipts
+from jobs.ages.photo_matching import OpenReceipts
 from jobs.landing.photo_keys import PLACED_FIELDS
 from jobs.landing.receipt_comparison import LONGEST_SPAN_SECONDS, compared_lines
 from jobs.landing.receipt_lines import JUDGED_LINE_SCHEMA
@@ -121,6 +121,6 @@ def _held_photos(connection: duckdb.DuckDBPyConnection) -> pa.Table:
     """Return the receipt that each photo belongs to, by the night's matching, as HELD_PHOTOS."""
     events = connection.execute(EVENTS).to_arrow_table()
     rows = zip(*(column.to_pylist() for column in events.columns), strict=True)
-    holders = pa.array(list(holding_receipts(rows)), TEXT)
+    holders = pa.array(OpenReceipts().holders(rows), TEXT)
     held = pa.table([events["name"], holders], HELD_PHOTOS.names)
     return held.filter(holders.is_valid()).cast(HELD_PHOTOS)

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
-from jobs.ages.photo_matching import TillEvent, holding_receipts
+from jobs.ages.photo_matching import OpenReceipts, TillEvent
 from jobs.landing.deliveries import photos_folder
 from jobs.operations.sample_day.sample_baskets import completejourney_baskets
 from jobs.operations.sample_day.sample_photos import sample_photos
@@ -234,7 +234,7 @@ def test_a_photo_goes_to_the_receipt_that_closed_first_of_those_that_hold_it(
 
 def found_of(events: list[TillEvent]) -> dict[str, str]:
     """Photos that are held, and by which receipt."""
-    held = zip(events, holding_receipts(events), strict=True)
+    held = zip(events, OpenReceipts().holders(events), strict=True)
     return {event[4]: transaction_id for event, transaction_id in held if transaction_id is not None}
 
 
