@@ -34,7 +34,7 @@ from models.training.trained_version import load_trained_version
 from tests.given.simulated_buyers import (
     BOUNDS,
     SHOP_AGES,
-    circles_of,
+    buyer_groups_of,
     distance,
     draw_ages,
     exact_calibration,
@@ -161,7 +161,7 @@ def planted_category(kind: str, share: float, faces: Faces, calibration: ShiftCa
             (wanted, seen(wanted, random)) if kind == "simulated" else (faces.ages[rows], faces.distributions[rows])
         )
         is_bought = planted(ages, random, share=share)
-        _, _, everyone, category = circles_of(distributions, calibration, number, is_bought)
+        _, _, everyone, category = buyer_groups_of(distributions, calibration, number, is_bought)
         index = affinity(category, everyone, BOUNDS)
         truths.append(shares_of(ages[is_bought])[1] / shares_of(ages)[1])
         indices.append(index.value[1])
@@ -201,7 +201,7 @@ def _faces_of(ages: Integers, face_ages: Integers, random: np.random.Generator) 
 
 
 def _day(ages: Integers, distributions: Floats, calibration: ShiftCalibration, seed: int) -> Day:
-    cells, likelihoods, everyone, _ = circles_of(distributions, calibration, seed)
+    cells, likelihoods, everyone, _ = buyer_groups_of(distributions, calibration, seed)
     counted = estimate_groups(likelihoods, everyone, sums_of_one_place(cells), 1, BOUNDS).transaction_count
     realised = shares_of(ages)
     return Day(

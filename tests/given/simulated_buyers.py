@@ -100,7 +100,7 @@ def cells_of(distributions: Floats) -> Cells:
     return Cells(cell, counts.astype(np.float64), sums / counts[:, None])
 
 
-def circles_of(
+def buyer_groups_of(
     distributions: Floats, calibration: ShiftCalibration, seed: int, in_category: NDArray[np.bool_] | None = None
 ) -> tuple[Cells, Floats, BuyerGroupMix, BuyerGroupMix]:
     """Return cells, their likelihoods, the mix of all buyers and the mix of buyers of the category."""

@@ -26,8 +26,8 @@ from models.serving.model_versions import MODEL_VERSIONS
 from tests.given.simulated_buyers import (
     BOUNDS,
     Cells,
+    buyer_groups_of,
     cells_of,
-    circles_of,
     distance,
     draw_ages,
     exact_calibration,
@@ -49,7 +49,7 @@ def day_of_buyers(seed, count=5000):
 
 
 def estimated_counts(distributions, calibration, seed=0):
-    cells, cell_rows, everyone, _ = circles_of(distributions, calibration, seed)
+    cells, cell_rows, everyone, _ = buyer_groups_of(distributions, calibration, seed)
     return estimate_groups(cell_rows, everyone, sums_of_one_place(cells), 1, BOUNDS).transaction_count
 
 
@@ -127,11 +127,11 @@ def test_estimates_add_up_to_what_was_sold_at_each_place(seed, count, store_coun
     cells = cells_of(seen(random.integers(0, 101, count), random))
     calibration = exact_calibration()
     rows = cell_likelihoods(cells.distribution, calibration)
-    circle = buyer_group_mix(rows, cells.transaction_count, calibration, random)
+    buyer_group = buyer_group_mix(rows, cells.transaction_count, calibration, random)
     place = random.integers(0, store_count, count)
     quantity, amount = random.integers(-2, 9, count).astype(float), random.normal(5, 9, count).round(2)
     sums = CellSums(place, cells.cell, np.ones(count), quantity, quantity**2, amount, amount**2)
-    estimates = estimate_groups(rows, circle, sums, store_count, BOUNDS)
+    estimates = estimate_groups(rows, buyer_group, sums, store_count, BOUNDS)
     for estimated, sold in (
         (estimates.transaction_count, np.ones(count)),
         (estimates.quantity, quantity),
@@ -147,8 +147,8 @@ def test_a_place_without_buyers_has_nothing():
     _, distributions = day_of_buyers(1, 50)
     cells = cells_of(distributions)
     rows = cell_likelihoods(cells.distribution, exact_calibration())
-    circle = buyer_group_mix(rows, cells.transaction_count, exact_calibration(), np.random.default_rng(1))
-    estimates = estimate_groups(rows, circle, sums_of_one_place(cells), 2, BOUNDS)
+    buyer_group = buyer_group_mix(rows, cells.transaction_count, exact_calibration(), np.random.default_rng(1))
+    estimates = estimate_groups(rows, buyer_group, sums_of_one_place(cells), 2, BOUNDS)
     assert not estimates.transaction_count.high[1].any()
 
 
@@ -156,10 +156,10 @@ def test_without_buyers_the_mix_is_the_usual_one():
     usual = other_shop(np.random.default_rng(1)) + 1e-9
     calibration = ShiftCalibration(1.0, np.zeros(101), EVEN_MIX, 20.0, 500.0, (), usual / usual.sum())
     rows = cell_likelihoods(np.empty((0, 101)), calibration)
-    circle = buyer_group_mix(rows, np.empty(0), calibration, np.random.default_rng(1))
-    assert circle.transaction_count == 0
-    assert np.allclose(circle.mix, calibration.usual_mix)
-    assert np.allclose(circle.shares, calibration.usual_mix)
+    buyer_group = buyer_group_mix(rows, np.empty(0), calibration, np.random.default_rng(1))
+    assert buyer_group.transaction_count == 0
+    assert np.allclose(buyer_group.mix, calibration.usual_mix)
+    assert np.allclose(buyer_group.shares, calibration.usual_mix)
     assert cell_numbers(np.empty((0, 101))).shape == (0,)
 
 
@@ -180,13 +180,13 @@ def test_a_group_beyond_the_ages_of_the_model_is_empty():
     assert group_sums(EVEN_MIX, (0, 65, 101)).tolist() == pytest.approx([65 / 101, 36 / 101, 0])
 
 
-def test_intervals_are_the_same_in_every_run_of_a_date_and_others_for_other_circles():
+def test_intervals_are_the_same_in_every_run_of_a_date_and_others_for_other_buyer_groups():
     _, distributions = day_of_buyers(4, 400)
     cells = cells_of(distributions)
     rows = cell_likelihoods(cells.distribution, exact_calibration())
 
-    def resampled(business_date, circle):
-        random = seeded(business_date, circle)
+    def resampled(business_date, buyer_group):
+        random = seeded(business_date, buyer_group)
         return buyer_group_mix(rows, cells.transaction_count, exact_calibration(), random).resampled_mixes
 
     once = resampled(BUSINESS_DATE, "all")
@@ -212,7 +212,7 @@ def test_a_category_for_the_young_is_found():
     for seed in range(4):
         ages, distributions = day_of_buyers(seed)
         is_bought = planted(ages, np.random.default_rng(seed), times=3.0, share=0.2)
-        _, _, everyone, category = circles_of(distributions, exact_calibration(), seed, is_bought)
+        _, _, everyone, category = buyer_groups_of(distributions, exact_calibration(), seed, is_bought)
         indices.append(affinity(category, everyone, BOUNDS).value)
     assert 2.4 <= np.mean(indices, axis=0)[1] <= 3.6
     assert (np.argmax(indices, axis=1) == 1).all()
@@ -227,9 +227,11 @@ def test_each_model_version_has_a_shift_calibration(version):
     assert len(cell_likelihoods(EVEN_MIX[None], calibration)) > 20
 
 
-def test_a_circle_comes_back_from_its_columns() -> None:
+def test_a_buyer_group_comes_back_from_its_columns() -> None:
     random = np.random.default_rng(1)
-    circle = BuyerGroupMix(7, random.random(101), random.random(101), random.random((3, 101)), random.random((3, 101)))
-    found = buyer_group_of(columns_of(circle))
-    for name, value in vars(circle).items():
+    buyer_group = BuyerGroupMix(
+        7, random.random(101), random.random(101), random.random((3, 101)), random.random((3, 101))
+    )
+    found = buyer_group_of(columns_of(buyer_group))
+    for name, value in vars(buyer_group).items():
         assert getattr(found, name) == pytest.approx(value)
