@@ -43,7 +43,7 @@ PROVED_BY = {
         "test_a_failed_check_publishes_nothing",
     ),
     "`check_night` warns": (
-        "jobs/steps/test_check_night.py",
+        "jobs/steps/rules/test_night_rules.py",
         "test_a_warn_rule_finds_what_it_is_for_and_fails_nothing",
     ),
     "a Spark task says `machine '…' has other code of this project … than Spark's driver` (exit code 2)": (
@@ -102,17 +102,17 @@ PROVED_BY = {
         "jobs/landing/test_deliveries.py",
         "test_receipts_that_change_while_they_are_read_fail_the_task",
     ),
-    "`check_night` failed: `receipt files can be read to their end`, `most receipt lines meet the contract` or "
-    "`at least one delivered receipt line is kept`": (
-        "jobs/steps/test_check_night.py",
+    "`check_night` failed: `receipt files can be read to their end`, `most receipt lines keep the contract` or "
+    "`not all that the stores delivered is refused`": (
+        "jobs/steps/rules/test_night_rules.py",
         "test_a_fail_rule_finds_what_it_is_for",
     ),
-    "`check_night` failed: `a published day is not replaced by a much smaller one`": (
-        "jobs/steps/test_check_night.py",
+    "`check_night` failed: `a day that is out is not replaced by a much smaller one`": (
+        "jobs/steps/rules/test_delivery_rules.py",
         "test_a_day_is_replaced_by_one_of_half_its_receipts_but_not_of_fewer",
     ),
     "`check_night` warns: `photos and receipts name the same stores and tills`": (
-        "jobs/steps/test_check_night.py",
+        "jobs/steps/rules/test_delivery_rules.py",
         "test_a_store_or_till_with_photos_but_no_receipts_is_named_with_its_likely_other_name",
     ),
     "`check_night` warns: `each till's clock agrees with its camera's`": (
@@ -120,15 +120,15 @@ PROVED_BY = {
         "test_a_till_in_local_time_is_named_with_the_hours_and_the_setting",
     ),
     "`check_night` warns: `each till's camera shows faces well`": (
-        "jobs/steps/test_check_night.py",
+        "jobs/steps/rules/test_night_rules.py",
         "test_a_till_whose_camera_spoils_faces_is_named_with_the_fault",
     ),
     "lines rejected as `its receipt has cashier_id … and …`": (
         "jobs/landing/test_receipt_comparison.py",
         "test_all_lines_of_a_receipt_that_contradicts_itself_are_rejected",
     ),
-    "`check_night` failed: `the object store returns the photos that it listed`": (
-        "jobs/steps/test_check_night.py",
+    "`check_night` failed: `the store hands out the photos that it listed`": (
+        "jobs/steps/rules/test_night_rules.py",
         "test_a_fail_rule_finds_what_it_is_for",
     ),
     "photos with `estimate_status` `missing`, `replaced` or `unreadable_object`": (
