@@ -5,7 +5,7 @@ from pyspark.sql import SparkSession
 
 from jobs.operations.measure_rates import measured_rates
 from jobs.operations.night_plan import DEFAULT_RATES, Day, night_plan
-from jobs.steps.order import STEPS
+from jobs.steps.order import STEPS, TABLE_STEPS
 
 
 @pytest.mark.slow
@@ -16,7 +16,7 @@ def test_three_nights_of_a_drawn_day_give_rates_that_can_be_planned_with(spark: 
     assert rates.photos_per_core_second > 0
     assert rates.bytes_per_photo > 0
     assert rates.bytes_per_line > 0
-    assert rates.start_seconds >= 2.0 * len(STEPS)
+    assert rates.start_seconds >= 2.0 * len(TABLE_STEPS)
     assert (rates.largest_photo_count, rates.largest_line_count) == (
         DEFAULT_RATES.largest_photo_count,
         DEFAULT_RATES.largest_line_count,
