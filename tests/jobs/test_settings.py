@@ -1,3 +1,4 @@
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -220,3 +221,14 @@ def test_an_address_that_means_something_else_is_refused_with_the_right_form(
 def test_each_setting_belongs_to_one_subject() -> None:
     listed = [name for names in SUBJECTS.values() for name in names]
     assert sorted(listed) == sorted([*Settings.model_fields, KEY_NAME])
+
+
+@dataclass(frozen=True)
+class Ages:
+    challenge_age_years: int
+    legal_purchase_age_years: int
+
+
+def test_a_dataclass_takes_the_settings_that_its_fields_name() -> None:
+    settings = read_settings({}, landing_uri="/in", warehouse_uri="/out", challenge_age_years=30)
+    assert settings.part(Ages) == Ages(challenge_age_years=30, legal_purchase_age_years=18)
