@@ -32,7 +32,7 @@ SHOWN_CHARACTERS = 60
 SEPARATOR = "; "
 UNPARSED_RECORD, UNREAD_FILE = "the record cannot be split into fields", "the file cannot be read whole"
 
-_TYPED = pa.schema([field for field in TRANSACTION_LINES.schema if field.name != "run_id"])
+_TYPED = TRANSACTION_LINES.schema_without("run_id")
 JUDGED_LINE_SCHEMA = pa.schema(
     [
         pa.field("source_file", TEXT),

@@ -105,7 +105,7 @@ def complete_run(run: Mapping[str, Any]) -> dict[str, Any]:
 
 def _rows(published: pa.Table | None, table: Table, names: Sequence[str]) -> pa.Table:
     """Return the columns of these names; no rows where nothing is published."""
-    schema = pa.schema([table.schema.field(name) for name in names])
+    schema = table.schema_of(names)
     return schema.empty_table() if published is None else with_all_columns(published, schema)
 
 

@@ -10,6 +10,7 @@ from jobs.schemas.table import (
     CASE_ID,
     COUNT,
     EXPECTED,
+    FILE_LINE_COLUMNS,
     INSTANT,
     LEGAL_PURCHASE_AGE_YEARS,
     MODEL_VERSION,
@@ -275,16 +276,10 @@ REVIEWED_CASES = Table(
     grain="one row per outcome that reviewers delivered for cases of the window that ends on business_date",
     key=("source_file", "line_in_file"),
     columns=(
-        column("source_file", TEXT, "object key of the file under the landing URI"),
-        column(
-            "line_in_file",
-            COUNT,
-            "number of the line in the file, or of the row in a Parquet file, from 1; the header of a CSV is line 1. 0 "
-            "if the reason is about the whole file",
-        ),
-        column("case_business_date", pa.date32(), "business date of the case, from the folder of the file"),
-        column("case_id", TEXT, "the case in alcohol_review_cases of that date"),
-        column("reviewed_at", INSTANT, "when the reviewer judged the case, UTC"),
+        *FILE_LINE_COLUMNS,
+        column("case_business_date", pa.date32(), "business date of the cases that the file is about, from its folder"),
+        column("case_id", TEXT, "case in alcohol_review_cases of that date"),
+        column("reviewed_at", INSTANT, "when the reviewer judged, UTC"),
         column(
             "reviewer_outcome",
             TEXT,

@@ -9,6 +9,7 @@ from jobs.schemas.table import (
     COUNT,
     DISTRIBUTION,
     ESTIMATE_COLUMNS,
+    FILE_LINE_COLUMNS,
     INFERENCE_ENGINE,
     INSTANT,
     MODEL_VERSION,
@@ -115,13 +116,7 @@ REJECTED_TRANSACTION_LINES = Table(
     grain="one row per receipt line that breaks the landing contract",
     key=("source_file", "line_in_file"),
     columns=(
-        column("source_file", TEXT, "object key of the file under the landing URI"),
-        column(
-            "line_in_file",
-            COUNT,
-            "number of the line in the file, or of the row in a Parquet file, from 1; the header of a CSV is line 1. 0 "
-            "if the reason is about the whole file",
-        ),
+        *FILE_LINE_COLUMNS,
         column("rejection_reason", TEXT, "what is wrong, in words"),
         column("rejection_kind", TEXT, "the reason without the line's values, so that equal faults can be counted"),
         column("is_other_date", pa.bool_(), "whether the line is of another business date"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -41,6 +42,14 @@ class Table:
         """The names of the table's columns, in order."""
         return [field.name for field in self.columns]
 
+    def schema_of(self, names: Iterable[str]) -> pa.Schema:
+        """Return the Arrow schema of some columns, in the order of their names."""
+        return pa.schema([self.schema.field(name) for name in names])
+
+    def schema_without(self, *names: str) -> pa.Schema:
+        """Return the Arrow schema without some columns, such as those that staging adds."""
+        return pa.schema([field for field in self.columns if field.name not in names])
+
 
 def column(name: str, kind: pa.DataType, meaning: str) -> pa.Field:
     """Return an Arrow field for one column of a table, with the column's meaning in its metadata."""
@@ -66,9 +75,17 @@ BUSINESS_DATE = column(
     "business_date", pa.date32(), "the stores' day that the row is about; for a window, its last day; partition column"
 )
 """A column of every table; it is in the name of the folder, not in the file."""
-RUN_ID = column("run_id", TEXT, "run of the night that wrote the row; when you join tables of one day, join on it too")
-MODEL_VERSION = column("model_version", TEXT, "version of the age model that the run used")
-INFERENCE_ENGINE = column("inference_engine", TEXT, "library that ran the age model: openvino or tensorflow")
+RUN_ID = column("run_id", TEXT, "night run that wrote the row; join tables of one day on it too")
+MODEL_VERSION = column("model_version", TEXT, "age model that the run used")
+INFERENCE_ENGINE = column("inference_engine", TEXT, "what ran the age model: openvino or tensorflow")
+FILE_LINE_COLUMNS = (
+    column("source_file", TEXT, "object key of the file under the landing URI"),
+    column(
+        "line_in_file",
+        COUNT,
+        "line of the file, from 1 (a CSV's header), or row of a Parquet file; 0 for the file as a whole",
+    ),
+)
 TRANSACTION_KEY = ("store_id", "till_id", "transaction_id")
 TRANSACTION_KEY_COLUMNS = (
     column("store_id", TEXT, "store that rang up the sale"),

@@ -12,7 +12,6 @@ from datetime import date
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
@@ -39,9 +38,7 @@ CELL_SUMS = ["transaction_count", "quantity", "squared_quantity", "net_amount", 
 ESTIMATED = [f"estimated_{name}" for name in COUNTED]
 INTERVALS = [f"{name}_{end}" for name in ESTIMATED for end in ("low", "high")]
 PURCHASES_TYPE = from_arrow_schema(AGE_GROUP_PURCHASES.schema)
-ESTIMATES_TYPE = from_arrow_schema(
-    pa.schema([field for field in AGE_GROUP_PURCHASES.columns if field.name in {*KEY, *ESTIMATED, *INTERVALS}])
-)
+ESTIMATES_TYPE = from_arrow_schema(AGE_GROUP_PURCHASES.schema_of([*KEY, *ESTIMATED, *INTERVALS]))
 
 
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:

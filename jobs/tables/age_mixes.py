@@ -11,7 +11,6 @@ from datetime import date
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
@@ -30,14 +29,13 @@ from jobs.ages.age_mix_fit import Floats
 from jobs.ages.shift_calibration import shift_calibration
 from jobs.schemas.buyers import AGE_MIXES, TRANSACTION_AGES
 from jobs.schemas.landed import TRANSACTION_LINES
-from jobs.schemas.table import MODEL_VERSION, RUN_ID, TRANSACTION_KEY
+from jobs.schemas.table import TRANSACTION_KEY
 from jobs.settings import Settings
 from jobs.warehouse.warehouse import Warehouse
 
 KEY = list(TRANSACTION_KEY)
 BUYER_GROUP = list(AGE_MIXES.key)
 ALL, ALCOHOL, PRODUCT_CATEGORY = "all", "alcohol", "product_category"
-MIX_COLUMNS = [field for field in AGE_MIXES.columns if field not in (MODEL_VERSION, RUN_ID)]
 
 
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
@@ -60,7 +58,7 @@ def age_mixes(
     likelihoods = cell_likelihoods(cells.distribution, calibration)
     everyone = buyer_group_mix(likelihoods, cells.transaction_count, calibration, seeded(business_date, ALL))
     buyer_group_row = _buyer_group_fitter(cells, likelihoods, everyone, calibration, business_date)
-    mix_type = from_arrow_schema(pa.schema(MIX_COLUMNS))
+    mix_type = from_arrow_schema(AGE_MIXES.schema_without("model_version", "run_id"))
     mixes = (
         _buyer_group_cells(transaction_lines, transaction_ages)
         .groupBy(*BUYER_GROUP)

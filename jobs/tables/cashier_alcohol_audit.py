@@ -107,8 +107,7 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
     days = warehouse.published.read_days(CASHIER_ALCOHOL_DAYS, settings.window(business_date), COLUMNS)
     audit = cashier_alcohol_audit(days, settings.part(CashierReview))
     audit["window_first_date"] = settings.window(business_date)[0]
-    schema = pa.schema([field for field in CASHIER_ALCOHOL_AUDIT.schema if field.name != "run_id"])
-    rows = pa.Table.from_pandas(audit, schema, preserve_index=False)
+    rows = pa.Table.from_pandas(audit, CASHIER_ALCOHOL_AUDIT.schema_without("run_id"), preserve_index=False)
     warehouse.stage_arrow(CASHIER_ALCOHOL_AUDIT, business_date, rows)
 
 

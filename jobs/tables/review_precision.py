@@ -17,7 +17,6 @@ import pyarrow as pa
 from scipy import stats
 
 from jobs.schemas.alcohol import ALCOHOL_REVIEW_CASES, REVIEW_PRECISION, REVIEWED_CASES
-from jobs.schemas.table import WINDOW_RUN_ID
 from jobs.settings import Settings
 from jobs.warehouse.warehouse import Warehouse
 
@@ -60,7 +59,7 @@ def review_precision(
 
     `review_cases` holds the published lists by business date, `reviewed_cases` the outcomes landed for them.
     """
-    schema = pa.schema([field for field in REVIEW_PRECISION.columns if field != WINDOW_RUN_ID])
+    schema = REVIEW_PRECISION.schema_without("run_id")
     # Without published lists there is no table to concatenate.
     if not review_cases:
         return schema.empty_table()

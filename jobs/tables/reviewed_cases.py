@@ -19,7 +19,6 @@ from jobs.landing.deliveries import landed_outcomes
 from jobs.landing.landed_files import OUTCOME_FIELDS
 from jobs.landing.tombstones import erased_of_days, without_erased_outcomes
 from jobs.schemas.alcohol import ALCOHOL_REVIEW_CASES, REVIEWED_CASES
-from jobs.schemas.table import WINDOW_RUN_ID
 from jobs.settings import Settings
 from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.staging import Origin
@@ -28,7 +27,7 @@ from jobs.warehouse.warehouse import Warehouse
 OUTCOMES = ("under_age", "of_age", "cannot_tell", "wrong_photo")
 CASE_COLUMNS = ["case_id", "closed_at", "review_rank", "under_legal_age_probability", "model_version", "run_id"]
 INSTANT_TEXT = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d.*"
-SCHEMA = pa.schema([field for field in REVIEWED_CASES.columns if field != WINDOW_RUN_ID])
+SCHEMA = REVIEWED_CASES.schema_without("run_id")
 
 Row = dict[str, Any]
 

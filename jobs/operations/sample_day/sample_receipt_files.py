@@ -64,7 +64,7 @@ def _as_text(lines: pd.DataFrame) -> list[Record]:
 
 
 def _parquet(lines: pd.DataFrame) -> bytes:
-    schema = pa.schema([TRANSACTION_LINES.schema.field(name) for name in RECEIPT_FIELDS])
+    schema = TRANSACTION_LINES.schema_of(RECEIPT_FIELDS)
     parquet = io.BytesIO()
     pq.write_table(pa.Table.from_pandas(lines, schema, preserve_index=False), parquet)
     return parquet.getvalue()

@@ -24,7 +24,7 @@ def neighbour_receipts(warehouse: Warehouse, day: BusinessDay) -> pa.Table:
     """
     neighbours = [day.business_date + timedelta(days=number) for number in (-1, 1)]
     published = warehouse.published.read_days(TRANSACTION_AGES, neighbours, list(NEIGHBOUR_COLUMNS))
-    schema = pa.schema([TRANSACTION_AGES.schema.field(name) for name in NEIGHBOUR_COLUMNS])
+    schema = TRANSACTION_AGES.schema_of(NEIGHBOUR_COLUMNS)
     shared = {
         business_date: receipts.filter((pc.field("closed_at") >= day.begins_at) & (pc.field("closed_at") < day.ends_at))
         for business_date, receipts in published.items()

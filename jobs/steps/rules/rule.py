@@ -97,9 +97,8 @@ def conclude(
 
 
 def as_rows(results: Sequence[RuleResult]) -> pa.Table:
-    """Return results of rules as rows of check_results or window_check_results, without run_id."""
-    schema = pa.schema([field for field in CHECK_RESULTS.schema if field.name != "run_id"])
-    return pa.Table.from_pylist([asdict(result) for result in results], schema)
+    """Return the results as rows of check_results or window_check_results, without a run_id."""
+    return pa.Table.from_pylist([asdict(result) for result in results], CHECK_RESULTS.schema_without("run_id"))
 
 
 def _result(connection: duckdb.DuckDBPyConnection, rule: Rule, parameters: Mapping[str, Any]) -> RuleResult:

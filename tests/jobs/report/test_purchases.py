@@ -24,7 +24,7 @@ def bought(*rows: dict[str, Any], mixes: list[dict[str, Any]] | None = None) -> 
     given = {AGE_GROUP_PURCHASES: [default | row for row in rows], AGE_MIXES: mixes or []}
     with duckdb.connect() as connection:
         for table, names in COLUMNS.items():
-            schema = pa.schema([table.schema.field(name) for name in names])
+            schema = table.schema_of(names)
             connection.register(table.name, pa.Table.from_pylist(given.get(table, []), schema))
         day = DayTables(date(2026, 11, 20), {}, 1, {}, False, connection)
         return list(purchases(day, minimum_cell_count=0).categories[0].bars)

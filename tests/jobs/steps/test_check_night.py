@@ -24,7 +24,7 @@ def staged_night(settings: Settings, changed: dict[Table, list[dict[str, Any]]])
     """The sound night with other rows in some tables, staged."""
     warehouse = Warehouse(ObjectStore(settings.warehouse_uri), "run-1")
     for table in NIGHT_TABLES:
-        schema = pa.schema([field for field in table.schema if field.name != "run_id"])
+        schema = table.schema_without("run_id")
         warehouse.stage_arrow(
             table, BUSINESS_DATE, pa.Table.from_pylist((SOUND_NIGHT | changed).get(table, []), schema)
         )
