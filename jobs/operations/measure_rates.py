@@ -23,7 +23,7 @@ from jobs.operations.night_plan import DEFAULT_RATES, MILLION, Rates
 from jobs.operations.sample_day.sample_faces import synthetic_face_photos
 from jobs.schemas.dictionary import PUBLISHED_TABLES
 from jobs.settings import Settings, read_settings
-from jobs.steps.order import TABLE_STEPS, run_night
+from jobs.steps.order import SPARK_STEPS, run_night
 from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.warehouse import Warehouse
 
@@ -79,7 +79,7 @@ def measured_rates(
         measured_on=f"{datetime.now(UTC):%Y-%m-%d}",
         photos_per_core_second=run["inferred_photos_per_second"] / session.sparkContext.defaultParallelism,
         listed_photos_per_second=DEFAULT_RATES.listed_photos_per_second,
-        start_seconds=session_seconds * len(TABLE_STEPS)
+        start_seconds=session_seconds * len(SPARK_STEPS)
         + max(0.0, few_seconds - seconds_per_line * few * LINES_PER_RECEIPT),
         seconds_per_million_lines=seconds_per_line * MILLION,
         bytes_per_photo=max(1.0, few_bytes - bytes_per_line * few * LINES_PER_RECEIPT) / photo_count,

@@ -13,7 +13,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from jobs.errors import InputError
-from jobs.steps.order import TABLE_STEPS
+from jobs.steps.order import SPARK_STEPS
 
 LINES_PER_PHOTO = 10.0
 PHOTO_KILOBYTES = 200.0
@@ -55,7 +55,7 @@ DEFAULT_RATES = Rates(
     measured_on="2026-11-23",
     photos_per_core_second=46.0,
     listed_photos_per_second=29_000.0,  # two listings at a time, of a server on the same machine
-    start_seconds=15.0 * len(TABLE_STEPS),  # an application for each, as those that find hardly a row
+    start_seconds=15.0 * len(SPARK_STEPS),  # an application that finds hardly a row takes 15 s
     seconds_per_million_lines=60.0,
     bytes_per_photo=1400.0,
     bytes_per_line=13.0,

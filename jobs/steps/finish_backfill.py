@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 def run(warehouse: Warehouse, business_dates: Sequence[date], settings: Settings, options: BackfillOptions) -> None:
     published = finish(warehouse, business_dates, settings)
     changed = [(day, run["changed_tables"]) for day, run in published.items() if run["changed_tables"] != []]
-    print(json.dumps([announcement(warehouse, day, tables, settings) for day, tables in changed]))
+    print(json.dumps([announcement(warehouse, day, tables, _page_url(day, settings)) for day, tables in changed]))
 
 
 def finish(warehouse: Warehouse, business_dates: Sequence[date], settings: Settings) -> dict[date, dict[str, Any]]:
@@ -54,8 +54,12 @@ def _write_pages(warehouse: Warehouse, published: Iterable[date], settings: Sett
     pages = sorted({*published, *(shown_on & set(reported_days(warehouse.store)))})
     for day in pages:
         write_report(warehouse, day, settings)
-    write_index(warehouse, settings)
-    log.info("the report of the last day: %s", page_url(pages[-1], settings))
+    write_index(warehouse, settings.report_language, settings.time_zone)
+    log.info("the report of the last day: %s", _page_url(pages[-1], settings))
+
+
+def _page_url(business_date: date, settings: Settings) -> str:
+    return page_url(business_date, settings.warehouse_uri, settings.reports_url)
 
 
 def _log_step(step: str, seconds: float) -> None:
