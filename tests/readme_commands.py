@@ -39,6 +39,7 @@ NOT_RUN = {
     "checkout-ages evaluate": "it needs labelled photos; tests/models/test_evaluate_age_resnet50.py runs it",
     "checkout-ages pseudonym": "it needs a key and a list of staff; tests/jobs/test_cli.py runs it",
     "airflow dags trigger": "it needs a scheduler; tests/end_to_end runs the DAGs",
+    "checkout-ages backfill": "it names a year of nobody; tests/jobs/operations/test_backfill.py runs it",
     "airflow backfill create": "it needs a scheduler; tests/dags prove which days it gives",
 }
 """By how a command begins."""

@@ -15,7 +15,7 @@ from jobs.schemas.table import Table
 def path_safe(run_id: str) -> str:
     """Return a run id that can be the name of a folder. Raises InputError when it cannot."""
     if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}", run_id):
-        raise InputError(f"run id '{run_id}' may hold letters, digits, '.', '_' and '-' only")
+        raise InputError(f"run id '{run_id}' may contain letters, digits, '.', '_' and '-' only")
     return run_id
 
 
