@@ -3,8 +3,7 @@
     python -m tests.benchmarks.starts --before FOLDER [--rounds 3] [--days 28] [--only airflow,empty,backfill]
 
 FOLDER is a checkout of the earlier commit; both run with this interpreter. A round runs each part with the code before
-and the code now, one after the other. CPU seconds are those of all processes that a command starts, looked at every fifth
-of a second.
+and the code now, one after the other. CPU seconds are those of all processes that a command starts, sampled meanwhile.
 The days are those of the demo, each drawn with its own seed. Figures go to .demo/starts.json as they are measured.
 """
 

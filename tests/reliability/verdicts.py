@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 Figures = dict[str, float]
 
-PARTS = ("kill_points", "s3_faults", "hostile_photos", "secrets", "erasure", "backfill")
+PARTS = ("kill_points", "s3_faults", "hostile_photos", "secrets", "erasure", "backfill", "many_days")
 PEAK = "peak_worker_memory_mib"
 MOST_WORKER_MEMORY_MIB = 2048
 
@@ -25,6 +25,10 @@ NONE_OF = (
     "erased_ids_found_after",
     "photos_past_retention_left",
     "backfill_runs_failed_otherwise",
+    "days_published_twice",
+    "photos_inferred_again",
+    "backfills_ended_otherwise",
+    "staging_left",
 )
 ALL_OF = {
     "kill_points_survived": "kill_points_tried",
@@ -40,8 +44,11 @@ AT_LEAST = {
     "hostile_files_tried": 5000,
     "erased_ids_tried": 1,
     "places_searched": 1,
-    "backfilled_days": 10,
+    "backfilled_days": 46,
     "backfill_runs_failed_as_planned": 1,
+    "backfill_kills": 10,
+    "staged_estimates_taken_over": 1,
+    "backfill_tasks_killed": 1,
     "scheduler_cuts_survived": 1,
 }
 """Requirements of the full suite; a quick run tries fewer."""
