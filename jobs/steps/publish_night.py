@@ -21,6 +21,7 @@ from jobs.landing.tombstones import read_erased, refuse_if_begun_before_an_erasu
 from jobs.schemas.buyers import TRANSACTION_AGES
 from jobs.schemas.dictionary import NIGHT_TABLES, PUBLISHED_TABLES
 from jobs.schemas.landed import CHECKOUT_PHOTOS, PHOTO_AGE_ESTIMATES, REJECTED_TRANSACTION_LINES, TRANSACTION_LINES
+from jobs.schemas.runs import PIPELINE_RUNS
 from jobs.schemas.table import AMOUNT_SUM
 from jobs.settings import Settings
 from jobs.warehouse import catalogue
@@ -89,13 +90,7 @@ def _publish(
     # Under the lock: an erasure writes its tombstone under the same one, so none can come in between.
     refuse_if_begun_before_an_erasure(warehouse, business_date, staged)
     pipeline_run = {**_pipeline_run(warehouse, business_date, landing_uri, staged), **told}
-    # The lock is renewed before each copy, so that a process that was overtaken stops at the next table.
-    for table in PUBLISHED_TABLES:
-        lock.renew()
-        warehouse.promote(table, business_date)
-    lock.renew()
-    # The commit mark comes last: a reader who finds it finds all tables of the run.
-    warehouse.runs.write(business_date, pipeline_run)
+    warehouse.publish(PUBLISHED_TABLES, business_date, pipeline_run, PIPELINE_RUNS, lock)
     log.info(change_in_words(business_date, pipeline_run))
 
 

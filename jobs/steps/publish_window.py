@@ -38,15 +38,10 @@ def _publish(
     warehouse: Warehouse, business_date: date, days: list[date], warnings: list[str], lock: PublishingLock
 ) -> None:
     refuse_window_begun_before_an_erasure(warehouse, business_date, days)
-    for table in PUBLISHED_WINDOW_TABLES:
-        lock.renew()
-        warehouse.promote(table, business_date)
     window_run = {
         "run_id": warehouse.run_id,
         "published_at": datetime.now(UTC),
         "window_first_date": days[0],
         "warnings": warnings,
     }
-    lock.renew()
-    # The commit mark comes last: a reader who finds it finds all tables of the window.
-    warehouse.runs.write(business_date, window_run, WINDOW_RUNS)
+    warehouse.publish(PUBLISHED_WINDOW_TABLES, business_date, window_run, WINDOW_RUNS, lock)

@@ -17,7 +17,7 @@ No table depends on those rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
@@ -30,6 +30,7 @@ from jobs.schemas.table import Table
 from jobs.warehouse.layout import published_key
 from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.published_tables import PublishedTables
+from jobs.warehouse.publishing_lock import PublishingLock
 from jobs.warehouse.run_records import RunRecords
 from jobs.warehouse.staging import NOTHING_TOLD, Origin, Staging
 
@@ -96,6 +97,18 @@ class Warehouse:
     def promote(self, table: Table, business_date: date) -> None:
         """Publish a staged table in one atomic replace: readers see the old rows of the day, and then the new rows."""
         self.store.copy(self.staging.key(table, business_date), published_key(table, business_date))
+
+    def publish(
+        self, tables: Sequence[Table], business_date: date, run: dict[str, object], runs: Table, lock: PublishingLock
+    ) -> None:
+        """Publish staged tables and then the record of the run, in one of the tables of runs."""
+        # The lock is renewed before each copy, so that a process that was overtaken stops at the next table.
+        for table in tables:
+            lock.renew()
+            self.promote(table, business_date)
+        lock.renew()
+        # The commit mark comes last: a reader who finds it finds all tables of the run.
+        self.runs.write(business_date, run, runs)
 
     def with_model(self, model_version: str) -> Warehouse:
         """Return the same warehouse for a run whose tables name this age model."""
