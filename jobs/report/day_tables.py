@@ -16,7 +16,7 @@ from jobs.errors import InputError, StoreError
 from jobs.schemas.alcohol import ALCOHOL_REVIEW_CASES, ALCOHOL_SALE_AUDIT, CASHIER_ALCOHOL_AUDIT
 from jobs.schemas.buyers import AGE_GROUP_AFFINITY, AGE_GROUP_PURCHASES, AGE_MIXES, TRANSACTION_AGES
 from jobs.schemas.landed import PHOTO_AGE_ESTIMATES, PHOTO_COVERAGE, REJECTED_TRANSACTION_LINES
-from jobs.schemas.runs import CHECK_RESULTS, PIPELINE_RUNS
+from jobs.schemas.runs import CHECK_RESULTS
 from jobs.schemas.table import Table
 from jobs.warehouse.duckdb_tables import published_tables_in_duckdb
 from jobs.warehouse.table_files import with_all_columns
@@ -82,7 +82,7 @@ def day_tables(warehouse: Warehouse, business_date: date, trailing_window_days: 
         raise InputError(
             f"business date {business_date} is not published in '{warehouse.store.uri}'; run its night first"
         )
-    run = complete_run(max(runs, key=lambda each: each["published_at"]))
+    run = max(runs, key=lambda each: each["published_at"])
     window = warehouse.published.read_arrow(CASHIER_ALCOHOL_AUDIT, business_date, list(WINDOW_COLUMNS))
     tables = {
         table: _rows(warehouse.published.read_arrow(table, business_date, list(names)), table, names)
@@ -96,11 +96,6 @@ def day_tables(warehouse: Warehouse, business_date: date, trailing_window_days: 
     before = _runs_before(warehouse, business_date, trailing_window_days)
     with published_tables_in_duckdb(tables) as connection:
         yield DayTables(business_date, run, len(runs), before, window is not None, connection)
-
-
-def complete_run(run: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row of pipeline_runs with all columns; those that are newer than the row are null."""
-    return dict.fromkeys(PIPELINE_RUNS.column_names) | dict(run)
 
 
 def _rows(published: pa.Table | None, table: Table, names: Sequence[str]) -> pa.Table:
@@ -122,4 +117,4 @@ def _runs_before(warehouse: Warehouse, business_date: date, days: int) -> dict[d
     earlier = [business_date - timedelta(days=number) for number in range(days, 0, -1)]
     with ThreadPoolExecutor(THREADS) as pool:
         runs = pool.map(warehouse.runs.published, earlier)
-        return {day: complete_run(run) for day, run in zip(earlier, runs, strict=True) if run}
+        return {day: run for day, run in zip(earlier, runs, strict=True) if run}

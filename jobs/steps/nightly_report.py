@@ -16,7 +16,7 @@ from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
 from jobs.report.comparison import ComparisonLimits
-from jobs.report.day_tables import complete_run, day_tables
+from jobs.report.day_tables import day_tables
 from jobs.report.page import PageSettings, ReportedDay, day_figures, day_page, index_page
 from jobs.report.page_address import FOLDER, INDEX, page_key, page_url
 from jobs.report.words import words_in
@@ -72,7 +72,7 @@ def write_index(warehouse: Warehouse, language: str, time_zone: ZoneInfo) -> Non
         days = reported_days(warehouse.store)
         with ThreadPoolExecutor(THREADS) as pool:
             runs = list(pool.map(warehouse.runs.published, days))
-        reported = [ReportedDay(day, complete_run(run)) for day, run in zip(days, runs, strict=True) if run]
+        reported = [ReportedDay(day, run) for day, run in zip(days, runs, strict=True) if run]
         warehouse.store.write(INDEX, index_page(reported, words_in(language), time_zone).encode())
         sources_now = _sources_of_index(warehouse.store)
         if sources_now == sources_before:

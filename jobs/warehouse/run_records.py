@@ -15,6 +15,7 @@ from jobs.schemas.table import Table
 from jobs.warehouse.layout import parquet, partition
 from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.publishing_lock import PublishingLock
+from jobs.warehouse.table_files import with_all_columns
 
 PUBLISHED_UNDER_LOCK = {
     PIPELINE_RUNS.name: "business date",
@@ -44,9 +45,10 @@ class RunRecords:
         return next((run for run in self.of_day(business_date) if run["run_id"] == self.run_id), None)
 
     def of_day(self, business_date: date, runs: Table = PIPELINE_RUNS) -> list[dict[str, Any]]:
-        """Return the records of all runs of a day, from the table of runs `runs`, in no particular order."""
+        """Return a day's rows of a table with one file per run, in no particular order; newer columns are null."""
         marks = self.store.list(f"{runs.name}/{partition(business_date)}")
-        return [run for mark in marks for run in pq.read_table(pa.BufferReader(self.store.read(mark.key))).to_pylist()]
+        rows = (pq.read_table(pa.BufferReader(self.store.read(mark.key))) for mark in marks)
+        return [run for row in rows for run in with_all_columns(row, runs.schema).to_pylist()]
 
     def trailing(self, business_date: date, days: int) -> pa.Table:
         """Return the last run of each published day among the `days` before a date, as rows of pipeline_runs."""
