@@ -41,12 +41,12 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
     with warehouse.runs.lock(business_date, settings.lock_stale_seconds) as lock:
         warnings = warehouse.staging.check_warnings(business_date)
         if warnings is not None:
-            told = {
+            other_facts = {
                 "model_version": settings.model_version,
                 "inference_engine": settings.inference_engine,
                 "warnings": warnings,
             }
-            _publish(warehouse, business_date, settings.landing_uri, told, lock)
+            _publish(warehouse, business_date, settings.landing_uri, other_facts, lock)
         # With its commit mark, the run was killed while staging was deleted: only that is left to do.
         elif not warehouse.runs.has_own(business_date):
             raise InputError(
@@ -83,13 +83,13 @@ def input_digest(photo_tags: pa.Table, receipts_digest: str) -> str:
 
 
 def _publish(
-    warehouse: Warehouse, business_date: date, landing_uri: str, told: Mapping[str, object], lock: PublishingLock
+    warehouse: Warehouse, business_date: date, landing_uri: str, other_facts: Mapping[str, object], lock: PublishingLock
 ) -> None:
-    """Publish all tables and then the run's row of pipeline_runs, to which `told` adds what no staged table says."""
+    """Publish all tables, and then the row of pipeline_runs: the facts of staged tables, and `other_facts`."""
     staged = {table.name: warehouse.staging.staged(table, business_date) for table in PUBLISHED_TABLES}
     # Under the lock: an erasure writes its tombstone under the same one, so none can come in between.
     refuse_if_begun_before_an_erasure(warehouse, business_date, staged)
-    pipeline_run = {**_pipeline_run(warehouse, business_date, landing_uri, staged), **told}
+    pipeline_run = {**_pipeline_run(warehouse, business_date, landing_uri, staged), **other_facts}
     warehouse.publish(PUBLISHED_TABLES, business_date, pipeline_run, PIPELINE_RUNS, lock)
     log.info(change_in_words(business_date, pipeline_run))
 

@@ -122,8 +122,8 @@ def _category_estimator(
         numbers, cell = np.unique(sums["cell"], return_inverse=True)
         # A running count of first rows numbers the stores; it needs rows of a store and currency to lie together, as
         # sorted.
-        place = np.cumsum(~sums.duplicated(ROW)) - 1
-        sums_by_cell = CellSums(place, cell, *sums[CELL_SUMS].to_numpy().T)
+        store_index = np.cumsum(~sums.duplicated(ROW)) - 1
+        sums_by_cell = CellSums(store_index, cell, *sums[CELL_SUMS].to_numpy().T)
         estimates = estimate_groups(
             likelihoods[:, cells.rows(numbers)],
             buyer_group_of(mixes.iloc[0]),
