@@ -45,7 +45,7 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings, *, is_bui
     schemas = {table: warehouse.staging.schema(table, business_date) for table in NIGHT_TABLES}
     others["schema_columns"] = schema_columns(schemas)
     with staged_tables_in_duckdb(warehouse.staging, business_date, columns, others) as connection:
-        results = check_results(connection, day, settings.model_dump(), is_built_again=is_built_again)
+        results = check_results(connection, day, settings.model_dump(), RULES, is_built_again=is_built_again)
     conclude(warehouse, business_date, results, CHECK_RESULTS, f"nothing is published for {business_date}")
 
 
