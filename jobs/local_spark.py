@@ -1,7 +1,7 @@
-"""local_spark: what Spark needs on one machine: a Java, this Python, and settings that cut its start to a third.
+"""local_spark: sets Spark up on one machine: finds Java and Python, and cuts the time of Spark's start to a third.
 
-`python -m jobs.operations.class_archive` writes the class archive that a quick start maps into memory. Without it
-everything works, only slower. Spark starts for seven tables of a night, which is half of the time of a small day.
+`python -m jobs.operations.class_archive` writes the class archive that makes the start quick. Without it everything
+works, only slower. Spark starts for seven tables of a night, which is half of the time of a small day.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ exec '{java}' "$@"
 
 
 def local_spark_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment variables for Spark applications on this machine.
+    """Return the environment variables with which Spark applications run on this machine.
 
     Raises InputError when there is no Java, or SPARK_HOME names another Spark.
     """
@@ -71,7 +71,7 @@ def _installed_homes(environment: Mapping[str, str]) -> Iterator[Path]:
 
 
 def java_version(home: Path) -> str:
-    """Return the version of a home's Java, such as 17.0.15; 0 if it has none that runs."""
+    """Return the version of the Java in a home folder, such as 17.0.15; 0 if no Java runs there."""
     try:
         told = subprocess.run([home / "bin" / "java", "-version"], capture_output=True, text=True, check=True).stderr
     except (OSError, subprocess.CalledProcessError):
@@ -116,18 +116,18 @@ def _refuse_another_spark(environment: Mapping[str, str]) -> None:
     named, own = environment.get("SPARK_HOME"), version("pyspark")
     if named and not any(Path(named, "jars").glob(f"spark-core_*-{own}.jar")):
         raise InputError(
-            f"SPARK_HOME is '{named}', where there is no Spark {own}, which this Python has as a package; "
+            f"SPARK_HOME is '{named}', which has no Spark {own}, the version of this Python's package pyspark; "
             "unset SPARK_HOME"
         )
 
 
 def log_option() -> str:
-    """Return the option by which a JVM finds the settings of Spark's log."""
+    """Return the JVM option that names the file with the settings of Spark's log."""
     return shlex.quote(f"-Dlog4j2.configurationFile={LOG_SETTINGS.as_uri()}")
 
 
 def archives(home: Path) -> tuple[Path, Path]:
-    """Return the files of the JRE's own classes and of Spark's classes; each fits one version of Java and of Spark."""
+    """Return the paths of the two class archives, of Java and of Spark. They fit one version of each only."""
     name = f"java-{java_version(home)}-spark-{version('pyspark')}"
     return JAVA_FOLDER / f"{name}-base.jsa", JAVA_FOLDER / f"{name}.jsa"
 

@@ -1,4 +1,4 @@
-"""spark: starts a Spark session, checks what executors on other machines need, and translates errors of workers.
+"""spark: starts a Spark session, checks that executors can work, and passes workers' errors on as one sentence.
 
 Executors on other machines share no disk with this one, and must have the same code of this project.
 """
@@ -43,7 +43,7 @@ TOLD = re.compile(r"^(?:jobs\.errors\.)(\w+Error): (.+)$", re.MULTILINE)
 
 
 def spark_session(name: str) -> SparkSession:
-    """Start Spark, on the master that spark-submit or the environment names, otherwise on all cores of this machine."""
+    """Start a Spark session, on the master that spark-submit or the environment names, or else on this machine."""
     from pyspark.sql import SparkSession
 
     session = (
@@ -65,21 +65,21 @@ def spark_session(name: str) -> SparkSession:
 
 
 def refuse_folder_of_this_machine(session: SparkSession, uri: str) -> None:
-    """Refuse to read or write a folder when tasks run on machines that do not have it.
+    """Refuse to use a folder of this machine if Spark's tasks run on other machines, which do not have it.
 
-    Raises InputError naming the folder and the master; otherwise executors would use an empty folder of their own.
+    Raises InputError that names the folder and the master. Otherwise executors would use empty folders of their own.
     """
     master = session.sparkContext.master or ""
     if uri.startswith("file:") and not master.startswith("local"):
         raise InputError(
-            f"'{uri}' is a folder of this machine, and the executors of '{master}' run on others: use object storage "
-            "for landing and warehouse, as in s3://bucket/folder, or the master local[*]"
+            f"'{uri}' is a folder of this machine, but the executors of '{master}' run on other machines: use object "
+            "storage for landing and warehouse, as in s3://bucket/folder, or the master local[*]"
         )
 
 
 @lru_cache
 def code_digest(folder: Path = INSTALLED) -> str:
-    """Return the sha256 of all Python files of this project below a folder.
+    """Return a sha256 of all Python files of this project below a folder, to compare the code of two machines.
 
     The weights are not included, because the code names them by their sha256.
     """
@@ -90,9 +90,9 @@ def code_digest(folder: Path = INSTALLED) -> str:
 
 
 def refuse_other_code(digest_of_driver: str) -> None:
-    """Refuse to work for a driver whose code differs from the code of this process.
+    """Refuse to work in a task if the driver's code differs from the code on this machine.
 
-    Raises InputError naming the machine; otherwise two versions of the code would make one night.
+    Raises InputError that names the machine. Otherwise two versions of the code would build one night.
     """
     if code_digest() != digest_of_driver:
         raise InputError(
@@ -103,7 +103,7 @@ def refuse_other_code(digest_of_driver: str) -> None:
 
 @contextmanager
 def reraising_worker_errors() -> Iterator[None]:
-    """Raise an InputError of a worker as that error; other failures in Spark pass unchanged."""
+    """Raise an InputError of a Spark worker as InputError here, during the block; other failures stay as they are."""
     try:
         yield
     except Exception as failure:

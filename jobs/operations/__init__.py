@@ -1,1 +1,1 @@
-"""Tools for operators of the nights: doctor, plan, rescore, check-delivery, the demo and a sample day."""
+"""Commands for operators: doctor, plan, rescore and check-delivery; also the demo and its sample day."""

@@ -1,4 +1,4 @@
-"""check_delivery: tells in seconds, without Spark and before the night, what a night would make of a day's delivery."""
+"""check_delivery: finds out in seconds, without Spark, what a night would keep and reject of a day's delivery."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ FROM checkout_photos WHERE key_problem IS NOT NULL GROUP BY ALL ORDER BY n DESC,
 
 @dataclass(frozen=True)
 class Counts:
-    """Numbers of lines, files, receipts and photos in a delivery."""
+    """Counts of lines, files, receipts and photos in a delivery."""
 
     kept_lines: int
     rejected_lines: int
@@ -64,7 +64,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of input that is not used: how often it occurs, and a few examples."""
+    """A kind of unused input, such as a reason for rejection: how often it occurs, with a few examples."""
 
     kind: str
     count: int
@@ -73,7 +73,7 @@ class Kind:
 
 @dataclass(frozen=True)
 class DeliveryCheck:
-    """The outcome of a night for a delivery. `results` are those of the night's rules on deliveries."""
+    """What a night would make of a delivery. `results` are the results of the night's rules about deliveries."""
 
     counts: Counts
     rejections: Sequence[Kind]
@@ -82,14 +82,14 @@ class DeliveryCheck:
 
     @property
     def publishes_nothing(self) -> bool:
-        """Whether a fail rule would stop the night."""
+        """Whether a broken fail rule would stop the night from publishing."""
         return any(result.stops_publication for result in self.results)
 
 
 def check_landed_day(landing: ObjectStore, business_date: date, settings: Settings) -> DeliveryCheck:
     """Check the receipt files and photos of a day in the landing.
 
-    Raises InputError when there are neither.
+    Raises InputError if there are no receipt files and no photos.
     """
     keys = [entry.key for entry in receipt_files(landing, business_date)]
     photos = list(landed_photo_batches(landing, business_date))
@@ -97,20 +97,22 @@ def check_landed_day(landing: ObjectStore, business_date: date, settings: Settin
         folders = " and ".join(
             f"'{landing.location(of(business_date))}'" for of in (transactions_folder, photos_folder)
         )
-        raise InputError(f"nothing has landed for {business_date}: {folders} hold no files; name the day's own landing")
+        raise InputError(
+            f"nothing is delivered for {business_date}: {folders} contain no files; check the date and the landing URI"
+        )
     return _checked(landing, keys, photos, business_date, settings)
 
 
 def check_files(
     paths: Sequence[Path], business_date: date, settings: Settings, landing: ObjectStore | None
 ) -> DeliveryCheck:
-    """Check named receipt files as the delivery of a day, with the photos of a landing if one is given.
+    """Check the named receipt files as the delivery of a day, together with the photos of a landing if one is given.
 
     Raises InputError naming a file that does not exist.
     """
     for path in paths:
         if not path.is_file():
-            raise InputError(f"'{path}' is no file; name receipt files, or leave them out to check the landing")
+            raise InputError(f"'{path}' is not a file; name receipt files, or leave them out to check the landing")
     # The common folder serves as a landing, so that files are read by the same code as in the night.
     folder = Path(os.path.commonpath([path.absolute().parent for path in paths]))
     keys = sorted({path.absolute().relative_to(folder).as_posix() for path in paths})

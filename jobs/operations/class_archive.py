@@ -1,4 +1,4 @@
-"""class_archive: writes the archive of Spark's classes that `local_spark` maps into memory for a quick start."""
+"""class_archive: writes an archive of loaded Java classes, with which Spark starts faster on this machine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RUN_PY = Path(__file__).resolve().parents[1] / "run.py"
 
 
 def write_class_archive() -> None:
-    """Run one Spark application on a day without photos, and keep the loaded, parsed and verified classes."""
+    """Run one Spark application on a day without photos, and store the Java classes that it loaded in the archive."""
     environment = os.environ | local_spark_environment(os.environ)
     java = Path(environment["JAVA_HOME"]) / "bin" / "java"
     base, classes = archives(java.parents[1])

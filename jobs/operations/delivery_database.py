@@ -1,4 +1,4 @@
-"""delivery_database: a day's delivery as DuckDB tables, kept and rejected by the night's own rules, without Spark.
+"""delivery_database: loads a day's delivery into DuckDB tables for check-delivery, judged by the night's own rules.
 
 It has the tables that the rules on deliveries read: transaction_lines, rejected_transaction_lines, checkout_photos,
 transaction_ages (which receipts have a photo, without ages) and receipt_files. Lines are streamed into a file in a
@@ -103,7 +103,7 @@ def delivery_database(
 
 
 def in_duckdb(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    """Return the columns of one of this module's schemas, with times without a zone."""
+    """Return a batch with the columns of a schema, and with times without a time zone, as DuckDB needs them here."""
     return batch.select(schema.names).cast(schema)
 
 

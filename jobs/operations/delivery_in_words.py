@@ -1,4 +1,4 @@
-"""delivery_in_words: the lines that check-delivery prints."""
+"""delivery_in_words: turns the result of check-delivery into the lines that it prints."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ KINDS_SHOWN = 20
 
 @dataclass(frozen=True)
 class Line:
-    """A line on the terminal, with its style."""
+    """A line to print on the terminal, with its colour or style."""
 
     text: str
     style: str | None = None
 
 
 def delivery_in_words(checked: DeliveryCheck, business_date: date) -> Iterator[Line]:
-    """Yield counts, kinds of unused input with examples, results of the rules, and whether the night would publish."""
+    """Yield the lines to print: counts, kinds of unused input with examples, rules, and whether a night publishes."""
     counts = checked.counts
     yield Line(
         f"{business_date}: {counts.kept_lines} receipt lines kept, {counts.rejected_lines} rejected, "
-        f"{counts.unread_files} files not read whole; {counts.receipts} receipts, "
-        f"{counts.receipts_with_photo} with a photo; {counts.photos} photos, {counts.unplaced_photos} placed nowhere"
+        f"{counts.unread_files} files not read to the end; {counts.receipts} receipts, "
+        f"{counts.receipts_with_photo} with a photo; {counts.photos} photos, {counts.unplaced_photos} of them with an "
+        "unusable key"
     )
     for kinds in (checked.rejections, checked.unplaced_photos):
         yield from _kinds(kinds)
@@ -36,7 +37,7 @@ def delivery_in_words(checked: DeliveryCheck, business_date: date) -> Iterator[L
     if checked.publishes_nothing:
         yield Line("the night would publish nothing", "bold red")
     else:
-        yield Line("the night would publish this day, unless it is much smaller than one that is out", "green")
+        yield Line("the night would publish this day, unless it is much smaller than the published day", "green")
 
 
 def _kinds(kinds: Sequence[Kind]) -> Iterator[Line]:

@@ -1,6 +1,6 @@
 """demo: runs one night on a sample day, through Airflow and Spark on this machine. `make demo` starts it.
 
-All that it writes is under .demo/: landing, warehouse, airflow (database and logs), truth.csv.
+It writes to .demo/ only: landing, warehouse, airflow (database and logs), truth.csv.
 """
 
 from __future__ import annotations
@@ -79,11 +79,11 @@ class Times:
 
 
 class NightFailedError(Exception):
-    """A task of the night failed; the message is the end of the log."""
+    """A task of the demo's night failed; the message is the end of its log."""
 
 
 def main() -> int:
-    """Write a sample day, run its night, show the tables; return the exit code."""
+    """Run the demo: write a sample day, run its night, show the tables. Returns the exit code."""
     os.chdir(REPOSITORY)
     started = time.monotonic()
     try:
@@ -93,7 +93,7 @@ def main() -> int:
         return 2
     except NightFailedError as error:
         console.print(str(error), markup=False, highlight=False)
-        console.print(f"the night failed; all of its log: {LOG}", style="red", markup=False)
+        console.print(f"the night failed; its whole log is in {LOG}", style="red", markup=False)
         return 1
     show_tables()
     show_times(times, time.monotonic() - started)
@@ -102,7 +102,10 @@ def main() -> int:
 
 
 def run_demo() -> Times:
-    """Prepare Airflow's database while the sample day is written; then run the night and the window that ends on it."""
+    """Write the sample day while Airflow's database is prepared; then run the day's night and window.
+
+    Returns the seconds that each part took.
+    """
     times = Times()
     environment = airflow_environment(os.environ, AIRFLOW, LANDING.as_uri(), WAREHOUSE.as_uri())
     AIRFLOW.mkdir(parents=True, exist_ok=True)
@@ -132,7 +135,7 @@ def run_demo() -> Times:
 def airflow_environment(
     environment: Mapping[str, str], home: Path, landing_uri: str, warehouse_uri: str
 ) -> dict[str, str]:
-    """Return the environment of a separate Airflow on this machine; no setting of the shell reaches it."""
+    """Return the environment variables of a separate Airflow for the demo, without the shell's Airflow settings."""
     own = ("AIRFLOW_", "CHECKOUT_AGES_", "SPARK_", "PYSPARK_")
     inherited = {name: value for name, value in environment.items() if not name.startswith(own)}
     return {
@@ -151,7 +154,7 @@ def airflow_environment(
 
 
 def write_landing() -> None:
-    """Write the sample day, and the truth about it next to the landing folder."""
+    """Write the demo's sample day to its landing, and the true ages to truth.csv."""
     time_zone = Settings.model_fields["store_time_zone"].default
     truth = write_sample_day(
         ObjectStore(LANDING.as_uri()), BUSINESS_DATE, synthetic_face_photos(), "completejourney", SEED, time_zone
@@ -160,7 +163,7 @@ def write_landing() -> None:
 
 
 def run_dag(environment: Mapping[str, str], dag_id: str, business_date: date) -> Iterator[tuple[str, float | None]]:
-    """Run a DAG for a day; yield a task's name when it starts, and its name and seconds when it ends.
+    """Run a DAG for a day. Yields the name of each task when it starts, and name and seconds when it ends.
 
     Raises NightFailedError when a task has failed, without waiting for its retries.
     """
@@ -190,7 +193,7 @@ def run_dag(environment: Mapping[str, str], dag_id: str, business_date: date) ->
 
 
 def show_tables() -> None:
-    """Print the tables of the night, where they are, and how to read them."""
+    """Print the published tables of the demo, where they are, and how to query them."""
     listing = RichTable("table", "rows", "one row per", title="What the night published")
     for table in (*TABLES_OF_A_RUN, *PUBLISHED_WINDOW_TABLES, WINDOW_RUNS):
         _, ((row_count,),) = ask(f"SELECT count(*) FROM {table.name} WHERE business_date = '{BUSINESS_DATE}'")
@@ -198,22 +201,22 @@ def show_tables() -> None:
     console.print(listing)
     show_query("What each age group bought", PURCHASES_QUERY)
     show_query("What to offer whom: categories that an age group buys more often than all buyers do", AFFINITY_QUERY)
-    show_query("Alcohol sales, by what the audit says of them", AUDIT_QUERY)
+    show_query("Alcohol sales, by audit status", AUDIT_QUERY)
     show_query("How close the estimates are to the truth", CLOSENESS_QUERY)
-    console.print(f"The Parquet files lie in {WAREHOUSE}/TABLE/business_date={BUSINESS_DATE}/", highlight=False)
+    console.print(f"The Parquet files are in {WAREHOUSE}/TABLE/business_date={BUSINESS_DATE}/", highlight=False)
     console.print("This command made the second table, and jobs/tables/README.md has more:", highlight=False)
     query = f'.venv/bin/checkout-ages query --warehouse-uri .demo/warehouse "\n{PURCHASES_QUERY}"'
     console.print(query, markup=False, highlight=False)
 
 
 def show_report() -> None:
-    """Say where the page of the night is; its figures are those of the tables."""
+    """Print where the demo's report page is."""
     page = WAREHOUSE / page_key(BUSINESS_DATE)
     console.print(f"The report of the night, to be opened in a browser: {page}", highlight=False, soft_wrap=True)
 
 
 def show_query(title: str, query: str) -> None:
-    """Print the result of a query."""
+    """Run a query on the demo's tables, and print its result under a title."""
     columns, rows = ask(query)
     listing = RichTable(*columns, title=title)
     for row in rows:
@@ -222,14 +225,14 @@ def show_query(title: str, query: str) -> None:
 
 
 def ask(query: str) -> tuple[list[str], list[tuple[Any, ...]]]:
-    """Query the warehouse's catalogue as an analyst would; return columns and rows."""
+    """Run a query on the demo's catalogue as an analyst would; return the names of columns, and the rows."""
     with duckdb.connect(WAREHOUSE / CATALOGUE, read_only=True) as connection:
         found = connection.sql(query)
         return found.columns, found.fetchall()
 
 
 def show_times(times: Times, total_seconds: float) -> None:
-    """Print where the demo's time went: pipeline_runs knows the time for building tables, the rest is start-up."""
+    """Print how the demo spent its time: building tables (from pipeline_runs), starting Airflow, and starting Spark."""
     table_seconds = dict(ask(TABLE_SECONDS_QUERY)[1])
     starting = sum(times.tasks.values()) - sum(table_seconds.values())
     parts = {

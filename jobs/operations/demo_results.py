@@ -1,4 +1,4 @@
-"""demo_results: what the demo found on its sample day, as README shows it, with the buyers' true ages next to it."""
+"""demo_results: renders the demo's results for README.md: what the tables say, next to the truth of the sample day."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ WHERE kind = 'photo' AND estimate_status = 'estimated' AND true_age_years IS NOT
 
 
 def demo_results(catalogue: Path, truth: Path) -> str:
-    """Render results of the demo's day from its catalogue and its truth.csv: three tables, and how far ages are off."""
+    """Render the demo's results as markdown, from its catalogue and truth.csv: three tables, and the errors of ages."""
     file = f"'{truth}'"
     with duckdb.connect(catalogue, read_only=True) as connection:
         purchases = connection.sql(purchases_query(file)).fetchall()
@@ -78,7 +78,7 @@ def demo_results(catalogue: Path, truth: Path) -> str:
 
 
 def purchases_query(truth: str) -> str:
-    """Return the query of what each age group bought, with true ages from a quoted file."""
+    """Return the SQL query for what each age group bought. `truth` is the file of true ages, as an SQL string."""
     bounds = [*LOWER_BOUNDS_YEARS, None]
     bands = [
         f"WHEN true_age_years::INT < {above} THEN '{low}-{above - 1}'" if above else f"ELSE '{low}+'"

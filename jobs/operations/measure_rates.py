@@ -1,7 +1,7 @@
-"""measure_rates: measures this machine for night_plan, in three nights of a generated day in a temporary folder.
+"""measure_rates: measures the speed of this machine for night_plan, in three nights of a generated day.
 
-The first night looks at the photos. The second reuses their estimates and runs in a warm JVM. The third has many more
-receipt lines. The cost of a line is the difference between the last two.
+The first night estimates the photos. The second reuses these estimates and runs in a warm JVM. The third has many more
+receipt lines. The cost of a line is the difference between the last two. All files are in a temporary folder.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def measured_rates(
     many: int = MANY_RECEIPTS,
     photo_count: int = PHOTO_COUNT,
 ) -> Rates:
-    """Run the three nights in a session on this machine: of `few` receipts twice, then of `many`, some with a photo.
+    """Run the three nights in a Spark session, and return the measured rates.
 
     `session_seconds` is the time it took to start the session; under Airflow each step that builds a table starts one.
     `step_done` is called after each step with its name and seconds. The rate of listing is not measured: it depends on

@@ -1,7 +1,7 @@
-"""night_plan: how many cores, how much memory and storage a night of so many photos takes, and what gives way first.
+"""night_plan: computes the cores, memory and storage that a night needs, and which of them runs out first.
 
-Its rates are measured, by `checkout-ages plan --measure` on this machine or on the machine that DEFAULT_RATES names.
-The formula is in jobs/operations/README.md under Sizing. It plans nothing larger than the largest measured day.
+It uses measured rates: of this machine (`checkout-ages plan --measure`) or of the machine that DEFAULT_RATES names. The
+formula is in jobs/operations/README.md under Sizing. It refuses days larger than the largest measured day.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ GIB = 1024**3
 
 
 class Rates(BaseModel):
-    """The measured speed of a machine. Sizes are bytes of Parquet files as published."""
+    """The measured speed of a machine, and bytes of published Parquet files."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     machine: str
-    measured_on: str = Field(description="date, as 2026-11-22")
-    photos_per_core_second: float = Field(gt=0, description="from the store to rows, a core that runs nothing else")
+    measured_on: str = Field(description="date of the measurement: 2026-11-22")
+    photos_per_core_second: float = Field(gt=0, description="photos from object store to rows, per second and core")
     listed_photos_per_second: float = Field(gt=0)
-    start_seconds: float = Field(ge=0, description="of a night without photos and lines: its applications start")
+    start_seconds: float = Field(ge=0, description="duration of a night without photos and lines: Spark's starts")
     seconds_per_million_lines: float = Field(
         ge=0, description="all steps but inference; one task writes each table, so more cores shorten it little"
     )
-    bytes_per_photo: float = Field(gt=0, description="in the warehouse")
-    bytes_per_line: float = Field(gt=0, description="in the warehouse")
+    bytes_per_photo: float = Field(gt=0, description="size of a photo's rows in the warehouse")
+    bytes_per_line: float = Field(gt=0, description="size of a receipt line's rows in the warehouse")
     largest_photo_count: int = Field(gt=0, description="photos of the largest day that was run")
     largest_line_count: int = Field(gt=0, description="receipt lines of the largest day that was run")
 
@@ -66,7 +66,7 @@ DEFAULT_RATES = Rates(
 
 @dataclass(frozen=True)
 class Day:
-    """The size of a day, and the hours in which its night must end."""
+    """The size of a day's delivery, and the hours in which its night must end."""
 
     photo_count: int
     store_count: int
@@ -80,13 +80,13 @@ class Day:
 
     @property
     def line_count(self) -> float:
-        """Receipt lines of the day."""
+        """Number of the day's receipt lines."""
         return self.photo_count * self.lines_per_photo
 
 
 @dataclass(frozen=True)
 class NightPlan:
-    """The needs of a day's night. Memory is in GiB; times are in seconds, with the cores of the plan."""
+    """The resources that a night needs. Memory is in GiB; times are in seconds, with the planned number of cores."""
 
     cores: int
     executors: int
@@ -101,12 +101,12 @@ class NightPlan:
 
     @property
     def seconds(self) -> float:
-        """Duration of the night when nothing is retried."""
+        """Duration of the night if no task is retried."""
         return self.listing_seconds + self.inference_seconds + self.tables_seconds
 
 
 def night_plan(day: Day, rates: Rates) -> NightPlan:
-    """Plan the night of a day.
+    """Compute the resources for the night of a day.
 
     Raises InputError when the day is larger than any measured one, or when no number of cores ends it in time.
     """
@@ -118,8 +118,8 @@ def night_plan(day: Day, rates: Rates) -> NightPlan:
     if left <= 0:
         raise InputError(
             f"no number of cores ends a night of {day.photo_count:,} photos and {day.line_count:,.0f} receipt lines in "
-            f"{day.hours:g} hours: all but inference takes {(listing + tables) / 3600:.2f}; allow more hours, or split "
-            "the stores over several landings and warehouses"
+            f"{day.hours:g} hours: all steps but inference take {(listing + tables) / 3600:.2f}; allow more hours, or "
+            "split the stores over several landings and warehouses"
         )
     cores = math.ceil(day.photo_count / rates.photos_per_core_second / left)
     executors = math.ceil(cores / CORES_PER_EXECUTOR)
@@ -139,7 +139,7 @@ def night_plan(day: Day, rates: Rates) -> NightPlan:
 
 
 def read_rates(path: Path) -> Rates:
-    """Read the rates that `--measure` wrote. Raises InputError naming the file and what is wrong with it."""
+    """Read the file of rates that `plan --measure` wrote. Raises InputError that says what is wrong with the file."""
     way_out = "write it with `checkout-ages plan --measure --rates FILE`"
     try:
         return Rates.model_validate_json(path.read_text())
@@ -160,13 +160,13 @@ def _refuse_impossible(day: Day) -> None:
     }
     for option, (value, lowest) in least.items():
         if not lowest <= value < math.inf:
-            raise InputError(f"{option} is {value:g}, which cannot be: give {lowest} or more")
+            raise InputError(f"{option} is {value:g}; give {lowest} or more")
     if not 0 < day.hours <= LONGEST_HOURS:
         raise InputError(
-            f"--hours is {day.hours:g}: give more than 0 and at most {LONGEST_HOURS:g}, since the next night comes then"
+            f"--hours is {day.hours:g}: give more than 0 and at most {LONGEST_HOURS:g}, when the next night begins"
         )
     if day.store_count > day.photo_count:
-        raise InputError(f"--stores is {day.store_count}, more than there are photos ({day.photo_count}): correct one")
+        raise InputError(f"--stores is {day.store_count}, more than photos ({day.photo_count}): correct one of them")
 
 
 def _refuse_unmeasured(day: Day, rates: Rates) -> None:
@@ -187,29 +187,29 @@ def _gives_way_first(day: Day) -> str:
     if photos < 100_000:
         return "the cores: inference is most of the night"
     if photos < MILLION / 2:
-        return "small objects: a request to the store for each photo, 8 at a time in each task"
+        return "small objects: one request to the object store per photo, 8 at a time in each task"
     return (
-        f"the single file that each table's day is: one task sorts and writes it; the listing, which "
+        "the single file of each table's day, which one task sorts and writes; and the listing, which "
         f"{min(day.store_count, LISTING_TASKS)} tasks share by store"
     )
 
 
 def in_words(plan: NightPlan, day: Day, rates: Rates) -> list[tuple[str, str]]:
-    """Return a plan as pairs of a name and words."""
+    """Describe a plan as rows of a table for people: pairs of a name and a text."""
     cores_each = math.ceil(plan.cores / plan.executors)
     return [
         ("night", f"{plan.seconds / 3600:.2f} of {day.hours:g} hours, a fifth more if tasks are retried"),
         ("  listing the photos", f"{plan.listing_seconds:,.0f} s"),
         ("  inference", f"{plan.inference_seconds:,.0f} s on {plan.cores} cores"),
-        ("  all else", f"{plan.tables_seconds:,.0f} s, however many cores"),
+        ("  all other steps", f"{plan.tables_seconds:,.0f} s, with any number of cores"),
         ("cores", f"{plan.cores}, as {plan.executors} executors of {cores_each}"),
         (
             "memory",
-            f"{plan.executor_gib:g} GiB an executor with its Python workers, {plan.driver_gib:g} GiB the driver",
+            f"{plan.executor_gib:g} GiB per executor with its Python workers, {plan.driver_gib:g} GiB for the driver",
         ),
-        ("landing", f"{plan.landing_gib_per_day:,.1f} GiB of photos a day"),
-        ("warehouse", f"{plan.warehouse_gib_per_day:,.3f} GiB a day"),
-        ("gives way first", plan.gives_way_first),
+        ("landing", f"{plan.landing_gib_per_day:,.1f} GiB of photos per day"),
+        ("warehouse", f"{plan.warehouse_gib_per_day:,.3f} GiB per day"),
+        ("runs out first", plan.gives_way_first),
         ("rates", f"{rates.machine}, {rates.measured_on}"),
         (
             "spark-defaults.conf",

@@ -1,4 +1,4 @@
-"""render_readmes: renders the parts of README files that are made from code, and from the demo. `make readme` runs it.
+"""render_readmes: renders the parts of README files that come from code and from the demo. `make readme` runs it.
 
 A part lies between two marks, `<!-- name -->` and `<!-- /name -->`. All else in these files is written by hand.
 """
@@ -53,33 +53,37 @@ RECORDS = {
     MODEL_COMPARISON: ("jobs/tables/model_comparison.py", "command `checkout-ages rescore`"),
     RETENTION_RUNS: ("jobs/privacy/retain.py", "task `retain` of `checkout_ages_retention`"),
 }
-"""Tables that no task of their name makes: the file that does, and what runs it."""
+"""Tables that no task of their name makes, each with the file that makes it and what runs that file."""
 
 
 def made_by(table: Table) -> str:
-    """Say which file and which task make a table."""
+    """Return a line that says which file and which task make a table."""
     of_window = f" of `{demo.WINDOW}`" if table in WINDOW_TABLES else ""
     task = f"task `{BUILT_WITH.get(table, table).name}`{of_window}"
     path, runner = RECORDS.get(table, (f"jobs/tables/{table.name}.py", task))
     return f"made by `{path}`, {runner}"
 
 
-def wings() -> str:
-    """List the packages of the project, each with the first line of its docstring."""
-    below = (path.parent for top in ("jobs", "models") for path in sorted((ROOT / top).glob("*/__init__.py")))
-    packages = [*(path.relative_to(ROOT).as_posix() for path in below), "models"]
-    return "\n".join(f"- `{package}/`: {_first_line(package)}" for package in packages)
+def packages() -> str:
+    """Return a markdown list of the project's packages, each with the first line of its docstring."""
+    # A package comes before the packages in it.
+    names = sorted(
+        path.parent.relative_to(ROOT).as_posix()
+        for top in ("jobs", "models")
+        for path in (ROOT / top / "__init__.py", *(ROOT / top).glob("*/__init__.py"))
+    )
+    return "\n".join(f"- `{name}/`: {_first_line(name)}" for name in names)
 
 
 PARTS: Mapping[Path, Mapping[str, Callable[[], str]]] = {
-    README: {"wings": wings},
+    README: {"packages": packages},
     ENGINEER: {"settings": settings.as_markdown},
     ANALYST: {"tables": lambda: dictionary.as_markdown(made_by)},
 }
 
 
 def rendered(page: Path) -> str:
-    """Return the text of a page with the parts that are made from code as they are now."""
+    """Return the text of a README, with its parts from code rendered again."""
     text = page.read_text()
     for part, content in PARTS.get(page, {}).items():
         text = _with_part(text, part, content())
@@ -87,20 +91,20 @@ def rendered(page: Path) -> str:
 
 
 def part_of(page: Path, part: str) -> str:
-    """Return what lies between the marks of a part."""
+    """Return the text between the two marks of a part of a README."""
     _, _, rest = page.read_text().partition(f"<!-- {part} -->\n")
     return rest.partition(f"<!-- /{part} -->")[0].strip()
 
 
 def main() -> None:
-    """Write all parts; those of the demo where it has been run."""
+    """Render all parts and write the READMEs. The demo's part is rendered only if the demo has been run here."""
     for page in PARTS:
         page.write_text(rendered(page))
     catalogue = demo.WAREHOUSE / CATALOGUE
     if catalogue.exists() and demo.TRUTH.exists():
         README.write_text(_with_part(README.read_text(), "demo", demo_results(catalogue, demo.TRUTH)))
     else:
-        print("README.md keeps its figures of the demo: run `make demo` first to have them written again")
+        print("README.md keeps its results of the demo: run `make demo` first to render them again")
 
 
 def _first_line(package: str) -> str:

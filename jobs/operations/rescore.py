@@ -1,8 +1,8 @@
 """rescore: rebuilds published days with another model version, in a warehouse next to the live tables.
 
-Photo keys and receipt lines are taken from the live tables, so that only the model differs. The other tables are built,
-checked and published by the steps of a night. Live tables are read, never written. The input_digest of such a run
-covers the live run's photos and the receipt files that are still in the landing.
+Photo keys and receipt lines are copied from the live tables, so that only the model differs. The other tables are
+built, checked and published by the steps of a night. Live tables are read, never written. The input_digest of such a
+run covers the live run's photos and the receipt files that are still in the landing.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ TAKEN_FROM_LIVE = {
 
 
 def published_days(live: Warehouse, first: date, last: date) -> tuple[list[date], list[date]]:
-    """Return the days from first to last that are published, and those that are not.
+    """Split the days from first to last into those that are published and those that are not.
 
     Raises InputError when first is after last, or no day is published.
     """
@@ -47,9 +47,9 @@ def published_days(live: Warehouse, first: date, last: date) -> tuple[list[date]
 
 
 def rescore_day(live: Warehouse, business_date: date, settings: Settings, step_done: StepDone) -> pa.Table:
-    """Build, check and publish one day with the settings' model version; return its model_comparison.
+    """Build, check and publish one day with the model version of the settings; return its rows of model_comparison.
 
-    Raises InputError for problems that a person can fix (also when the live day is published again meanwhile), and
+    Raises InputError for problems that a person can fix (also if the live day is published again meanwhile), and
     FailedCheckError when a check fails; then nothing is published.
     """
     rescored = live.rescored(settings.model_version)

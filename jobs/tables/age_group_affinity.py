@@ -1,7 +1,7 @@
 """age_group_affinity: how much more or less often each age group buys a product category than all buyers do.
 
-It shows what to offer to whom. An index of 2 means twice the share: the category is in twice as large a share of the
-group's transactions as of all transactions. The ages of buyers are estimated, so the index has an interval. With few
+It shows what to offer to whom. An index of 2 means that the category is in twice as large a share of the group's
+transactions as of all transactions. The ages of buyers are estimated, so the index has an interval. With few
 transactions there is no index.
 """
 

@@ -1,8 +1,8 @@
 """age_group_purchases: what each age group bought, by store and product category.
 
 Plain columns count each buyer in the band of the point estimate; their sums are exact to the cent. Estimates err by
-about five years, so this band is often wrong. The estimated_ columns therefore spread each buyer over the bands by
-probability, corrected for the ages of the category's buyers. Both kinds of columns add up to the log.
+four to five years on average, so this band is often wrong. The estimated_ columns therefore spread each buyer over the
+bands by probability, corrected for the ages of the category's buyers. Both kinds of columns add up to the tills' log.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
 def cell_sums(transaction_lines: DataFrame, transaction_ages: DataFrame) -> DataFrame:
     """Sum receipt lines by store, age group, product category, currency and cell.
 
-    The cell is null for buyers without an estimate.
+    A cell is a group of buyers with nearly the same age distribution; it is null for buyers without an estimate.
     """
     ages = transaction_ages.select(*TRANSACTION, "age_group", age_cell(F.col("age_distribution")).alias("cell"))
     # Left join: no receipt line is lost, so that sums equal the log.
@@ -85,10 +85,10 @@ def age_group_purchases(
     lower_bounds_years: Sequence[int],
     minimum_cell_count: int,
 ) -> DataFrame:
-    """Sum the rows of `cell_sums` by store, age group, product category and currency, plainly and by probability.
+    """Sum the rows of `cell_sums` by store, age group, product category and currency: by point estimate, and estimated.
 
-    Buyers without an estimate are the group 'unknown', so sums over groups equal the log. With a minimum cell count,
-    small groups are folded into the group 'suppressed'.
+    Buyers without an estimate are the group 'unknown', so sums over groups equal the tills' log. With a minimum cell
+    count, small groups are folded into the group 'suppressed'.
     """
     plain = sums.groupBy(*KEY).agg(*(_sum(name) for name in PLAIN))
     estimated = _estimated(sums, age_mixes, _category_estimator(cells, calibration, lower_bounds_years))

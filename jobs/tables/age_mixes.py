@@ -1,7 +1,7 @@
-"""age_mixes: how old the buyers of a day were: all buyers, buyers of alcohol, and buyers of each product category.
+"""age_mixes: the shares of ages among the day's buyers: all buyers, buyers of alcohol, and buyers of each category.
 
-A photo does not show the basket. With one mix for everyone, each category would be drawn towards the average buyer.
-Other tables use these mixes to correct age groups, probabilities of being under age, and who buys what.
+Estimates of single buyers are corrected with these mixes of ages. Each product category has a mix of its own, because
+a photo does not show the basket: with one mix for everyone, each category would be drawn towards the average buyer.
 """
 
 from __future__ import annotations

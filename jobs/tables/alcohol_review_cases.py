@@ -1,7 +1,7 @@
 """alcohol_review_cases: the alcohol sales of the day that a person should look at, likeliest under age first.
 
-A reviewer judges a face, not a colleague, so a row has no cashier, till or receipt number. The photo's key does contain
-the till and the time, because the photo is found by it: whoever shows cases to reviewers shows the photo, not the key.
+A reviewer judges a face and not a colleague, so a row has no cashier, till or receipt number. But the photo's key
+contains the till and the time. So show reviewers the photo, and not its key.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """alcohol_sale_audit: each transaction with alcohol: how old the buyer looks and whether an ID was asked for.
 
-A status is a reason to look, never a verdict: estimates err by about five years. The estimate and its interval come
-from transaction_ages, that is from the photos alone. Such an interval contains the true age of nine of ten buyers at
-each age, and therefore in any mix of ages. The probabilities are corrected for the ages of the day's alcohol buyers.
-Without this, the many children among the training photos would distort them.
+A status is a reason to look, never a verdict: estimates err by four to five years on average. The estimate and its
+interval come from transaction_ages, so from the photos alone. Such an interval contains the true age of nine of ten
+buyers of each age, and therefore in any mix of ages. The probabilities are corrected for the ages of the day's alcohol
+buyers. Otherwise the many children among the training photos would distort them.
 """
 
 from __future__ import annotations
@@ -138,9 +138,9 @@ def _audit_reason() -> Column:
     with_estimate = {
         "clearly_adult": ("no check needed: ", adult),
         "check_not_logged": ("the till logs no ID check: ", under_challenge_age),
-        "challenge_age_unchecked": ("no ID was asked for, by policy it should be: ", under_challenge_age),
+        "challenge_age_unchecked": ("no ID was asked for, although policy requires it: ", under_challenge_age),
         "possibly_under_age_unchecked": (
-            "no ID was asked for and the buyer may be under age, a person should look: ",
+            "no ID was asked for, and the buyer may be under age; a person should look: ",
             under_legal_age,
         ),
     }

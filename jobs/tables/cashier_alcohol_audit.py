@@ -1,8 +1,8 @@
-"""cashier_alcohol_audit: how often a cashier asks for an ID, compared with colleagues whose buyers look alike.
+"""cashier_alcohol_audit: how often a cashier asks for an ID, compared with colleagues who serve similar buyers.
 
 Nobody knows whom a cashier should have asked: estimates err by years, more with a bad camera, and in some stores they
 are too young or too old for all buyers. So a cashier is compared only with others of the same store, till and hours,
-and only on buyers whose P(under the challenge age) lies in the same band. Such a group of sales is a stratum. If all
+and only on buyers with P(under the challenge age) in the same band. Such a group of sales is a stratum. If all
 cashiers ask alike, chance alone decides which cashiers of a stratum have the buyers who were asked, whatever the
 camera, the buyers and the habits of the store are (Mantel and Haenszel 1959). Each sale is weighted by P(under the
 challenge age), because a cashier who asks too few young buyers differs from others on these only.
@@ -115,8 +115,8 @@ def cashier_alcohol_audit(days: Mapping[date, pa.Table], review: CashierReview) 
     """Return one row per cashier of the days, by key: the table's columns but window_first_date and run_id.
 
     `days` holds rows of cashier_alcohol_days by business date, for at least one day. The sums behind the columns are
-    returned too: `score`, its `variance` and `third_moment` if all ask alike, and `information`. The information is how
-    much the score rises if the cashier asks every buyer under the challenge age and the others ask none of them.
+    returned too: `score`, its `variance` and `third_moment` if all cashiers ask alike, and `information`: how much the
+    score rises if the cashier asks every buyer under the challenge age and the others ask none of them.
     """
     # By date, because model_versions and run_ids below are listed in order of appearance.
     rows = pa.concat_tables([days[day] for day in sorted(days)])
@@ -138,7 +138,7 @@ def cashier_alcohol_audit(days: Mapping[date, pa.Table], review: CashierReview) 
 
 
 def interval_of_expected_count(mean: Floats, variance: Floats) -> tuple[Floats, Floats]:
-    """Return both ends of the 90 % interval of a count of events that have many different probabilities.
+    """Return both ends of the 90 % interval of a count of events with different probabilities.
 
     The count is taken as binomial with the same mean and nearly the same variance (Ehm 1991).
     """
@@ -151,7 +151,7 @@ def interval_of_expected_count(mean: Floats, variance: Floats) -> tuple[Floats, 
 
 
 def between_cashiers_variance(differences: Floats, standard_errors: Floats) -> float:
-    """Return the variance of differences beyond that of their standard errors; 0 where chance explains them.
+    """Return the variance of cashiers' differences that their standard errors do not explain; 0 if chance explains all.
 
     Winsorising also lowers the variance of standard normal z-scores, so the result is divided by theirs. With fewer
     than FEWEST_CASHIERS it is 0.
@@ -207,15 +207,15 @@ def _review_reason(cashier: Mapping[Hashable, Any], review: CashierReview) -> st
     compared = f"{cashier['compared_count']:.0f} expected buyers under {review.challenge_age_years}"
     if cashier["compared_count"] < review.minimum_compared_count:
         return (
-            f"too few cases to say: {compared} at tills and in hours where another cashier served such buyers too, "
+            f"too few sales to judge: {compared} at tills and in hours where another cashier served such buyers too; "
             f"{review.minimum_compared_count:g} are needed"
         )
     if pd.isna(cashier["p_value"]):
-        return f"nothing to compare: of {compared} all were asked, or none, by whoever was at the till"
+        return f"nothing to compare: all cashiers asked all of {compared} for an ID, or none"
     figures = (
         f"asked {cashier['compared_asked_share']:.0%} where others at the same till and hours asked "
         f"{cashier['expected_asked_share']:.0%}, {compared}, q {cashier['q_value']:.2g}"
     )
     if pd.isna(cashier["review_priority"]):
         return f"no reason to look: {figures}"
-    return f"asked less often than chance explains, a person should look at the sales: {figures}"
+    return f"asked less often than chance explains; a person should look at the sales: {figures}"

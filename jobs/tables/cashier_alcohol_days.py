@@ -1,4 +1,4 @@
-"""cashier_alcohol_days: what a cashier's alcohol sales of one day add to the audit of a longer window.
+"""cashier_alcohol_days: counts and sums of each cashier's alcohol sales of one day, for the audit of 28 days.
 
 All counts and sums add up over days. An estimate counts with its probability, never as a fact: a buyer who is under 25
 with probability 0.4 counts as 0.4 of a buyer under 25. A cashier can only be compared with others who serve buyers who

@@ -1,4 +1,4 @@
-"""checkout_photos: the photos that landed for the day, with the store, till and time that each key names."""
+"""checkout_photos: the photos that the stores delivered for the day, with store, till and time from their keys."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
 
 
 def checkout_photos(photos: DataFrame, template: str, day: BusinessDay) -> DataFrame:
-    """Read store, till, time and, where the template has it, transaction from each photo key.
+    """Read store, till and time from each photo key, and the transaction if the template has one.
 
-    A key that does not match the template keeps its row, with the reason in `key_problem`. So does a key of another
-    date that names no transaction.
+    A photo keeps its row, with the reason in `key_problem`, if its key does not match the template, or is of another
+    date and names no transaction.
     """
 
     def place(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -1,7 +1,7 @@
-"""model_comparison: what another model version would change in a published day, to be read before it goes live.
+"""model_comparison: what another model version would change in a published day; read it before you switch models.
 
-Photos deleted since the live run are not the model's fault. They show as estimate_status `missing`, and
-mean_age_shift_years covers only what both versions estimated.
+Photos that were deleted since the live run count as estimate_status `missing`, which is not the model's fault.
+mean_age_shift_years covers only photos or buyers that both versions estimated.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ FROM summed WINDOW same_measure AS (PARTITION BY measure) ORDER BY measure, valu
 
 @dataclass(frozen=True)
 class PublishedDay:
-    """A published day to compare: `rows` holds the key, measure and estimated age of each measure's table."""
+    """A published day to compare. `rows` holds, for each measure, key, value and estimated age of its table's rows."""
 
     run_id: str
     model_version: str
@@ -76,7 +76,7 @@ def run(live: Warehouse, rescored: Warehouse, business_date: date) -> pa.Table:
 
 
 def model_comparison(live: PublishedDay, rescored: PublishedDay) -> pa.Table:
-    """Count the rows of both days by the values of each measure, and pair rows of the same key for the shift of age."""
+    """Count the rows of the live and the rescored day by the values of each measure, and compare ages of equal keys."""
     counts = pa.concat_tables(_counts(measure, live.rows[measure], rescored.rows[measure]) for measure in MEASURES)
     origin = {
         "live_run_id": live.run_id,
@@ -91,12 +91,12 @@ def model_comparison(live: PublishedDay, rescored: PublishedDay) -> pa.Table:
 
 
 def summed_over_days(comparisons: list[pa.Table]) -> pa.Table:
-    """Add up comparisons of several days: measure, value, counts, shares and mean shift, without runs and models."""
+    """Add up the comparisons of several days, by measure and value, without the columns of runs and models."""
     return _with_shares(pa.concat_tables(comparisons))
 
 
 def lost_photo_count(comparison: pa.Table) -> int:
-    """Return how many more photos are missing in the rescored tables than in the live ones."""
+    """Return how many more photos are missing in the rescored tables than in the live tables."""
     is_lost = {"measure": "estimate_status", "value": "missing"}.items()
     # `<=` says whether the row has both values: items of dicts compare as sets.
     return sum(row["rescored_count"] - row["live_count"] for row in comparison.to_pylist() if is_lost <= row.items())

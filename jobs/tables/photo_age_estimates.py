@@ -1,8 +1,7 @@
-"""photo_age_estimates: how old the person in each photo looks, or why that cannot be said. One row per photo.
+"""photo_age_estimates: the estimated age of the person in each photo, or the reason why there is none.
 
-A photo keeps the estimate of an earlier run of the day if the object, model version, engine, photo checks and stretch
-are the same. A re-run of a day therefore infers only new photos. `CHECKOUT_AGES_REUSE_ESTIMATES=false` infers all of
-them again.
+An estimate of an earlier run of the day is reused if the photo, model version, engine, photo checks and stretch are the
+same. So another run of a day infers only new photos. `CHECKOUT_AGES_REUSE_ESTIMATES=false` infers all of them again.
 """
 
 from __future__ import annotations
@@ -49,7 +48,7 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
     # Checked again after reading: `retain` may have deleted photos meanwhile, and they would all be `missing`.
     refuse_if_photos_were_deleted(warehouse, business_date, ObjectStore(settings.landing_uri))
     photo_count = warehouse.staging.staged(PHOTO_AGE_ESTIMATES, business_date).row_count
-    log.info("%s photos looked at, %s taken over from earlier runs of the day", new_count, photo_count - new_count)
+    log.info("%s photos examined, %s estimates reused from earlier runs of the day", new_count, photo_count - new_count)
 
 
 def photo_age_estimates(

@@ -1,7 +1,7 @@
 """photo_coverage: how many transactions have a photo and a usable face, by store, till and hour, and why others do not.
 
-These counts are the denominators of every share in the other tables. A transaction counts in the hour in which it was
-paid, a photo in the hour in which it was taken.
+Look at these counts before you trust a share in another table. A transaction counts in the hour in which it was paid, a
+photo in the hour in which it was taken.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 
 
 def rejected_transaction_lines(judged_lines: DataFrame) -> DataFrame:
-    """Return the lines that break a rule, as they came."""
+    """Return the rejected lines of `judged_lines`, with their text as it was delivered."""
     rejected = judged_lines.where(~F.col("is_kept"))
     # A line that could not be parsed keeps its text; any other is written as JSON of its fields.
     return rejected.withColumn("landed_line", F.coalesce("unparsed_line", F.to_json("landed")))

@@ -1,8 +1,8 @@
 """review_precision: how many of the listed cases reviewers found under age, and whether so many were expected.
 
-Both answers rest on the cases that a person judged, that is found under_age or of_age. The precision of past lists is
-the share found under_age. If P(under the legal age) is calibrated, their number is near the sum of P over the judged
-cases, in each band of P. The p-value says how near, by the exact distribution of a sum of events with different
+Both answers come from the cases that a person judged, so found under_age or of_age. The precision of past lists is the
+share found under_age. If P(under the legal age) is calibrated, the number found under_age is near the sum of P over the
+judged cases, in each band of P. The p-value says how near, by the exact distribution of a sum of events with different
 probabilities.
 """
 
@@ -55,9 +55,9 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
 def review_precision(
     review_cases: Mapping[date, pa.Table], reviewed_cases: pa.Table, window_first_date: date
 ) -> pa.Table:
-    """Return a row per model version and band of probability, and one per model version for all bands.
+    """Measure the precision of lists: a row per model version and band of probability, and one for all bands.
 
-    `review_cases` holds the published lists by business date, `reviewed_cases` the outcomes landed for them.
+    `review_cases` holds the published lists by business date, `reviewed_cases` the reviewers' outcomes for them.
     """
     schema = REVIEW_PRECISION.schema_without("run_id")
     # Without published lists there is no table to concatenate.
@@ -75,8 +75,9 @@ def review_precision(
 
 
 def precision_interval(under_age_count: int, judged_count: int) -> tuple[float, float]:
-    """Return both ends of the 90 % Jeffreys interval of a share; the low end is 0 for none, the high end 1 for all.
+    """Return both ends of the 90 % Jeffreys interval of the share under age.
 
+    The low end is 0 if none is under age, the high end 1 if all are.
     Source: Brown, Cai & DasGupta 2001, "Interval estimation for a binomial proportion".
     """
     tail = (1 - INTERVAL) / 2
@@ -88,7 +89,7 @@ def precision_interval(under_age_count: int, judged_count: int) -> tuple[float, 
 
 
 def calibration_p_value(under_age_count: int, probabilities: Sequence[float]) -> float:
-    """Return the two-sided p-value of a count, if each case is under age with its own probability."""
+    """Return the two-sided p-value of a number of cases under age, if each case is so with its own probability."""
     expected = stats.poisson_binom(probabilities)
     # Both tails include the count itself, so twice the smaller one may be over 1.
     one_sided = min(expected.cdf(under_age_count), expected.sf(under_age_count - 1))

@@ -1,8 +1,8 @@
-"""reviewed_cases: what reviewers found in the cases of a window's days, and which outcomes count.
+"""reviewed_cases: the reviewers' outcomes for the cases of a window's days, and which of them count.
 
-Outcomes land days after the night that listed the cases, in files below `reviewed_cases/business_date=D/` of the
-landing, where D is the day of the cases. They are judged like receipt lines: an outcome that breaks the contract is
-kept, with the reason.
+Outcomes are delivered days after the night that listed the cases, in files below `reviewed_cases/business_date=D/` of
+the landing, where D is the day of the cases. They are judged like receipt lines: an outcome that breaks the contract
+keeps a row, with the reason.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
 
 
 def reviewed_cases(landed: Mapping[date, pa.Table], review_cases: Mapping[date, pa.Table]) -> pa.Table:
-    """Judge the landed outcomes of each day against the cases listed that day; one row of SCHEMA per landed record.
+    """Judge the outcomes delivered for each day against the cases listed that day. Returns a row per delivered record.
 
     If a case has several outcomes, the latest counts; of those at the same moment, the last by file and line.
     """

@@ -1,4 +1,4 @@
-"""transaction_ages: which photos belong to a transaction, and how old its buyer looks."""
+"""transaction_ages: the photos that belong to each transaction, and the estimated age of its buyer."""
 
 from __future__ import annotations
 
@@ -56,9 +56,9 @@ def transaction_ages(
     lower_bounds_years: Sequence[int],
     model_version: str,
 ) -> DataFrame:
-    """Match photos to transactions and average the estimates of each transaction's photos.
+    """Match photos to transactions, and average the estimates of each transaction's photos.
 
-    A transaction with returns only, or one that was voided as a whole, has a buyer too and therefore a row.
+    A transaction with returns only, or with all lines voided, has a buyer too and therefore a row.
     """
     transactions = _transaction_spans(transaction_lines, matching)
     readable_photos = checkout_photos.where(F.col("key_problem").isNull())

@@ -1,4 +1,4 @@
-"""transaction_lines: the receipt lines of the day that meet the landing contract, as logged."""
+"""transaction_lines: the receipt lines of the day that meet the landing contract, with typed columns."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from jobs.warehouse.warehouse import Warehouse
 
 
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
-    """Stage the lines that are kept and those that are rejected, because each file is read and judged once for both."""
+    """Stage both kept and rejected receipt lines, because each file is read and judged once for both tables."""
     # Read before the files: publish_night refuses the rows if someone is erased after this moment.
     erased = read_erased(warehouse.store, business_date)
     day = business_day(business_date, settings.time_zone, settings.business_date_allowance_minutes)
@@ -38,5 +38,5 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
 
 
 def transaction_lines(judged_lines: DataFrame) -> DataFrame:
-    """Return the lines that break no rule, typed."""
+    """Return the kept lines of `judged_lines`, with typed columns."""
     return judged_lines.where(F.col("is_kept"))

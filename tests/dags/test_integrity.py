@@ -67,8 +67,8 @@ def test_a_night_has_a_deadline_whose_callback_airflow_can_find(dag_bag: Any) ->
 
 
 def test_a_task_is_a_file_of_its_name_of_a_table_or_a_step_or_what_is_done_with_data_about_people(dag_bag: Any) -> None:
-    wings = {"checkout_ages_retention": ("privacy",), "checkout_ages_erasure": ("privacy",)}
+    packages = {"checkout_ages_retention": ("privacy",), "checkout_ages_erasure": ("privacy",)}
     for dag_id, dag in dag_bag.dags.items():
         for task_id in dag.task_ids:
-            files = [JOBS / wing / f"{task_id}.py" for wing in wings.get(dag_id, ("tables", "steps"))]
+            files = [JOBS / package / f"{task_id}.py" for package in packages.get(dag_id, ("tables", "steps"))]
             assert sum(file.is_file() for file in files) == 1

@@ -18,7 +18,7 @@ session.stop()
 
 
 def test_another_spark_is_named_with_its_place(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=f"SPARK_HOME is '{tmp_path}', where there is no Spark {pyspark.__version__}"):
+    with pytest.raises(InputError, match=f"SPARK_HOME is '{tmp_path}', which has no Spark {pyspark.__version__}"):
         local_spark_environment(os.environ | {"SPARK_HOME": str(tmp_path)})
 
 

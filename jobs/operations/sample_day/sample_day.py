@@ -1,4 +1,4 @@
-"""sample_day: writes one day by the landing contract whose truth is known, with faults put in on purpose."""
+"""sample_day: writes one day of photos and receipts to a landing, with known ages and with faults put in on purpose."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ TRUTH_NUMBER_TYPES = {
 def write_sample_day(
     landing: ObjectStore, business_date: date, faces: FacePhotos, receipts: Receipts, seed: int, time_zone: str
 ) -> pd.DataFrame:
-    """Replace a day's photos and receipts in the landing store, and return the truth: TRUTH_COLUMNS.
+    """Replace a day's photos and receipts in the landing, and return the truth about them, with TRUTH_COLUMNS.
 
-    One row per transaction, per photo, and per receipt line broken on purpose. The same arguments write the same bytes.
-    The day is marked complete, by _SUCCESS, only after everything else is written.
+    The truth has one row per transaction, per photo, and per receipt line broken on purpose. The same arguments write
+    the same bytes. The day is marked complete, by _SUCCESS, only after everything else is written.
     Raises InputError when the receipts' package or the store is not available.
     """
     random = np.random.default_rng([seed, business_date.toordinal()])

@@ -1,4 +1,4 @@
-"""sample_faces: photo bytes of a face of a wanted age: real labelled photos from a folder, or synthetic faces."""
+"""sample_faces: returns photos of faces of wanted ages: real labelled photos from a folder, or drawn faces."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CAMERA_SHIFT_SHARE = 0.03
 
 
 class FacePhoto(NamedTuple):
-    """The bytes of a photo, and the age of the face in it."""
+    """The bytes of a photo, with the age of the face in it."""
 
     content: bytes
     age_years: int
@@ -36,9 +36,10 @@ FacePhotos = Callable[[Sequence[int], Sequence[int], int], Iterator[FacePhoto]]
 
 
 def labelled_face_photos(folder: Path) -> FacePhotos:
-    """Take real photos from a folder, bytes unchanged, by nearest age; the folder does not say who a person is.
+    """Return a function that takes real photos of the nearest ages from a folder, with unchanged bytes.
 
-    Within two years of the wanted age, each photo is used once before any is used again.
+    The folder does not say which photos show the same person. Within two years of the wanted age, each photo is used
+    once before any is used again.
     Raises InputError when the folder has no labelled photo.
     """
     try:
@@ -62,9 +63,9 @@ def labelled_face_photos(folder: Path) -> FacePhotos:
 
 
 def synthetic_face_photos() -> FacePhotos:
-    """Draw faces of no real person; photos of one person differ as those of a hand-held camera do.
+    """Return a function that draws faces of no real person; photos of one person differ a little, as real ones do.
 
-    Raises InputError when the weights are missing or altered.
+    Raises InputError if the weights of the drawing model are missing or altered.
     """
     try:
         faces = SyntheticFaces.load(weights_path(SYNTHETIC_FACES_VERSION))

@@ -1,4 +1,4 @@
-"""sample_photos: plans the photos that cameras at the tills took of a day's transactions, and which came out broken."""
+"""sample_photos: plans the photos of a sample day: which transactions have photos, and which photos are broken."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ BOMB_SIZE = (10_000, 6_000)
 
 
 def sample_photos(transactions: pd.DataFrame, folder: str, random: Generator) -> pd.DataFrame:
-    """Plan the day's photos: photo_key, transaction_id, store_id, till_id, person, true_age_years and fault.
+    """Plan the day's photos. Columns: photo_key, transaction_id, store_id, till_id, person, true_age_years and fault.
 
-    Most transactions have one photo, some none, some several, all taken between opened_at and closed_at. Strays were
-    taken when nobody paid at the till. A few transactions without a photo get a broken one: `fault` names it.
+    Most transactions have one photo, some none, some several, all taken between opened_at and closed_at. A few photos
+    are taken when nobody pays at the till. A few transactions have only a broken photo: `fault` says how it is broken.
     """
     photos = pd.concat(
         [_photos_of_buyers(transactions, random), _stray_photos(transactions, random)], ignore_index=True
@@ -38,7 +38,7 @@ def sample_photos(transactions: pd.DataFrame, folder: str, random: Generator) ->
 
 
 def photo_contents(photos: pd.DataFrame, faces: FacePhotos, seed: int) -> Iterator[tuple[bytes, int | None]]:
-    """Yield the bytes of each planned photo, and the age of its face, None where no face can be seen."""
+    """Yield the bytes of each planned photo, with the age of its face, or None if no face can be seen."""
     shots = faces(photos["true_age_years"].to_list(), photos["person"].to_list(), seed)
     for shot, fault in zip(shots, photos["fault"], strict=True):
         if fault in BROKEN_PHOTOS:

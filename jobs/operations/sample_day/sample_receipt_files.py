@@ -1,4 +1,4 @@
-"""sample_receipt_files: writes receipt lines as stores land them: Parquet, zipped CSV and JSON lines, some broken."""
+"""sample_receipt_files: writes receipt lines as stores deliver them: Parquet, gzipped CSV, JSON lines, some broken."""
 
 from __future__ import annotations
 
@@ -26,10 +26,11 @@ Record = dict[str, Any]
 
 
 def receipt_files(lines: pd.DataFrame) -> tuple[dict[str, bytes], pd.DataFrame]:
-    """Return the files by name, and one row per line broken on purpose: transaction_id, line_number and fault.
+    """Return the bytes of receipt files by name, and a row for each line that is broken on purpose.
 
-    Each good line is in one file, once. Broken lines are additional. They repeat a good line of the CSV or JSON file
-    under a new line number with a missing field, a wrong type, or a cut end; one repeats a good line outright.
+    The rows have transaction_id, line_number and fault. Each good line is in one file, once. Broken lines are
+    additional: each repeats a good line under a new line number, with a missing field, a wrong type or a cut end. One
+    line is an exact repeat.
     """
     position = pd.factorize(lines["transaction_id"])[0] % TRANSACTIONS_PER_FILE_ROUND
     in_csv, in_json = position == TRANSACTIONS_PER_FILE_ROUND - 2, position == TRANSACTIONS_PER_FILE_ROUND - 1

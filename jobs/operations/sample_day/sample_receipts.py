@@ -1,7 +1,7 @@
-"""sample_receipts: rings up baskets as tills log them: tills, cashiers, buyers' ages, ID checks, returns and voids.
+"""sample_receipts: turns baskets into receipts as tills log them, with cashiers, ID checks, returns and voids.
 
-All choices are seeded. Habits belong to a cashier or a till, not to a day: a cashier who rarely asks will do so
-tomorrow too.
+All choices are seeded. Habits belong to a cashier or a till, not to a day: a cashier who rarely asks for an ID today
+does so tomorrow too.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ CURRENCY = "USD"
 
 @dataclass(frozen=True)
 class SampleReceipts:
-    """The log of a day, and the truth behind it.
+    """The receipts of a sample day as tills log them, and the truth behind them.
 
     `transactions`: transaction_id, store_id, till_id, cashier_id, opened_at, closed_at, has_alcohol, true_age_years,
     id_check (what happened, even if the till does not log it). `lines`: the fields of the landing contract.
@@ -59,7 +59,7 @@ class SampleReceipts:
 
 
 def sample_receipts(basket_lines: pd.DataFrame, time_zone: str, random: Generator) -> SampleReceipts:
-    """Ring up baskets: no two transactions of a till overlap, and a refused sale has its alcohol voided."""
+    """Turn baskets into receipts. No two transactions of a till overlap, and a refused sale has its alcohol voided."""
     transactions = _baskets(basket_lines)
     transactions["opened_at"] = _opened_at(transactions, time_zone, random)
     transactions = transactions.sort_values(["store_id", "opened_at", "transaction_id"], ignore_index=True)
@@ -71,7 +71,7 @@ def sample_receipts(basket_lines: pd.DataFrame, time_zone: str, random: Generato
 
 
 def adult_ages_years(count: int, random: Generator) -> list[int]:
-    """Draw ages of buyers about whom nothing is known."""
+    """Draw random ages of adult buyers, from a usual mix of ages."""
     bands = list(BUYER_AGE_SHARES)
     chosen = random.choice(len(bands), count, p=list(BUYER_AGE_SHARES.values()))
     return [int(random.integers(bands[band][0], bands[band][1] + 1)) for band in chosen]

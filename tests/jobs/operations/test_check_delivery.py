@@ -50,7 +50,9 @@ def test_a_sound_delivery_is_told_in_counts(landing: ObjectStore, settings: Sett
     photograph(landing, "K1", "01", *(f"10:{minute:02}:00" for minute in range(20)))
     result = checked("--landing-uri", settings.landing_uri)
     assert result.exit_code == 0, result.output
-    assert "20 receipt lines kept, 0 rejected, 0 files not read whole; 20 receipts, 20 with a photo" in result.output
+    assert (
+        "20 receipt lines kept, 0 rejected, 0 files not read to the end; 20 receipts, 20 with a photo" in result.output
+    )
     assert "the night would publish this day" in result.output
     assert "warns" not in result.output
 
@@ -118,10 +120,10 @@ def test_receipts_in_local_time_are_told_with_the_shift_that_fits(landing: Objec
 def test_a_date_without_files_and_a_file_that_is_not_there_are_told_in_a_sentence(settings: Settings) -> None:
     result = checked("--landing-uri", settings.landing_uri)
     assert (result.exit_code, result.output.count("\n")) == (2, 1)
-    assert f"nothing has landed for {BUSINESS_DATE}" in result.output
+    assert f"nothing is delivered for {BUSINESS_DATE}" in result.output
     result = checked("no/such.csv")
     assert (result.exit_code, result.output.count("\n")) == (2, 1)
-    assert "'no/such.csv' is no file" in result.output
+    assert "'no/such.csv' is not a file" in result.output
 
 
 def test_the_command_counts_what_the_night_stages(

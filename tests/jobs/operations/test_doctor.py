@@ -92,13 +92,13 @@ def test_a_clock_that_is_off_by_more_than_half_a_minute_is_found_out(
     monkeypatch.setattr(doctor, "datetime", WrongClock)
     found = finding(monkeypatch, settings, "clock")
     assert found.status == status
-    assert status == "ok" or f"the store's clock is {seconds:+d} s from this machine's" in found.found
+    assert status == "ok" or f"the object store's clock is {seconds:+d} s from this machine's" in found.found
 
 
 def test_a_full_disk_is_found_out(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "LEAST_FREE_BYTES", 2**60)
     found = finding(monkeypatch, settings, "disk")
-    assert (found.status, found.fix.startswith("make room")) == ("fails", True)
+    assert (found.status, found.fix.startswith("free some space")) == ("fails", True)
 
 
 @pytest.mark.slow

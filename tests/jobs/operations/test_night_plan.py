@@ -56,11 +56,11 @@ def test_a_planned_night_ends_in_time_and_one_core_less_would_not_do(
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["0", "5", "3"], "--photos-per-day is 0, which cannot be: give 1 or more"),
-        (["1000", "-5", "3"], "--stores is -5, which cannot be: give 1 or more"),
-        (["1000", "5", "0"], "--hours is 0: give more than 0 and at most 24, since the next night comes then"),
-        (["1000", "5", "nan"], "--hours is nan: give more than 0 and at most 24, since the next night comes then"),
-        (["3", "5", "1"], "--stores is 5, more than there are photos (3): correct one"),
+        (["0", "5", "3"], "--photos-per-day is 0; give 1 or more"),
+        (["1000", "-5", "3"], "--stores is -5; give 1 or more"),
+        (["1000", "5", "0"], "--hours is 0: give more than 0 and at most 24, when the next night begins"),
+        (["1000", "5", "nan"], "--hours is nan: give more than 0 and at most 24, when the next night begins"),
+        (["3", "5", "1"], "--stores is 5, more than photos (3): correct one of them"),
         (
             ["3000000", "5", "4"],
             "a day of 3,000,000 photos and 30,000,000 receipt lines is larger than any measured (1,000,000 photos, "
@@ -68,7 +68,7 @@ def test_a_planned_night_ends_in_time_and_one_core_less_would_not_do(
         ),
         (
             ["1000", "5", "1", "--lines-per-photo", "inf"],
-            "--lines-per-photo is inf, which cannot be: give 0 or more",
+            "--lines-per-photo is inf; give 0 or more",
         ),
     ],
 )
@@ -80,7 +80,7 @@ def test_what_cannot_be_planned_is_one_sentence_and_exit_code_2(arguments: list[
 
 
 def test_a_night_that_no_number_of_cores_ends_in_time_is_refused() -> None:
-    with pytest.raises(InputError, match=r"no number of cores ends a night .* in 0\.1 hours: all but inference takes"):
+    with pytest.raises(InputError, match=r"no number of cores ends a night .* in 0\.1 hours: all steps but inference"):
         night_plan(Day(1_000_000, 500, 0.1), RATES)
 
 
@@ -110,4 +110,4 @@ def test_a_plan_says_what_to_set_and_what_the_rates_are_of(tmp_path: Path) -> No
 )
 def test_each_order_of_magnitude_says_what_gives_way_first(photos: int, words: str) -> None:
     day = Day(photos, 100, 8)
-    assert words in dict(in_words(night_plan(day, DEFAULT_RATES), day, DEFAULT_RATES))["gives way first"]
+    assert words in dict(in_words(night_plan(day, DEFAULT_RATES), day, DEFAULT_RATES))["runs out first"]

@@ -14,7 +14,7 @@ def test_a_page_shows_the_parts_that_are_made_from_code_as_they_are(page) -> Non
 def test_the_parts_hold_what_they_are_named_after() -> None:
     assert "| `under_18_probability` | double |" in part_of(ANALYST, "tables")
     assert "| `CHECKOUT_AGES_CHALLENGE_AGE_YEARS` | `25` |" in part_of(ENGINEER, "settings")
-    assert "- `jobs/tables/`: One file per table" in part_of(README, "wings")
+    assert "- `jobs/tables/`: One file per table" in part_of(README, "packages")
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)

@@ -82,7 +82,7 @@ def test_the_status_follows_the_estimate_and_the_logged_check(
 def test_the_reason_says_the_figures(spark: SparkSession, settings: Settings) -> None:
     (audited,) = audit_of(spark, settings, 22, line(is_alcohol=True, id_check="not_asked"))
     assert audited.audit_reason == (
-        "no ID was asked for, by policy it should be: "
+        "no ID was asked for, although policy requires it: "
         "looks 22 (90 % interval 14–30); P(under 18) 0.00, P(under 25) 1.00; of 100 such buyers about 100 are under 25"
     )
 

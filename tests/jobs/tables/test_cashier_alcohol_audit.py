@@ -33,7 +33,7 @@ def test_a_cashier_is_held_against_the_others_of_the_same_till_and_hours(setting
     assert of_c1["expected_asked_share"] == pytest.approx(154 / 160)
     assert of_c1["review_priority"] == 1
     assert of_c1["review_reason"] == (
-        "asked less often than chance explains, a person should look at the sales: asked 50% where others at the same "
+        "asked less often than chance explains; a person should look at the sales: asked 50% where others at the same "
         f"till and hours asked 96%, 60 expected buyers under 25, q {of_c1['q_value']:.2g}"
     )
     assert pd.isna(audit["c3"]["review_priority"])
@@ -84,22 +84,24 @@ def test_nobody_is_held_against_sales_that_are_not_alike(settings: Settings, els
     of_c1 = audit_of(settings, sales("c1", 100, 0), sales("c2", 100, 100, **elsewhere))["c1"]
     assert pd.isna(of_c1["p_value"])
     assert of_c1["review_reason"] == (
-        "too few cases to say: 0 expected buyers under 25 at tills and in hours where another cashier served such "
-        "buyers too, 20 are needed"
+        "too few sales to judge: 0 expected buyers under 25 at tills and in hours where another cashier served such "
+        "buyers too; 20 are needed"
     )
 
 
 def test_under_the_minimum_of_cases_there_is_no_priority_but_a_reason(settings: Settings) -> None:
     audit = audit_of(settings, sales("c1", 33, 0), sales("c2", 100, 100))
     assert pd.isna(audit["c1"]["review_priority"])
-    assert audit["c1"]["review_reason"].startswith("too few cases to say: 20 expected buyers under 25")
+    assert audit["c1"]["review_reason"].startswith("too few sales to judge: 20 expected buyers under 25")
     enough = settings.model_copy(update={"minimum_compared_count": 19.0})
     assert audit_of(enough, sales("c1", 33, 0), sales("c2", 100, 100))["c1"]["review_priority"] == 1
 
 
 def test_where_everybody_was_asked_nobody_can_be_told_from_the_others(settings: Settings) -> None:
     of_c1 = audit_of(settings, sales("c1", 100, 100), sales("c2", 100, 100))["c1"]
-    assert of_c1["review_reason"].startswith("nothing to compare: of 60 expected buyers under 25 all were asked")
+    assert of_c1["review_reason"].startswith(
+        "nothing to compare: all cashiers asked all of 60 expected buyers under 25"
+    )
 
 
 def test_the_difference_is_that_in_the_share_asked_of_buyers_under_the_challenge_age(settings: Settings) -> None:

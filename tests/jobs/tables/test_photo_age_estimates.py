@@ -225,7 +225,7 @@ def test_a_run_again_infers_only_what_is_new_or_was_replaced(
     day = {"a": one, "b": other, "empty": b""}
     first = night(spark, settings, "first", landed(landing, **day))
     again = night(spark, settings, "again", landed(landing))
-    assert "0 photos looked at, 3 taken over from earlier runs of the day" in caplog.text
+    assert "0 photos examined, 3 estimates reused from earlier runs of the day" in caplog.text
     assert again == first
     assert {row.inferred_run_id for row in again} == {"first"}
     changed = night(spark, settings, "changed", landed(landing, b=late, c=late))
