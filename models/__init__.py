@@ -1,1 +1,1 @@
-"""The age network, from photo bytes to a calibrated distribution over years of age."""
+"""The age model: from a photo to the probability of each year of age. It does not depend on `jobs`."""

@@ -1,4 +1,4 @@
-"""cli: the commands of `checkout-ages` for the age model. Heavy imports are inside them, so that `--help` is fast."""
+"""cli: the subcommands of `checkout-ages` for the age model. Slow imports are inside them, so that `--help` is fast."""
 
 from __future__ import annotations
 
@@ -21,20 +21,21 @@ console = Console()
 errors = Console(stderr=True)
 
 Labels = Annotated[
-    Path | None, typer.Option(help="CSV with file_name,real_age; else IMAGES/labels.csv or UTKFace file names")
+    Path | None,
+    typer.Option(help="CSV with file_name,real_age; default: IMAGES/labels.csv, or ages in UTKFace file names"),
 ]
-Images = Annotated[Path, typer.Option(help="folder of the photos")]
+Images = Annotated[Path, typer.Option(help="folder with the photos")]
 Engine = Literal["openvino", "tensorflow"]
 Loss = Literal["cross_entropy", "label_distribution", "mean_variance", "ordinal"]
 Variation = StrEnum(
     "Variation", ["flip", "crop", "rotation", "brightness", "blur", "jpeg", "low_resolution", "occlusion"]
 )
-OutFolder = Annotated[Path, typer.Option(help="folder that takes what the command writes")]
+OutFolder = Annotated[Path, typer.Option(help="folder to write to")]
 
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Turn an error that a person can fix into one sentence and exit code 2."""
+    """Print an error of the block that a person can fix as one sentence, and exit with code 2."""
     try:
         yield
     except (ModelInputError, WeightsError) as error:
@@ -47,22 +48,30 @@ def train(
     images: Images,
     out: OutFolder,
     labels: Labels = None,
-    recipe: Annotated[Literal["default", "seed"], typer.Option(help="ours, or that of the seed notebooks")] = "default",
+    recipe: Annotated[
+        Literal["default", "seed"], typer.Option(help="default, or seed: the plain recipe that was the starting point")
+    ] = "default",
     init: Annotated[Path | None, typer.Option(help="weights to start from: layer/weight:0 arrays in an .npz")] = None,
     image_size: Annotated[int | None, typer.Option(min=32, max=512, help="side of the photos in pixels")] = None,
     epochs: Annotated[
         int | None,
-        typer.Option(min=0, help="of ResNet50; with 0 it stays as in --init, and only the second opinion is trained"),
+        typer.Option(
+            min=0, help="epochs of ResNet50; with 0 it stays as in --init, and only the second opinion is trained"
+        ),
     ] = None,
-    loss: Annotated[Loss | None, typer.Option(help="what the default recipe minimises")] = None,
-    without: Annotated[list[Variation] | None, typer.Option(help="a variation of the photos to leave out")] = None,
+    loss: Annotated[Loss | None, typer.Option(help="loss that the default recipe minimises")] = None,
+    without: Annotated[
+        list[Variation] | None, typer.Option(help="kind of photo variation to leave out; may be repeated")
+    ] = None,
     data: Annotated[str, typer.Option(help="name and terms of the photos, for the manifest")] = "not stated",
-    teacher: Annotated[Path | None, typer.Option(help="what another network says of the photos, an .npz")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="go on with the run in OUT")] = False,
+    teacher: Annotated[
+        Path | None, typer.Option(help="another network's answers on the photos, an .npz; see TRAINING.md")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="continue the run in OUT")] = False,
 ) -> None:
     """Train the age network on labelled faces, calibrate it, and write a version: weights, manifest, learning curves.
 
-    Runs on PyTorch where it is installed (twice as fast on a CPU) or as KERAS_BACKEND says.
+    Runs on PyTorch if it is installed (twice as fast on a CPU), or on the backend that KERAS_BACKEND names.
 
     Example: checkout-ages train --images faces --init models/weights/age_resnet50-4/weights.npz --out run
     """
@@ -75,16 +84,18 @@ def train(
         chosen = recipe_of(recipe, image_size=image_size, epochs=epochs, loss=loss, without=without or [])
         faces = read_face_labels(labels, images)
         train_version(faces, images, init, out, chosen, data, resume, teacher)
-    console.print(f"wrote weights.npz, manifest.json and what goes with them to {out}")
+    console.print(f"wrote weights.npz, manifest.json and the other files of the version to {out}")
 
 
 @app.command()
 def explore(
     out: OutFolder,
     labels: Labels = None,
-    images: Annotated[Path | None, typer.Option(help="folder of the photos; without it only ages are explored")] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="folder with the photos; without it only ages are explored")
+    ] = None,
 ) -> None:
-    """Show what a labelled set holds and lacks: ages, near duplicates, contradictory labels, photos, as an HTML page.
+    """Write an HTML page about a set of labelled photos: its ages, near duplicates, contradictory labels and photos.
 
     Example: checkout-ages explore --labels labels.csv --images faces --out exploration
     """
@@ -104,17 +115,17 @@ def evaluate(
     images: Images,
     out: OutFolder,
     labels: Labels = None,
-    split: Annotated[str, typer.Option(help="train, valid, test, or all")] = "test",
+    split: Annotated[str, typer.Option(help="part of the labelled photos: train, valid, test, or all")] = "test",
     weights: Annotated[
-        str | None, typer.Option(help="model version, or folder of a training; else the newest version")
+        str | None, typer.Option(help="model version, or folder of a training; default: the newest version")
     ] = None,
     baseline: Annotated[
         list[Path] | None,
-        typer.Option(help="an earlier OUT, or its metrics.json, to compare with photo by photo; may be repeated"),
+        typer.Option(help="OUT of an earlier evaluation, to compare with photo by photo; may be repeated"),
     ] = None,
-    engine: Annotated[Engine, typer.Option(help="int8 on OpenVINO, or the reference, TensorFlow")] = "openvino",
+    engine: Annotated[Engine, typer.Option(help="openvino (int8) or tensorflow (the reference)")] = "openvino",
 ) -> None:
-    """Measure how far off a model version is on labelled photos, for whom, and whether it knows how sure it is.
+    """Measure a model version's errors on labelled photos, by groups of people, and how calibrated it is.
 
     Example: checkout-ages evaluate --labels labels.csv --images faces --split test --out evaluation
     """
@@ -136,11 +147,13 @@ def export(
     labels: Labels = None,
     weights: Annotated[
         str | None,
-        typer.Option(help="model version, folder of a training, or centerface (finds faces); else the newest version"),
+        typer.Option(
+            help="model version, folder of a training, or centerface (finds faces); default: the newest version"
+        ),
     ] = None,
-    photos: Annotated[int, typer.Option(min=1, help="photos of split train that ranges are measured on")] = 300,
+    photos: Annotated[int, typer.Option(min=1, help="number of photos of split train to measure ranges on")] = 300,
 ) -> None:
-    """Quantise a network to int8 for OpenVINO: openvino_int8.xml and .bin, and the lines that pin them.
+    """Quantise a network to int8 for OpenVINO, and print the lines of code that pin the files by their sha256.
 
     Example: checkout-ages export --labels labels.csv --images faces --weights age_resnet50-4 --out age_resnet50-4
     """
@@ -159,10 +172,10 @@ def calibrate(
     out: OutFolder,
     labels: Labels = None,
     weights: Annotated[
-        str | None, typer.Option(help="model version, or folder of a training; else the newest version")
+        str | None, typer.Option(help="model version, or folder of a training; default: the newest version")
     ] = None,
 ) -> None:
-    """Fit how a version's distributions are corrected for the ages of buyers: shift_calibration.json, and its pin.
+    """Fit shift_calibration.json, which corrects a version's estimates for the ages of buyers; print its pinning line.
 
     Example: checkout-ages calibrate --labels labels.csv --images faces --weights age_resnet50-4 --out age_resnet50-4
     """

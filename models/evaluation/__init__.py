@@ -1,1 +1,1 @@
-"""Evaluation: the errors of a model version, by group of people: figures, pages and the model card."""
+"""Evaluation: measures a version's errors by groups of people, and writes figures, pages and the model card."""

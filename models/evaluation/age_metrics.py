@@ -48,7 +48,7 @@ ERROR_HEADINGS = ["photos", "MAE, years", "bias, years", "within 5 years", "90 %
 
 @dataclass(frozen=True)
 class JudgedAges:
-    """True and estimated ages of n photos: arrays of (n,) or (n, 101)."""
+    """True and estimated ages of n photos, as arrays of (n,) or (n, 101)."""
 
     ages: NDArray[np.int64]
     """True ages in years, as labelled."""
@@ -64,23 +64,23 @@ class JudgedAges:
     def of(
         cls, distribution: Floats, ages: NDArray[np.int64], interval_mass: Mass, young_adult_correction: float = 0.0
     ) -> JudgedAges:
-        """Judge (n, 101) distributions by (n,) true ages; the other arguments are those of `summarise`."""
+        """Compare (n, 101) age distributions with (n,) true ages; the other arguments are those of `summarise`."""
         return cls(ages, distribution, *astuple(summarise(distribution, interval_mass, young_adult_correction)))
 
     def rows(self, rows: Rows) -> JudgedAges:
-        """Return only the photos of `rows`."""
+        """Return only the photos that `rows` selects."""
         return JudgedAges(
             self.ages[rows], self.distribution[rows], self.estimated[rows], self.low[rows], self.high[rows]
         )
 
     @property
     def errors(self) -> Floats:
-        """(n,) estimated minus true age, in years."""
+        """The (n,) errors in years: estimated minus true age."""
         return self.estimated - self.ages
 
 
 def metrics(judged: JudgedAges, bootstrap: GroupBootstrap) -> Figures:
-    """Return the errors of all photos, the calibration error under the legal age, and the errors by age group."""
+    """Return the errors of all photos, the calibration error of P(under the legal age), and the errors by age group."""
     everyone = np.ones(len(judged.ages), dtype=bool)
     calibration = reliability(judged, LEGAL_AGE_YEARS, bootstrap)
     return {
@@ -92,7 +92,10 @@ def metrics(judged: JudgedAges, bootstrap: GroupBootstrap) -> Figures:
 
 
 def error_figures(judged: JudgedAges, rows: Rows, bootstrap: GroupBootstrap) -> Figures:
-    """Return MAE, bias (mean of estimated minus true age), share within 5 years, coverage and width of `rows`."""
+    """Return the errors of the photos `rows`: mean absolute error, bias, share within 5 years, intervals.
+
+    The bias is the mean of estimated minus true age; of intervals, coverage and width are returned.
+    """
     columns = {
         "mae": np.abs(judged.errors),
         "bias": judged.errors,
@@ -109,23 +112,23 @@ def error_figures(judged: JudgedAges, rows: Rows, bootstrap: GroupBootstrap) -> 
 
 
 def figures_by(kind: str, judged: JudgedAges, groups: dict[str, Rows], bootstrap: GroupBootstrap) -> list[Figures]:
-    """Return the errors of each group with photos; the group's name is under the key `kind`."""
+    """Return the errors of each group that has photos, with the group's name under the key `kind`."""
     return [{kind: name, **error_figures(judged, rows, bootstrap)} for name, rows in groups.items() if rows.any()]
 
 
 def age_band_rows(ages: NDArray[np.int64]) -> dict[str, Rows]:
-    """Return, for each age group, which photos are in it."""
+    """Return, for each age group, a mask of the photos in it."""
     return {name: _between(ages, band) for name, band in AGE_BANDS.items()}
 
 
 def named_rows(names: Sequence[str | None]) -> dict[str, Rows]:
-    """Return, for each name, which photos have it. Photos without a name are in no group."""
+    """Return, for each name, a mask of the photos that have it. Photos without a name are in no group."""
     array = np.array([name or "" for name in names])
     return {str(name): array == name for name in np.unique(array) if name}
 
 
 def quantile_bin_rows(values: Floats, bins: int = 4, digits: int = 0) -> dict[str, Rows]:
-    """Return, for each of `bins` equally filled bins named by its ends, which photos are in it.
+    """Return, for each of `bins` equally filled bins (named by its ends), a mask of the photos in it.
 
     Equal values are in one bin. Photos without a value (NaN) are in no bin.
     """
@@ -162,7 +165,7 @@ def reliability(judged: JudgedAges, age_years: int, bootstrap: GroupBootstrap) -
 
 
 def expected_calibration_error(probability: Floats, happened: NDArray[np.bool_]) -> float:
-    """Return the mean gap between predicted and observed frequency in ten equal bins, weighted by their photos.
+    """Return the mean difference between predicted and observed frequency in ten equal bins, weighted by their photos.
 
     Source: Guo et al. 2017, "On Calibration of Modern Neural Networks".
     """
@@ -173,7 +176,7 @@ def expected_calibration_error(probability: Floats, happened: NDArray[np.bool_])
 
 
 def challenge_figures(judged: JudgedAges, bootstrap: GroupBootstrap) -> Figures:
-    """Return NIST's figures of Challenge 25, see CHALLENGE_DEFINITION. A share is None if nobody is of that age."""
+    """Return NIST's figures of Challenge 25, as CHALLENGE_DEFINITION explains. A share without people is None."""
     passed = judged.estimated >= CHALLENGE_AGE_YEARS
     figures: Figures = {"challenge_age_years": CHALLENGE_AGE_YEARS, "definition": CHALLENGE_DEFINITION}
     minors = _between(judged.ages, CHALLENGE_MINORS_YEARS)

@@ -15,7 +15,7 @@ from models.serving.age_estimator import ESTIMATED
 
 
 def compare_with_baseline(predictions: pd.DataFrame, baseline: Path) -> Figures:
-    """Return the difference in MAE to another evaluation, on the photos that both estimated, without age conflicts.
+    """Return the difference in mean absolute error to another evaluation, on photos that both models estimated.
 
     `baseline` is the folder of an evaluation, or its metrics.json. The interval is a paired bootstrap: each sample
     draws groups of photos and compares the errors of both versions on them.
@@ -40,7 +40,7 @@ def compare_with_baseline(predictions: pd.DataFrame, baseline: Path) -> Figures:
 
 
 def comparison_sentence(comparison: Figures) -> str:
-    """Say in a sentence which version is better, or that neither is for sure."""
+    """Say in a sentence which version is better, or that the difference may be chance."""
     low, high = comparison["mae_difference_interval_95"]
     difference = comparison["mae_difference"]
     verdict = "better" if high < 0 else "worse" if low > 0 else "neither better nor worse for sure"

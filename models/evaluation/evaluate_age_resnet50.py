@@ -1,4 +1,4 @@
-"""evaluate_age_resnet50: measure a version's errors on labelled photos, for whom they occur, and its calibration.
+"""evaluate_age_resnet50: measure a version's errors on labelled photos, by groups of people, and its calibration.
 
     checkout-ages evaluate --labels labels.csv --images DIR --out DIR
 
@@ -75,7 +75,7 @@ def evaluate_version(
     baselines: Sequence[Path] = (),
     engine: Engine = "openvino",
 ) -> Figures:
-    """Write metrics.json, predictions.csv and index.html about a version (None: the newest) into `out`.
+    """Evaluate a version (None: the newest), and write metrics.json, predictions.csv and index.html into `out`.
 
     `version` is that of `load_trained_version`, each baseline that of `compare_with_baseline`. Raises ModelInputError
     or WeightsError if one of them or `split` is wrong, before any photo is read.
@@ -102,7 +102,7 @@ def evaluate_version(
 
 
 def evaluate(estimator: AgeEstimator, faces: pd.DataFrame, images: Path) -> Evaluation:
-    """Judge the photos of `faces`. The top figures are about rows without age conflict.
+    """Estimate the photos of `faces` and measure the errors. The main figures leave out rows with an age conflict.
 
     `with_mirroring` shows what a version without mirroring would gain from it, at double the cost: the distributions of
     a photo and its mirror image are averaged. `without_correction` shows what a version's correction for young adults
@@ -136,7 +136,7 @@ def evaluate(estimator: AgeEstimator, faces: pd.DataFrame, images: Path) -> Eval
 
 
 def write_evaluation(evaluation: Evaluation, out: Path) -> None:
-    """Write metrics.json and predictions.csv."""
+    """Write metrics.json and predictions.csv of an evaluation into the folder `out`."""
     out.mkdir(parents=True, exist_ok=True)
     (out / "metrics.json").write_text(json.dumps(evaluation.metrics, indent=1) + "\n")
     # Nullable integers: photos without a face have no count, and as floats all others would be written as 1.0000.
@@ -190,7 +190,7 @@ def _note_estimates(predictions: pd.DataFrame, judged: JudgedAges) -> None:
 
 
 def terminal_tables(figures: Figures) -> Iterator[Table | str]:
-    """Yield the most important results: the headline figures, and the errors by true age."""
+    """Yield tables of the most important results for the terminal: the main figures, and the errors by true age."""
     kinds = {"without conflicts": figures, "all rows": figures["with_conflicting_labels"]}
     if "with_mirroring" in figures:
         kinds["mirrored too"] = figures["with_mirroring"]

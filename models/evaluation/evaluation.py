@@ -1,4 +1,4 @@
-"""evaluation: the result of an evaluation, the input of its figures and its page."""
+"""evaluation: the class of an evaluation's result, from which its files and its page are written."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from models.evaluation.age_metrics import Figures, JudgedAges
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The result: figures for metrics.json, and a row per listed photo for predictions.csv and the page."""
+    """The result of an evaluation: figures for metrics.json, and a row per listed photo for predictions.csv."""
 
     metrics: Figures
     predictions: pd.DataFrame

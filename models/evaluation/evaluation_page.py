@@ -45,25 +45,25 @@ PHOTOS_IN_GRID = 24
 UNUSED_PHOTOS_LISTED = 50
 TRAITS = {
     "face_side_pixels": "face size (side of the square around it), pixels",
-    "sharpness": "sharpness of what the network sees",
+    "sharpness": "sharpness of the square that the network gets",
     "brightness": "brightness (mean grey, 0–255)",
-    "disagreement_years": "how far the means of both networks lie apart, years",
+    "disagreement_years": "difference between the means of both networks, years",
 }
 LABELS = {"age_band": "true age, years", "gender": "gender as labelled", "race": "race as labelled", **TRAITS}
 OWNERS_WARNING = (
     "This page shows photos of people. It is for the owner of the photos, on their own disk: do not publish it, do not "
-    "commit it. The numbers alone are in metrics.json and predictions.csv beside it."
+    "commit it. The numbers alone are in metrics.json and predictions.csv next to it."
 )
 
 
 def write_evaluation_page(evaluation: Evaluation, images: Path, out: Path) -> None:
-    """Write index.html into `out`."""
+    """Write index.html, the page about an evaluation, into the folder `out`."""
     figures = evaluation.metrics
     page = Page(
         title=f"How old does {figures['model_version']} think they are?",
         lead=(
             f"Estimated against labelled ages of {figures['photo_count']:,} photos of split '{figures['split']}'. The "
-            "figures leave out photos whose near duplicates have another age, unless a table says otherwise. Ranges in "
+            "figures leave out photos with near duplicates of another age, unless a table says otherwise. Ranges in "
             "brackets are 95 % bootstrap intervals; near duplicates are drawn together."
         ),
         warning=OWNERS_WARNING,
@@ -131,7 +131,7 @@ def _by_age(evaluation: Evaluation) -> Section:
     rows = evaluation.metrics["by_age_band"]
     return Section(
         "By true age",
-        ["Bias over 0 means that people are taken for older than they are."],
+        ["A positive bias means that people are estimated too old."],
         [_means_chart(rows, "age_band", "mae"), _means_chart(rows, "age_band", "bias"), _ages_chart(evaluation.judged)],
         [_errors_table(rows, "age_band")],
     )
@@ -176,7 +176,9 @@ def _confusion(confusion: Figures) -> Section:
     counts = np.array(confusion["counts"])
     headings = ["true age ▸ estimated", *confusion["age_bands"]]
     rows = [[band, *map(str, row)] for band, row in zip(confusion["age_bands"], counts, strict=True)]
-    words = "Each row is a group of true ages; the chart shows which share of it was estimated into which group."
+    words = (
+        "Each row is a group of true ages; the chart shows the shares of it that were estimated into each age group."
+    )
     return Section("Age groups taken for others", [words], [_confusion_chart(confusion)], [PageTable(headings, rows)])
 
 

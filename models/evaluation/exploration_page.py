@@ -48,7 +48,7 @@ GROUPS_SHOWN = 12
 UNUSABLE_LISTED = 50
 OWNERS_WARNING = (
     "This page shows photos of people. It is for the owner of the photos, on their own disk: do not publish it, do not "
-    "commit it. The numbers alone are in exploration.json and photos.csv beside it."
+    "commit it. The numbers alone are in exploration.json and photos.csv next to it."
 )
 
 Facts = tuple[AgeFacts, DuplicateFacts, PhotoFacts | None]
@@ -78,7 +78,7 @@ def _page(ages: AgeFacts, duplicates: DuplicateFacts, photos: PhotoFacts | None,
     summary = Section("Summary", tables=[PageTable(["fact", "value"], list(summary_rows(ages, duplicates, photos)))])
     return Page(
         title=f"{ages.photo_count:,} labelled photos",
-        lead="What the labels and photos hold, and what a model trained on them will not have seen.",
+        lead="What the labels and photos contain, and what a model trained on them has not seen.",
         warning=OWNERS_WARNING if photos else "",
         facts=[
             (f"{ages.photo_count:,}", "photos labelled"),

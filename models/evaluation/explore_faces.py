@@ -34,7 +34,7 @@ OLD_OVER_YEARS = 60
 
 @dataclass(frozen=True)
 class AgeFacts:
-    """Facts from the labels alone."""
+    """Facts about the ages of a labelled set, from its labels alone."""
 
     photo_count: int
     youngest_years: int
@@ -68,7 +68,7 @@ class DuplicateFacts:
 
 @dataclass(frozen=True)
 class PhotoFacts:
-    """Facts from the photo files."""
+    """Facts about the photo files of a labelled set."""
 
     usable_count: int
     unusable: dict[str, int]
@@ -80,7 +80,7 @@ class PhotoFacts:
 
 
 def age_facts(ages: pd.Series) -> AgeFacts:
-    """Count (n,) ages in whole years. Raises ModelInputError when there are none."""
+    """Compute facts about (n,) ages, counted in whole years. Raises ModelInputError when there are none."""
     if ages.empty:
         raise ModelInputError("the labels have no row: name a CSV with at least one photo")
     count_of_age = ages.value_counts().sort_index()
@@ -102,7 +102,7 @@ def age_facts(ages: pd.Series) -> AgeFacts:
 
 
 def duplicate_facts(faces: pd.DataFrame) -> DuplicateFacts:
-    """Count the `group`s of two photos or more, and those with different `real_age`s."""
+    """Count the groups of near duplicates (`group`), and those with contradictory ages."""
     groups = duplicate_groups(faces)
     conflicting = groups[groups["age_difference_years"] > 0]
     return DuplicateFacts(
@@ -137,7 +137,7 @@ def look_at_photos(images: Path, file_names: Sequence[str]) -> pd.DataFrame:
 
 
 def photo_facts(looks: pd.DataFrame) -> PhotoFacts:
-    """Count the rows of `look_at_photos`."""
+    """Compute facts about photos from the rows of `look_at_photos`."""
     opened = looks.dropna(subset=["width_pixels"])
     sizes = opened["width_pixels"].astype(int).astype(str) + " × " + opened["height_pixels"].astype(int).astype(str)
     shorter = opened[["width_pixels", "height_pixels"]].min(axis=1)
@@ -154,7 +154,7 @@ def photo_facts(looks: pd.DataFrame) -> PhotoFacts:
 def write_exploration(
     ages: AgeFacts, duplicates: DuplicateFacts, photos: PhotoFacts | None, looks: pd.DataFrame | None, out: Path
 ) -> None:
-    """Write exploration.json and, if `looks` are given, photos.csv."""
+    """Write the facts to exploration.json and, if `looks` (of `look_at_photos`) are given, write photos.csv."""
     facts = {"ages": asdict(ages), "near_duplicates": asdict(duplicates), "photos": photos and asdict(photos)}
     (out / "exploration.json").write_text(json.dumps(facts, indent=1) + "\n")
     if looks is not None:
@@ -170,7 +170,7 @@ def summary_table(ages: AgeFacts, duplicates: DuplicateFacts, photos: PhotoFacts
 
 
 def summary_rows(ages: AgeFacts, duplicates: DuplicateFacts, photos: PhotoFacts | None) -> Iterator[tuple[str, str]]:
-    """Yield each fact in words."""
+    """Yield each fact about a labelled set as a name and a text."""
     yield "photos labelled", f"{ages.photo_count:,}"
     yield "ages", f"{ages.youngest_years} to {ages.oldest_years}, median {ages.median_years:.0f}"
     yield "ages that never occur between them", in_words(ages.missing_between_years)

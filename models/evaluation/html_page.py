@@ -52,7 +52,7 @@ class PageTable:
 
 @dataclass(frozen=True)
 class PagePhoto:
-    """A small photo as a data URI, with the words below it."""
+    """A small photo as a data URI, with the text below it."""
 
     data_uri: str
     words: str
@@ -68,7 +68,7 @@ class PageChart:
 
 @dataclass(frozen=True)
 class PhotoGrid:
-    """Photos in rows below a heading."""
+    """A grid of photos below a heading."""
 
     title: str
     photos: Sequence[PagePhoto]
@@ -76,7 +76,7 @@ class PhotoGrid:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page: words, then charts, tables and photos, all optional."""
+    """A part of the page: text, then charts, tables and photos, all optional."""
 
     title: str
     paragraphs: Sequence[str] = ()
@@ -87,7 +87,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """The content of a page."""
+    """The content of an HTML page."""
 
     title: str
     lead: str
@@ -98,7 +98,7 @@ class Page:
 
 
 def write_page(page: Page, path: Path) -> None:
-    """Render the page into one file. All text is escaped."""
+    """Render a page into one HTML file. All text is escaped."""
     path.write_text(page_template("page.html").render(page=page))
 
 
@@ -138,7 +138,7 @@ def page_photo(pixels: Pixels, words: str) -> PagePhoto:
 
 
 def page_template(name: str) -> jinja2.Template:
-    """Read a template. In HTML templates, inserted values are escaped."""
+    """Load a template of this package. In HTML templates, inserted values are escaped."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=jinja2.select_autoescape(["html"]),

@@ -1,9 +1,9 @@
-"""measure_face_finding: whether faces are found in photos as a camera takes them, and what finding them costs.
+"""measure_face_finding: measure how many faces are found in whole scenes, and how much the estimates suffer from it.
 
     python -m models.evaluation.measure_face_finding --labels labels.csv --images DIR --wild DIR --out face_finding.json
 
-Faces of split `test` are pasted into drawn scenes of a shop and estimated as a night would, once so and once as the
-crops that they are. Photos in `--wild` are as cameras took them. Nothing is fitted or chosen here.
+Faces of split `test` are pasted into drawn scenes of a shop, and estimated as a night would: once in the scene and once
+as the crop alone. Photos in `--wild` are real scenes as cameras took them. Nothing is fitted or chosen here.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ TIMED_SCENES = 30
 
 @dataclass(frozen=True)
 class SceneMetrics:
-    """Faces in scenes. `mae` and `mae_as_crops` are about the faces that were estimated both ways."""
+    """Figures of faces in scenes. `mae` and `mae_as_crops` are about the faces that were estimated both ways."""
 
     face_count: int
     found_share: float
@@ -61,7 +61,7 @@ class SceneMetrics:
 def measure(
     estimator: AgeEstimator, faces: pd.DataFrame, images: Path, empty_count: int, progress: Callable[..., Any] = iter
 ) -> dict[str, Any]:
-    """Measure face finding on labelled tight crops pasted into scenes, and on scenes without a face."""
+    """Measure face finding on labelled faces that are pasted into scenes, and on scenes without a face."""
     rows = pd.DataFrame([_in_scene(estimator, images, number, face) for number, face in progress(_numbered(faces))])
     bands = pd.cut(rows["side_pixels"], SIDE_BANDS_PIXELS, right=False)
     empty = [_look(estimator, jpeg(draw_scene(_random(2, number)))) for number in progress(range(empty_count))]
@@ -95,7 +95,7 @@ def crop_statuses(estimator: AgeEstimator, photos: Iterable[bytes]) -> dict[str,
 
 
 def milliseconds_per_photo(finder: FaceFinder) -> float:
-    """Return the time of the search in a scene on the finder's threads, without decoding."""
+    """Return the milliseconds that the finder needs to search a scene, without decoding."""
     scenes = [draw_scene(_random(3, number)) for number in range(TIMED_SCENES)]
     finder.find(scenes[0])  # the first search of a shape compiles the network
     started = time.perf_counter()
@@ -105,7 +105,7 @@ def milliseconds_per_photo(finder: FaceFinder) -> float:
 
 
 def jpeg(pixels: Pixels) -> bytes:
-    """Return the pixels as a JPEG, like a camera stores them."""
+    """Return pixels as the bytes of a JPEG, as a camera stores them."""
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "JPEG", quality=90)
     return file.getvalue()
@@ -204,7 +204,7 @@ def _tables(measured: dict[str, Any]) -> Iterator[Table]:
 
 
 def main() -> None:
-    """Measure with the options of the command line."""
+    """Run the measurement with the options of the command line, and write its figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--labels", type=Path, required=True, help="CSV with file_name,real_age,split")
     parser.add_argument("--images", type=Path, required=True, help="folder of the photos")

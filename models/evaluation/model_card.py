@@ -1,6 +1,6 @@
 """model_card: render models/README.md from the evaluation and the manifest of the newest version. `make card` runs it.
 
-The words are in templates/model_card.md. Every figure comes from `weights/VERSION/metrics.json`, which
+The text is in templates/model_card.md. Every figure comes from `weights/VERSION/metrics.json`, which
 `checkout-ages evaluate` wrote.
 """
 
@@ -27,7 +27,7 @@ WANTED_COVERAGE = 0.85
 
 
 def rendered(version: str = MODEL_VERSIONS[-1]) -> str:
-    """Return the card of a committed version. Raises WeightsError when its files are missing or altered."""
+    """Render the model card of a committed version. Raises WeightsError when its files are missing or altered."""
     metrics: Figures = json.loads((WEIGHTS_FOLDER / version / "metrics.json").read_text())
     return page_template("model_card.md").render(
         error_headings=ERROR_HEADINGS,
@@ -46,7 +46,7 @@ def rendered(version: str = MODEL_VERSIONS[-1]) -> str:
 
 
 def known_failures(metrics: Figures) -> Iterator[str]:
-    """Yield a sentence for each weakness in the figures: bias, error and coverage of the worst groups."""
+    """Yield a sentence for each weakness that the figures show: bias, error and coverage of the worst groups."""
     groups = _groups(metrics)
     for group in sorted(groups, key=lambda each: -abs(each["bias"]))[:WORST_GROUPS]:
         direction = "older" if group["bias"] > 0 else "younger"
@@ -59,7 +59,7 @@ def known_failures(metrics: Figures) -> Iterator[str]:
 
 
 def recipe_in_words(manifest: ModelManifest) -> str:
-    """Return the choices of the training as a list of `name value`."""
+    """Return the choices of a version's training as a text of names and values."""
     return ", ".join(f"{name.replace('_', ' ')} {_plain(value)}" for name, value in manifest.training.recipe.items())
 
 

@@ -1,1 +1,1 @@
-"""Photos of faces for training and tests: labelled, synthetic, and pasted into drawn scenes."""
+"""Photos of faces for training and tests: labelled photos, drawn faces, and faces pasted into drawn scenes."""

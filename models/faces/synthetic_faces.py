@@ -8,8 +8,8 @@ components of the remaining differences (Turk & Pentland 1991, "Eigenfaces for R
 from its mean, to one side or the other. So samples are on a shell around the mean face where no photo is, and
 `train_synthetic_faces` measures that none comes as near to a training photo as unrelated photos do.
 
-Terms: fitted to UTKFace, whose photos belong to their owners and may be used for non-commercial research; so may the
-weights. No sample shows a real person.
+Terms: the model is fitted to UTKFace. Those photos belong to their owners and may be used for non-commercial research;
+the same is true of the weights. No sample shows a real person.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class SyntheticFaces:
         return mean_face
 
     def sample(self, age_years: float, random: Generator) -> NDArray[np.uint8]:
-        """Draw a face of nobody: (112, 112, 3) RGB pixels."""
+        """Draw the face of a person who does not exist: (112, 112, 3) RGB pixels."""
         sides = random.choice((-1.0, 1.0), len(self.looks))
         looks = (sides * random.uniform(*LOOK_RANGE, len(self.looks))).astype(np.float32)
         face = self.mean_face(age_years) + looks @ self.looks

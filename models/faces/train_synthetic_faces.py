@@ -1,8 +1,9 @@
 """train_synthetic_faces: fit the synthetic face model to the training photos, and measure that it shows none of them.
 
-Writes synthetic_faces-2.npz, and beside it synthetic_faces-2.json with what was measured: how near samples come to
-training photos, against how near unrelated (`valid`) photos come to them, and, with --model-version, how well the age
-network's estimates on samples follow the ages that were asked for. Needs 6 GB of memory and some minutes.
+Writes synthetic_faces-2.npz, and next to it synthetic_faces-2.json with two measurements. The first compares how near
+samples come to training photos with how near unrelated photos (of `valid`) come to them. The second needs
+--model-version: how well the age network's estimates on samples follow the ages that were asked for. It needs 6 GB of
+memory and some minutes.
 
     python -m models.faces.train_synthetic_faces --labels labels.csv --images DIR --out DIR
 
@@ -74,7 +75,7 @@ Vectors = NDArray[np.float32]
 
 
 def read_faces(faces: pd.DataFrame, images: Path) -> Faces:
-    """Read photos as the network sees them and flatten them."""
+    """Read photos in the form that the age network gets, flattened to (n, p) numbers."""
     photos = ((images / name).read_bytes() for name in faces["file_name"])
     return np.stack([to_network_input(decode_photo(photo, SIDE_PIXELS), SIDE_PIXELS).ravel() for photo in photos])
 
@@ -136,14 +137,14 @@ def look_sizes(looks: Vectors) -> Vectors:
 
 
 def face_oval() -> NDArray[np.bool_]:
-    """Return which of the (p,) pixel values are in the face, not in hair, clothes or background."""
+    """Return a mask of the (p,) pixel values that are in the face, and not in hair, clothes or background."""
     row, column = (np.mgrid[:SIDE_PIXELS, :SIDE_PIXELS] + 0.5) / SIDE_PIXELS
     distance = ((row - FACE_CENTRE[0]) / FACE_RADII[0]) ** 2 + ((column - FACE_CENTRE[1]) / FACE_RADII[1]) ** 2
     return np.repeat((distance < 1).ravel(), 3)
 
 
 class TrainingPhotos:
-    """Training photos, prepared to find the photo nearest to a face."""
+    """Training photos, prepared for the search of the photo that is nearest to a face."""
 
     def __init__(self, faces: Faces) -> None:
         self._faces = faces
@@ -182,7 +183,7 @@ def shopper_ages_years(count: int, random: Generator) -> NDArray[np.integer]:
 
 
 def measure_privacy(model: SyntheticFaces, training_faces: Faces, valid_faces: Faces) -> dict[str, Any]:
-    """Compare the distance of samples and of unrelated photos to a training photo, for the whole photo and the face."""
+    """Compare how near samples and unrelated photos come to training photos, for the whole photo and for the face."""
     random = np.random.default_rng([SEED, 1])
     ages_years = shopper_ages_years(MEASURED_SAMPLES, random)
     samples = np.stack([model.sample(age_years, random).ravel() for age_years in ages_years])
@@ -253,7 +254,7 @@ def main() -> None:
     parser.add_argument("--labels", type=Path, required=True)
     parser.add_argument("--images", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--model-version", help="age network whose estimates on samples are measured")
+    parser.add_argument("--model-version", help="version of the age network to estimate the samples with")
     arguments = parser.parse_args()
     labels = read_face_labels(arguments.labels)
     agreed = labels[labels["age_conflict"] == 0]

@@ -1,1 +1,1 @@
-"""Inference: photo bytes to the age distribution of the face. The nightly job loads nothing else of `models`."""
+"""Inference: estimates the age distribution of the face in a photo. The nights load nothing else of `models`."""

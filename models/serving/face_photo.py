@@ -61,7 +61,7 @@ class DecodedPhoto:
 
 @dataclass(frozen=True)
 class FacePhoto:
-    """The square that the network sees, and the facts about the faces in the photo."""
+    """The square of pixels for the age network, with facts about the faces in the photo."""
 
     pixels: Pixels
     """(image_size, image_size, 3)."""
@@ -76,7 +76,7 @@ class FacePhoto:
 
 
 class UnusableFaceError(UnusablePhotoError):
-    """A photo has no face whose age can be estimated. The error still tells how many faces were found, and the side."""
+    """A photo has no face with an age that can be estimated. The error has the number of faces, and the face's side."""
 
     def __init__(self, status: str, reason: str, face_count: int, face_side_pixels: int | None = None) -> None:
         super().__init__(status, reason)
@@ -87,7 +87,7 @@ class UnusableFaceError(UnusablePhotoError):
 def read_face(
     photo: bytes, finder: FaceFinder, image_size: int, limits: PhotoLimits = DEFAULT_LIMITS, stretch: float = 1.0
 ) -> FacePhoto:
-    """Find the most prominent face of a JPEG or PNG and cut the square around it; a tight crop gives its middle square.
+    """Find the most prominent face of a JPEG or PNG and cut the square around it. Of a tight crop, cut the middle.
 
     `stretch` is the factor by which height must grow relative to width to give faces their proportions.
     Raises UnusablePhotoError as `decode_photo` does, and UnusableFaceError as `cut_face` does.

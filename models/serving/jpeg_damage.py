@@ -1,10 +1,10 @@
 """jpeg_damage: decode a JPEG that a strict decoder refuses, if the file holds all of its pixels.
 
-libjpeg warns alike of bytes that it skips (harmless) and of pixels that it makes up (damage). The code of a warning
-tells them apart, but no Python package exposes it: simplejpeg passes on the message of the first warning, Pillow none.
-So the message is turned back into its code. If that first warning is harmless, the photo must pass a second test, which
-needs no messages: its pixels stay the same when more data follow each run of them. Pixels that change were not in the
-file.
+libjpeg warns in the same way of bytes that it skips (harmless) and of pixels that it invents (damage). The code of a
+warning tells them apart, but no Python package exposes it: simplejpeg passes on the message of the first warning, and
+Pillow passes on none. So the message is turned back into its code. If that first warning is harmless, the photo must
+pass a second test, which needs no messages: its pixels stay the same when more data follow each run of them. Pixels
+that change were not in the file.
 """
 
 from __future__ import annotations

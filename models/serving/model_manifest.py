@@ -13,7 +13,7 @@ from models.serving.model_versions import WEIGHTS_FOLDER, model_files
 
 @dataclass(frozen=True)
 class TrainingFacts:
-    """Origin of the weights."""
+    """Where a version's weights come from: photos, recipe and results of the training."""
 
     started_from: str
     data: str

@@ -1,4 +1,4 @@
-"""photo_statuses: the outcomes of age estimation for one photo, and the version of the checks. Imports no other module.
+"""photo_statuses: the possible values of estimate_status, and the version of the photo checks. Imports no other module.
 
 Three groups of statuses answer three questions. Do the same bytes always get this status? Was the photo searched for
 faces? Is the picture of the face too bad, so that the camera is to blame?
@@ -13,7 +13,7 @@ PHOTO_CHECKS_VERSION = 3
 
 
 class PhotoStatus(StrEnum):
-    """Why a photo has an age estimate or none; values are published as `estimate_status`."""
+    """The statuses of a photo, published as `estimate_status`: estimated, or the reason why there is no estimate."""
 
     ESTIMATED = "estimated"
     UNREADABLE_KEY = "unreadable_key"

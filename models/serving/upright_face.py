@@ -39,7 +39,7 @@ def roll_degrees(face: Face) -> float:
 
 
 def stands(face: Face) -> bool:
-    """Tell whether eyes, nose and mouth are placed as in an upright face that is seen roughly from the front.
+    """Say whether eyes, nose and mouth are placed as in an upright face that is seen roughly from the front.
 
     The line from between the eyes to the middle of the mouth is the unit for the distance of the eyes and the height of
     the nose. The skew is how many degrees that line deviates from a right angle to the line through the eyes.
@@ -63,7 +63,7 @@ def stands(face: Face) -> bool:
 
 
 def turned_upright(pixels: Pixels, found: list[Face], finder: FaceFinder) -> tuple[float, list[Face]]:
-    """Return the counter-clockwise turn in degrees that brings a photo's first face upright, and the faces after it.
+    """Return the counter-clockwise turn, in degrees, that makes a photo's first face upright, and the faces then found.
 
     `found` are the faces of the photo as it is. They are returned with 0 degrees if the first is upright already, or if
     no turn shows a face that is certain and upright.

@@ -1,1 +1,1 @@
-"""Training: labelled faces to a model version with weights, second opinion, calibration and int8 network."""
+"""Training: makes a model version from labelled faces: weights, second opinion, calibration and int8 network."""

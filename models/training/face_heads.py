@@ -30,12 +30,12 @@ Floats = NDArray[np.float32]
 
 
 def is_trained_on(faces: pd.DataFrame) -> NDArray[np.bool_]:
-    """Return which photos the heads learn from: those of split `train` without contradictory ages."""
+    """Return a mask of the photos that the heads learn from: those of split `train` without contradictory ages."""
     return ((faces["split"] == "train") & (faces["age_conflict"] == 0)).to_numpy()
 
 
 def fold_of(groups: Iterable[object]) -> NDArray[np.int64]:
-    """Return the (n,) numbers of the heads that must not see a photo, by its group of near duplicates."""
+    """Return, for each of n photos, the number of the head that must not learn from it or its near duplicates."""
     digests = [hashlib.sha256(str(group).encode()).hexdigest() for group in groups]
     # The last decimal digit chooses the split, so within a split it would not divide the photos evenly.
     return np.array([int(digest, 16) // 10 % HEADS for digest in digests])

@@ -54,7 +54,7 @@ Floats = NDArray[np.float32]
 
 
 def main() -> None:
-    """Write the networks' answers on all labelled photos."""
+    """Write the teacher's answers on all labelled photos to a file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, text in {"package": "unpacked npm package", "images": "folder of the photos", "out": "an .npz"}.items():
         parser.add_argument(f"--{name}", type=Path, required=True, help=text)

@@ -22,7 +22,7 @@ class LayerwiseAdamW(keras.optimizers.AdamW):  # type: ignore[misc]
         self._rate_factors = dict(rate_factors)
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """Update one variable at its own learning rate."""
+        """Update one variable of the network with its own learning rate."""
         super().update_step(gradient, variable, learning_rate * self._rate_factor(variable))
 
     def _apply_weight_decay(self, variables: Sequence[Any]) -> None:
@@ -33,7 +33,7 @@ class LayerwiseAdamW(keras.optimizers.AdamW):  # type: ignore[misc]
             variable.assign(variable * (1 - keras.ops.cast(shrinkage, variable.dtype)))
 
     def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> None:
-        """Update all variables; on the torch backend, with one kernel for each learning rate factor."""
+        """Update all variables of the network; on the torch backend, with one kernel per learning rate factor."""
         if keras.backend.backend() == "torch" and trainable_variables is not None:
             self._apply_fused(grads, list(trainable_variables))
         else:

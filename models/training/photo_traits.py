@@ -25,6 +25,6 @@ class PhotoTraits:
 
 
 def photo_traits(face: FacePhoto) -> PhotoTraits:
-    """Measure the pixels that the network sees of a photo."""
+    """Measure size, sharpness and brightness of a face, in the pixels that the network gets."""
     grey = np.asarray(Image.fromarray(face.pixels).convert("L"), dtype=np.float64)
     return PhotoTraits(face.face_count, face.face_side_pixels, face_traits(face.pixels).sharpness, float(grey.mean()))

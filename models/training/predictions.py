@@ -45,7 +45,7 @@ def distributions_of_split(
 
 
 def predicted(estimator: AgeEstimator, faces: pd.DataFrame, images: Path) -> tuple[pd.DataFrame, Floats, Floats]:
-    """Return a row per listed photo, and the plain and mirrored distributions of the photos that could be estimated."""
+    """Estimate listed photos: return a row for each, and plain and mirrored distributions of the estimated ones."""
     rows: list[dict[str, Any]] = []
     plain, mirrored = [], []
     apart: list[float] = []

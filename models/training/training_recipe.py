@@ -124,7 +124,7 @@ def age_weights(ages_years: NDArray[np.int64], recipe: TrainingRecipe) -> Floats
 
 
 def effective_age_prior(ages_years: NDArray[np.int64], recipe: TrainingRecipe) -> Floats:
-    """Return the (101,) shares of ages that a training on (n,) photos sees: counts × weights."""
+    """Return the (101,) shares of ages in the training photos, each photo counted with its weight."""
     weighted = np.bincount(ages_years, minlength=YEARS_OF_AGE) * age_weights(ages_years, recipe)
     prior: Floats = weighted / weighted.sum()
     return prior
