@@ -33,7 +33,7 @@ quick: lint ## for the inner loop: lint, types, import rules and the tests that 
 pytest: setup
 	.venv/bin/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
-bench: setup ## the stage beside public recipes, Ray Data and Daft; about an hour; figures in .demo/bench.json
+bench: setup ## speed of the Spark stage, compared with public recipes, Ray Data and Daft; about an hour; figures in .demo/bench.json
 	@.venv/bin/python -m tests.benchmarks
 
 reliability: setup ## kills, faults, hostile input, a backfill; about an hour; figures in .demo/reliability.json

@@ -1,4 +1,4 @@
-# What compose.yaml runs beside Airflow and Spark, so that a trial needs no other image: PostgreSQL and an S3 server.
+# Services that compose.yaml runs for a trial, so that it needs no other image: PostgreSQL and an S3 server.
 # In production, take a PostgreSQL and an object storage that somebody keeps.
 ARG BASE_IMAGE=debian:bookworm-slim
 
