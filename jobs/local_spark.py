@@ -91,7 +91,7 @@ def _packaged_home() -> Path:
 
 
 def _quiet_home(home: Path) -> Path:
-    """Return a home whose `java` starts that of another home without the warning; the other home if that fails."""
+    """Return a Java home with a script that starts the given home's Java without a warning, or else the given home."""
     if home.is_relative_to(JAVA_FOLDER):
         return home
     try:

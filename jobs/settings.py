@@ -430,7 +430,7 @@ def read_settings(environment: Mapping[str, str], **flags: object) -> Settings:
         if name not in Settings.model_fields:
             raise InputError(f"unknown setting {PREFIX}{name.upper()}{_did_you_mean(name)}")
     given_flags = {name: value for name, value in flags.items() if value is not None}
-    # Before validation, whose message would show the value.
+    # Before validation, because its message would show the value.
     _refuse_credentials_within(given | given_flags)
     try:
         return Settings.model_validate(given | given_flags)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 SECRET_NAMES = "(?i)secret|password|token|access[._]?key|pseudonym_key"
-"""Names of properties whose values Spark hides in its UI, event log and messages. Our secrets are no properties; this
+"""Names of properties that Spark hides in its UI, event log and messages. Our secrets are not properties; this
 is for a user who makes them so.
 """
 

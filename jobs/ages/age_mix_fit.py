@@ -84,7 +84,7 @@ def fit_mix(
 
 
 def _mix(logs: Floats) -> Floats:
-    """Return the shares whose logarithms, up to a common constant, are given."""
+    """Turn logarithms of shares, given up to a common constant, into shares that add up to 1."""
     # Subtracting the maximum keeps exp from overflowing and does not change the shares.
     shares = np.exp(logs - logs.max())
     mix: Floats = shares / shares.sum()

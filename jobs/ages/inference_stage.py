@@ -58,7 +58,7 @@ class Fetched:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A batch ready for the network. A photo whose content this task has already seen is not prepared again."""
+    """A batch of faces, ready for the network. Photos with content that the task has already seen are left out."""
 
     photos: list[Fetched]
     new_indexes: list[int]

@@ -18,7 +18,7 @@ LEAST_PRIOR_SHARE = 1e-4
 """Added to each age's share in the training photos: likelihoods are divided by it, and an age without photos has 0."""
 UNFITTED_SMOOTHING_YEARS = 20.0
 UNFITTED_TRUSTED_TRANSACTIONS = 250.0
-"""For model versions without a fitted shift calibration, whose errors are larger."""
+"""The default for model versions without a fitted shift calibration: their errors are larger."""
 
 
 @lru_cache

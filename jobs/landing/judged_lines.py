@@ -1,4 +1,4 @@
-"""judged_lines: types and judges a day's receipt lines in Spark, each line alone and compared with other lines."""
+"""judged_lines: parses and judges a day's receipt lines in Spark, each line alone and compared with other lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""receipt_lines: applies the landing contract to single receipt lines: types their text fields, or says what is wrong.
+"""receipt_lines: applies the landing contract to single receipt lines: parses their text fields, or says what is wrong.
 
 The function works on Arrow batches. The night calls it in Spark tasks and check-delivery calls it without Spark, so
 both judge a line in the same way. `receipt_comparison` compares lines with each other.
@@ -45,7 +45,7 @@ JUDGED_LINE_SCHEMA = pa.schema(
         pa.field("landed", pa.struct([(name, TEXT) for name in RECEIPT_FIELDS])),
     ]
 )
-"""The place of a line, its typed fields, what is wrong with it, and the text that landed.
+"""A judged line: its place, its typed fields, what is wrong with it, and its text as delivered.
 
 `rejection_kind` is `rejection_reason` without the values of the line, so that lines can be counted by it.
 """
@@ -67,7 +67,9 @@ class Rule:
 
 
 def judged_receipt_lines(landed_lines: pa.RecordBatch, day: BusinessDay) -> pa.RecordBatch:
-    """Type and judge delivered receipt lines of a day. Returns a row of JUDGED_LINE_SCHEMA for each line.
+    """Parse the text fields of a day's delivered receipt lines, and judge each line by the landing contract.
+
+    Returns a row of JUDGED_LINE_SCHEMA for each line.
 
     `landed_lines` are rows as `landed_files.LANDED_LINE_SCHEMA`. A line without `rejection_reason` meets the contract.
     """

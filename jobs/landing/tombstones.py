@@ -134,7 +134,7 @@ def without_erased_photos(photos: DataFrame, erased: ErasedPeople) -> DataFrame:
     if erased.is_empty:
         return photos
     is_erased = _is_any("photo", ["photo_key"], erased, erased.photos)
-    # A photo that landed after the erasure is in no tombstone, but its key may name the erased transaction.
+    # A photo that is delivered after the erasure is in no tombstone, but its key may name the erased transaction.
     is_of_erased = F.col("transaction_id").isNotNull() & _is_any("transaction", KEY, erased, erased.transactions)
     return photos.where(~(is_erased | is_of_erased))
 

@@ -80,7 +80,7 @@ def erase(
     """
     day = person.business_date
     run_id = person.tombstone["run_id"] if person.tombstone else _new_run_id()
-    # An interrupted erasure goes on under its own run id, and finds what it has staged.
+    # An interrupted erasure continues under its own run id, and finds what it has staged.
     own = Warehouse(warehouse.store, run_id, warehouse.session)
     with _timed("tombstone", step_done):
         tombstone = person.tombstone or _write_tombstone(own, person, reason, settings.lock_stale_seconds)

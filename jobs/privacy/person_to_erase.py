@@ -160,7 +160,7 @@ def _transactions_of(warehouse: Warehouse, day: date, request: Request) -> list[
 
 
 def _whole_person(warehouse: Warehouse, day: date, key: TransactionKey) -> Person:
-    """Return a transaction with all photos that were matched to it or whose keys name it."""
+    """Return a transaction with all photos that were matched to it, or that name it in their keys."""
     ages = warehouse.published.read_arrow(TRANSACTION_AGES, day, [*KEY, "photo_keys"])
     photos = warehouse.published.read_arrow(CHECKOUT_PHOTOS, day, [*KEY, "photo_key"])
     matched = _rows_of(ages, key)["photo_keys"].to_pylist() if ages else []
@@ -181,7 +181,7 @@ def _tombstoned_transactions(warehouse: Warehouse, day: date, request: Request) 
 
 
 def _in_rejected_lines(warehouse: Warehouse, day: date, key: TransactionKey) -> list[Person]:
-    """Find a transaction whose lines were all rejected."""
+    """Find a transaction with rejected lines only."""
     person = _whole_person(warehouse, day, key)
     lines = warehouse.published.read_arrow(REJECTED_TRANSACTION_LINES, day, ["landed_line"])
     texts = lines["landed_line"].to_pylist() if lines else []

@@ -73,7 +73,7 @@ class Affinities:
     rows: Sequence[CategoryRow]
     category_count: int
     sure: Sequence[tuple[CategoryRow, Cell]]
-    """Cells of all categories whose interval is above 1, the highest index first."""
+    """Cells of all categories with an interval above 1, the highest index first."""
 
 
 def affinities(day: DayTables, minimum_transaction_count: int, minimum_cell_count: int) -> Affinities:

@@ -42,7 +42,7 @@ class Alcohol:
     statuses: Sequence[Mapping[str, Any]]
     """audit_status, sales, expected_under_legal_age; most sales first."""
     not_judged: Sequence[Mapping[str, Any]]
-    """Rows of estimate_status and sales, for sales whose buyer could not be judged."""
+    """Rows of estimate_status and sales, for sales in which the buyer's age could not be judged."""
     review_case_count: float
 
     @property

@@ -68,7 +68,7 @@ class Purchases:
     """Receipts and money of all age groups on a day."""
 
     buyers: Sequence[Bar]
-    """All receipts whose buyer has an age estimate, by age group."""
+    """All receipts with an age estimate of the buyer, by age group."""
     spent: Sequence[Mapping[str, Any]]
     """Rows of age_group, currency, net_amount, estimated_net_amount, youngest first."""
     categories: Sequence[CategoryBars]

@@ -1,9 +1,9 @@
 """review_precision: how many of the listed cases reviewers found under age, and whether so many were expected.
 
-Both answers come from the cases that a person judged, so found under_age or of_age. The precision of past lists is the
-share found under_age. If P(under the legal age) is calibrated, the number found under_age is near the sum of P over the
-judged cases, in each band of P. The p-value says how near, by the exact distribution of a sum of events with different
-probabilities.
+Only cases count that a reviewer judged as under_age or of_age. The precision is the share judged under_age. Each case
+has a probability, P(under the legal age). If these probabilities are calibrated, the number of cases judged under_age
+is near their sum, also within each band of probability, such as 0.3-0.4. The p-value says how near, by the exact
+distribution of a sum of events with different probabilities.
 """
 
 from __future__ import annotations

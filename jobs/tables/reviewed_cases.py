@@ -37,7 +37,7 @@ def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
     landing = ObjectStore(settings.landing_uri)
     erased = erased_of_days(warehouse.store, days)
     landed = {day: landed_outcomes(landing, day) for day in days}
-    # Days without erasures are not in `erased` and stay as they landed.
+    # Days without erasures are not in `erased` and stay as they were delivered.
     kept = landed | {day: without_erased_outcomes(landed[day], erased_of_day) for day, erased_of_day in erased.items()}
     review_cases = warehouse.published.read_days(ALCOHOL_REVIEW_CASES, days, CASE_COLUMNS)
     erasure_count = sum(erased_of_day.erasure_count for erased_of_day in erased.values())

@@ -124,7 +124,7 @@ class Staging:
         self._mark_staged(table, business_date, time.monotonic() - started, origin)
 
     def staged(self, table: Table, business_date: date) -> StagedTable:
-        """Return the facts about a staged table. Raises InputError when the run has not staged it."""
+        """Return row count, seconds, digest and so on of a staged table. Raises InputError if it is not staged."""
         try:
             return StagedTable(**json.loads(self.store.read(self._staged_mark(table, business_date))))
         except FileNotFoundError:
@@ -235,7 +235,7 @@ class Staging:
         for folder in self.store.list_folder("_staging")[0]:
             run_id = folder.rpartition("/")[2]
             last_written = max((entry.modified_at for entry in self.store.list(folder)), default=None)
-            # An empty folder has no last write; it is left over from a deletion and goes too.
+            # An empty folder has no last write; it is left over from a deletion and is deleted too.
             if run_id == self.run_id or (last_written and last_written >= before):
                 continue
             self.store.delete_folder(folder)

@@ -69,10 +69,10 @@ def content_digest(parquet: pq.ParquetFile) -> str:
 
 
 def row_group_rows(run_id: str) -> int:
-    """Return the number of rows in each row group of a run's files. It differs from run to run on purpose.
+    """Return the number of rows in each row group (block) of a run's Parquet files. It differs from run to run.
 
-    DuckDB reopens the file for every row group. If another run replaced it meanwhile, the read fails instead of mixing
-    rows of two runs.
+    That is on purpose. DuckDB reopens a file for every row group. If another run has replaced the file meanwhile, the
+    blocks have other sizes, so the read fails instead of mixing rows of two runs.
     """
     return ROW_GROUP_ROWS + crc32(run_id.encode()) % LAYOUTS
 

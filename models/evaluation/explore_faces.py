@@ -205,7 +205,10 @@ def in_words(years: Sequence[int]) -> str:
 
 
 def photos_by_age_band(faces: pd.DataFrame, looks: pd.DataFrame, per_band: int) -> dict[str, pd.DataFrame]:
-    """Return up to `per_band` usable photos of each age group, drawn at random with a fixed seed."""
+    """Return up to `per_band` usable photos of each age group, drawn at random with a fixed seed.
+
+    `looks` are the rows of `look_at_photos`, which say which photos are usable.
+    """
     usable = faces[(looks["status"] == "usable").to_numpy()]
     bands = age_band_rows(usable["real_age"].to_numpy("int64"))
     return {

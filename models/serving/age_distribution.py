@@ -21,7 +21,7 @@ YEARS_OF_AGE = 101
 """Ages 0 to 100; older people are counted as 100."""
 
 INTERVAL_COVERAGE = 0.9
-"""Share of people whose true age is within their age interval. Committed versions are calibrated for this share."""
+"""Share of people with their true age inside their age interval. Committed versions are calibrated for this share."""
 
 POOL_SHARES = np.linspace(0.05, 0.95, 19)
 """Candidate shares of a second opinion; finer steps change the error by less than a hundredth of a year."""

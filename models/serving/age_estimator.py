@@ -140,7 +140,7 @@ class AgeEstimator:
         return calibrated(self.opinions(pixels), self.manifest)
 
     def opinions(self, pixels: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-        """Return the (n, 101) logits of ResNet50 and, if the version uses it, of the small face network."""
+        """Return the (n, 101) logits of ResNet50 and, if the version has it, of the small face network."""
         # All views run as one array, so that mirrored photos fill the last batch instead of padding.
         views = [pixels, pixels[:, :, ::-1]] if self.manifest.mirrored else [pixels]
         logits = np.mean(np.split(self._logits(np.concatenate(views)), len(views)), axis=0)
@@ -155,7 +155,7 @@ class AgeEstimator:
         return np.concatenate(self._network(batches))[: len(pixels)]
 
     def try_read_face(self, photo: bytes | UnusablePhotoError, stretch: float = 1.0) -> FacePhoto | UnusablePhotoError:
-        """Return the result of `read_face` or its error. An error given as `photo` is returned as it is."""
+        """Return the result of `read_face`, or its error as a value. If `photo` is an error already, return that."""
         if isinstance(photo, UnusablePhotoError):
             return photo
         try:

@@ -36,7 +36,7 @@ def build_age_resnet50(dropout: float = 0.0, *, first_kernel_is_rgb: bool = Fals
 
     pixels = keras.Input(shape=(None, None, 3), name="rgb_pixels")
     means = IMAGENET_MEANS_BGR[::-1] if first_kernel_is_rgb else IMAGENET_MEANS_BGR
-    # The ImageNet weights came from Caffe, whose images are BGR; flipping here keeps callers at RGB.
+    # The ImageNet weights came from Caffe, which uses BGR images; flipping here lets callers use RGB.
     ordered = pixels if first_kernel_is_rgb else keras.ops.flip(pixels, axis=-1)
     centred = keras.layers.Rescaling(1.0, offset=[-mean for mean in means])(ordered)
     backbone = keras.applications.ResNet50(include_top=False, weights=None, input_tensor=centred, pooling="avg")
@@ -46,7 +46,7 @@ def build_age_resnet50(dropout: float = 0.0, *, first_kernel_is_rgb: bool = Fals
 
 
 def with_rgb_kernel(weights: Weights) -> Weights:
-    """Return the weights with the first convolution turned round to RGB; the network then computes the same.
+    """Return the weights with the first convolution reordered for RGB pixels; the network's results stay the same.
 
     Turning round the channels of the pixels instead costs a tenth of the network's time on OpenVINO.
     """
@@ -54,7 +54,7 @@ def with_rgb_kernel(weights: Weights) -> Weights:
 
 
 def build_seed_network() -> keras.Model:
-    """Build the network of the seed notebooks: photos scaled to 0–1, average pooling, Dense(1, relu).
+    """Build the seed network, with which the project began: photos scaled to 0–1, average pooling, Dense(1, relu).
 
     Input: the same as of `build_age_resnet50`. Output: (batch, 1) float32 years.
     """
@@ -68,12 +68,15 @@ def build_seed_network() -> keras.Model:
 
 
 def build_network(head: str, dropout: float = 0.0) -> keras.Model:
-    """Build the network with head `years` (logits over years of age) or `age` (one number, the seeds' own)."""
+    """Build the network with the head `years` (logits over years of age) or `age` (one number, the seed network)."""
     return build_seed_network() if head == "age" else build_age_resnet50(dropout)
 
 
 def years_as_logits(outputs: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return logits over years of age unchanged; turn (n, 1) years into (n, 101), split between the nearest two."""
+    """Turn (n, 1) ages, the seed network's outputs, into (n, 101) logits of the nearest two years.
+
+    Outputs that are logits already are returned unchanged.
+    """
     if outputs.shape[1] != 1:
         return outputs
     # The floor keeps the logarithm of all other years finite.

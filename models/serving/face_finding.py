@@ -105,7 +105,7 @@ class Face:
 
     @property
     def side(self) -> float:
-        """Side of the square of the same area."""
+        """Side of the square that has the same area as the face's box."""
         return float(np.sqrt((self.right - self.left) * (self.bottom - self.top)))
 
     @property
@@ -115,7 +115,7 @@ class Face:
 
     @property
     def middle(self) -> tuple[float, float]:
-        """The (x, y) of the middle."""
+        """The (x, y) of the middle of the face's box, in pixels of the photo."""
         return (self.left + self.right) / 2, (self.top + self.bottom) / 2
 
 
@@ -227,7 +227,7 @@ class _Request:
 
 
 def prominence(face: Face, width: int, height: int) -> float:
-    """Rank faces: larger and nearer to the middle is higher; a face in a corner counts half its side."""
+    """Return the rank of a face: higher if it is larger and nearer to the middle; in a corner half its side counts."""
     x, y = face.middle
     distance = np.hypot(x - width / 2, y - height / 2) / np.hypot(width / 2, height / 2)
     return float(face.side * (1 - 0.5 * distance))
@@ -248,7 +248,7 @@ def _image_to_shape(photo: Image.Image, shape: Shape) -> tuple[Pixels, float]:
 
 
 def reduced_to_shape(pixels: Pixels, shape: Shape) -> tuple[Pixels, float]:
-    """Do the same as `to_shape` in a third of the time, by a whole divisor: each pixel is the mean of a square.
+    """Scale down like `to_shape`, but by a whole divisor, in a third of the time: each pixel is the mean of a square.
 
     The canvas is one of WIDE_SHAPES if that is smaller than the shape and the photo fits into it.
     """

@@ -160,7 +160,7 @@ def stretched_size(size: tuple[int, int], stretch: float) -> tuple[int, int]:
 
 
 def _at_least(photo: DecodedPhoto, side_pixels: int) -> Pixels:
-    """Return pixels whose shorter side is at least `side_pixels`, or the photo's full size if it has less."""
+    """Return pixels with a shorter side of at least `side_pixels`, or of the photo's full size if it has less."""
     if min(photo.pixels.shape[:2]) >= min(side_pixels, photo.width, photo.height):
         return photo.pixels
     return stretched(decode_photo(photo.content, side_pixels, photo.limits), photo.stretch)

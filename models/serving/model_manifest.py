@@ -40,7 +40,7 @@ class SecondOpinion:
 
 @dataclass(frozen=True)
 class ModelManifest:
-    """Preprocessing, calibration and origin of one version."""
+    """The manifest of one model version: its preprocessing, calibration and origin."""
 
     image_size: int
     """Side in pixels of the square that the network sees at inference."""
@@ -61,7 +61,7 @@ class ModelManifest:
 
     @property
     def head(self) -> str:
-        """The network's output: `years` (logits over years of age), or `age` (one number, as in the seed notebooks)."""
+        """The network's output: `years` (logits over years of age), or `age` (one number, as of the seed network)."""
         return str(self.training.recipe.get("head", "years"))
 
 
@@ -75,7 +75,7 @@ def read_manifest(version: str, folder: Path = WEIGHTS_FOLDER) -> ModelManifest:
 
 
 def parse_manifest(path: Path) -> ModelManifest:
-    """Read a manifest that need not belong to a committed version."""
+    """Read a manifest file, also one that belongs to no committed version."""
     content = json.loads(path.read_text())
     second = content.get("second_opinion")
     return ModelManifest(

@@ -1,6 +1,6 @@
-"""model_versions: find the files of a model version, and verify that they are the ones that were committed.
+"""model_versions: find the files of a model version, and verify by sha256 that they are the committed files.
 
-A version never changes: other weights or another calibration make a new version with new sums.
+A version never changes: other weights or another calibration make a new version with new sha256 sums.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ MODEL_VERSIONS = tuple(name.split("/")[0] for name in PINNED_SHA256 if name.ends
 
 
 class WeightsError(Exception):
-    """Weights are missing, altered or unknown. The message says which ones and what to do."""
+    """Files of a model version are missing, altered or unknown. The message says which ones and what to do."""
 
 
 @dataclass(frozen=True)

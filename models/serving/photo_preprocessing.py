@@ -66,7 +66,7 @@ LYING = (5, 6, 7, 8)
 
 @dataclass(frozen=True)
 class PhotoLimits:
-    """Bounds that are checked before a photo is decoded."""
+    """Limits of a photo's bytes and pixels, which are checked before it is decoded."""
 
     max_bytes: int = 20 * 1024 * 1024
     max_pixels: int = 50_000_000
@@ -76,7 +76,7 @@ DEFAULT_LIMITS = PhotoLimits()
 
 
 class UnusablePhotoError(Exception):
-    """A photo gives no pixels. `status` is for counting, `reason` is for people."""
+    """A photo cannot be used. `status` is the estimate_status for tables, `reason` says why in words."""
 
     def __init__(self, status: str, reason: str) -> None:
         super().__init__(status, reason)

@@ -1,4 +1,4 @@
-"""age_losses: the losses of training, from (batch, 101) logits over years of age and (batch, 1) true ages."""
+"""age_losses: the loss functions of a training, of (batch, 101) logits over years of age and (batch, 1) true ages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ VARIANCE_LOSS_WEIGHT = 0.05
 
 
 def mae(ages: Tensor, logits: Tensor) -> Tensor:
-    """Absolute error of the expected age, per photo, in years."""
+    """Return the absolute error of the expected age, per photo, in years."""
     # With a teacher, the embedding follows the logits.
     return keras.ops.abs(_expected_years(_probabilities(logits[:, :YEARS_OF_AGE])) - _column(ages))
 
@@ -90,7 +90,7 @@ def _around(ages: Tensor) -> Tensor:
 
 
 def _probabilities(logits: Tensor) -> Tensor:
-    # Layers may compute in bfloat16, whose 8 significant bits are too coarse for 101 probabilities.
+    # Layers may compute in bfloat16, which has 8 significant bits, too coarse for 101 probabilities.
     return keras.ops.softmax(keras.ops.cast(logits, "float32"))
 
 

@@ -40,7 +40,7 @@ BATCH_SIZE = 32
 
 @dataclass(frozen=True)
 class Calibration:
-    """The calibration at one image size, and the mean absolute error with it."""
+    """The calibration of a version at one image size, and the mean absolute error with it."""
 
     image_size: int
     second_share: float | None
@@ -51,7 +51,7 @@ class Calibration:
 
 
 def calibrate_version(folder: Path, faces: pd.DataFrame, images: Path, image_sizes: Sequence[int]) -> ModelManifest:
-    """Write the manifest of the run in `folder`, calibrated on the rows of split `valid`."""
+    """Calibrate the training in `folder` on split `valid`, and write its manifest."""
     facts = TrainingFacts(**json.loads((folder / "training.json").read_text()))
     valid_faces = faces[faces["split"] == "valid"]
     network = build_network(facts.recipe["head"])
@@ -79,7 +79,7 @@ def calibrate_version(folder: Path, faces: pd.DataFrame, images: Path, image_siz
 
 
 def predict_logits(network: keras.Model, faces: pd.DataFrame, images: Path, image_size: int) -> NDArray[np.float32]:
-    """Return (n, 101) logits, with a second opinion (n, 202), for the same pixels as at inference."""
+    """Run a network on photos, cut as at inference: return (n, 101) logits, or (n, 202) with a second opinion."""
     file_names = list(faces["file_name"])
     batches = [file_names[at : at + BATCH_SIZE] for at in range(0, len(file_names), BATCH_SIZE)]
     outputs = [network.predict_on_batch(network_pixels(images, batch, image_size)) for batch in batches]

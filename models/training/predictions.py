@@ -1,4 +1,4 @@
-"""predictions: run a version on labelled photos, to calibrate or to evaluate it."""
+"""predictions: estimate labelled photos with a model version, to calibrate or to evaluate it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def faces_of_split(faces: pd.DataFrame, split: str) -> pd.DataFrame:
 def distributions_of_split(
     estimator: AgeEstimator, faces: pd.DataFrame, images: Path, split: str
 ) -> tuple[pd.DataFrame, Floats]:
-    """Return the rows of a split with an estimate and without an age conflict, and their (n, 101) distributions.
+    """Estimate the photos of a split. Return rows with an estimate and no age conflict, and their distributions.
 
     Raises ModelInputError as `evaluate_version` does.
     """

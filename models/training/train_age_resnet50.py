@@ -60,7 +60,9 @@ def train_version(
             raise ModelInputError("without epochs ResNet50 stays as it is: name its weights with --init")
         recipe = replace(recipe, rate_factors={})  # random layers must learn
     if teacher and recipe.loss != "label_distribution":
-        raise ModelInputError(f"a teacher goes with the loss label_distribution, not '{recipe.loss}': leave one out")
+        raise ModelInputError(
+            f"a teacher needs the loss label_distribution, not '{recipe.loss}': leave one of them out"
+        )
     targets = read_teacher(teacher) if teacher else None
     if targets is None:
         recipe = replace(recipe, teacher_share=0.0, embedding_weight=0.0)

@@ -45,7 +45,7 @@ def train_second_opinion(faces: pd.DataFrame, images: Path, image_size: int, sid
 
 
 def descriptions(network: keras.Model, file_names: Sequence[str], images: Path, image_size: int) -> Floats:
-    """Return the network's (n, 2, 1024) descriptions of each photo, as it is and mirrored."""
+    """Return the face network's description, a vector, of each photo as it is and mirrored: (n, 2, 1024) numbers."""
     described = []
     for at in range(0, len(file_names), BATCH_SIZE):
         if at % (50 * BATCH_SIZE) == 0:
@@ -57,12 +57,13 @@ def descriptions(network: keras.Model, file_names: Sequence[str], images: Path, 
 
 
 def merged(heads: Sequence[keras.Model], mean: Floats, spread: Floats) -> Weights:
-    """Return the arrays of one head of `face_network.build_head` that gives the mean of the logits of all heads.
+    """Combine several trained heads into one, which gives the mean of their logits, and return its weights by name.
 
-    `mean` and `spread`, (d,) each, standardised the descriptions that the heads were trained on.
+    The result fits `face_network.build_head`. `mean` and `spread`, (d,) each, are those with which the face
+    descriptions were standardised when the heads were trained.
     """
     parts = [[np.asarray(array, "float64") for array in head.get_weights()] for head in heads]
-    # (x - mean) / spread @ kernel + bias is linear in x, so the scaling goes into kernel and bias.
+    # (x - mean) / spread @ kernel + bias is linear in x, so the scaling can be part of kernel and bias.
     hidden = [(kernel / spread[:, None], bias - (mean / spread) @ kernel) for kernel, bias, _, _ in parts]
     first, second = HEAD_LAYERS
     # Hidden units of all heads next to each other; the second layer, divided by their number, adds up to the mean.

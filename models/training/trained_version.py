@@ -1,4 +1,4 @@
-"""trained_version: load an estimator from a committed version, or from the folder of a training."""
+"""trained_version: load an age estimator of a committed model version, or from the folder of a training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""training_recipe: the choices of a training run. EXPERIMENTS.md lists what was tried and the results."""
+"""training_recipe: the recipe of a training, which is all its choices. EXPERIMENTS.md lists what was tried."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ AUDITED_AGES = (16, 26)
 
 @dataclass(frozen=True)
 class TrainingRecipe:
-    """The choices of a training. The manifest of a version keeps the choices that made its weights."""
+    """All choices of a training. The manifest of a version keeps the recipe with which its weights were made."""
 
     name: str = "default"
     head: Literal["years", "age"] = "years"
@@ -55,7 +55,7 @@ class TrainingRecipe:
     seed: int = 2026
 
     def stages(self) -> list[tuple[int, int]]:
-        """Return (side of the photos, last epoch) of each stage. Smaller photos come first: cheaper, and regularising.
+        """Return the side of the photos and the last epoch of each stage. Small photos come first: they train faster.
 
         Source: Tan & Le 2021, "EfficientNetV2: Smaller Models and Faster Training", progressive learning.
         """
@@ -94,7 +94,7 @@ def recipe_of(
     loss: str | None = None,
     without: Sequence[str] = (),
 ) -> TrainingRecipe:
-    """Return a recipe with the given options, `without` some variations of the photos.
+    """Return a named training recipe, changed by the given options. `without` lists photo variations to leave out.
 
     Raises ModelInputError when the seed recipe gets an option that it does not have.
     """

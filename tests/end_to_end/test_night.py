@@ -40,7 +40,7 @@ pytestmark = pytest.mark.slow
 
 MAY_FIND_NOTHING = (
     "Category manager: what should people of 18 to 24 be offered?",
-    "Compliance officer: whose sales should a person look at first?",
+    "Compliance officer: which cashiers' sales should a person look at first?",
 )
 
 

@@ -64,7 +64,7 @@ def test_a_landing_that_does_not_answer_is_told_in_a_sentence(
     spark: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with (
-        pytest.raises(InputError, match="'ftp://x' is not a URI of a kind that is read here"),
+        pytest.raises(InputError, match="'ftp://x' has a scheme that is not supported"),
         reraising_worker_errors(),
     ):
         landed_photos(spark, "ftp://x", BUSINESS_DATE).collect()

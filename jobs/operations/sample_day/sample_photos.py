@@ -59,7 +59,7 @@ def _photos_of_buyers(transactions: pd.DataFrame, random: Generator) -> pd.DataF
 
 
 def _photo_counts(transaction_count: int, random: Generator) -> tuple[np.ndarray, dict[int, str]]:
-    """Return how many photos each transaction has, and the rows whose only photo is broken."""
+    """Return the number of photos of each transaction, and the transactions that have only a broken photo."""
     order = random.permutation(transaction_count)
     without = order[: round(NO_PHOTO_SHARE * transaction_count)]
     several = order[len(without) :][: round(SEVERAL_PHOTOS_SHARE * transaction_count)]

@@ -15,7 +15,7 @@ from numpy.random import Generator
 
 LEGAL_PURCHASE_AGE_YEARS = 18
 BUYER_AGE_SHARES = {(18, 24): 0.12, (25, 34): 0.21, (35, 44): 0.20, (45, 54): 0.18, (55, 64): 0.15, (65, 85): 0.14}
-"""Ages of buyers whose household's band is not known: first and last year of a band, and its share."""
+"""Ages of buyers from households with an unknown age band: first and last year of a band, and its share."""
 OLDEST_BUYER_AGE_YEARS = 85
 MINOR_AGES_YEARS = (13, 17)
 MINOR_SHARE = 0.02

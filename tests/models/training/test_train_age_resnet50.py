@@ -169,7 +169,7 @@ def test_a_teacher_is_named_by_the_manifest_and_leaves_nothing_in_the_weights(im
 def test_what_a_teacher_cannot_teach_is_refused(images: Path, tmp_path: Path, options: tuple[str, str]) -> None:
     refused = invoke(train_arguments(images, tmp_path / "run", *options, "--teacher", str(tmp_path / "teacher.npz")))
     assert refused.exit_code == 2
-    assert "a teacher goes with the loss label_distribution, not '" in refused.stderr
+    assert "a teacher needs the loss label_distribution, not '" in refused.stderr
 
 
 def test_a_folder_with_too_few_photos_is_refused_by_its_split(images: Path, tmp_path: Path) -> None:
