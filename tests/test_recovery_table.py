@@ -114,12 +114,12 @@ PROVED_BY = {
         "jobs/landing/test_deliveries.py",
         "test_receipts_that_change_while_they_are_read_fail_the_task",
     ),
-    "`check_night` failed: `receipt files can be read to their end`, `most receipt lines meet the contract` or "
-    "`at least one delivered receipt line is kept`": (
+    "`check_night` failed: `receipt files can be read to their end`, `most receipt lines keep the contract` or "
+    "`not all that the stores delivered is refused`": (
         "jobs/steps/rules/test_night_rules.py",
         "test_a_fail_rule_finds_what_it_is_for",
     ),
-    "`check_night` failed: `a published day is not replaced by a much smaller one`": (
+    "`check_night` failed: `a day that is out is not replaced by a much smaller one`": (
         "jobs/steps/rules/test_delivery_rules.py",
         "test_a_day_is_replaced_by_one_of_half_its_receipts_but_not_of_fewer",
     ),
@@ -139,7 +139,7 @@ PROVED_BY = {
         "jobs/landing/test_receipt_comparison.py",
         "test_all_lines_of_a_receipt_that_contradicts_itself_are_rejected",
     ),
-    "`check_night` failed: `the object store returns the photos that it listed`": (
+    "`check_night` failed: `the store hands out the photos that it listed`": (
         "jobs/steps/rules/test_night_rules.py",
         "test_a_fail_rule_finds_what_it_is_for",
     ),

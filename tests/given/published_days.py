@@ -62,7 +62,7 @@ STATUSES = (
     ("sale_voided", "not_asked", "estimated", 0.01, 0.08, 1),
 )
 HOURS = range(8, 22)
-BROKEN_RULE = "receipt lines meet the contract"
+BROKEN_RULE = "receipt lines keep the contract"
 
 
 def publish_days(warehouse_uri: str, business_date: date = BUSINESS_DATE, hostile_name: str = HOSTILE) -> Warehouse:

@@ -17,7 +17,7 @@ _KINDS = """(SELECT string_agg(format('{} ({})', kind, n), '; ') FROM (
 """The most frequent kinds of rejected lines. No values: warnings are published, and a value may name a person."""
 
 OTHER_DATE = Rule(
-    "deliveries are of the business date",
+    "what landed is of the business date",
     "fail",
     """SELECT CASE WHEN greatest(lines, photos) > $max_other_date_share
             THEN format('{:.0f} % of the receipt lines and {:.0f} % of the photos are of another date',
@@ -53,7 +53,7 @@ UNREADABLE_FILES = Rule(
 # Repeats and lines of another date are not counted: a file delivered twice loses nothing, and OTHER_DATE judges the
 # rest.
 REJECTED_LINES = Rule(
-    "most receipt lines meet the contract",
+    "most receipt lines keep the contract",
     "fail",
     f"""SELECT CASE WHEN share > limit_value THEN format(
             '{{:.0f}} % of {{}} lines are rejected, more than {PREFIX}MAX_REJECTED_LINE_SHARE allows: {{}}',
@@ -72,7 +72,7 @@ REJECTED_LINES = Rule(
 
 # An empty delivery is not refused: there is nothing to reject, and RECEIPTS warns.
 ALL_REFUSED = Rule(
-    "at least one delivered receipt line is kept",
+    "not all that the stores delivered is refused",
     "fail",
     """SELECT format('{} lines and {} files are rejected, and no line is kept; see rejected_transaction_lines',
             count_if(line_in_file > 0), count_if(line_in_file = 0))
@@ -81,7 +81,7 @@ ALL_REFUSED = Rule(
 )
 
 REPUBLISHED = Rule(
-    "a published day is not replaced by a much smaller one",
+    "a day that is out is not replaced by a much smaller one",
     "fail",
     f"""WITH tonight AS (
         SELECT count(*) AS receipts, count(*) FILTER (photo_count > 0) AS with_photo,
@@ -112,7 +112,7 @@ READ_WHOLE = Rule(
 )
 
 CONTRACT = Rule(
-    "receipt lines meet the contract",
+    "receipt lines keep the contract",
     "warn",
     f"""SELECT format('{{}} lines rejected: {{}}', count(*), {_KINDS})
     FROM rejected_transaction_lines WHERE line_in_file > 0 HAVING count(*) > 0""",
@@ -128,7 +128,7 @@ SIGNS = Rule(
 )
 
 REPEATED_NEXT_DAY = Rule(
-    "a receipt belongs to one business date",
+    "a receipt is of one business date",
     "warn",
     """SELECT format('{} receipts are published for {} too, such as at till {}/{}: same number, same closed_at',
         count(*), business_date, min(store_id), arg_min(till_id, store_id))

@@ -128,7 +128,7 @@ RULES = (
         WHERE declared.column_type IS DISTINCT FROM staged.column_type ORDER BY ALL""",
     ),
     Rule(
-        "each key occurs once",
+        "a key is there once",
         "fail",
         " UNION ALL ".join(_repeated_keys(table) for table in NIGHT_TABLES),
     ),
@@ -153,7 +153,7 @@ RULES = (
     ),
     Rule(
         # A missing photo may have been deleted by `retain`; these two tell of a store that changed or failed meanwhile.
-        "the object store returns the photos that it listed",
+        "the store hands out the photos that it listed",
         "fail",
         """SELECT CASE WHEN share > limit_value AND n > 1
                 THEN format('{} photos were not returned, such as: {}', n, reason) END AS finding,
@@ -167,7 +167,7 @@ RULES = (
     ),
     Rule(
         # Equal counts alone could hide a lost photo and an invented one, hence the anti join.
-        "each delivered photo has one row of estimates",
+        "ten photos in, ten rows out",
         "fail",
         """SELECT format('{} photos delivered, {} rows in photo_age_estimates', landed, estimated)
         FROM (SELECT count(*) AS landed FROM checkout_photos), (SELECT count(*) AS estimated FROM photo_age_estimates)
@@ -187,7 +187,7 @@ RULES = (
         HAVING count(*) > 0""",
     ),
     Rule(
-        "each transaction has one row in transaction_ages",
+        "each transaction of the log has one row of ages",
         "fail",
         """SELECT format('{} transactions in transaction_lines, {} in transaction_ages', logged, aged)
         FROM (SELECT count(*) AS logged
@@ -205,7 +205,7 @@ RULES = (
     ),
     Rule(
         # Sums of decimals are exact, so any difference is an error; estimates below are floats and get a tolerance.
-        "age_group_purchases adds up to the receipt lines",
+        "age_group_purchases adds up to the log",
         "fail",
         """SELECT format('transaction_lines: {} lines, {} units, amount {}; age_group_purchases: {} lines, {} units, '
             'amount {}', l.n, l.q, l.a, p.n, p.q, p.a)
@@ -237,7 +237,7 @@ RULES = (
         WHERE (affinity_index IS NULL) = (affinity_reason IS NULL) HAVING count(*) > 0""",
     ),
     Rule(
-        "each alcohol sale is audited once, with a status and a reason",
+        "each alcohol sale of the log is audited once, with a status and a reason",
         "fail",
         """SELECT format('{} in transaction_lines, {} with status and reason in alcohol_sale_audit', sold, audited)
         FROM (SELECT count(*) AS sold
@@ -277,7 +277,7 @@ RULES = (
         WHERE (t.n, p.n, p.u, t.m) <> (c.t, c.p, c.u, c.m)""",
     ),
     Rule(
-        "photo_coverage has a reason for each transaction and photo without an estimate",
+        "photo_coverage has a reason for each transaction and photo that does not count",
         "fail",
         """SELECT format('{} rows do not', count(*)) FROM photo_coverage
         WHERE photo_count <> matched_photo_count + unmatched_photo_count

@@ -12,7 +12,7 @@ from jobs.steps.rules.rule import Rule
 
 RULES = (
     Rule(
-        "each key occurs once",
+        "a key is there once",
         "fail",
         " UNION ALL ".join(
             f"""SELECT format('{table.name}: {{}} keys are there more than once', count(*))
@@ -40,7 +40,7 @@ RULES = (
         HAVING count(*) > 0""",
     ),
     Rule(
-        "each row has a reason, probabilities from 0 to 1, and intervals that contain their estimates",
+        "a row has a reason, a probability lies between 0 and 1, and an interval around its estimate",
         "fail",
         """
         SELECT format('{} rows do not', count(*)) FROM cashier_alcohol_audit
@@ -51,7 +51,7 @@ RULES = (
         HAVING count(*) > 0""",
     ),
     Rule(
-        "an outcome that does not count has a reason, and at most one outcome of a case counts",
+        "a landed outcome that is not counted has a reason, and of a case one outcome counts at most",
         "fail",
         """
         SELECT format('{} outcomes have no reason', count(*)) FROM reviewed_cases
@@ -74,7 +74,7 @@ RULES = (
         WHERE (whole, parts) <> (n, n)""",
     ),
     Rule(
-        "delivered outcomes of reviewed cases count",
+        "landed outcomes of reviewed cases count",
         "warn",
         """
         -- Reasons name cases, and a published record must not: a person erased later would stay named in it.

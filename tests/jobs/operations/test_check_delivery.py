@@ -66,7 +66,7 @@ def test_what_would_be_rejected_is_counted_by_kind_with_three_examples(
     assert "5  net_amount is not a decimal with at most 2 places\n" in result.output
     assert result.output.count("net_amount 'Anna' is not a decimal") == 3
     assert "day.csv line 17: net_amount 'Anna'" in result.output
-    assert "fails  most receipt lines meet the contract: 25 % of 20 lines are rejected" in result.output
+    assert "fails  most receipt lines keep the contract: 25 % of 20 lines are rejected" in result.output
     assert result.output.endswith("the night would publish nothing\n")
 
 

@@ -62,7 +62,7 @@ def test_a_failed_night_leaves_its_results_in_staging_and_says_where(settings: S
         FailedCheckError, match=f"1 in transaction_lines, 0 with status .*results of all rules: '{results_file}'"
     ):
         check_night.run(warehouse, BUSINESS_DATE, settings)
-    rule = "each alcohol sale is audited once, with a status and a reason"
+    rule = "each alcohol sale of the log is audited once, with a status and a reason"
     assert [name for name, row in staged_results(warehouse).items() if row["is_broken"]] == [rule]
     assert warehouse.staging.check_warnings(BUSINESS_DATE) is None
 
@@ -81,8 +81,8 @@ def test_a_file_with_other_columns_than_its_table_declares_fails_the_night(setti
         "age_group_purchases: column line_count is int64 in the schema and string in the file",
         "age_group_purchases: column net_amount is decimal128(28, 2) in the schema and absent in the file",
     ]
-    assert found["age_group_purchases adds up to the receipt lines"]["is_broken"] is None
-    assert found["age_group_purchases adds up to the receipt lines"]["not_run_reason"].startswith("Binder Error: ")
+    assert found["age_group_purchases adds up to the log"]["is_broken"] is None
+    assert found["age_group_purchases adds up to the log"]["not_run_reason"].startswith("Binder Error: ")
 
 
 def test_a_worse_run_fails_unless_it_is_built_again_from_what_is_out(settings: Settings) -> None:

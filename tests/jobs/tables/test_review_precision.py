@@ -148,12 +148,12 @@ COUNTED = {"case_business_date": BUSINESS_DATE, "case_id": "c0", "outcome_status
 PRECISION = {"reviewed_case_count": 1, "calibration_p_value": 0.5, "judged_case_count": 1, "under_age_case_count": 1}
 SOUND = ([COUNTED], [PRECISION | {"probability_band": band} for band in ("all", "0.1-0.2")])
 BROKEN_WINDOWS = {
-    "an outcome that does not count has a reason, and at most one outcome of a case counts": (
+    "a landed outcome that is not counted has a reason, and of a case one outcome counts at most": (
         [COUNTED, COUNTED, {"outcome_status": "rejected"}],
         SOUND[1],
     ),
     "review_precision adds up to the outcomes that count": ([COUNTED], SOUND[1][:1]),
-    "delivered outcomes of reviewed cases count": ([{"outcome_status": "rejected", "outcome_reason": "so"}], SOUND[1]),
+    "landed outcomes of reviewed cases count": ([{"outcome_status": "rejected", "outcome_reason": "so"}], SOUND[1]),
     "reviewers find as many under age as P(under the legal age) says": (
         [COUNTED],
         [
@@ -183,6 +183,6 @@ def test_a_rule_of_the_window_finds_what_it_is_for(rule: str) -> None:
 def test_a_warning_of_the_window_names_no_case() -> None:
     """The warning is published with the window. Someone who is erased later must not stay named in it."""
     outcome = {"outcome_status": "not_listed", "case_id": "c1", "outcome_reason": "case 'c1' is not on the list"}
-    assert sentences("delivered outcomes of reviewed cases count", ([COUNTED, outcome], SOUND[1])) == [
+    assert sentences("landed outcomes of reviewed cases count", ([COUNTED, outcome], SOUND[1])) == [
         "1 of 2 are rejected or not listed; reviewed_cases says why"
     ]
