@@ -44,8 +44,8 @@ ANNOUNCE = "announce_published_day"
 """A step for Airflow only: it tells the DAGs that wait for a published day which of its tables have changed."""
 PLAN_WINDOWS = "plan_windows"
 WINDOW_STEPS = (PLAN_WINDOWS, *(table.name for table in WINDOW_TABLES), "check_window", "publish_window")
-BACKFILL_DAYS = "backfill_days"
-BACKFILL_STEPS = ("plan_backfill", BACKFILL_DAYS, "finish_backfill", "conclude_backfill")
+BACKFILL_DAYS, FINISH_BACKFILL = "backfill_days", "finish_backfill"
+BACKFILL_STEPS = ("plan_backfill", BACKFILL_DAYS, FINISH_BACKFILL, "conclude_backfill")
 """Steps of many days at once: `backfill_days` builds a chunk of them in one Spark application."""
 BUILDING_STEPS = {*TABLE_STEPS, *(table.name for table in WINDOW_TABLES)}
 EVERY_STEP = (*STEPS, REPORT, ANNOUNCE, *WINDOW_STEPS, RESTATE_REPORTS, *BACKFILL_STEPS)

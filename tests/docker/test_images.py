@@ -20,8 +20,8 @@ from jobs import cli
 from jobs.ages.age_inference import check_model
 from jobs.ages.shift_calibration import shift_calibration
 from jobs.settings import read_settings
-from jobs.steps.order import EVERY_STEP, REPORT, RESTATE_REPORTS, module_of
-for step in set(EVERY_STEP) - {{REPORT, RESTATE_REPORTS}}:
+from jobs.steps.order import EVERY_STEP, FINISH_BACKFILL, REPORT, RESTATE_REPORTS, module_of
+for step in set(EVERY_STEP) - {{FINISH_BACKFILL, REPORT, RESTATE_REPORTS}}:
     module_of(step)
 settings = read_settings({{}}, landing_uri="file:///landing", warehouse_uri="file:///warehouse")
 check_model(settings.model_version, settings.inference_engine)

@@ -79,7 +79,7 @@ def test_where_a_day_is_built_again_a_rule_on_the_delivery_only_warns(settings: 
         (10, None),
         (
             9,
-            "9 receipts, where run good that is out has 20; 9 receipts with a photo, where run good that is out has 20",
+            "9 receipts, but the published run good has 20; 9 receipts with a photo, but the published run good has 20",
         ),
     ],
 )
@@ -89,7 +89,7 @@ def test_a_day_is_replaced_by_one_of_half_its_receipts_but_not_of_fewer(
     rule = "a day that is out is not replaced by a much smaller one"
     ages = {TRANSACTION_AGES: [ESTIMATED | {"transaction_id": f"t{number}"} for number in range(tonight)]}
     result = results(settings, ages, run_before=RUN_BEFORE)[rule]
-    way_out = "; have the day delivered whole, or set CHECKOUT_AGES_MIN_REPUBLISHED_SHARE=0 to publish it all the same"
+    way_out = "; have the whole day delivered, or set CHECKOUT_AGES_MIN_REPUBLISHED_SHARE=0 to publish it anyway"
     assert result.findings == ([words + way_out] if words else [])
     assert (result.is_broken, result.measured_value) == (words is not None, pytest.approx(tonight / 20))
     insisting = settings.model_copy(update={"min_republished_share": 0.0})
@@ -109,7 +109,7 @@ def test_a_receipt_that_is_out_as_of_the_next_day_too_is_warned_of(settings: Set
     next_day = {"business_date": BUSINESS_DATE + timedelta(days=1)}
     result = results(settings, ages, neighbour_receipts=[twice | next_day])[rule]
     assert result.findings == [
-        "1 receipts are out as of 2026-11-21 too, such as at till 0042/03: same number, same closed_at"
+        "1 receipts are published for 2026-11-21 too, such as at till 0042/03: same number, same closed_at"
     ]
     at_another_time = twice | next_day | {"closed_at": at("21:31:00")}
     assert results(settings, ages, neighbour_receipts=[at_another_time])[rule].is_broken is False

@@ -38,7 +38,7 @@ def test_a_till_whose_camera_spoils_faces_is_named_with_the_fault(settings: Sett
     rule = results(settings, {PHOTO_COVERAGE: coverage})["each till's camera shows faces well"]
     assert (rule.severity, rule.is_broken) == ("warn", True)
     assert rule.findings == [
-        "till 0042/03: of 20 photos 6 face_too_dark, 1 face_low_contrast; look at the camera and the light",
+        "till 0042/03: of 20 photos 6 face_too_dark, 1 face_low_contrast; check the camera and the light",
         "till 0042/05: of 30 photos 28 face_distorted, 2 face_too_blurred; where frames are squashed, see "
         "CHECKOUT_AGES_PHOTO_STRETCH",
     ]
@@ -99,7 +99,7 @@ def test_ages_are_compared_with_days_of_the_same_model_only(settings: Settings) 
     found = results(settings, {}, other_model)
     assert (
         found["the mean estimated age is the usual one"].not_run_reason
-        == "0 of the 28 days before are published with this age model, 7 are needed"
+        == "0 of the 28 days before are published with this age model; 7 are needed"
     )
     assert found["there are about as many transactions as usual"].is_broken is False
 

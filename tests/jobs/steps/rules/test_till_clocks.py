@@ -87,7 +87,7 @@ def test_a_correction_where_none_is_needed_is_warned_of_too(spark: SparkSession,
     wrong = settings.model_copy(update={"till_clock_skew_seconds": {"/".join(SHIFTED): 600.0}})
     (warning,) = warnings_of(spark, wrong, landed_day(0))
     assert warning.startswith(f"till {'/'.join(SHIFTED)}: ")
-    assert ", not 600 (median photo_offset_seconds " in warning
+    assert " instead of 600 s (median photo_offset_seconds " in warning
 
 
 def test_a_till_of_a_hundred_thousand_receipts_is_asked_by_a_sample() -> None:
