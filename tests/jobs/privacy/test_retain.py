@@ -211,7 +211,7 @@ def test_a_night_is_refused_while_photos_are_being_deleted(
     monkeypatch.setattr(retain, "_record", _die)
     with pytest.raises(KeyboardInterrupt):
         delete_old(settings)
-    with pytest.raises(InputError, match=f"photos of business date {OLD} were deleted just now, at the end of their retention period"):
+    with pytest.raises(InputError, match=f"photos of business date {OLD} were deleted just now, at the end"):
         wait_for_business_date.run(warehouse_of(settings, "again"), OLD, settings)
 
 

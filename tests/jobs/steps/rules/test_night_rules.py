@@ -39,7 +39,7 @@ def test_a_till_whose_camera_spoils_faces_is_named_with_the_fault(settings: Sett
     assert (rule.severity, rule.is_broken) == ("warn", True)
     assert rule.findings == [
         "till 0042/03: of 20 photos 6 face_too_dark, 1 face_low_contrast; check the camera and the light",
-        "till 0042/05: of 30 photos 28 face_distorted, 2 face_too_blurred; where frames are squashed, see "
+        "till 0042/05: of 30 photos 28 face_distorted, 2 face_too_blurred; if the camera squashes its photos, set "
         "CHECKOUT_AGES_PHOTO_STRETCH",
     ]
     insisted = settings.model_copy(update={"max_unfit_photo_share_warning": 1.0})
