@@ -61,6 +61,8 @@ class ModelFiles:
     manifest: Path
     second_opinion_head: Path | None = None
     """None for a version without a second opinion."""
+    weights_folder: Path = WEIGHTS_FOLDER
+    """Folder that the small face network is taken from, if there is a second opinion."""
 
 
 def model_files(version: str, folder: Path = WEIGHTS_FOLDER) -> ModelFiles:
@@ -75,6 +77,7 @@ def model_files(version: str, folder: Path = WEIGHTS_FOLDER) -> ModelFiles:
         weights=_verified(f"{version}/weights.npz", folder),
         manifest=_verified(f"{version}/manifest.json", folder),
         second_opinion_head=_verified(head, folder) if head in PINNED_SHA256 else None,
+        weights_folder=folder,
     )
 
 

@@ -12,7 +12,7 @@ from models.serving.age_distribution import expected_age_years, probability_unde
 from models.serving.age_estimator import AgeEstimate, AgeEstimator, Engine
 from models.serving.face_finding import FaceFinder
 from models.serving.model_manifest import ModelManifest, SecondOpinion, TrainingFacts
-from models.serving.model_versions import MODEL_VERSIONS, WeightsError
+from models.serving.model_versions import MODEL_VERSIONS, WEIGHTS_FOLDER, WeightsError
 from models.serving.photo_preprocessing import PhotoLimits, UnusablePhotoError
 from tests.given.face_photos import committed_estimator, photo_bytes, smooth_photo, synthetic_face
 
@@ -149,6 +149,13 @@ def test_a_photo_without_a_face_is_told_from_one_that_was_not_searched(finder: F
 def test_an_altered_version_is_refused_before_an_engine_starts(tmp_path: Path, engine: Engine) -> None:
     with pytest.raises(WeightsError, match="is missing"):
         AgeEstimator.load(MODEL_VERSIONS[-1], engine, folder=tmp_path)
+
+
+def test_the_small_face_network_comes_from_the_same_folder(tmp_path: Path) -> None:
+    version = MODEL_VERSIONS[-1]
+    (tmp_path / version).symlink_to(WEIGHTS_FOLDER / version)
+    with pytest.raises(WeightsError, match=rf"{tmp_path}/hse_faceres_deep/weights\.npz' is missing"):
+        AgeEstimator.load(version, "tensorflow", folder=tmp_path)
 
 
 def test_both_engines_say_nearly_the_same_of_the_sample_faces() -> None:
