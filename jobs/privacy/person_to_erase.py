@@ -85,9 +85,11 @@ class Person:
 
 
 def find_person(warehouse: Warehouse, landing: ObjectStore, request: Request) -> Person:
-    """Find the person that a request names, in the published tables, the landing, or tombstones of earlier tries.
+    """Find the person that a request names, in the published tables, the landing, or the tombstones of past requests.
 
-    Raises InputError when the request fits nobody or several people; the sentence says how to name one person.
+    A tombstone is there when an earlier erasure of the person was begun and not completed.
+
+    Raises InputError when the request fits nobody or several people; its message says how to name one person.
     """
     if bool(request.transaction_id) == bool(request.photo_key):
         raise InputError("name the person by exactly one of --transaction-id and --photo-key")

@@ -63,7 +63,7 @@ class Coverage:
 
 
 def coverage(day: DayTables) -> Coverage:
-    """Count the day's transactions with a photo and with an age estimate, by till and hour."""
+    """Count by till and hour: all transactions of the day, those with a photo, and those with an age estimate."""
     found = day.rows(BY_TILL_AND_HOUR)
     hours = sorted({row["hour"] for row in found if row["hour"] is not None})
     # The query's subtotals have null in place of an hour, and the grand total null in place of a till.

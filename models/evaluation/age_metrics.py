@@ -68,7 +68,7 @@ class JudgedAges:
         return cls(ages, distribution, *astuple(summarise(distribution, interval_mass, young_adult_correction)))
 
     def rows(self, rows: Rows) -> JudgedAges:
-        """Return only the photos that `rows` selects."""
+        """Return the same figures for some photos only; `rows` is a mask, or the indices of the photos."""
         return JudgedAges(
             self.ages[rows], self.distribution[rows], self.estimated[rows], self.low[rows], self.high[rows]
         )

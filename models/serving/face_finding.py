@@ -143,8 +143,8 @@ class FaceFinder:
     def find(self, pixels: Pixels, smallest_score: float = SMALLEST_SCORE, is_quick: bool = False) -> list[Face]:
         """Return the faces of a photo, the most prominent one first; none is an empty list.
 
-        If the coarse search is sure of a face, faces that are too small for it are not counted. `is_quick` leaves out
-        the fine search.
+        The most prominent face is large and near the middle. If the coarse search is sure of a face, smaller faces that
+        only the fine search would find are left out. `is_quick` leaves out the fine search.
         """
         height, width = pixels.shape[:2]
         coarse, fine = _search_for(width, height)

@@ -40,7 +40,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class RuleResult:
-    """The result of one rule, as a row of check_results or window_check_results holds it."""
+    """The result of one rule: a row of check_results or window_check_results."""
 
     rule: str
     severity: Literal["fail", "warn"]
