@@ -42,9 +42,9 @@ def fold_of(groups: Iterable[object]) -> NDArray[np.int64]:
 
 
 def trained_heads(descriptions: Floats, faces: pd.DataFrame, size: int = HEAD_SIZE) -> list[keras.Model]:
-    """Train HEADS heads: small networks from a face description to an age distribution, each without one fold of photos.
+    """Train HEADS heads: small networks from a face description to an age distribution, each without one fold.
 
-    `descriptions` is (n, 2, d): for each of n photos, the standardised descriptions of the face and of its mirror image.
+    `descriptions` is (n, 2, d): for each of n photos, the standardised descriptions of the face and of its mirror.
     """
     trained_on, fold, ages = is_trained_on(faces), fold_of(faces["group"]), ages_years(faces)
     heads = []
