@@ -265,7 +265,7 @@ class Harness:
         codes = [process.exit_code() for process in pair]
         told = [process.said() for process, code in zip(pair, codes, strict=True) if code]
         is_told = all(
-            re.search(r"error: .* (is being published by|it lost its lock to) run 'new(er)?' \(process \d+ on", words)
+            re.search(r"error: .* (is being published by|lost its lock to) run 'new(er)?' \(process \d+ on", words)
             for words in told
         )
         torn_reads = self._reader.watch(None)

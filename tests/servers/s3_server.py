@@ -173,6 +173,8 @@ def _create_bucket(client: Any, bucket: str, deadline: float) -> None:
         try:
             client.create_bucket(Bucket=bucket)
             return
+        except client.exceptions.BucketAlreadyOwnedByYou:  # a busy server made it, and its answer came too late
+            return
         except (BotoCoreError, ClientError):
             if time.monotonic() > deadline:
                 raise

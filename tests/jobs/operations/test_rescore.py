@@ -169,7 +169,7 @@ def test_a_second_rescore_gives_the_same_rows_and_both_stay_on_record(rescored_d
 
 
 def test_a_day_that_is_not_published_is_named_and_skipped(rescored_day: RescoredDay) -> None:
-    assert f"{NEXT_DATE} is not published in" in rescored_day.first.stdout
+    assert f"{NEXT_DATE} is skipped: it is not published in" in rescored_day.first.stdout
     assert rescored_day.rescored("SELECT count(*) FROM glob('warehouse/model_comparison/*/*.parquet')") == [(1,)]
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import duckdb
 import pytest
-from pyspark.sql import SparkSession
 
 from jobs.errors import FailedCheckError, InputError, PublishingLockError
 from jobs.landing.cashier_pseudonyms import CashierPseudonyms
@@ -23,7 +22,7 @@ from jobs.warehouse.staging import Staging
 from jobs.warehouse.warehouse import Warehouse
 from tests.given.alcohol_sales import sale
 from tests.given.cashier_days import day_of, sales
-from tests.given.rows import BUSINESS_DATE, rows_of
+from tests.given.rows import BUSINESS_DATE, arrow_rows
 
 EVE = BUSINESS_DATE - timedelta(days=1)
 AUDITED = """SELECT business_date::VARCHAR, run_id, cashier_id, sale_count, day_count, run_ids
@@ -176,9 +175,9 @@ def test_a_window_is_as_long_as_the_setting_says(settings: Settings) -> None:
     assert published(settings, AUDITED) == [("2026-11-20", "window-1", "c1", 3, 1, ["night-2"])]
 
 
-def test_the_night_table_that_spark_stages_is_what_a_window_reads(spark: SparkSession, settings: Settings) -> None:
-    night = Warehouse(ObjectStore(settings.warehouse_uri), "night-1", spark)
-    night.stage(ALCOHOL_SALE_AUDIT, BUSINESS_DATE, rows_of(spark, ALCOHOL_SALE_AUDIT, sale()))
+def test_the_table_that_a_night_stages_is_what_a_window_reads(settings: Settings) -> None:
+    night = warehouse_of(settings, "night-1").with_model(settings.model_version)
+    night.stage_arrow(ALCOHOL_SALE_AUDIT, BUSINESS_DATE, arrow_rows(ALCOHOL_SALE_AUDIT, sale()))
     cashier_alcohol_days.run(night, BUSINESS_DATE, settings)
     night.promote(CASHIER_ALCOHOL_DAYS, BUSINESS_DATE)
     run_window(settings, "window-1", BUSINESS_DATE)
