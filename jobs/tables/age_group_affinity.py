@@ -7,6 +7,7 @@ transactions there is no index.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
@@ -29,14 +30,23 @@ AFFINITY_SCHEMA = pa.schema([field for field in AGE_GROUP_AFFINITY.columns if fi
 INDEX = ["affinity_index", "affinity_index_low", "affinity_index_high"]
 
 
+@dataclass(frozen=True)
+class AffinityLimits:
+    """The age groups, and the numbers of transactions below which nothing is shown; the settings of the same names."""
+
+    age_group_lower_bounds_years: tuple[int, ...]
+    minimum_cell_count: int
+    minimum_affinity_transaction_count: int
+
+
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
     # One row per product category, so a few hundred: they fit into memory whatever the day holds.
     age_mixes = warehouse.staging.read_arrow(AGE_MIXES, business_date, AGE_MIXES.column_names)
-    affinities = age_group_affinity(age_mixes, settings)
+    affinities = age_group_affinity(age_mixes, settings.part(AffinityLimits))
     warehouse.stage_arrow(AGE_GROUP_AFFINITY, business_date, affinities)
 
 
-def age_group_affinity(age_mixes: pa.Table, settings: Settings) -> pa.Table:
+def age_group_affinity(age_mixes: pa.Table, limits: AffinityLimits) -> pa.Table:
     """Compare each age group's share of transactions with a product category to the share of all buyers.
 
     Only buyers with an estimate count.
@@ -48,16 +58,16 @@ def age_group_affinity(age_mixes: pa.Table, settings: Settings) -> pa.Table:
     all_buyers = buyer_group_of(everyone.iloc[0])
     categories = age_mixes.filter(pc.field("circle") == "product_category").to_pandas()
     compared = [
-        _compared(buyer_group_of(mix), all_buyers, settings).assign(product_category=mix["product_category"])
+        _compared(buyer_group_of(mix), all_buyers, limits).assign(product_category=mix["product_category"])
         for _, mix in categories.iterrows()
     ]
     rows = [pa.Table.from_pandas(each, AFFINITY_SCHEMA, preserve_index=False) for each in compared]
     return pa.concat_tables([AFFINITY_SCHEMA.empty_table(), *rows])
 
 
-def _compared(category: BuyerGroupMix, everyone: BuyerGroupMix, settings: Settings) -> pd.DataFrame:
+def _compared(category: BuyerGroupMix, everyone: BuyerGroupMix, limits: AffinityLimits) -> pd.DataFrame:
     """Return one row per age group; shares and index are computed from the counts as shown, that is rounded."""
-    bounds, minimum = settings.age_group_lower_bounds_years, settings.minimum_cell_count
+    bounds, minimum = limits.age_group_lower_bounds_years, limits.minimum_cell_count
     of_group, of_both = (
         group_sums(circle.shares, bounds) * circle.transaction_count for circle in (everyone, category)
     )
@@ -70,7 +80,7 @@ def _compared(category: BuyerGroupMix, everyone: BuyerGroupMix, settings: Settin
             "estimated_group_transaction_count": rounded(of_group, minimum),
             "estimated_category_transaction_count": np.where(is_shown, rounded(of_both, minimum), np.nan),
             "transaction_count": rounded(of_category, minimum),
-            "affinity_reason": _reasons(of_group, of_category, is_shown, settings),
+            "affinity_reason": _reasons(of_group, of_category, is_shown, limits),
         }
     )
     group_count, count = shown["estimated_group_transaction_count"], shown["transaction_count"]
@@ -90,13 +100,13 @@ def _index(shown: pd.DataFrame, estimates: Estimates) -> pd.DataFrame:
 
 
 def _reasons(
-    of_group: Floats, of_category: Floats, is_shown: NDArray[np.bool_], settings: Settings
+    of_group: Floats, of_category: Floats, is_shown: NDArray[np.bool_], limits: AffinityLimits
 ) -> list[str | None]:
     """Say for each age group why it has no index."""
-    minimum = settings.minimum_affinity_transaction_count
+    minimum = limits.minimum_affinity_transaction_count
     # The order matters: the first reason that holds is given, and the one that protects few buyers comes first.
     reasons = {
-        f"fewer than {settings.minimum_cell_count} transactions of the age group with the category": ~is_shown,
+        f"fewer than {limits.minimum_cell_count} transactions of the age group with the category": ~is_shown,
         f"fewer than {minimum} transactions with the category": of_category < minimum,
         f"fewer than {minimum} transactions of the age group": of_group < minimum,
     }

@@ -8,7 +8,7 @@ import pytest
 from jobs.ages.age_mix_estimation import BuyerGroupMix, columns_of
 from jobs.schemas.buyers import AGE_MIXES
 from jobs.settings import Settings
-from jobs.tables.age_group_affinity import age_group_affinity
+from jobs.tables.age_group_affinity import AffinityLimits, age_group_affinity
 from tests.given.ages import BOUNDS
 from tests.given.rows import arrow_rows
 
@@ -33,7 +33,7 @@ Affinities = dict[tuple[str, str], dict[str, Any]]
 
 
 def affinities_of(settings: Settings, *mixes: dict[str, Any]) -> Affinities:
-    affinities = age_group_affinity(arrow_rows(AGE_MIXES, *mixes), settings)
+    affinities = age_group_affinity(arrow_rows(AGE_MIXES, *mixes), settings.part(AffinityLimits))
     return {(row["product_category"], row["age_group"]): row for row in affinities.to_pylist()}
 
 
