@@ -104,16 +104,16 @@ def landed_photos(spark: SparkSession, landing_uri: str, business_date: date) ->
     landing = ObjectStore(landing_uri)
     day_folder = photos_folder(business_date)
     folders, objects = landing.list_folder(day_folder)
-    in_the_day = Folders([], objects)
+    # Most days have marks there and no photo: then no task is needed for them.
+    photos = [entry for entry in objects if _is_photo(entry, day_folder)]
+    in_the_day = [Folders([], photos)] if photos else []
     # Every n-th folder, so that large neighbours in the listing do not all go to one task.
-    shares = [folders[start::LISTING_TASKS] for start in range(min(len(folders), LISTING_TASKS))]
+    shares = [Folders(folders[start::LISTING_TASKS], []) for start in range(min(len(folders), LISTING_TASKS))]
 
     def read(share: Folders) -> Iterator[pa.RecordBatch]:
         return _photo_batches(chain(share.objects, *map(landing.list, share.folders)), day_folder)
 
-    return arrow_frame(
-        spark, landing, LANDED_PHOTO_SCHEMA, [in_the_day, *(Folders(share, []) for share in shares)], read
-    )
+    return arrow_frame(spark, landing, LANDED_PHOTO_SCHEMA, [*in_the_day, *shares], read)
 
 
 def landed_photo_batches(landing: ObjectStore, business_date: date) -> Iterator[pa.RecordBatch]:
@@ -178,8 +178,12 @@ def _is_folder(entry: StoredObject) -> bool:
     return entry.size_bytes == 0 and ("." not in name or name.endswith("_$folder$"))
 
 
+def _is_photo(entry: StoredObject, day_folder: str) -> bool:
+    return not (_is_mark(entry.key, day_folder) or _is_folder(entry))
+
+
 def _photo_batches(listed: Iterable[StoredObject], day_folder: str) -> Iterator[pa.RecordBatch]:
-    photos = (entry for entry in listed if not (_is_mark(entry.key, day_folder) or _is_folder(entry)))
+    photos = (entry for entry in listed if _is_photo(entry, day_folder))
     while page := list(islice(photos, PAGE_ROWS)):
         yield _photo_batch(page)
 

@@ -82,8 +82,8 @@ def _days_of_application(arguments: Sequence[str], environment: dict[str, str], 
         assert application.stderr is not None
         log = Thread(target=_pass_on, args=(application.stderr, say))
         log.start()
-        for line in application.stdout:
-            yield json.loads(line)
+        # Libraries may print lines of their own.
+        yield from (json.loads(line) for line in application.stdout if line.startswith("{"))
         log.join()
     if application.returncode:
         say(f"an application of the backfill ended with exit code {application.returncode}")

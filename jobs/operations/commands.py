@@ -142,8 +142,8 @@ def backfill(
 ) -> None:
     """Build, check and publish past days, many in one Spark application, without Airflow; then windows and reports.
 
-    Exit code 1: a day failed. 75: all but days that have not landed are published. A killed backfill goes on where it
-    was under its run id.
+    Exit code 1: a day failed. 75: all days are published but those that are not delivered. A killed backfill continues
+    where it was, under its run id.
 
     Example: checkout-ages backfill --from 2026-11-01 --to 2026-11-28 --landing-uri .demo/landing --warehouse-uri
     .demo/warehouse
@@ -164,26 +164,18 @@ def backfill(
         landing.check_reachable()
         store.check_reachable()
         own_id = path_safe(run_id or f"backfill-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
-        days, options = (
-            days_between(first_date.date(), last_date.date()),
-            BackfillOptions(published, days_per_application),
-        )
+        days = days_between(first_date.date(), last_date.date())
+        asked = Backfill(days, own_id, BackfillOptions(published, days_per_application))
         warehouse = Warehouse(store, own_id)
         show_log()
         say(f"run id {own_id}; if this backfill is killed, --run-id {own_id} continues it")
         with console.status("starting Spark") as status:
-            build_days(
-                warehouse,
-                Backfill(days, own_id, options),
-                settings,
-                say,
-                lambda progress: status.update(str(progress)),
-            )
+            build_days(warehouse, asked, settings, say, lambda progress: status.update(str(progress)))
             status.update("building windows and reports")
             try:
                 finish_backfill.finish(warehouse, days, settings)
             finally:
-                backfilled = backfilled_days(warehouse, landing, days, options)
+                backfilled = backfilled_days(warehouse, landing, days, asked.options)
                 for line in conclude_backfill.days_in_words(backfilled):
                     say(line)
         conclude_backfill.raise_if_incomplete(backfilled, own_id)

@@ -46,7 +46,9 @@ def arrow_frame(
 
     # One number per partition: each task looks up its own share by it.
     numbers = session.range(0, len(shares), numPartitions=max(1, len(shares)))
-    return numbers.mapInArrow(read_shares, from_arrow_schema(schema))
+    rows = numbers.mapInArrow(read_shares, from_arrow_schema(schema))
+    # With the limit Spark knows that there are no rows, and plans neither tasks nor Python workers for what follows.
+    return rows if shares else rows.limit(0)
 
 
 def parquet_frame(session: SparkSession, store: ObjectStore, key: str, schema: pa.Schema) -> DataFrame:
