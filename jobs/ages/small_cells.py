@@ -22,10 +22,10 @@ def with_small_groups_folded(
 ) -> DataFrame:
     """Fold age groups with fewer transactions than the minimum into the group 'suppressed'.
 
-    `row` names the columns of which each combination is folded by itself, such as store and category. A group is small
-    if its plain or its estimated count is. Then the next smallest groups are folded too, until at least two are folded
-    and hold the minimum together, or none is left. `additive` columns are summed. For the folded group the `intervals`
-    are null, and `suppression_reason` says why.
+    `row` names columns, such as store and category; the groups of each combination of their values are folded
+    separately. A group is small if its plain or its estimated count is. Then the next smallest groups are folded too,
+    until at least two are folded and hold the minimum together, or none is left. `additive` columns are summed. For the
+    folded group the `intervals` are null, and `suppression_reason` says why.
     """
     if minimum_count == 0:
         return purchases.withColumn("suppression_reason", F.lit(None).cast("string"))
