@@ -28,7 +28,8 @@ how to fix it.
 
     airflow dags trigger checkout_ages_nightly --conf '{"business_date": "2026-11-20"}'
 
-**Backfill.** Days do not depend on each other, so they can run in any order.
+**Backfill.** For more than a few days, take the DAG `checkout_ages_backfill`. Days do not depend on each other, so they
+can run in any order.
 
     airflow backfill create --dag-id checkout_ages_nightly --from-date 2026-11-18 --to-date 2026-11-20
 

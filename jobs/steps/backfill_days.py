@@ -65,8 +65,9 @@ def run(warehouse: Warehouse, business_dates: Sequence[date], settings: Settings
     refuse_other_settings(warehouse, settings)
     progress = Progress(len(business_dates))
     for business_date in business_dates:
+        was_published = warehouse.runs.has_own(business_date)
         day = backfill_day(warehouse, business_date, settings, options)
-        is_built = day.state is DayState.PUBLISHED and day.reason == ""
+        is_built = day.state is DayState.PUBLISHED and not was_published
         photo_count = _photo_count(warehouse, business_date) if is_built else 0
         progress.add(is_built, photo_count)
         told = {"business_date": business_date.isoformat(), "state": day.state, "photo_count": photo_count}
@@ -84,7 +85,8 @@ def backfill_day(
     landing = ObjectStore(settings.landing_uri)
     before = backfilled_day(warehouse, landing, business_date, options)
     if before.state is DayState.PUBLISHED:
-        _drop_leftovers(warehouse, business_date, settings)
+        # A process that was killed after its commit mark left it. No lock: nobody builds the day under this run again.
+        warehouse.staging.drop(business_date)
         return BackfilledDay(business_date, DayState.PUBLISHED, "by an earlier process of this run")
     if before.state not in TO_BUILD:
         return before
@@ -121,12 +123,6 @@ def _begin_again_after_failure(warehouse: Warehouse, business_date: date) -> Non
         warehouse.staging.drop(business_date)
     elif failure:
         warehouse.staging.forget_failure(business_date)
-
-
-def _drop_leftovers(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
-    """Delete the staging of a published day; a process that was killed after its commit mark left it."""
-    with warehouse.runs.lock(business_date, settings.lock_stale_seconds):
-        warehouse.staging.drop(business_date)
 
 
 def _raise_if_all_would_fail(warehouse: Warehouse) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from pyspark.sql import SparkSession
@@ -115,6 +115,19 @@ def test_a_day_that_breaks_in_an_unforeseen_way_is_told_with_its_reason(
     failure = warehouse.staging.failure(FIRST)
     assert failure
     assert (failure.reason, failure.is_final) == ("MemoryError: no memory for the mixes", False)
+
+
+def test_a_published_day_whose_lock_is_held_stops_nothing_and_its_leftovers_go(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    warehouse = Warehouse(ObjectStore(settings.warehouse_uri), "b1")
+    warehouse.runs.write(FIRST, {"run_id": "b1", "published_at": datetime(2026, 11, 20, tzinfo=UTC)})
+    warehouse.staging.mark_checked(FIRST, [])
+    # A publisher that was killed after its commit mark holds the lock for minutes.
+    with warehouse.runs.lock(FIRST, settings.lock_stale_seconds):
+        backfill_days.run(warehouse, DAYS[:2], settings, BackfillOptions())
+    assert told(capsys) == [("01", "published", False), ("02", "not landed", False)]
+    assert warehouse.staging.planned_windows() == []
 
 
 def test_a_warehouse_that_cannot_be_reached_stops_the_chunk(
