@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from itertools import repeat
+from itertools import islice, repeat
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ from jobs.ages.age_mix_fit import (
     Integers,
     UsualMix,
     distributions_of_cells,
-    fit_mix,
+    fit_mixes,
 )
 
 CELL_YEARS = 0.5
@@ -132,13 +132,11 @@ def buyer_group_mix(
     """
     # The counts are scaled so that their sum never exceeds trusted_transactions.
     trusted = counts / (1 + counts.sum() / calibration.trusted_transactions)
-    mixes: list[Floats] = []
-    shares: list[Floats] = []
-    # The first mix is the most probable one; each later one is a random draw. Not strict: `usual` may repeat endlessly.
-    for version, usual in zip(likelihoods_by_cell, _usual(calibration, everyone), strict=False):
-        mixes.append(fit_mix(version, trusted, calibration.smoothing_years, usual, random if mixes else None))
-        shares.append(_shares(version, counts, mixes[-1]))
-    return BuyerGroupMix(round(counts.sum()), mixes[0], shares[0], np.stack(mixes[1:]), np.stack(shares[1:]))
+    usual = list(islice(_usual(calibration, everyone), len(likelihoods_by_cell)))
+    # The first mix is the most probable one; each later one is a random draw.
+    mixes = fit_mixes(likelihoods_by_cell, trusted, calibration.smoothing_years, usual, random)
+    shares = np.stack([_shares(version, counts, mix) for version, mix in zip(likelihoods_by_cell, mixes, strict=True)])
+    return BuyerGroupMix(round(counts.sum()), mixes[0], shares[0], mixes[1:], shares[1:])
 
 
 def seeded(business_date: date, buyer_group: str) -> np.random.Generator:

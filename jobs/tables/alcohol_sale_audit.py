@@ -68,8 +68,9 @@ def alcohol_sale_audit(
 
 def _mix_of_alcohol_buyers(age_mixes: DataFrame) -> list[float] | None:
     """Return the (101,) age shares of the day's alcohol buyers; None when none of them has an estimate."""
-    mix = age_mixes.where(F.col("circle") == "alcohol").select("estimated_age_distribution").first()
-    return list(mix.estimated_age_distribution) if mix else None
+    # Not `first`: it ends the Python worker that reads the table, with the age network in it.
+    mixes = age_mixes.where(F.col("circle") == "alcohol").select("estimated_age_distribution").collect()
+    return list(mixes[0].estimated_age_distribution) if mixes else None
 
 
 def _with_probabilities(sales: DataFrame, policy: AlcoholPolicy) -> DataFrame:
