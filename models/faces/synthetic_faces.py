@@ -14,6 +14,7 @@ the same is true of the weights. No sample shows a real person.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,9 @@ SIDE_PIXELS = 112
 LOOK_RANGE = (0.95, 1.10)
 """Distance of a look from its mean, to either side, in units of its stored size. Nearer to 0, samples would come closer
 to real photos."""
+
+LAST_YEARS = 10
+"""Years at the end of the model's range; older faces age on as the mean face does in them."""
 
 Arrays = dict[str, NDArray[np.generic]]
 
@@ -67,19 +71,36 @@ class SyntheticFaces:
         return self.youngest_years + len(self.ageing_scores) - 1
 
     def mean_face(self, age_years: float) -> NDArray[np.float32]:
-        """Return the (p,) mean face of an age. Ages outside the model's range give its first or last age."""
-        ages = np.arange(self.youngest_years, self.oldest_years + 1)
-        scores = [np.interp(age_years, ages, column) for column in self.ageing_scores.T]
-        mean_face: NDArray[np.float32] = self.reference + np.asarray(scores, dtype=np.float32) @ self.ageing
+        """Return the (p,) mean face of an age.
+
+        Under the model's first age it is that of the first. Beyond the last one, it ages on as in the last ten years.
+        """
+        scores = self._scores(age_years)
+        if age_years > self.oldest_years:
+            last, before = self._scores(self.oldest_years), self._scores(self.oldest_years - LAST_YEARS)
+            scores = last + (last - before) * np.float32((age_years - self.oldest_years) / LAST_YEARS)
+        mean_face: NDArray[np.float32] = self.reference + scores @ self.ageing
         return mean_face
+
+    def faces(self, ages_years: Sequence[float], looks: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """Return n faces of (n,) ages with (n, m) looks, in units of their stored size: (n, 112, 112, 3) RGB pixels.
+
+        Several at once are several times as fast as one by one, because all looks are read from memory for each call.
+        """
+        faces = np.stack([self.mean_face(age_years) for age_years in ages_years]) + looks @ self.looks
+        # Looks may add up beyond black or white, where bytes would wrap around.
+        return faces.round().clip(0, 255).astype(np.uint8).reshape(-1, SIDE_PIXELS, SIDE_PIXELS, 3)
 
     def sample(self, age_years: float, random: Generator) -> NDArray[np.uint8]:
         """Draw the face of a person who does not exist: (112, 112, 3) RGB pixels."""
         sides = random.choice((-1.0, 1.0), len(self.looks))
         looks = (sides * random.uniform(*LOOK_RANGE, len(self.looks))).astype(np.float32)
-        face = self.mean_face(age_years) + looks @ self.looks
-        # Looks may add up beyond black or white, where bytes would wrap around.
-        return face.round().clip(0, 255).astype(np.uint8).reshape(SIDE_PIXELS, SIDE_PIXELS, 3)
+        pixels: NDArray[np.uint8] = self.faces([age_years], looks[None])[0]
+        return pixels
+
+    def _scores(self, age_years: float) -> NDArray[np.float32]:
+        ages = np.arange(self.youngest_years, self.oldest_years + 1)
+        return np.array([np.interp(age_years, ages, column) for column in self.ageing_scores.T], dtype=np.float32)
 
 
 def _unpacked(components: NDArray[np.generic], scale: NDArray[np.generic]) -> NDArray[np.float32]:

@@ -35,9 +35,13 @@ def test_a_face_ages_little_by_little(faces: SyntheticFaces) -> None:
     assert 0 < np.abs(young - older).mean() < np.abs(young - old).mean()
 
 
-def test_an_age_beyond_the_known_ones_is_drawn_as_the_first_or_last(faces: SyntheticFaces) -> None:
-    assert (faces.mean_face(99) == faces.mean_face(85)).all()
+def test_an_age_under_the_known_ones_is_drawn_as_the_first(faces: SyntheticFaces) -> None:
     assert (faces.mean_face(3) == faces.mean_face(13)).all()
+
+
+def test_beyond_the_known_ages_a_face_ages_on_as_in_the_last_ten_years(faces: SyntheticFaces) -> None:
+    last_years = faces.mean_face(85) - faces.mean_face(75)
+    assert faces.mean_face(105) - faces.mean_face(85) == pytest.approx(2 * last_years, abs=0.01)
 
 
 def test_the_committed_model_is_small(faces: SyntheticFaces) -> None:
