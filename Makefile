@@ -15,7 +15,7 @@ image_lock = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 
 	    --constraint requirements.lock --no-emit-index-url --no-emit-find-links --no-annotate \
 	    --custom-compile-command "make lock" -o docker/$(1).lock pyproject.toml
 
-.PHONY: help setup demo test quick pytest bench reliability up down docker-test airflow-screenshots lint lock readme card screenshots clean
+.PHONY: help setup demo month test quick pytest bench reliability up down docker-test airflow-screenshots lint lock readme card screenshots clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
@@ -24,6 +24,9 @@ setup: .venv/installed ## make .venv from requirements.lock
 
 demo: setup ## run one night on a sample day through Airflow and Spark, and show its tables
 	@.venv/bin/python -m jobs.operations.demo
+
+month: setup ## 28 days of a small chain whose truth is planted, and what the tables say of it; some ten minutes
+	@.venv/bin/python -m jobs.operations.month
 
 test: lint pytest ## everything that CI runs: lint, types, import rules, tests
 
@@ -64,7 +67,7 @@ readme: setup ## render the parts of READMEs that are made from code, and from m
 card: setup ## render models/README.md from the figures of the newest model version
 	.venv/bin/python -m models.evaluation.model_card
 
-screenshots: setup ## pictures of the nightly report for README, taken in Chromium
+screenshots: setup ## pictures of the report of make month's last day for the READMEs, taken in Chromium
 	.venv/bin/python -m tests.browser.take_screenshots
 
 lock: setup ## resolve the dependencies of pyproject.toml again

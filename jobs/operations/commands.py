@@ -17,6 +17,7 @@ from rich.table import Column
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from jobs.errors import InputError
 from jobs.schemas.runs import MODEL_COMPARISON
 from jobs.settings import KEY_MEANING, KEY_VARIABLE, PREFIX, Settings, read_settings
 from jobs.terminal import (
@@ -231,39 +232,52 @@ def doctor(
 def sample_day(
     business_date: BusinessDate,
     landing_uri: LandingUri = None,
+    last_date: Annotated[
+        datetime | None,
+        typer.Option("--to", formats=["%Y-%m-%d"], help="last day, if several are written; default: one day"),
+    ] = None,
     faces: Annotated[
-        Path | None, typer.Option(help="folder of labelled faces; default: drawn faces of no real person")
+        Path | None, typer.Option(help="folder of labelled faces; default: drawn people who do not exist")
     ] = None,
     receipts: Annotated[
         Literal["completejourney", "synthetic"], typer.Option(help="source of the receipts: a real data set or made up")
     ] = "completejourney",
-    seed: Annotated[int, typer.Option(help="random seed; the same seed writes the same day")] = 1,
+    chain: Annotated[
+        Path | None,
+        typer.Option(help="TOML file with the size of the chain and what is planted in it; month.toml is an example"),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="random seed; the same seed writes the same days")] = 1,
     truth: Annotated[
-        Path | None, typer.Option(help="CSV file to write the true ages and the planted faults to")
+        Path | None, typer.Option(help="CSV file to write the true ages, the faults and what was planted to")
     ] = None,
 ) -> None:
-    """Write a day of photos and receipts, for trials. The true ages and the faults in it are known.
+    """Write days of photos and receipts, for trials. The true ages, the faults and what is planted are known.
 
     Example: checkout-ages sample-day --business-date 2026-11-20 --landing-uri .demo/landing --truth .demo/truth.csv
     """
-    from jobs.operations.sample_day.sample_day import write_sample_day
+    from jobs.operations.sample_day.sample_chain import DEMO_CHAIN, read_chain
+    from jobs.operations.sample_day.sample_day import truth_of_days, write_sample_day
     from jobs.operations.sample_day.sample_faces import labelled_face_photos, synthetic_face_photos
+    from jobs.steps.backfill_options import days_between
 
     with errors_as_exit_codes():
         settings = read_settings(os.environ, landing_uri=landing_uri, warehouse_uri=os.curdir)
-        with console.status(f"writing {business_date.date()} to {settings.landing_uri}"):
-            people = write_sample_day(
-                ObjectStore(settings.landing_uri),
-                business_date.date(),
-                labelled_face_photos(faces) if faces else synthetic_face_photos(),
-                receipts,
-                seed,
-                settings.store_time_zone,
-            )
+        planted = read_chain(chain) if chain else DEMO_CHAIN
+        if last_date and last_date < business_date:
+            raise InputError(f"--business-date {business_date.date()} lies after --to {last_date.date()}")
+        days = days_between(business_date.date(), (last_date or business_date).date())
+        photos = labelled_face_photos(faces) if faces else synthetic_face_photos()
+        landing, time_zone = ObjectStore(settings.landing_uri), settings.store_time_zone
+        truths = []
+        with console.status("writing") as status:
+            for day in days:
+                status.update(f"writing {day} to {settings.landing_uri}")
+                truths.append(write_sample_day(landing, day, photos, receipts, seed, time_zone, planted))
         if truth:
             truth.parent.mkdir(parents=True, exist_ok=True)
-            people.to_csv(truth, index=False)
-    say(f"wrote {business_date.date()} to {pasteable(settings.landing_uri)}")
+            truth_of_days(truths).to_csv(truth, index=False)
+    wrote = f"{days[0]} to {days[-1]}" if len(days) > 1 else str(days[0])
+    say(f"wrote {wrote} to {pasteable(settings.landing_uri)}")
 
 
 @app.command()

@@ -23,6 +23,7 @@ from rich.table import Table as RichTable
 
 from jobs.errors import InputError, end_process
 from jobs.local_spark import local_spark_environment
+from jobs.operations.demo_money import HEADINGS, money_in_words, money_of_groups
 from jobs.operations.sample_day.sample_day import write_sample_day
 from jobs.operations.sample_day.sample_faces import synthetic_face_photos
 from jobs.report.page_address import page_key
@@ -43,7 +44,7 @@ LOG_LINES_SHOWN = 40
 TASK_MOMENT = re.compile(r"\[DAG TEST\] (?P<moment>starting|end task) task_id=(?P<task_id>\w+)")
 
 PURCHASES_QUERY = """\
-SELECT age_group, sum(net_amount) AS by_point_estimate, round(sum(estimated_net_amount), 2) AS estimated, currency
+SELECT age_group, sum(net_amount) AS by_point_estimate, round(sum(estimated_net_amount), 2) AS corrected, currency
 FROM age_group_purchases GROUP BY ALL ORDER BY age_group"""
 
 AFFINITY_QUERY = """\
@@ -199,14 +200,25 @@ def show_tables() -> None:
         _, ((row_count,),) = ask(f"SELECT count(*) FROM {table.name} WHERE business_date = '{BUSINESS_DATE}'")
         listing.add_row(table.name, str(row_count), table.grain.removeprefix("one row per "))
     console.print(listing)
-    show_query("What each age group bought", PURCHASES_QUERY)
+    show_money()
     show_query("What to offer whom: categories that an age group buys more often than all buyers do", AFFINITY_QUERY)
     show_query("Alcohol sales, by audit status", AUDIT_QUERY)
     show_query("How close the estimates are to the truth", CLOSENESS_QUERY)
     console.print(f"The Parquet files are in {WAREHOUSE}/TABLE/business_date={BUSINESS_DATE}/", highlight=False)
-    console.print("This command made the second table, and jobs/tables/README.md has more:", highlight=False)
+    console.print("This command asks what each age group bought; jobs/tables/README.md has more:", highlight=False)
     query = f'.venv/bin/checkout-ages query --warehouse-uri .demo/warehouse "\n{PURCHASES_QUERY}"'
     console.print(query, markup=False, highlight=False)
+
+
+def show_money() -> None:
+    """Print what each age group bought: the truth, both estimates, and which of them is nearer."""
+    with duckdb.connect(WAREHOUSE / CATALOGUE, read_only=True) as connection:
+        money = money_of_groups(connection, TRUTH)
+    listing = RichTable(*HEADINGS, title="What each age group bought, next to the truth (USD)")
+    for row in money:
+        listing.add_row(*row.in_words())
+    console.print(listing)
+    console.print(money_in_words(money), highlight=False)
 
 
 def show_report() -> None:

@@ -1,21 +1,18 @@
-"""take_screenshots: take pictures of the report of the day in `published_days`, at phone and desktop width, for README.
+"""take_screenshots: take pictures of the report of the last day of `make month`, for the READMEs.
 
 `make screenshots` writes them to the folder `screenshots`.
 """
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from PIL import Image
 from playwright.sync_api import Browser
 
+from jobs.operations.month import LAST, WAREHOUSE
 from jobs.report.page_address import page_key
-from jobs.settings import read_settings
-from jobs.steps import nightly_report
-from tests.given.published_days import publish_days
-from tests.given.rows import BUSINESS_DATE
 from tests.servers.chromium import chromium
 
 PICTURES = Path(__file__).resolve().parent / "screenshots"
@@ -29,15 +26,17 @@ COLOURS = 128
 """A page has few colours: with this many, a picture stays under 200 KB."""
 
 
-def main() -> None:
-    """Write the page of a made-up day and take its pictures."""
+def main() -> int:
+    """Take the pictures; return the exit code."""
+    page = WAREHOUSE / page_key(LAST)
+    if not page.is_file():
+        print(f"no report of {LAST} in {WAREHOUSE}: run `make month` first", file=sys.stderr)
+        return 2
     PICTURES.mkdir(exist_ok=True)
-    with TemporaryDirectory() as folder, chromium() as browser:
-        warehouse = publish_days(Path(folder).as_uri(), hostile_name="BREAD")
-        settings = read_settings({}, landing_uri=folder, warehouse_uri=folder)
-        nightly_report.write_report(warehouse, BUSINESS_DATE, settings)
+    with chromium() as browser:
         for name in SHOTS:
-            take(browser, Path(folder, page_key(BUSINESS_DATE)), name)
+            take(browser, page, name)
+    return 0
 
 
 def take(browser: Browser, page: Path, name: str) -> None:
@@ -54,4 +53,4 @@ def take(browser: Browser, page: Path, name: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

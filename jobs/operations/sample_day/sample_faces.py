@@ -1,27 +1,20 @@
-"""sample_faces: returns photos of faces of wanted ages: real labelled photos from a folder, or drawn faces."""
+"""sample_faces: returns photos of faces of wanted ages: real labelled photos from a folder, or drawn people."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.random import Generator
-from PIL import Image
 
 from jobs.errors import InputError
 from models.errors import ModelInputError
 from models.faces.face_labels import find_labelled_faces
-from models.faces.synthetic_faces import SyntheticFaces
-from models.serving.model_versions import WeightsError, weights_path
+from models.faces.sample_people import SamplePeople, take_photo
+from models.serving.model_versions import WeightsError
 
-SYNTHETIC_FACES_VERSION = "synthetic_faces-2"
 AGE_NEIGHBOURHOOD_YEARS = 2
-PHOTO_SIDE_PIXELS = 200
-JPEG_QUALITY = 90
-CAMERA_SHIFT_SHARE = 0.03
 
 
 class FacePhoto(NamedTuple):
@@ -63,20 +56,25 @@ def labelled_face_photos(folder: Path) -> FacePhotos:
 
 
 def synthetic_face_photos() -> FacePhotos:
-    """Return a function that draws faces of no real person; photos of one person differ a little, as real ones do.
+    """Return a function that takes photos of people who do not exist, from the pool of `models.faces.sample_people`.
 
-    Raises InputError if the weights of the drawing model are missing or altered.
+    Photos of one person differ a little, as real ones do. With another seed, the same people come back as others.
+    Raises InputError if the file of the people, or the weights that draw them, are missing or altered.
     """
     try:
-        faces = SyntheticFaces.load(weights_path(SYNTHETIC_FACES_VERSION))
+        pool = SamplePeople.load()
     except WeightsError as error:
         raise InputError(str(error)) from None
 
     def photos(ages_years: Sequence[int], people: Sequence[int], seed: int) -> Iterator[FacePhoto]:
-        for number, (age_years, person) in enumerate(zip(ages_years, people, strict=True)):
-            # One random stream per person and one per photo: a person keeps the face, and each photo has its own shift.
-            pixels = faces.sample(age_years, np.random.default_rng([seed, 0, person]))
-            yield FacePhoto(_take_photo(pixels, np.random.default_rng([seed, 1, number])), age_years)
+        # One random stream per person and one per photo: a person keeps the face, and each photo has its own shift.
+        rows = [
+            int(np.random.default_rng([seed, 0, person]).choice(pool.of_age(age_years)))
+            for age_years, person in zip(ages_years, people, strict=True)
+        ]
+        for number, (row, pixels) in enumerate(zip(rows, pool.faces_of(rows), strict=True)):
+            photo = take_photo(pixels, np.random.default_rng([seed, 1, number]))
+            yield FacePhoto(photo, int(pool.ages_years[row]))
 
     return photos
 
@@ -87,16 +85,3 @@ def _least_used_near(ages: np.ndarray, used: np.ndarray, age_years: int) -> int:
     is_near = distance <= max(AGE_NEIGHBOURHOOD_YEARS, distance.min())
     near = np.flatnonzero(is_near)
     return int(near[np.lexsort((distance[near], used[near]))[0]])
-
-
-def _take_photo(pixels: np.ndarray, random: Generator) -> bytes:
-    """Take a photo of a square of pixels, a little off-centre, as a JPEG."""
-    side = pixels.shape[0]
-    left, top = random.uniform(0, CAMERA_SHIFT_SHARE * side, size=2)
-    inner = side * (1 - CAMERA_SHIFT_SHARE)
-    photo = Image.fromarray(pixels).resize(
-        (PHOTO_SIDE_PIXELS, PHOTO_SIDE_PIXELS), Image.Resampling.BICUBIC, box=(left, top, left + inner, top + inner)
-    )
-    jpeg = io.BytesIO()
-    photo.save(jpeg, "JPEG", quality=JPEG_QUALITY)
-    return jpeg.getvalue()

@@ -21,19 +21,28 @@ SHORTEST_BREAK = pd.Timedelta(minutes=20)
 BROKEN_PHOTOS = ("empty", "truncated", "text", "too_many_pixels")
 UNPLACED_PHOTO = "key_without_time"
 BOMB_SIZE = (10_000, 6_000)
+DARK_CAMERA = "dark_camera"
+DARK_BRIGHTNESS = 0.12
+"""A dark camera shows so much of the light."""
 
 
-def sample_photos(transactions: pd.DataFrame, folder: str, random: Generator) -> pd.DataFrame:
+def sample_photos(
+    transactions: pd.DataFrame, folder: str, random: Generator, dark_till: tuple[str, str] | None = None
+) -> pd.DataFrame:
     """Plan the day's photos. Columns: photo_key, transaction_id, store_id, till_id, person, true_age_years and fault.
 
     Most transactions have one photo, some none, some several, all taken between opened_at and closed_at. A few photos
     are taken when nobody pays at the till. A few transactions have only a broken photo: `fault` says how it is broken.
+    All other photos of the store and till `dark_till` are dark.
     """
     photos = pd.concat(
         [_photos_of_buyers(transactions, random), _stray_photos(transactions, random)], ignore_index=True
     )
     photos["photo_key"] = _photo_keys(photos, folder)
     photos.loc[photos["fault"] == UNPLACED_PHOTO, "photo_key"] = f"{folder}/store_id=unknown/IMG_0001.jpg"
+    if dark_till:
+        is_there = (photos["store_id"] == dark_till[0]) & (photos["till_id"] == dark_till[1])
+        photos.loc[is_there & photos["fault"].isna(), "fault"] = DARK_CAMERA
     return photos.sort_values("photo_key", ignore_index=True)
 
 
@@ -43,6 +52,8 @@ def photo_contents(photos: pd.DataFrame, faces: FacePhotos, seed: int) -> Iterat
     for shot, fault in zip(shots, photos["fault"], strict=True):
         if fault in BROKEN_PHOTOS:
             yield _broken(shot.content, fault), None
+        elif fault == DARK_CAMERA:
+            yield _darkened(shot.content), shot.age_years
         else:
             yield shot.content, shot.age_years
 
@@ -86,7 +97,7 @@ def _stray_photos(transactions: pd.DataFrame, random: Generator) -> pd.DataFrame
             "till_id": breaks["till_id"],
             "taken_at": (breaks["closed_at"] + passed_after).dt.floor("ms"),
             "person": len(transactions) + np.arange(count),
-            "true_age_years": adult_ages_years(count, random),
+            "true_age_years": adult_ages_years(count, random).tolist(),
             "fault": None,
         }
     )
@@ -109,6 +120,14 @@ def _broken(jpeg: bytes, fault: str) -> bytes:
     if fault == "text":
         return b"camera offline, no frame\n"
     return _decompression_bomb()
+
+
+def _darkened(jpeg: bytes) -> bytes:
+    """Return a photo as a camera takes it that gets next to no light."""
+    dark = Image.open(io.BytesIO(jpeg)).point(lambda value: value * DARK_BRIGHTNESS)
+    photo = io.BytesIO()
+    dark.save(photo, "JPEG", quality=90)
+    return photo.getvalue()
 
 
 def _decompression_bomb() -> bytes:
