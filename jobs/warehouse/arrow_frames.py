@@ -6,7 +6,9 @@ processes per application (to look it up, plan, write and commit), which was hal
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from typing import TypeVar
 from uuid import uuid4
 
@@ -18,7 +20,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from jobs.schemas.table import Table
 from jobs.spark import code_digest, refuse_folder_of_this_machine, refuse_other_code
 from jobs.warehouse.object_store import ObjectStore
-from jobs.warehouse.table_files import with_all_columns, write_table_file
+from jobs.warehouse.table_files import TableFile, with_all_columns, write_table_file
 
 Share = TypeVar("Share")
 
@@ -66,24 +68,25 @@ def parquet_frame(session: SparkSession, store: ObjectStore, key: str, schema: p
     return arrow_frame(session, store, schema, range(row_groups), read)
 
 
-def write_parquet(rows: DataFrame, store: ObjectStore, key: str, table: Table, attempts: str) -> None:
+def write_parquet(rows: DataFrame, store: ObjectStore, key: str, table: Table, attempts: str) -> TableFile:
     """Write a DataFrame as one Parquet object, sorted by the table's key, and check the key while writing.
 
     One task streams to an object of its own below `attempts`. The object of the attempt that Spark accepts is then
     copied over the target in one atomic step. A task that is retried, killed or run twice leaves only its attempt.
+    Returns the facts that the accepted attempt told about its object, so that nobody reads the object again.
     Raises PySparkException that names the first key that is null or occurs twice.
     """
 
     def write(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         attempt_key = f"{attempts}/{table.name}-{uuid4().hex}.parquet"
-        write_table_file(store, attempt_key, table, batches)
-        yield pa.RecordBatch.from_pydict({"attempt_key": [attempt_key]})
+        file = write_table_file(store, attempt_key, table, batches)
+        yield pa.RecordBatch.from_pydict({"attempt_key": [attempt_key], "file": [json.dumps(asdict(file))]})
 
     # One partition gives one file, and in one sorted file a key that is there twice is next to itself.
     one_partition = rows.repartition(1).sortWithinPartitions(*table.key)
-    written = [row.attempt_key for row in one_partition.mapInArrow(write, "attempt_key string").collect()]
-    if written:
-        store.copy(written[0], key)
-        store.delete(written)
-    else:  # Spark runs no task for what it knows to be empty
-        write_table_file(store, key, table, iter(()))
+    written = one_partition.mapInArrow(write, "attempt_key string, file string").collect()
+    if not written:  # Spark runs no task for what it knows to be empty
+        return write_table_file(store, key, table, iter(()))
+    store.copy(written[0].attempt_key, key)
+    store.delete(row.attempt_key for row in written)
+    return TableFile(**json.loads(written[0].file))

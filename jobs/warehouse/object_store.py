@@ -369,14 +369,20 @@ class _Upload(io.RawIOBase):
     def __init__(self, upload: Any, explain: Callable[[OSError], Exception]) -> None:
         self._upload = upload
         self._explain = explain
+        self._written_bytes = 0
 
     def writable(self) -> bool:
         return True
 
+    def tell(self) -> int:
+        return self._written_bytes
+
     def write(self, data: Any) -> int:
+        content = bytes(data)
         with self._upload_errors():
-            self._upload.write(bytes(data))
-        return len(data)
+            self._upload.write(content)
+        self._written_bytes += len(content)
+        return len(content)
 
     def finish(self) -> None:
         with self._upload_errors():

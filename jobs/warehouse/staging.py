@@ -18,7 +18,7 @@ from jobs.schemas.table import Table
 from jobs.spark import refuse_folder_of_this_machine
 from jobs.warehouse.layout import partition
 from jobs.warehouse.object_store import ObjectStore
-from jobs.warehouse.table_files import content_digest, write_table_file
+from jobs.warehouse.table_files import TableFile, write_table_file
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -41,15 +41,13 @@ NOTHING_TOLD = Origin()
 
 
 @dataclass(frozen=True, kw_only=True)
-class StagedTable(Origin):
-    """Facts about one staged table: its row count, the seconds that it took, and the digest of its content.
+class StagedTable(Origin, TableFile):
+    """Facts about one staged table: its input, its file, and the seconds that it took.
 
     `try_number` says at which try the task built it, from 1; None without Airflow, which counts tries.
     """
 
-    row_count: int
     seconds: float
-    content_digest: str
     try_number: int | None = None
 
 
@@ -103,10 +101,9 @@ class Staging:
         # `.to` selects the columns of the schema in its order, and refuses a type that does not fit.
         conformed = named.to(from_arrow_schema(table.schema))
         attempts = f"{self._folder(business_date)}/_attempts"
-        write_parquet(conformed, self.store, self.key(table, business_date), table, attempts)
-        seconds = time.monotonic() - started
+        file = write_parquet(conformed, self.store, self.key(table, business_date), table, attempts)
         # Marked after the rows are written: a task that is killed before has not staged the table.
-        self._mark_staged(table, business_date, seconds, origin)
+        self._mark_staged(table, business_date, file, time.monotonic() - started, origin)
 
     def stage_arrow(self, table: Table, business_date: date, rows: pa.Table, origin: Origin = NOTHING_TOLD) -> None:
         """Write a small table from memory to the run's staging. Raises as `stage` does."""
@@ -120,8 +117,8 @@ class Staging:
         self.withdraw_check(business_date)
         started = time.monotonic()
         named_batches = (self._named(table, batch) for batch in batches)
-        write_table_file(self.store, self.key(table, business_date), table, named_batches)
-        self._mark_staged(table, business_date, time.monotonic() - started, origin)
+        file = write_table_file(self.store, self.key(table, business_date), table, named_batches)
+        self._mark_staged(table, business_date, file, time.monotonic() - started, origin)
 
     def staged(self, table: Table, business_date: date) -> StagedTable:
         """Return row count, seconds, digest and so on of a staged table. Raises InputError if it is not staged."""
@@ -269,15 +266,8 @@ class Staging:
             "(publishing a run deletes its staging: to repeat a published run, clear all its tasks)"
         )
 
-    def _mark_staged(self, table: Table, business_date: date, seconds: float, origin: Origin) -> None:
-        with self._opened(table, business_date) as staged:
-            mark = StagedTable(
-                **asdict(origin),
-                row_count=staged.metadata.num_rows,
-                seconds=round(seconds, 3),
-                content_digest=content_digest(staged),
-                try_number=self.try_number,
-            )
+    def _mark_staged(self, table: Table, business_date: date, file: TableFile, seconds: float, origin: Origin) -> None:
+        mark = StagedTable(**asdict(origin), **asdict(file), seconds=round(seconds, 3), try_number=self.try_number)
         self.store.write(self._staged_mark(table, business_date), json.dumps(asdict(mark)).encode())
 
     def key(self, table: Table, business_date: date) -> str:

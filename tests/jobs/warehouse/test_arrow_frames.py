@@ -8,11 +8,11 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
 
 from jobs.schemas.landed import TRANSACTION_LINES
 from jobs.warehouse.arrow_frames import arrow_frame, parquet_frame, write_parquet
 from jobs.warehouse.object_store import ObjectStore
+from jobs.warehouse.table_files import write_table_file
 from tests.given.rows import arrow_rows, line
 
 LINES = TRANSACTION_LINES
@@ -25,9 +25,13 @@ def words(share: tuple[int, list[str]]) -> Iterator[pa.RecordBatch]:
         yield pa.RecordBatch.from_pylist([{"word": word, "task": task}], WORDS)
 
 
-def staged_rows(spark: SparkSession, *line_numbers: int) -> DataFrame:
+def numbered_rows(*line_numbers: int) -> pa.Table:
     rows = arrow_rows(LINES, *(line(line_number=number) for number in line_numbers))
-    return spark.createDataFrame(rows).withColumn("run_id", F.lit("run-1"))
+    return rows.append_column("run_id", pa.repeat("run-1", len(line_numbers)))
+
+
+def staged_rows(spark: SparkSession, *line_numbers: int) -> DataFrame:
+    return spark.createDataFrame(numbered_rows(*line_numbers))
 
 
 def test_each_share_is_read_once_by_a_task_of_its_own(spark: SparkSession, landing: ObjectStore) -> None:
@@ -46,15 +50,17 @@ def test_no_share_is_no_row_and_the_schema_all_the_same(spark: SparkSession, lan
 def test_rows_are_written_in_key_order_and_read_back_and_no_attempt_is_left(
     spark: SparkSession, landing: ObjectStore, tmp_path: Path
 ) -> None:
-    write_parquet(staged_rows(spark, 3, 1, 2), landing, "lines.parquet", LINES, "_attempts")
+    told = write_parquet(staged_rows(spark, 3, 1, 2), landing, "lines.parquet", LINES, "_attempts")
     assert pq.read_table(tmp_path / "landing/lines.parquet")["line_number"].to_pylist() == [1, 2, 3]
+    assert told == write_table_file(landing, "again", LINES, numbered_rows(1, 2, 3).to_batches())
+    landing.delete(["again"])
     assert [entry.key for entry in landing.list()] == ["lines.parquet"]
     assert parquet_frame(spark, landing, "lines.parquet", LINES.schema).count() == 3
 
 
 def test_what_spark_knows_to_be_empty_is_a_file_too(spark: SparkSession, landing: ObjectStore) -> None:
     nothing = staged_rows(spark, 1).where("false")
-    write_parquet(nothing, landing, "lines.parquet", LINES, "_attempts")
+    assert write_parquet(nothing, landing, "lines.parquet", LINES, "_attempts").row_count == 0
     assert parquet_frame(spark, landing, "lines.parquet", LINES.schema).count() == 0
 
 
