@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from jobs.errors import InputError
 from jobs.landing.deliveries import receipts_digest
@@ -22,9 +21,9 @@ from jobs.schemas.buyers import TRANSACTION_AGES
 from jobs.schemas.dictionary import NIGHT_TABLES, PUBLISHED_TABLES
 from jobs.schemas.landed import CHECKOUT_PHOTOS, PHOTO_AGE_ESTIMATES, REJECTED_TRANSACTION_LINES, TRANSACTION_LINES
 from jobs.schemas.runs import PIPELINE_RUNS
-from jobs.schemas.table import AMOUNT_SUM
 from jobs.settings import Settings
 from jobs.warehouse import catalogue
+from jobs.warehouse.duckdb_tables import staged_figures
 from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.publishing_lock import PublishingLock
 from jobs.warehouse.staging import StagedTable
@@ -35,6 +34,24 @@ log = logging.getLogger(__name__)
 
 StagedTables = Mapping[str, StagedTable]
 """Row count, digest and so on of each staged table, by the table's name."""
+
+OF_PHOTOS = """
+    SELECT count(*) FILTER (estimate_status = 'estimated') AS estimated,
+        count(*) FILTER (inferred_run_id IS DISTINCT FROM $run_id) AS taken_over,
+        -- equal photos are inferred once
+        count(DISTINCT content_sha256) FILTER (inferred_run_id = $run_id AND estimate_status IN $searched) AS inferred
+    FROM photo_age_estimates"""
+OF_LINES = "SELECT coalesce(sum(net_amount), 0) AS net_amount FROM transaction_lines"
+# Line 0 is a complaint about a whole file, not a line.
+OF_REJECTED_LINES = "SELECT count(*) FILTER (line_in_file > 0) AS rejected_line_count FROM rejected_transaction_lines"
+# favg carries what rounding drops, so that the means of a large day have all their digits.
+OF_TRANSACTIONS = """
+    SELECT count(*) AS transaction_count,
+        count(*) FILTER (estimate_status = 'estimated') AS estimated_transaction_count,
+        count(*) FILTER (photo_count > 0) AS photographed_transaction_count,
+        favg(estimated_age_years) AS mean_estimated_age_years,
+        favg(under_18_probability) AS mean_under_18_probability
+    FROM transaction_ages"""
 
 
 def run(warehouse: Warehouse, business_date: date, settings: Settings) -> None:
@@ -69,13 +86,14 @@ def change_in_words(business_date: date, pipeline_run: Mapping[str, Any]) -> str
     return f"{business_date} is published again; changed since run '{before}': {', '.join(changed)}"
 
 
-def input_digest(photo_tags: pa.Table, receipts_digest: str) -> str:
+def input_digest(photo_tags: Iterable[pa.RecordBatch], receipts_digest: str) -> str:
     """Return the sha256 that identifies the input of a night: keys and etags of its photos, and its receipt files.
 
-    `photo_tags` has photo_key and etag of each photo; `receipts_digest` is the digest of the receipt files.
+    `photo_tags` has photo_key and etag of each photo, in the order of the keys, as the staged checkout_photos has them;
+    `receipts_digest` is the digest of the receipt files.
     """
     digest = hashlib.sha256()
-    for batch in photo_tags.sort_by("photo_key").to_batches():
+    for batch in photo_tags:
         for key, etag in zip(batch["photo_key"].to_pylist(), batch["etag"].to_pylist(), strict=True):
             digest.update(f"{key}\0{etag}\n".encode())
     digest.update(receipts_digest.encode())
@@ -120,45 +138,43 @@ def _pipeline_run(
 
 def _of_photos(warehouse: Warehouse, business_date: date, staged: StagedTable) -> dict[str, object]:
     columns = ["estimate_status", "content_sha256", "inferred_run_id"]
-    photos = warehouse.staging.read_arrow(PHOTO_AGE_ESTIMATES, business_date, columns)
+    photos = staged_figures(
+        warehouse.staging,
+        *(PHOTO_AGE_ESTIMATES, business_date, columns, OF_PHOTOS),
+        run_id=warehouse.run_id,
+        searched=list(SEARCHED_STATUSES),
+    )
+    inferred = photos["inferred"]
     return {
-        "landed_photo_count": photos.num_rows,
-        "estimated_photo_count": _estimated_count(photos),
+        "landed_photo_count": staged.row_count,
+        "estimated_photo_count": photos["estimated"],
         "erased_photo_count": len(read_erased(warehouse.store, business_date).photos),
-        **_inference_counts(photos, warehouse.run_id, staged),
+        "taken_over_photo_count": photos["taken_over"],
+        "inferred_photo_count": inferred,
+        "inferred_photos_per_second": round(inferred / staged.seconds, 3) if inferred and staged.seconds else None,
     }
 
 
 def _of_lines(warehouse: Warehouse, business_date: date, staged: StagedTables) -> dict[str, object]:
-    amounts = warehouse.staging.read_arrow(TRANSACTION_LINES, business_date, ["net_amount"])["net_amount"]
-    rejected_lines = warehouse.staging.read_arrow(REJECTED_TRANSACTION_LINES, business_date, ["line_in_file"])
-    line_tables = (TRANSACTION_LINES, REJECTED_TRANSACTION_LINES)
+    staging, line_tables = warehouse.staging, (TRANSACTION_LINES, REJECTED_TRANSACTION_LINES)
     return {
-        "accepted_line_count": len(amounts),
-        # Line 0 is a complaint about a whole file, not a line.
-        "rejected_line_count": pc.sum(pc.greater(rejected_lines["line_in_file"], 0)).as_py() or 0,
+        "accepted_line_count": staged[TRANSACTION_LINES.name].row_count,
         "erased_line_count": sum(staged[table.name].erased_line_count for table in line_tables),
-        "net_amount": pc.sum(amounts.cast(AMOUNT_SUM)).as_py() or 0,
+        **staged_figures(staging, TRANSACTION_LINES, business_date, ["net_amount"], OF_LINES),
+        **staged_figures(staging, REJECTED_TRANSACTION_LINES, business_date, ["line_in_file"], OF_REJECTED_LINES),
     }
 
 
 def _of_transactions(warehouse: Warehouse, business_date: date) -> dict[str, object]:
     columns = ["estimate_status", "photo_count", "estimated_age_years", "under_18_probability"]
-    transactions = warehouse.staging.read_arrow(TRANSACTION_AGES, business_date, columns)
-    return {
-        "transaction_count": transactions.num_rows,
-        "estimated_transaction_count": _estimated_count(transactions),
-        "photographed_transaction_count": pc.sum(pc.greater(transactions["photo_count"], 0)).as_py() or 0,
-        "mean_estimated_age_years": pc.mean(transactions["estimated_age_years"]).as_py(),
-        "mean_under_18_probability": pc.mean(transactions["under_18_probability"]).as_py(),
-    }
+    return staged_figures(warehouse.staging, TRANSACTION_AGES, business_date, columns, OF_TRANSACTIONS)
 
 
 def _of_input(warehouse: Warehouse, business_date: date, landing_uri: str, lines: StagedTable) -> dict[str, object]:
-    photo_tags = warehouse.staging.read_arrow(CHECKOUT_PHOTOS, business_date, ["photo_key", "etag"])
     # Rescored days did not read the receipts: for them it is the digest of the files that are in the landing now.
     receipts = lines.receipts_digest or receipts_digest(ObjectStore(landing_uri), business_date)
-    return {"input_digest": input_digest(photo_tags, receipts)}
+    with warehouse.staging.batches(CHECKOUT_PHOTOS, business_date, ["photo_key", "etag"]) as photo_tags:
+        return {"input_digest": input_digest(photo_tags, receipts)}
 
 
 def _of_tasks(staged: StagedTables) -> dict[str, object]:
@@ -178,19 +194,3 @@ def _what_changed(warehouse: Warehouse, business_date: date, staged: StagedTable
         "changed_tables": changed if before else None,
         "table_digests": digests,
     }
-
-
-def _inference_counts(photos: pa.Table, run_id: str, staged: StagedTable) -> dict[str, object]:
-    """Count the photos taken over from earlier runs, and the different contents that were searched for a face."""
-    own = photos.filter(pc.equal(photos["inferred_run_id"], run_id))
-    searched = own.filter(pc.is_in(own["estimate_status"], pa.array(SEARCHED_STATUSES)))
-    inferred = pc.count_distinct(searched["content_sha256"]).as_py()
-    return {
-        "taken_over_photo_count": photos.num_rows - own.num_rows,
-        "inferred_photo_count": inferred,
-        "inferred_photos_per_second": round(inferred / staged.seconds, 3) if inferred and staged.seconds else None,
-    }
-
-
-def _estimated_count(statuses: pa.Table) -> int:
-    return int(pc.sum(pc.equal(statuses["estimate_status"], "estimated")).as_py() or 0)

@@ -1,7 +1,8 @@
 """duckdb_tables: opens tables in DuckDB: staged ones, published ones, or all objects of a store.
 
 Staged tables are streamed into a file in a temporary folder, which takes a few hundred megabytes for ten million
-receipt lines and is deleted afterwards. DuckDB stays within MEMORY_LIMIT and uses the disk. Objects of a store are read
+receipt lines and is deleted afterwards; one query over one table streams past DuckDB without such a copy. DuckDB stays
+within MEMORY_LIMIT and uses the disk. Objects of a store are read
 with the credentials of the environment. Nothing is downloaded: httpfs is loaded from its wheel. Its secret is only in
 the connection's memory, never in a database file.
 """
@@ -16,6 +17,7 @@ from glob import escape
 from importlib.metadata import files
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import duckdb
@@ -28,6 +30,9 @@ from jobs.warehouse.staging import Staging
 
 MEMORY_LIMIT = "1GB"
 """DuckDB moves data to the disk above this. The checks run next to Spark, which needs the rest of the memory."""
+
+ONE_ORDER = "SET threads = 1"
+"""With several threads, the order of a float sum and so its last digit would change from run to run."""
 
 HTTP_SETTINGS = "SET http_timeout = 20; SET http_retries = 3"
 """The timeout is in seconds; a store that does not answer would otherwise hold up a publish for long."""
@@ -71,9 +76,23 @@ def source_tables_in_duckdb(
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open some columns of a run's staged tables, to build another table of the run from them without Spark."""
     with staged_tables_in_duckdb(staging, business_date, columns, {}) as connection:
-        # With several threads, the order of a float sum and so its last digit would change from run to run.
-        connection.execute("SET threads = 1")
+        connection.execute(ONE_ORDER)
         yield connection
+
+
+def staged_figures(
+    staging: Staging, table: Table, business_date: date, columns: Sequence[str], query: str, **parameters: object
+) -> dict[str, Any]:
+    """Return the figures of a query over some columns of a run's staged table, whose rows stream past it once.
+
+    The query has the table by its name, once, and returns one row. `$name` in it is the parameter of that name.
+    """
+    with duckdb_on_disk() as connection, staging.batches(table, business_date, columns) as staged_rows:
+        connection.execute(ONE_ORDER)
+        connection.register(table.name, staged_rows)
+        cursor = connection.execute(query, parameters)
+        names = [name for name, *_ in cursor.description or ()]
+        return dict(zip(names, cursor.fetchone() or (), strict=True))
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from jobs.schemas.table import Table
@@ -20,17 +21,24 @@ class PublishedTables:
 
     store: ObjectStore
 
-    def read_arrow(self, table: Table, business_date: date, columns: list[str]) -> pa.Table | None:
-        """Read some columns of a day of a published table into memory; None if the day is not published."""
+    def read_arrow(
+        self, table: Table, business_date: date, columns: list[str], condition: pc.Expression | None = None
+    ) -> pa.Table | None:
+        """Read some columns of a day of a published table into memory; None if the day is not published.
+
+        With a condition on these columns, only rows that meet it stay in memory; the others stream past.
+        """
         key = published_key(table, business_date)
         if not self.store.exists(key):
             return None
         with self.store.reader(key) as stream:
-            return pq.ParquetFile(stream).read(columns=columns)
+            return pq.read_table(stream, columns=columns, filters=condition)
 
-    def read_days(self, table: Table, days: Iterable[date], columns: list[str]) -> dict[date, pa.Table]:
-        """Read some columns of a published table into memory, by day, for those of the days that are published."""
-        rows = {day: self.read_arrow(table, day, columns) for day in days}
+    def read_days(
+        self, table: Table, days: Iterable[date], columns: list[str], condition: pc.Expression | None = None
+    ) -> dict[date, pa.Table]:
+        """Read some columns of a published table, by day, as `read_arrow` does; days not published are left out."""
+        rows = {day: self.read_arrow(table, day, columns, condition) for day in days}
         return {day: rows_of_day for day, rows_of_day in rows.items() if rows_of_day is not None}
 
     def dates(self, table: Table) -> list[date]:

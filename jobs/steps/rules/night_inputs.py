@@ -23,12 +23,9 @@ def neighbour_receipts(warehouse: Warehouse, day: BusinessDay) -> pa.Table:
     Such moments are near midnight, where two business dates overlap. Columns: business_date and NEIGHBOUR_COLUMNS.
     """
     neighbours = [day.business_date + timedelta(days=number) for number in (-1, 1)]
-    published = warehouse.published.read_days(TRANSACTION_AGES, neighbours, list(NEIGHBOUR_COLUMNS))
+    is_shared = (pc.field("closed_at") >= day.begins_at) & (pc.field("closed_at") < day.ends_at)
+    shared = warehouse.published.read_days(TRANSACTION_AGES, neighbours, list(NEIGHBOUR_COLUMNS), is_shared)
     schema = TRANSACTION_AGES.schema_of(NEIGHBOUR_COLUMNS)
-    shared = {
-        business_date: receipts.filter((pc.field("closed_at") >= day.begins_at) & (pc.field("closed_at") < day.ends_at))
-        for business_date, receipts in published.items()
-    }
     # The empty table gives the columns where neither neighbour is published.
     rows = pa.concat_tables([schema.empty_table(), *(receipts.cast(schema) for receipts in shared.values())])
     dates = [business_date for business_date, receipts in shared.items() for _ in range(receipts.num_rows)]

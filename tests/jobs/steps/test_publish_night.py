@@ -1,3 +1,4 @@
+import hashlib
 import json
 import logging
 import os
@@ -9,10 +10,11 @@ import pyarrow as pa
 import pytest
 
 from jobs.errors import InputError, PublishingLockError, UnchangedDayError
+from jobs.landing.deliveries import receipts_digest
 from jobs.report.page_address import page_url
 from jobs.schemas.buyers import TRANSACTION_AGES
 from jobs.schemas.dictionary import PUBLISHED_TABLES
-from jobs.schemas.landed import TRANSACTION_LINES
+from jobs.schemas.landed import CHECKOUT_PHOTOS, PHOTO_AGE_ESTIMATES, REJECTED_TRANSACTION_LINES, TRANSACTION_LINES
 from jobs.schemas.table import Table
 from jobs.settings import Settings
 from jobs.steps import announce_published_day, publish_night
@@ -201,12 +203,54 @@ def test_a_run_that_passed_no_check_is_not_published(settings: Settings) -> None
     assert not Path(settings.warehouse_uri.removeprefix("file://"), "transaction_lines").exists()
 
 
-def test_the_digest_depends_on_keys_and_tags_and_not_on_their_order() -> None:
+def test_the_digest_depends_on_keys_and_tags_and_not_on_the_batches_in_which_they_come() -> None:
     photos = pa.table({"photo_key": ["a", "b"], "etag": ["1", "2"]})
-    other_order = pa.table({"photo_key": ["b", "a"], "etag": ["2", "1"]})
     changed = pa.table({"photo_key": ["a", "b"], "etag": ["1", "3"]})
-    assert input_digest(photos, "r") == input_digest(other_order, "r")
-    assert len({input_digest(photos, "r"), input_digest(changed, "r"), input_digest(photos, "other")}) == 3
+    digests = [
+        input_digest(photos.to_batches(), "r"),
+        input_digest(changed.to_batches(), "r"),
+        input_digest(photos.to_batches(), "other"),
+    ]
+    assert len(set(digests)) == 3
+    assert input_digest(photos.to_batches(max_chunksize=1), "r") == digests[0]
+    assert digests[0] == hashlib.sha256(b"a\0001\nb\0002\nr").hexdigest()
+
+
+def test_the_input_of_a_night_is_digested_in_the_order_of_keys(settings: Settings) -> None:
+    """The digest of published days would change if the staged photos were in another order, such as of letters."""
+    warehouse = staged_run(settings, "run-1", 1)
+    photos = [
+        {"photo_key": key, "etag": key, "landed_at": None} for key in ("é", "b", "Z", "a", "\U0001f600", "\uffee")
+    ]
+    rows = pa.Table.from_pylist(photos, CHECKOUT_PHOTOS.schema_without("run_id"))
+    warehouse.stage_arrow(CHECKOUT_PHOTOS, BUSINESS_DATE, rows)
+    warehouse.staging.mark_checked(BUSINESS_DATE, [])
+    publish_night.run(warehouse, BUSINESS_DATE, settings)
+    in_order = pa.RecordBatch.from_pylist(sorted(photos, key=lambda photo: str(photo["photo_key"]).encode()))
+    receipts = receipts_digest(ObjectStore(settings.landing_uri), BUSINESS_DATE)
+    expected = input_digest([in_order], receipts)
+    assert published(settings, "SELECT input_digest FROM 'warehouse/pipeline_runs/*/*.parquet'") == [(expected,)]
+
+
+def test_the_run_tells_how_many_photos_and_lines_it_had(settings: Settings) -> None:
+    warehouse = staged_run(settings, "run-2", 3)
+    own = {"estimate_status": "estimated", "content_sha256": "x", "inferred_run_id": "run-2"}
+    photos = (
+        own | {"photo_key": "a"},
+        own | {"photo_key": "same content as a"},
+        own | {"photo_key": "b", "content_sha256": "y", "estimate_status": "no_face"},
+        own | {"photo_key": "not searched", "content_sha256": "z", "estimate_status": "truncated"},
+        own | {"photo_key": "taken over", "content_sha256": "v", "inferred_run_id": "run-1"},
+        {"photo_key": "of an older version", "estimate_status": "estimated"},
+    )
+    rejected = [{"source_file": "a.csv", "line_in_file": number} for number in (0, 7, 8)]
+    warehouse.stage_arrow(PHOTO_AGE_ESTIMATES, BUSINESS_DATE, arrow_rows(PHOTO_AGE_ESTIMATES, *photos))
+    warehouse.stage_arrow(REJECTED_TRANSACTION_LINES, BUSINESS_DATE, arrow_rows(REJECTED_TRANSACTION_LINES, *rejected))
+    warehouse.staging.mark_checked(BUSINESS_DATE, [])
+    publish_night.run(warehouse, BUSINESS_DATE, settings)
+    of_photos = "landed_photo_count, estimated_photo_count, taken_over_photo_count, inferred_photo_count"
+    query = f"SELECT {of_photos}, accepted_line_count, rejected_line_count FROM 'warehouse/pipeline_runs/*/*.parquet'"
+    assert published(settings, query) == [(6, 4, 2, 2, 3, 2)]
 
 
 def _die(*arguments: object) -> None:
