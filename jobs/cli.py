@@ -60,7 +60,7 @@ def night(business_date: BusinessDate, landing_uri: LandingUri = None, warehouse
             )
         run_id = f"night-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
         with running_spark(f"night {day}") as (session, status):
-            warehouse = Warehouse(ObjectStore(settings.warehouse_uri), run_id, session)
+            warehouse = Warehouse(ObjectStore(settings.warehouse_uri, settings.largest_copy_bytes), run_id, session)
             status.update("wait_for_business_date")
             run_night(warehouse, day, settings, step_printer(status))
     say(f"published {day} as run {run_id} to {pasteable(settings.warehouse_uri)}")
@@ -81,7 +81,7 @@ def cashier_window(
     run_id = f"window-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     with errors_as_exit_codes():
         settings = read_settings(os.environ, landing_uri=landing_uri, warehouse_uri=warehouse_uri)
-        warehouse = Warehouse(ObjectStore(settings.warehouse_uri), run_id)
+        warehouse = Warehouse(ObjectStore(settings.warehouse_uri, settings.largest_copy_bytes), run_id)
         show_log()
         last_dates = run_windows(warehouse, [business_date.date()], settings, print_step)
     say(f"published {len(last_dates)} windows as run {run_id} to {pasteable(settings.warehouse_uri)}")

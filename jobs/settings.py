@@ -170,6 +170,13 @@ class Settings(BaseModel):
         description="a publishing process that gives no sign of life for so long counts as dead, and another may take "
         "over its lock. Keep it longer than the copy of one table, and shorter than task_retry_delay_seconds",
     )
+    largest_copy_bytes: int = Field(
+        1_000_000_000,
+        ge=5 * 1024**2,
+        le=5_000_000_000,
+        description="larger tables are copied in parts on S3, and appear whole as well. AWS copies up to "
+        "5 GB in one request, some other stores 1 GB",
+    )
     staging_days: float = Field(
         7, gt=0, le=3650, description="days after which the staged tables of a run that never published are deleted"
     )
@@ -407,6 +414,7 @@ SUBJECTS: Mapping[str, tuple[str, ...]] = {
         "night_deadline_seconds",
         "task_retry_delay_seconds",
         "lock_stale_seconds",
+        "largest_copy_bytes",
         "staging_days",
         "backfill_applications",
     ),

@@ -110,7 +110,7 @@ def rescore(
         )
         check_model(settings.model_version, settings.inference_engine)
         ObjectStore(settings.landing_uri).check_reachable()
-        store = ObjectStore(settings.warehouse_uri)
+        store = ObjectStore(settings.warehouse_uri, settings.largest_copy_bytes)
         days, unpublished = published_days(Warehouse(store, run_id), first_date.date(), last_date.date())
         for day in unpublished:
             say(f"{day} is skipped: it is not published in {pasteable(settings.warehouse_uri)}")

@@ -107,7 +107,8 @@ def erase(
     )
     with errors_as_exit_codes():
         settings = read_settings(os.environ, landing_uri=landing_uri, warehouse_uri=warehouse_uri)
-        landing, store = ObjectStore(settings.landing_uri), ObjectStore(settings.warehouse_uri)
+        landing = ObjectStore(settings.landing_uri)
+        store = ObjectStore(settings.warehouse_uri, settings.largest_copy_bytes)
         landing.check_reachable()
         store.check_reachable()
         person = find_person(Warehouse(store, "erase"), landing, request)

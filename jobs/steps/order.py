@@ -73,7 +73,7 @@ def run_step(
     `backfill` is for BACKFILL_STEPS only.
     """
     # Wrong credentials or a wrong URI should fail here, in one sentence, before Spark starts.
-    store = ObjectStore(settings.warehouse_uri)
+    store = ObjectStore(settings.warehouse_uri, settings.largest_copy_bytes)
     store.check_reachable()
     if step in BACKFILL_STEPS:
         first, last = business_dates[0], business_dates[-1]

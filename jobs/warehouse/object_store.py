@@ -33,6 +33,7 @@ from obstore import exceptions
 from obstore.store import from_url
 
 from jobs.errors import InputError, ReplacedError, StoreError, UnusableKeyError, first_line
+from jobs.warehouse.copy_in_parts import copy_in_parts
 
 if TYPE_CHECKING:
     from obstore import GetOptions
@@ -58,6 +59,11 @@ RETRIED_BY_LIBRARY = " retries, max_retries"
 REFUSED_KEY = re.compile("Could not parse path|object with invalid path|Expected string path")
 """Messages by which obstore refuses a key: when it is read, listed, or deleted."""
 
+LARGEST_COPY_BYTES = 1_000_000_000
+"""Larger objects of S3 are copied in parts, where no setting says otherwise. AWS copies up to 5 GB in one request, but
+some stores only 1 GB, and a server that says nothing while it copies must be done within SILENCE_SECONDS.
+"""
+
 DOWNLOAD_BUFFER_BYTES = 1024 * 1024
 HEAD_THREADS = 8
 
@@ -79,6 +85,7 @@ class ObjectStore:
     """The objects under a URI; keys are relative to it. An instance is cheap to create and to send to a worker."""
 
     uri: str
+    largest_copy_bytes: int = LARGEST_COPY_BYTES
 
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
         """Yield all objects below a folder, in no particular order.
@@ -162,9 +169,27 @@ class ObjectStore:
         return True
 
     def copy(self, source_key: str, target_key: str) -> None:
-        """Copy an object over another in one atomic replace."""
+        """Copy an object over another in one atomic replace, however large it is."""
         with self._store_errors(target_key):
-            _with_retries(lambda: obstore.copy(self._store, source_key, target_key, overwrite=True))
+            if self._is_too_large_for_one_copy(source_key):
+                self._copy_in_parts(source_key, target_key)
+            else:
+                _with_retries(lambda: obstore.copy(self._store, source_key, target_key, overwrite=True))
+
+    def _is_too_large_for_one_copy(self, key: str) -> bool:
+        if not self.uri.startswith("s3:"):
+            return False
+        try:
+            size_bytes: int = obstore.head(self._store, key)["size"]
+        except exceptions.BaseError:
+            return False  # the copy fails too, with the store's words, which an answer to HEAD lacks
+        return size_bytes > self.largest_copy_bytes
+
+    def _copy_in_parts(self, source_key: str, target_key: str) -> None:
+        try:
+            copy_in_parts(self.uri, source_key, target_key, self.largest_copy_bytes)
+        except OSError as error:
+            raise self._failed(target_key, error) from None
 
     def delete(self, keys: Iterable[str]) -> None:
         """Delete objects; a missing object is no error."""

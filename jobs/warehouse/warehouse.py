@@ -116,7 +116,7 @@ class Warehouse:
 
     def rescored(self, model_version: str) -> Warehouse:
         """Return the warehouse of another model version, which lies below this one, for the same run."""
-        below = ObjectStore(self.store.location(f"_rescored/{model_version}"))
+        below = replace(self.store, uri=self.store.location(f"_rescored/{model_version}"))
         return replace(self, store=below, model_version=model_version)
 
     def parquet_files(self, folder: str = "") -> list[str]:
