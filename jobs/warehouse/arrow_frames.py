@@ -20,9 +20,12 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from jobs.schemas.table import Table
 from jobs.spark import code_digest, refuse_folder_of_this_machine, refuse_other_code
 from jobs.warehouse.object_store import ObjectStore
+from jobs.warehouse.sorted_runs import merged
 from jobs.warehouse.table_files import TableFile, with_all_columns, write_table_file
 
 Share = TypeVar("Share")
+
+WRITTEN = pa.schema([("attempt_key", pa.string()), ("file", pa.string())])
 
 
 def arrow_frame(
@@ -71,7 +74,11 @@ def parquet_frame(session: SparkSession, store: ObjectStore, key: str, schema: p
 def write_parquet(rows: DataFrame, store: ObjectStore, key: str, table: Table, attempts: str) -> TableFile:
     """Write a DataFrame as one Parquet object, sorted by the table's key, and check the key while writing.
 
-    One task streams to an object of its own below `attempts`. The object of the attempt that Spark accepts is then
+    One task sorts all rows, up to some million short ones. Of a larger day, AQE gives each task a part of 64 MB, as
+    compressed for a shuffle; the tasks sort and write their parts, and one more task merges them. So no task sorts a
+    whole large day, and a smaller one needs no more stages than a single task does.
+
+    A task streams to an object of its own below `attempts`. The object of the attempt that Spark accepts is then
     copied over the target in one atomic step. A task that is retried, killed or run twice leaves only its attempt.
     Returns the facts that the accepted attempt told about its object, so that nobody reads the object again.
     Raises PySparkException that names the first key that is null or occurs twice.
@@ -82,11 +89,19 @@ def write_parquet(rows: DataFrame, store: ObjectStore, key: str, table: Table, a
         file = write_table_file(store, attempt_key, table, batches)
         yield pa.RecordBatch.from_pydict({"attempt_key": [attempt_key], "file": [json.dumps(asdict(file))]})
 
-    # One partition gives one file, and in one sorted file a key that is there twice is next to itself.
-    one_partition = rows.repartition(1).sortWithinPartitions(*table.key)
-    written = one_partition.mapInArrow(write, "attempt_key string, file string").collect()
+    # In one sorted file, a key that is there twice is next to itself. `repartition(1)` would never be split by AQE.
+    sorted_parts = rows.hint("rebalance", 1).sortWithinPartitions(*table.key)
+    written = sorted_parts.mapInArrow(write, from_arrow_schema(WRITTEN)).collect()
     if not written:  # Spark runs no task for what it knows to be empty
         return write_table_file(store, key, table, iter(()))
-    store.copy(written[0].attempt_key, key)
-    store.delete(row.attempt_key for row in written)
-    return TableFile(**json.loads(written[0].file))
+    whole = written[0]
+    if len(written) > 1:
+        part_keys = [part.attempt_key for part in written]
+        # A task and not this process, which may be on a small machine.
+        merging = arrow_frame(
+            rows.sparkSession, store, WRITTEN, [part_keys], lambda keys: write(merged(store, table, keys))
+        )
+        (whole,) = merging.collect()
+    store.copy(whole.attempt_key, key)
+    store.delete({row.attempt_key for row in [*written, whole]})
+    return TableFile(**json.loads(whole.file))

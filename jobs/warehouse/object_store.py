@@ -137,12 +137,15 @@ class ObjectStore:
         return content
 
     @contextmanager
-    def reader(self, key: str) -> Iterator[io.BufferedReader]:
-        """Open an object for reading at any offset. Raises ReplacedError when another object takes its place."""
+    def reader(self, key: str, buffer_bytes: int = DOWNLOAD_BUFFER_BYTES) -> Iterator[io.BufferedReader]:
+        """Open an object for reading at any offset. Raises ReplacedError when another object takes its place.
+
+        At least `buffer_bytes` are fetched at a time.
+        """
         with self._store_errors(key):
             opened = _stored_object(obstore.head(self._store, key))
             download = _Download(lambda first, end: self._read_range(key, opened.etag, first, end), opened.size_bytes)
-            yield io.BufferedReader(download, DOWNLOAD_BUFFER_BYTES)
+            yield io.BufferedReader(download, buffer_bytes)
 
     @contextmanager
     def writer(self, key: str) -> Iterator[IO[bytes]]:

@@ -10,12 +10,14 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 
 from jobs.schemas.landed import TRANSACTION_LINES
+from jobs.warehouse import arrow_frames
 from jobs.warehouse.arrow_frames import arrow_frame, parquet_frame, write_parquet
 from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.table_files import write_table_file
 from tests.given.rows import arrow_rows, line
 
 LINES = TRANSACTION_LINES
+PART_BYTES = "spark.sql.adaptive.advisoryPartitionSizeInBytes"
 WORDS = pa.schema([("word", pa.string()), ("task", pa.int64())])
 
 
@@ -32,6 +34,13 @@ def numbered_rows(*line_numbers: int) -> pa.Table:
 
 def staged_rows(spark: SparkSession, *line_numbers: int) -> DataFrame:
     return spark.createDataFrame(numbered_rows(*line_numbers))
+
+
+def shuffled_rows(spark: SparkSession, *line_numbers: int) -> DataFrame:
+    """Return lines of seven stores, which neither tasks nor rows within a task have in the order of the key."""
+    lines = numbered_rows(1).to_pylist()[0]
+    rows = [lines | {"store_id": f"{number % 7:04}", "line_number": number} for number in line_numbers]
+    return spark.createDataFrame(pa.Table.from_pylist(rows[::-1], LINES.schema)).repartition(5)
 
 
 def test_each_share_is_read_once_by_a_task_of_its_own(spark: SparkSession, landing: ObjectStore) -> None:
@@ -62,6 +71,59 @@ def test_what_spark_knows_to_be_empty_is_a_file_too(spark: SparkSession, landing
     nothing = staged_rows(spark, 1).where("false")
     assert write_parquet(nothing, landing, "lines.parquet", LINES, "_attempts").row_count == 0
     assert parquet_frame(spark, landing, "lines.parquet", LINES.schema).count() == 0
+
+
+@pytest.fixture
+def small_parts(spark: SparkSession) -> Iterator[None]:
+    """Let Spark think that some hundred rows are as many as a task should sort."""
+    spark.conf.set(PART_BYTES, "2KB")
+    yield
+    spark.conf.unset(PART_BYTES)
+
+
+@pytest.fixture
+def merges(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The number of parts in each merge from now on."""
+    counts: list[int] = []
+
+    def counted_frame(session: object, store: object, schema: object, shares: list[list[str]], read: object) -> object:
+        counts.append(len(shares[0]))
+        return arrow_frame(session, store, schema, shares, read)
+
+    monkeypatch.setattr(arrow_frames, "arrow_frame", counted_frame)
+    return counts
+
+
+def test_one_task_sorts_a_small_day(spark: SparkSession, landing: ObjectStore, merges: list[int]) -> None:
+    write_parquet(shuffled_rows(spark, *range(3_000)), landing, "lines.parquet", LINES, "_attempts")
+    assert merges == []
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_what_many_tasks_sort_is_one_sorted_file_and_no_part_is_left(
+    spark: SparkSession, landing: ObjectStore, merges: list[int]
+) -> None:
+    numbers = list(range(3_000))
+    told = write_parquet(shuffled_rows(spark, *numbers), landing, "lines.parquet", LINES, "_attempts")
+    assert merges[0] > 1
+    with landing.reader("lines.parquet") as stream:
+        rows = pq.ParquetFile(stream).read()
+    expected = sorted((f"{number % 7:04}", number) for number in numbers)
+    assert list(zip(rows["store_id"].to_pylist(), rows["line_number"].to_pylist(), strict=True)) == expected
+    assert told == write_table_file(landing, "again", LINES, rows.to_batches())
+    assert sorted(entry.key for entry in landing.list()) == ["again", "lines.parquet"]
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_a_key_that_is_in_two_parts_leaves_what_was_there(
+    spark: SparkSession, landing: ObjectStore, merges: list[int]
+) -> None:
+    landing.write("lines.parquet", b"as it was")
+    twice = shuffled_rows(spark, *range(3_000), 1_234)
+    with pytest.raises(PySparkException, match=r'"0002", "03", "t1", 1234\] is there twice'):
+        write_parquet(twice, landing, "lines.parquet", LINES, "_attempts")
+    assert merges[0] > 1
+    assert landing.read("lines.parquet") == b"as it was"
 
 
 def test_a_key_that_is_there_twice_leaves_what_was_there(spark: SparkSession, landing: ObjectStore) -> None:
