@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from datetime import date, timedelta
+from pathlib import Path
 
 import duckdb
 import pandas as pd
@@ -63,7 +64,7 @@ JOIN alcohol_sale_audit AS sales USING (business_date, case_id)
 JOIN read_csv($truth, all_varchar = true) AS truth
     ON kind = 'transaction' AND truth.store_id = sales.store_id AND truth.till_id = sales.till_id
     AND truth.transaction_id = sales.transaction_id
-SELECT_DAYS
+WHERE cases.business_date BETWEEN $first AND $last
 ORDER BY business_date, case_id
 """
 
@@ -130,18 +131,17 @@ def build(settings: Settings, started: float) -> None:
         conclude_backfill.raise_if_incomplete(days, RUN_ID)
         _tell("28 days built, checked and published", started)
         status.update("building the windows of 28 days, and the report pages")
-        deliver_outcomes(landing, REVIEWED_DAYS)
+        deliver_outcomes(landing, WAREHOUSE / CATALOGUE, TRUTH, REVIEWED_DAYS)
         finish_backfill.finish(warehouse, DAYS, settings)
         warehouse.staging.drop_settings()
         _tell("windows and report pages built", started)
 
 
-def deliver_outcomes(landing: ObjectStore, days: Sequence[date]) -> None:
+def deliver_outcomes(landing: ObjectStore, catalogue: Path, truth: Path, days: Sequence[date]) -> None:
     """Deliver what reviewers found in the review cases of some days: whether the buyer is under age, as is true."""
-    listed = f"WHERE cases.business_date BETWEEN '{days[0]}' AND '{days[-1]}'"
-    with duckdb.connect(WAREHOUSE / CATALOGUE, read_only=True) as connection:
-        query = CASES_QUERY.replace("SELECT_DAYS", listed)
-        cases = connection.execute(query, {"truth": str(TRUTH)}).df()
+    with duckdb.connect(catalogue, read_only=True) as connection:
+        listed = {"truth": str(truth), "first": days[0], "last": days[-1]}
+        cases = connection.execute(CASES_QUERY, listed).df()
     legal_age = Settings.model_fields["legal_purchase_age_years"].default
     for business_date, of_day in cases.groupby("business_date"):
         text = io.StringIO()
