@@ -1,8 +1,8 @@
 """sample_receipts: turns baskets into receipts as tills log them, with cashiers, ID checks, returns and voids.
 
 All choices are seeded. Habits belong to a cashier or a till, not to a day: a cashier who rarely asks for an ID today
-does so tomorrow too. But cashiers change places: each day they are given tills and shifts anew, as the audit needs it,
-which compares cashiers at the same till.
+does so tomorrow too. But cashiers change places: each day they are dealt to tills and shifts again. The audit compares
+cashiers at the same till, so it needs that.
 """
 
 from __future__ import annotations
