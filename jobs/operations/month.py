@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from datetime import date, timedelta
+from multiprocessing import get_context
 from pathlib import Path
 
 import duckdb
@@ -21,7 +22,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from jobs.errors import FailedDaysError, InputError, end_process
+from jobs.errors import FailedCheckError, FailedDaysError, InputError, end_process
 from jobs.landing.landed_files import OUTCOME_FIELDS
 from jobs.operations.backfill import Backfill, build_days
 from jobs.operations.demo import DEMO
@@ -91,7 +92,7 @@ def main() -> int:
     except InputError as error:
         console.print(f"error: {error}", style="red", markup=False)
         return 2
-    except FailedDaysError as error:
+    except (FailedDaysError, FailedCheckError) as error:
         console.print(f"{error}; the whole log is in {LOG}", style="red", markup=False)
         return 1
     show()
@@ -103,7 +104,8 @@ def main() -> int:
 
 def written_days(days: Sequence[date]) -> Iterator[date]:
     """Write the days to the landing, two at a time, and the truth about them to truth.csv; yield each that is done."""
-    with ProcessPoolExecutor(2) as pool:
+    # Spawned, not forked: libraries of this process have threads, and a fork would keep their locks and not them.
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
         truths = []
         for day, truth in zip(days, pool.map(_write_day, days), strict=True):
             truths.append(truth)
