@@ -25,7 +25,7 @@ setup: .venv/installed ## make .venv from requirements.lock
 demo: setup ## run one night on a sample day through Airflow and Spark, and show its tables
 	@.venv/bin/python -m jobs.operations.demo
 
-month: setup ## 28 days of a small chain whose truth is planted, and what the tables say of it; some ten minutes
+month: setup ## 28 days of a small chain whose truth is planted, and what the tables say of it; some fifteen minutes
 	@.venv/bin/python -m jobs.operations.month
 
 test: lint pytest ## everything that CI runs: lint, types, import rules, tests

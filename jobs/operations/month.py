@@ -52,10 +52,10 @@ RUN_ID = "month"
 APPLICATIONS = 2
 """Spark applications that build the days side by side: one alone leaves a core idle half of the time."""
 OWN_SETTINGS = {
-    f"{PREFIX}MINIMUM_AFFINITY_TRANSACTION_COUNT": "20",
+    f"{PREFIX}MINIMUM_AFFINITY_TRANSACTION_COUNT": "25",
     f"{PREFIX}BACKFILL_APPLICATIONS": str(APPLICATIONS),
 }
-"""The chain is small: with the usual limit of 30, the young would have an index on half of the days only."""
+"""The chain is small: with the usual limit of 30, the young would hardly ever have an index."""
 
 CASES_QUERY = """
 SELECT strftime(cases.business_date, '%Y-%m-%d') AS business_date, case_id, cases.closed_at,
