@@ -31,7 +31,7 @@ def photo_key(hour: str, till_id: str = "03") -> str:
 
 
 def land_day(landing: ObjectStore) -> None:
-    faces = synthetic_face_photos()([20, 17, 40, 60], [1, 2, 3, 4], 1)
+    faces = synthetic_face_photos()([20, 13, 40, 60], [1, 2, 3, 4], 1)
     keys = [photo_key("09"), photo_key("10"), photo_key("11"), photo_key("10", "04")]
     for key, face in zip(keys, faces, strict=True):
         landing.write(key, face.content)
