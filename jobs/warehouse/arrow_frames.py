@@ -20,7 +20,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from jobs.schemas.table import Table
 from jobs.spark import code_digest, refuse_folder_of_this_machine, refuse_other_code
 from jobs.warehouse.object_store import ObjectStore
-from jobs.warehouse.sorted_runs import merged
+from jobs.warehouse.sorted_runs import MOST_PARTS, merged
 from jobs.warehouse.table_files import TableFile, with_all_columns, write_table_file
 
 Share = TypeVar("Share")
@@ -75,8 +75,8 @@ def write_parquet(rows: DataFrame, store: ObjectStore, key: str, table: Table, a
     """Write a DataFrame as one Parquet object, sorted by the table's key, and check the key while writing.
 
     One task sorts all rows, up to some million short ones. Of a larger day, AQE gives each task a part of 64 MB, as
-    compressed for a shuffle; the tasks sort and write their parts, and one more task merges them. So no task sorts a
-    whole large day, and a smaller one needs no more stages than a single task does.
+    compressed for a shuffle. The tasks sort and write their parts, and more tasks merge them, in the end one. So no
+    task sorts a whole large day, and a smaller one needs no more stages than a single task does.
 
     A task streams to an object of its own below `attempts`. The object of the attempt that Spark accepts is then
     copied over the target in one atomic step. A task that is retried, killed or run twice leaves only its attempt.
@@ -94,14 +94,15 @@ def write_parquet(rows: DataFrame, store: ObjectStore, key: str, table: Table, a
     written = sorted_parts.mapInArrow(write, from_arrow_schema(WRITTEN)).collect()
     if not written:  # Spark runs no task for what it knows to be empty
         return write_table_file(store, key, table, iter(()))
-    whole = written[0]
-    if len(written) > 1:
+    attempt_keys = {part.attempt_key for part in written}
+    # Tasks merge and not this process, which may be on a small machine.
+    while len(written) > 1:
         part_keys = [part.attempt_key for part in written]
-        # A task and not this process, which may be on a small machine.
-        merging = arrow_frame(
-            rows.sparkSession, store, WRITTEN, [part_keys], lambda keys: write(merged(store, table, keys))
-        )
-        (whole,) = merging.collect()
+        groups = [part_keys[first : first + MOST_PARTS] for first in range(0, len(part_keys), MOST_PARTS)]
+        merging = arrow_frame(rows.sparkSession, store, WRITTEN, groups, lambda keys: write(merged(store, table, keys)))
+        written = merging.collect()
+        attempt_keys |= {part.attempt_key for part in written}
+    (whole,) = written
     store.copy(whole.attempt_key, key)
-    store.delete({row.attempt_key for row in [*written, whole]})
+    store.delete(attempt_keys)
     return TableFile(**json.loads(whole.file))

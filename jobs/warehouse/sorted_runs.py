@@ -1,8 +1,9 @@
 """sorted_runs: merges sorted parts of a table, for days that are too large for one task to sort.
 
-Many tasks sort a part each, and one merges the parts: an external merge sort. The parts may overlap as they like. So
-nobody has to know the ranges of the keys before the rows are made, for which Spark would make them twice or store them
-first. All parts are read at once, a few rows at a time, so memory does not grow with the number of rows.
+Many tasks sort a part each, others merge some parts each, until one merges the last ones: an external merge sort. The
+parts may overlap as they like. So nobody has to know the ranges of the keys before the rows are made, for which Spark
+would make them twice or store them first. Parts are read at once, a few rows at a time, so memory does not grow with
+the number of rows.
 """
 
 from __future__ import annotations
@@ -20,11 +21,13 @@ import pyarrow.parquet as pq
 from jobs.schemas.table import Table
 from jobs.warehouse.object_store import ObjectStore
 
-ROWS_AT_A_TIME = 300_000
+ROWS_AT_A_TIME = 100_000
 """Rows of all parts together that wait to be merged; as many are being read. A photo takes half a kilobyte."""
 FEWEST_ROWS_OF_A_PART = 1_000
 READ_BYTES = 256 * 1024
 """What is read at a time from a column of a part. Otherwise whole columns of a row group would wait for each part."""
+MOST_PARTS = 10
+"""Parts that a task may merge at once. Twenty parts of photos took 2.6 GB of memory, ten take 1.3 GB."""
 READING_THREADS = 4
 
 

@@ -36,11 +36,15 @@ def staged_rows(spark: SparkSession, *line_numbers: int) -> DataFrame:
     return spark.createDataFrame(numbered_rows(*line_numbers))
 
 
-def shuffled_rows(spark: SparkSession, *line_numbers: int) -> DataFrame:
+def shuffled_rows(spark: SparkSession, store: ObjectStore, *line_numbers: int, tasks: int = 5) -> DataFrame:
     """Return lines of seven stores, which neither tasks nor rows within a task have in the order of the key."""
-    lines = numbered_rows(1).to_pylist()[0]
-    rows = [lines | {"store_id": f"{number % 7:04}", "line_number": number} for number in line_numbers]
-    return spark.createDataFrame(pa.Table.from_pylist(rows[::-1], LINES.schema)).repartition(5)
+    line_of_store = numbered_rows(1).to_pylist()[0]
+
+    def read(numbers: tuple[int, ...]) -> Iterator[pa.RecordBatch]:
+        rows = [line_of_store | {"store_id": f"{number % 7:04}", "line_number": number} for number in numbers]
+        yield from pa.Table.from_pylist(rows, LINES.schema).to_batches()
+
+    return arrow_frame(spark, store, LINES.schema, [line_numbers[::-1][task::tasks] for task in range(tasks)], read)
 
 
 def test_each_share_is_read_once_by_a_task_of_its_own(spark: SparkSession, landing: ObjectStore) -> None:
@@ -76,18 +80,18 @@ def test_what_spark_knows_to_be_empty_is_a_file_too(spark: SparkSession, landing
 @pytest.fixture
 def small_parts(spark: SparkSession) -> Iterator[None]:
     """Let Spark think that some hundred rows are as many as a task should sort."""
-    spark.conf.set(PART_BYTES, "2KB")
+    spark.conf.set(PART_BYTES, "100B")
     yield
     spark.conf.unset(PART_BYTES)
 
 
 @pytest.fixture
 def merges(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The number of parts in each merge from now on."""
+    """The number of parts in each round of merges from now on."""
     counts: list[int] = []
 
     def counted_frame(session: object, store: object, schema: object, shares: list[list[str]], read: object) -> object:
-        counts.append(len(shares[0]))
+        counts.append(sum(len(keys) for keys in shares))
         return arrow_frame(session, store, schema, shares, read)
 
     monkeypatch.setattr(arrow_frames, "arrow_frame", counted_frame)
@@ -95,7 +99,7 @@ def merges(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def test_one_task_sorts_a_small_day(spark: SparkSession, landing: ObjectStore, merges: list[int]) -> None:
-    write_parquet(shuffled_rows(spark, *range(3_000)), landing, "lines.parquet", LINES, "_attempts")
+    write_parquet(shuffled_rows(spark, landing, *range(3_000)), landing, "lines.parquet", LINES, "_attempts")
     assert merges == []
 
 
@@ -104,8 +108,8 @@ def test_what_many_tasks_sort_is_one_sorted_file_and_no_part_is_left(
     spark: SparkSession, landing: ObjectStore, merges: list[int]
 ) -> None:
     numbers = list(range(3_000))
-    told = write_parquet(shuffled_rows(spark, *numbers), landing, "lines.parquet", LINES, "_attempts")
-    assert merges[0] > 1
+    told = write_parquet(shuffled_rows(spark, landing, *numbers), landing, "lines.parquet", LINES, "_attempts")
+    assert merges == [5]
     with landing.reader("lines.parquet") as stream:
         rows = pq.ParquetFile(stream).read()
     expected = sorted((f"{number % 7:04}", number) for number in numbers)
@@ -115,14 +119,25 @@ def test_what_many_tasks_sort_is_one_sorted_file_and_no_part_is_left(
 
 
 @pytest.mark.usefixtures("small_parts")
+def test_many_parts_are_merged_in_rounds(
+    spark: SparkSession, landing: ObjectStore, merges: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arrow_frames, "MOST_PARTS", 2)
+    rows = shuffled_rows(spark, landing, *range(9_000), tasks=9)
+    assert write_parquet(rows, landing, "lines.parquet", LINES, "_attempts").row_count == 9_000
+    assert merges == [9, 5, 3, 2]
+    assert [entry.key for entry in landing.list()] == ["lines.parquet"]
+
+
+@pytest.mark.usefixtures("small_parts")
 def test_a_key_that_is_in_two_parts_leaves_what_was_there(
     spark: SparkSession, landing: ObjectStore, merges: list[int]
 ) -> None:
     landing.write("lines.parquet", b"as it was")
-    twice = shuffled_rows(spark, *range(3_000), 1_234)
+    twice = shuffled_rows(spark, landing, *range(3_000), 1_234)
     with pytest.raises(PySparkException, match=r'"0002", "03", "t1", 1234\] is there twice'):
         write_parquet(twice, landing, "lines.parquet", LINES, "_attempts")
-    assert merges[0] > 1
+    assert merges == [5]
     assert landing.read("lines.parquet") == b"as it was"
 
 
