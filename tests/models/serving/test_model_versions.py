@@ -72,7 +72,9 @@ def test_an_unknown_version_lists_the_known_ones() -> None:
 
 
 def test_unknown_single_file_weights_list_the_known_ones() -> None:
-    with pytest.raises(WeightsError, match=r"unknown weights 'age_resnet50-3'; known weights: sample_people-1, synthetic_faces-2"):
+    with pytest.raises(
+        WeightsError, match=r"unknown weights 'age_resnet50-3'; known weights: sample_people-1, synthetic_faces-2"
+    ):
         weights_path("age_resnet50-3")
 
 
