@@ -61,21 +61,37 @@ class StoreDay:
 
 def stage_large_day(warehouse: Warehouse, business_date: date, line_count: int, model_version: str) -> None:
     """Stage checkout_photos, photo_age_estimates, about `line_count` transaction_lines, and no rejected lines."""
-    store_count = max(1, round(line_count / (TRANSACTIONS_PER_STORE * LINES_PER_TRANSACTION)))
-
-    def store_days() -> Iterator[tuple[StoreDay, Generator]]:
-        for store in range(store_count):
-            random = np.random.default_rng([SEED, store])
-            yield store_day(f"{store + 1:04}", random), random
-
-    midnight = datetime(business_date.year, business_date.month, business_date.day)
-    photos = (photos_of(day, midnight) for day, _ in store_days())
+    receipt_count = line_count / LINES_PER_TRANSACTION
+    midnight = midnight_of(business_date)
+    photos = (photos_of(day, midnight) for day, _ in store_days(receipt_count))
     warehouse.staging.stage_batches(CHECKOUT_PHOTOS, business_date, photos)
-    estimates = (_estimates(day, midnight, model_version, random) for day, random in store_days())
+    estimates = (estimates_of(day, midnight, model_version, random) for day, random in store_days(receipt_count))
     warehouse.staging.stage_batches(PHOTO_AGE_ESTIMATES, business_date, estimates)
-    lines = (lines_of(day, midnight, random) for day, random in store_days())
+    lines = (lines_of(day, midnight, random) for day, random in store_days(receipt_count))
     warehouse.staging.stage_batches(TRANSACTION_LINES, business_date, lines)
     warehouse.staging.stage_batches(REJECTED_TRANSACTION_LINES, business_date, ())
+
+
+def midnight_of(business_date: date) -> datetime:
+    """Return the beginning of a generated day."""
+    return datetime(business_date.year, business_date.month, business_date.day)
+
+
+def store_days(
+    receipt_count: float, lines_per_transaction: int = LINES_PER_TRANSACTION
+) -> Iterator[tuple[StoreDay, Generator]]:
+    """Draw a day of about so many receipts, store by store. The same day is drawn each time.
+
+    The generator that comes with a store draws its estimates, or its lines.
+    """
+    for store in range(store_count(receipt_count)):
+        random = np.random.default_rng([SEED, store])
+        yield store_day(f"{store + 1:04}", random, lines_per_transaction), random
+
+
+def store_count(receipt_count: float) -> int:
+    """Return the number of stores that have about so many receipts together."""
+    return max(1, round(receipt_count / TRANSACTIONS_PER_STORE))
 
 
 def store_day(store_id: str, random: Generator, lines_per_transaction: int = LINES_PER_TRANSACTION) -> StoreDay:
@@ -111,7 +127,7 @@ def photos_of(day: StoreDay, midnight: datetime) -> pa.RecordBatch:
     return _batch(CHECKOUT_PHOTOS, columns)
 
 
-def _estimates(day: StoreDay, midnight: datetime, model_version: str, random: Generator) -> pa.RecordBatch:
+def estimates_of(day: StoreDay, midnight: datetime, model_version: str, random: Generator) -> pa.RecordBatch:
     owner = _owners(day)
     count = len(owner)
     keys = _photo_keys(day, owner, _taken_at(day, owner, midnight), midnight.date())

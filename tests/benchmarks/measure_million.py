@@ -7,24 +7,22 @@ Each step is its own process with Spark on local[2] and a driver of DRIVER_MEMOR
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from rich.console import Console
 
 from jobs.landing.deliveries import SUCCESS, photos_folder, transactions_folder
 from jobs.schemas.dictionary import NIGHT_TABLES
 from jobs.steps.order import STEPS
+from jobs.warehouse.layout import parquet
 from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.warehouse import Warehouse
-from tests.benchmarks.large_day import SEED, TRANSACTIONS_PER_STORE, StoreDay, lines_of, photos_of, store_day
+from tests.benchmarks.large_day import lines_of, midnight_of, photos_of, store_days
 from tests.benchmarks.measure_nights import BUSINESS_DATE, RUN_ID, environment, measured_step, scratch
 from tests.servers.s3_server import BUCKET, S3_ENVIRONMENT, running_s3_server
 
@@ -56,26 +54,32 @@ def measured_million(
 def land(landing: ObjectStore, photo_count: int) -> int:
     """Deliver a day: on average a photo per receipt, a file of receipts per store; return the number of lines."""
     line_count = 0
-    midnight = datetime(BUSINESS_DATE.year, BUSINESS_DATE.month, BUSINESS_DATE.day)
+    midnight = midnight_of(BUSINESS_DATE)
     with ThreadPoolExecutor(PUTTING_THREADS) as pool:
-        for day, random in _store_days(photo_count):
+        for day, random in store_days(photo_count, LINES_PER_RECEIPT):
             keys = photos_of(day, midnight).column("photo_key").to_pylist()
             _all(pool.map(lambda key: landing.write(key, TINY), keys))
-            lines = pa.Table.from_batches([lines_of(day, midnight, random)])
+            lines = lines_of(day, midnight, random)
             line_count += lines.num_rows
-            sink = pa.BufferOutputStream()
-            pq.write_table(lines, sink)
-            name = f"{transactions_folder(BUSINESS_DATE)}/{day.store_id}.parquet"
-            landing.write(name, sink.getvalue().to_pybytes())
-    for folder in (photos_folder, transactions_folder):
-        landing.write(f"{folder(BUSINESS_DATE)}/{SUCCESS}", b"")
+            land_receipts(landing, day.store_id, lines)
+    mark_complete(landing)
     return line_count
 
 
-def _store_days(photo_count: int) -> Iterator[tuple[StoreDay, np.random.Generator]]:
-    for store in range(max(1, round(photo_count / TRANSACTIONS_PER_STORE))):
-        random = np.random.default_rng([SEED, store])
-        yield store_day(f"{store + 1:04}", random, LINES_PER_RECEIPT), random
+def land_receipts(landing: ObjectStore, store_id: str, lines: pa.RecordBatch) -> None:
+    """Deliver the receipts of a store as one file."""
+    landing.write(receipts_key(store_id), parquet(pa.Table.from_batches([lines])))
+
+
+def receipts_key(store_id: str) -> str:
+    """Return the key of a store's file of receipts."""
+    return f"{transactions_folder(BUSINESS_DATE)}/{store_id}.parquet"
+
+
+def mark_complete(landing: ObjectStore) -> None:
+    """Deliver the marks that say that all photos and receipts of the day are there."""
+    for folder in (photos_folder, transactions_folder):
+        landing.write(f"{folder(BUSINESS_DATE)}/{SUCCESS}", b"")
 
 
 def _all(done: Iterable[object]) -> None:
