@@ -7,9 +7,7 @@ memory is that of the step's whole process tree: the JVM, its Python workers, Du
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from datetime import date
 from itertools import pairwise
@@ -25,20 +23,15 @@ from jobs.steps.order import STEPS
 from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.warehouse import Warehouse
 from tests.benchmarks.large_day import GENERATED_TABLES, stage_large_day
-from tests.benchmarks.memory import sampled_memory
-from tests.benchmarks.turns import LOG_LINES_SHOWN, REPOSITORY
+from tests.benchmarks.measured_run import StepError, measured_run
+from tests.benchmarks.turns import REPOSITORY
 
 DRIVER_MEMORY = "3g"
 MEMORY_BUDGET_BYTES = 8 * 1024**3
 BUSINESS_DATE = date(2026, 11, 20)
 RUN_ID = "benchmark"
-SAMPLE_SECONDS = 0.25
 BEFORE = {"wait_for_business_date", *(table.name for table in GENERATED_TABLES)}
 STEPS_MEASURED = tuple(step for step in STEPS if step not in BEFORE)
-
-
-class StepError(Exception):
-    """A step broke. The message has the end of its log."""
 
 
 def measured_nights(
@@ -89,29 +82,12 @@ def measured_step(
 ) -> dict[str, Any]:
     """Run a step in its own process. Raises StepError when it fails."""
     command = [sys.executable, "-m", module, step, "--business-date", BUSINESS_DATE.isoformat(), "--run-id", RUN_ID]
-    started = time.monotonic()
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            command,
-            cwd=REPOSITORY,
-            env=dict(variables),
-            stdout=output,
-            stderr=output,
-            preexec_fn=lambda: os.sched_setaffinity(0, cores),
-        )
-        try:
-            with sampled_memory(process.pid, SAMPLE_SECONDS) as memory:
-                process.wait()
-        finally:
-            process.kill()
-    if process.returncode:
-        end = "\n".join(log.read_text(errors="replace").splitlines()[-LOG_LINES_SHOWN:])
-        raise StepError(f"step '{step}' ended with {process.returncode}:\n{end}")
-    name, largest_bytes = memory.largest_process()
+    run = measured_run(step, command, variables, cores, log)
+    name, largest_bytes = run.memory.largest_process()
     return {
-        "seconds": time.monotonic() - started,
-        "cpu_seconds": memory.cpu_seconds(),
-        "peak_memory_bytes": memory.peak_tree_bytes(),
+        "seconds": run.seconds,
+        "cpu_seconds": run.memory.cpu_seconds(),
+        "peak_memory_bytes": run.memory.peak_tree_bytes(),
         "largest_process": name,
         "largest_process_bytes": largest_bytes,
     }

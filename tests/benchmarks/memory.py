@@ -14,10 +14,12 @@ from threading import Event, Thread
 
 import psutil
 
-SPARK_WORKER = "Spark's Python worker"
+SPARK_WORKER, SPARK_JVM = "Spark's Python worker", "Spark's JVM"
+PYTHON, JVM, WORKER = "python", "jvm", "worker"
+"""Roles of the processes of a step."""
 PROCESS_NAMES = {
     "pyspark.daemon": SPARK_WORKER,
-    "org.apache.spark": "Spark's JVM",
+    "org.apache.spark": SPARK_JVM,
     "daft.execution.udf_worker": "Daft's worker",
     "gcs_server": "Ray's control store",
     "raylet": "Ray's scheduler",
@@ -37,6 +39,13 @@ class ProcessMemory:
     pss_bytes: int
     cpu_seconds: float
     """CPU time since the process began."""
+
+    @property
+    def role(self) -> str:
+        """WORKER, JVM, or PYTHON: the process that runs the step's own code."""
+        if self.name == SPARK_WORKER:
+            return WORKER
+        return JVM if self.name == SPARK_JVM else PYTHON
 
 
 @dataclass
@@ -64,6 +73,11 @@ class MemorySamples:
         seen = [process for _, tree in self.samples for process in tree.values()]
         largest = max(seen, key=lambda process: process.rss_bytes, default=ProcessMemory("none", False, 0, 0, 0.0))
         return largest.name, largest.rss_bytes
+
+    def largest_bytes(self, role: str) -> int | None:
+        """Return the size of the largest process of a role at any time, None if there was none."""
+        processes = (process for _, tree in self.samples for process in tree.values())
+        return max((process.rss_bytes for process in processes if process.role == role), default=None)
 
     def cpu_seconds(self) -> float:
         """Return the CPU time of all processes ever seen, which other work on the machine changes little."""
