@@ -27,8 +27,12 @@ LINES_PER_DRIVER_GIB = 5_000_000
 FEWEST_DRIVER_GIB = 1.0
 """Together with LINES_PER_DRIVER_GIB this gives 3 GiB for ten million lines, with which such a day was run."""
 LISTING_TASKS = 32
+RECKONED_CORES = (16, 64, 256)
 MILLION = 1_000_000
 GIB = 1024**3
+LARGEST_MEASURED_DAY = (1_000_000, 10_000_000)
+"""Photos and receipt lines of the largest day that was run. `python -m tests.benchmarks --only chain` measures days
+of up to (10_000_000, 100_000_000): set this to the largest one in its table, and `plan` accepts it."""
 
 
 class Rates(BaseModel):
@@ -59,8 +63,8 @@ DEFAULT_RATES = Rates(
     seconds_per_million_lines=60.0,
     bytes_per_photo=1400.0,
     bytes_per_line=13.0,
-    largest_photo_count=1_000_000,
-    largest_line_count=10_000_000,
+    largest_photo_count=LARGEST_MEASURED_DAY[0],
+    largest_line_count=LARGEST_MEASURED_DAY[1],
 )
 
 
@@ -105,14 +109,21 @@ class NightPlan:
         return self.listing_seconds + self.inference_seconds + self.tables_seconds
 
 
+def reckoned_seconds(day: Day, rates: Rates, cores: int) -> float:
+    """Compute the duration of a night with a number of cores, by the formula under Sizing. It was not measured.
+
+    Only inference gets faster with more cores.
+    """
+    return _listing_seconds(day, rates) + _tables_seconds(day, rates) + _inference_seconds(day, rates, cores)
+
+
 def night_plan(day: Day, rates: Rates) -> NightPlan:
     """Compute the resources for the night of a day.
 
     Raises InputError when the day is larger than any measured one, or when no number of cores ends it in time.
     """
     _refuse_unmeasured(day, rates)
-    listing = day.photo_count / rates.listed_photos_per_second
-    tables = rates.start_seconds + day.line_count / MILLION * rates.seconds_per_million_lines
+    listing, tables = _listing_seconds(day, rates), _tables_seconds(day, rates)
     # Only inference gets faster with more cores, so the cores follow from the time that is left for it.
     left = (day.hours * 3600 - listing - tables) * (1 - SHARE_FOR_RETRIES)
     if left <= 0:
@@ -121,7 +132,7 @@ def night_plan(day: Day, rates: Rates) -> NightPlan:
             f"{day.hours:g} hours: all steps but inference take {(listing + tables) / 3600:.2f}; allow more hours, or "
             "split the stores over several landings and warehouses"
         )
-    cores = math.ceil(day.photo_count / rates.photos_per_core_second / left)
+    cores = math.ceil(_inference_seconds(day, rates, 1) / left)
     executors = math.ceil(cores / CORES_PER_EXECUTOR)
     cores_each = math.ceil(cores / executors)
     return NightPlan(
@@ -130,7 +141,7 @@ def night_plan(day: Day, rates: Rates) -> NightPlan:
         executor_gib=GIB_PER_EXECUTOR_JVM + GIB_PER_SLOT * cores_each,
         driver_gib=float(math.ceil(FEWEST_DRIVER_GIB + day.line_count / LINES_PER_DRIVER_GIB)),
         listing_seconds=listing,
-        inference_seconds=day.photo_count / rates.photos_per_core_second / cores,
+        inference_seconds=_inference_seconds(day, rates, cores),
         tables_seconds=tables,
         landing_gib_per_day=day.photo_count * day.photo_kilobytes * 1000 / GIB,
         warehouse_gib_per_day=(day.photo_count * rates.bytes_per_photo + day.line_count * rates.bytes_per_line) / GIB,
@@ -149,6 +160,18 @@ def read_rates(path: Path) -> Rates:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"]) or "the whole"
         raise InputError(f"rates file '{path}' is not usable: {name}: {first['msg']}; {way_out}") from None
+
+
+def _listing_seconds(day: Day, rates: Rates) -> float:
+    return day.photo_count / rates.listed_photos_per_second
+
+
+def _tables_seconds(day: Day, rates: Rates) -> float:
+    return rates.start_seconds + day.line_count / MILLION * rates.seconds_per_million_lines
+
+
+def _inference_seconds(day: Day, rates: Rates, cores: int) -> float:
+    return day.photo_count / rates.photos_per_core_second / cores
 
 
 def _refuse_impossible(day: Day) -> None:
@@ -211,6 +234,11 @@ def in_words(plan: NightPlan, day: Day, rates: Rates) -> list[tuple[str, str]]:
         ("warehouse", f"{plan.warehouse_gib_per_day:,.3f} GiB per day"),
         ("runs out first", plan.gives_way_first),
         ("rates", f"{rates.machine}, {rates.measured_on}"),
+        ("reckoned, not measured", "listing + starts + lines + photos / (photos per core and second × cores)"),
+        *(
+            (f"  night on {cores} cores", f"{reckoned_seconds(day, rates, cores) / 3600:.2f} hours")
+            for cores in RECKONED_CORES
+        ),
         (
             "spark-defaults.conf",
             f"spark.cores.max {plan.cores}, spark.executor.cores {cores_each}, "

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from jobs.cli import app
 from jobs.errors import InputError
-from jobs.operations.night_plan import DEFAULT_RATES, Day, Rates, in_words, night_plan, read_rates
+from jobs.operations.night_plan import DEFAULT_RATES, Day, Rates, in_words, night_plan, read_rates, reckoned_seconds
 
 RATES = Rates(
     machine="a machine of round numbers",
@@ -102,6 +102,16 @@ def test_a_plan_says_what_to_set_and_what_the_rates_are_of(tmp_path: Path) -> No
     said = " ".join(CliRunner().invoke(app, ["plan", *options]).stdout.replace("│", " ").split())
     assert "spark.cores.max 1, spark.executor.cores 1, spark.executor.memory 1g, spark.driver.memory 2g" in said
     assert "a machine of round numbers, 2026-11-20" in said
+
+
+def test_nights_on_more_cores_are_reckoned_and_said_not_to_be_measured() -> None:
+    day = Day(500_000, 100, 4, lines_per_photo=4)
+    # 500 s of listing, 100 s of starts and 120 s for two million lines, whatever the cores
+    assert reckoned_seconds(day, RATES, 16) == 720 + 500_000 / 50 / 16
+    assert reckoned_seconds(day, RATES, night_plan(day, RATES).cores) == night_plan(day, RATES).seconds
+    words = dict(in_words(night_plan(day, RATES), day, RATES))
+    assert "reckoned, not measured" in words
+    assert (words["  night on 16 cores"], words["  night on 256 cores"]) == ("0.37 hours", "0.21 hours")
 
 
 @pytest.mark.parametrize(
