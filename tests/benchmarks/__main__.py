@@ -22,10 +22,11 @@ from typing import Any
 
 from rich.console import Console
 
-from tests.benchmarks.contenders import CONTENDERS, ENGINES, GROWTH, MATCHING, MILLION, NIGHTS, chosen
+from tests.benchmarks.contenders import CHAIN, CONTENDERS, ENGINES, GROWTH, MATCHING, MILLION, NIGHTS, chosen
 from tests.benchmarks.estimator import BATCH_SIZE, MODEL_VERSION
 from tests.benchmarks.figures import ratios
 from tests.benchmarks.machine import machine
+from tests.benchmarks.measure_chain import DRIVER_MEMORY, measured_chain
 from tests.benchmarks.measure_contenders import measured_contenders
 from tests.benchmarks.measure_engines import measured_engines
 from tests.benchmarks.measure_growth import measured_growth
@@ -43,26 +44,33 @@ def main() -> None:
     """Measure with the options of the command line."""
     arguments = _arguments()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to end"))  # so that children and the S3 server end too
-    plan = with_counts(QUICK if arguments.quick else Plan(), arguments.photos, arguments.rounds, arguments.only)
+    plan = _plan(arguments)
     if not {*CONTENDERS, GROWTH} & set(arguments.only):
         plan = without_photos(plan)
     console = Console(width=None if sys.stdout.isatty() else REPORT_COLUMNS)
     with photo_sets(plan, arguments.drawn, arguments.images, GROWTH in arguments.only) as photos:
         measured = {"setup": _setup(plan, photos, arguments.images), "machine": machine(_cores())}
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        for part in _parts(plan, arguments.only, photos, console):
+        for part in _parts(plan, arguments, photos, console):
             measured |= part
             arguments.out.write_text(json.dumps(measured, indent=1) + "\n")
     console.print(*tables(measured), f"written to {arguments.out}")
+
+
+def _plan(arguments: argparse.Namespace) -> Plan:
+    try:
+        return with_counts(QUICK if arguments.quick else Plan(), arguments.photos, arguments.rounds, arguments.only)
+    except ValueError as error:
+        sys.exit(f"error: {error}")
 
 
 def _cores() -> tuple[int, ...]:
     return tuple(sorted(os.sched_getaffinity(0))[:CORES])
 
 
-def _parts(plan: Plan, names: list[str], photos: PhotoSets, console: Console) -> Iterator[dict[str, Any]]:
+def _parts(plan: Plan, arguments: argparse.Namespace, photos: PhotoSets, console: Console) -> Iterator[dict[str, Any]]:
     """Measure one part after the other, so that a run of an hour that is stopped keeps the parts that are done."""
-    cores = _cores()
+    cores, names = _cores(), arguments.only
     contenders = measured_contenders([name for name in names if name in CONTENDERS], photos, plan, cores, console)
     medians = {
         name: figures["photos_per_second"]["median"]
@@ -76,6 +84,9 @@ def _parts(plan: Plan, names: list[str], photos: PhotoSets, console: Console) ->
     yield {"matching": measured_matching(plan, cores, console) if MATCHING in names else {}}
     yield {"nights": measured_nights(plan.night_lines, cores, console) if NIGHTS in names else {}}
     yield {"million": measured_million(plan.million, cores, console) if MILLION in names else {}}
+    if CHAIN in names:
+        folder, driver_memory = arguments.chain_folder, arguments.driver_memory
+        yield {"chain": measured_chain(plan.chain, cores, console, folder, driver_memory)}
 
 
 def _setup(plan: Plan, photos: PhotoSets, images: Path | None) -> dict[str, Any]:
@@ -94,7 +105,12 @@ def _arguments() -> argparse.Namespace:
         prog="tests.benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     listed = "; ".join(f"{name}: {title}" for name, title in CONTENDERS.items())
-    parser.add_argument("--photos", type=int, help="photos for the contenders, 4000 unless told; with Keras 1000")
+    parser.add_argument(
+        "--photos",
+        type=_counts,
+        default=(),
+        help="photos for the contenders, 4000 unless told; with Keras 1000; for chain several, by commas",
+    )
     parser.add_argument("--rounds", type=int, help="rounds of contenders and engines, 3 unless told")
     parser.add_argument("--images", type=Path, help="folder of one's own photos; without it they are drawn")
     parser.add_argument("--drawn", type=Path, default=Path(".demo/bench_photos"), help="where drawn photos are kept")
@@ -103,11 +119,24 @@ def _arguments() -> argparse.Namespace:
         type=_chosen,
         default=chosen(None),
         help=f"what to measure, by commas: {listed}; growth; engines; matching; nights; "
-        "million, only when named (--photos says how many)",
+        "million and chain, only when named (--photos says how many)",
     )
     parser.add_argument("--quick", action="store_true", help="few of everything: shows that it works, measures nothing")
+    parser.add_argument(
+        "--chain-folder",
+        type=Path,
+        default=Path(".demo/chain"),
+        help="where chain keeps its rows, and what it goes on with",
+    )
+    parser.add_argument(
+        "--driver-memory", default=DRIVER_MEMORY, help="heap of Spark's driver, tasks included, for chain"
+    )
     parser.add_argument("--out", type=Path, default=Path(".demo/bench.json"))
     return parser.parse_args()
+
+
+def _counts(photos: str) -> tuple[int, ...]:
+    return tuple(int(count) for count in photos.split(","))
 
 
 def _chosen(only: str) -> list[str]:

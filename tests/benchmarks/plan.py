@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.benchmarks.contenders import MILLION
+from tests.benchmarks.contenders import CHAIN, MILLION
 from tests.benchmarks.engines import ENGINES
 from tests.benchmarks.photos import drawn_photos, own_photos, photo_set
 
@@ -45,6 +45,8 @@ class Plan:
     """Receipt lines of nights after inference, with one photo per ten lines."""
     million: int = 1_000_000
     """Tiny photos of a whole night on S3."""
+    chain: tuple[int, ...] = (1_000_000, 3_000_000, 10_000_000)
+    """Photos of a national chain's nights, with ten receipt lines for each."""
 
 
 QUICK = Plan(
@@ -58,6 +60,7 @@ QUICK = Plan(
     matching_till_count=1_000,
     night_lines=(20_000, 40_000),
     million=2_000,
+    chain=(2_000,),
 )
 
 
@@ -106,8 +109,15 @@ def without_photos(plan: Plan) -> Plan:
     return replace(plan, photos=1, warm_up_photos=1)
 
 
-def with_counts(plan: Plan, photos: int | None, rounds: int | None, only: Sequence[str] = ()) -> Plan:
-    """Return the plan with the numbers that are given; if only MILLION is chosen, `photos` is its number of photos."""
+def with_counts(plan: Plan, photos: Sequence[int], rounds: int | None, only: Sequence[str] = ()) -> Plan:
+    """Return the plan with the numbers that are given. If only MILLION or CHAIN is chosen, `photos` are of that.
+
+    Raises ValueError when several numbers of photos are given for a measurement of one size.
+    """
+    if list(only) == [CHAIN]:
+        return replace(plan, chain=tuple(photos) or plan.chain)
+    if len(photos) > 1:
+        raise ValueError(f"several numbers of photos are for '{CHAIN}' alone; give one")
     if list(only) == [MILLION]:
-        return replace(plan, million=photos or plan.million)
-    return replace(plan, photos=photos or plan.photos, rounds=rounds or plan.rounds)
+        return replace(plan, million=photos[0] if photos else plan.million)
+    return replace(plan, photos=photos[0] if photos else plan.photos, rounds=rounds or plan.rounds)
