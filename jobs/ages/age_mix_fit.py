@@ -97,7 +97,7 @@ class _Fits:
         self._likelihoods, self._counts = likelihoods_by_cell, counts
         self._basis = _walk_basis(smoothing_years, usual[0].log_spread)
         self._log_usual = np.log([each.mix for each in usual])
-        # It cancels the surplus that even a usual group has, so that such a group gets exactly the usual mix.
+        # The pull cancels the surplus that even a usual group has, so that such a group gets exactly the usual mix.
         self._pull = counts.sum() * (np.array([each.surplus for each in usual]) @ self._basis)
         versions, knots = self._pull.shape
         self.curvature = np.zeros((versions, knots, knots))

@@ -58,7 +58,7 @@ def labelled_face_photos(folder: Path) -> FacePhotos:
 def synthetic_face_photos() -> FacePhotos:
     """Return a function that takes photos of people who do not exist, from the pool of `models.faces.sample_people`.
 
-    Photos of one person differ a little, as real ones do. With another seed, the same people come back as others.
+    Photos of one person differ a little, as real ones do. Another seed draws other people; some of them come back.
     Raises InputError if the file of the people, or the weights that draw them, are missing or altered.
     """
     try:
