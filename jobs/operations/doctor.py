@@ -172,10 +172,13 @@ def worker_words(settings: Settings) -> str:
     """Describe a Python worker, after it has found the model's files and imported the inference engine."""
     check_model(settings.model_version, settings.inference_engine)
     __import__(settings.inference_engine)
-    return (
+    words = (
         f"Python {sys.version.split()[0]} at {sys.executable} with "
         f"{settings.inference_engine} {version(settings.inference_engine)}, and the weights"
     )
+    if settings.inference_engine == "openvino" and not adds_int8_exactly():
+        words += "; the processor lacks dot products of 8-bit numbers (VNNI), so estimates take twice the time"
+    return words
 
 
 CHECKS: tuple[tuple[str, Callable[[Settings], str], str], ...] = (

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -28,8 +29,6 @@ NOSE_HEIGHTS = (0.40, 0.62)
 
 EDGE_SHARE = 0.3
 """Padding before a small turn, as a share of the shorter side. With less, a face at the edge loses its corners."""
-
-Search = Callable[[Pixels], list[Face]]
 
 
 def roll_degrees(face: Face) -> float:
@@ -70,8 +69,9 @@ def turned_upright(pixels: Pixels, found: list[Face], finder: FaceFinder) -> tup
     """
     if found and stands(found[0]):
         return 0.0, found
-    turns = [(degrees, faces) for degrees, faces in _turns(pixels, found, finder) if faces and stands(faces[0])]
-    return max(turns, key=lambda turn: turn[1][0].score, default=(0.0, found))
+    turns = [turn for turn in _turns(pixels, found, finder) if turn.faces and stands(turn.faces[0])]
+    surest = max(turns, key=lambda turn: (turn.evidence, turn.faces[0].score), default=_Turn(0.0, found, 0.0))
+    return surest.degrees, surest.faces
 
 
 def turned(pixels: Pixels, degrees: float) -> Pixels:
@@ -94,28 +94,39 @@ def _turned_by_quarters(pixels: Pixels, count: int) -> Pixels:
     return numbers.view(np.uint8).reshape(*numbers.shape, 4)[..., :3]
 
 
-def _turns(pixels: Pixels, found: list[Face], finder: FaceFinder) -> Iterator[tuple[float, list[Face]]]:
+class _Turn(NamedTuple):
+    """A turn that may bring the first face upright."""
+
+    degrees: float
+    faces: list[Face]
+    """The faces found in the photo after the turn."""
+    evidence: float
+    """The highest score of a first face on the way there: a face on its head is often found, but hardly as surely."""
+
+
+def _turns(pixels: Pixels, found: list[Face], finder: FaceFinder) -> Iterator[_Turn]:
     """Yield turns that may bring the first face upright: quarter turns, and from each the roll of the face found."""
-    yield from _rolls(pixels, 0.0, found, finder)
+    yield from _rolls(pixels, _turn(0.0, found), finder)
     for quarter in QUARTER_TURNS_DEGREES:
-        faces = finder.find(turned(pixels, quarter), SURE_SCORE, is_quick=True)
-        yield quarter, faces
-        yield from _rolls(pixels, quarter, faces, finder)
+        start = _turn(quarter, finder.find(turned(pixels, quarter), SURE_SCORE, is_quick=True))
+        yield start
+        yield from _rolls(pixels, start, finder)
 
 
-def _rolls(
-    pixels: Pixels, start_degrees: float, faces: list[Face], finder: FaceFinder
-) -> Iterator[tuple[float, list[Face]]]:
+def _rolls(pixels: Pixels, start: _Turn, finder: FaceFinder) -> Iterator[_Turn]:
     """Yield turns by the first face's roll. They are repeated because the roll is more precise near upright."""
-    degrees = start_degrees
+    turn = start
     for _ in range(MOST_ROLLS):
-        roll = roll_degrees(faces[0]) if faces else 0.0
-        is_small, is_far = (
-            abs(roll) <= LARGEST_ROLL_DEGREES,
-            abs(degrees + roll - start_degrees) > FURTHEST_ROLL_DEGREES,
-        )
+        roll = roll_degrees(turn.faces[0]) if turn.faces else 0.0
+        is_small = abs(roll) <= LARGEST_ROLL_DEGREES
+        is_far = abs(turn.degrees + roll - start.degrees) > FURTHEST_ROLL_DEGREES
         if is_small or is_far:
             break
-        degrees += roll
+        degrees = turn.degrees + roll
         faces = finder.find(turned(pixels, degrees), SURE_SCORE, is_quick=True)
-        yield degrees, faces
+        turn = _turn(degrees, faces, turn.evidence)
+        yield turn
+
+
+def _turn(degrees: float, faces: list[Face], evidence: float = 0.0) -> _Turn:
+    return _Turn(degrees, faces, max(evidence, faces[0].score if faces else 0.0))

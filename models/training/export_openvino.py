@@ -11,9 +11,10 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -32,6 +33,7 @@ from models.serving.model_versions import (
     file_sha256,
     original_finder_path,
 )
+from models.serving.openvino_engine import compile_exactly
 from models.serving.photo_preprocessing import Pixels, UnusablePhotoError, decode_photo
 from models.training.trained_version import trained_files
 
@@ -104,7 +106,26 @@ def _quantised(network: openvino.Model, photos: list[Pixels]) -> openvino.Model:
     if not photos:
         raise ModelInputError("no photo of split train can be used to measure ranges: name the folder of the photos")
     dataset = nncf.Dataset(photos)
-    return nncf.quantize(network, dataset, subset_size=len(photos), preset=nncf.QuantizationPreset.MIXED)
+    with _layers_computed_exactly():
+        return nncf.quantize(network, dataset, subset_size=len(photos), preset=nncf.QuantizationPreset.MIXED)
+
+
+@contextmanager
+def _layers_computed_exactly() -> Iterator[None]:
+    """Let NNCF correct biases by what quantised layers answer on every processor, not on this one.
+
+    NNCF has no setting for it: it compiles the layers with OpenVINO's defaults.
+    """
+    import openvino
+    from nncf.openvino import engine
+
+    def compiled(self: Any, model: Any, use_fp32_precision: bool = True) -> None:
+        options = {"INFERENCE_PRECISION_HINT": "f32"} if use_fp32_precision else {}
+        network = compile_exactly(openvino.Core(), model, options)
+        self.engine = engine.OVCompiledModelEngine(network, engine.model_has_state(model))
+
+    with patch.object(engine.OVNativeEngine, "__init__", compiled):
+        yield
 
 
 def _write(network: Any, out: Path) -> list[str]:

@@ -15,7 +15,6 @@ REFUSED = {
     "light × 0.05": "face_too_dark",
     "over-exposed × 1.8": "face_too_bright",
     "over-exposed × 2.6": "face_too_bright",
-    "over-exposed × 4.0": "face_too_bright",
     "fog 85%": "face_low_contrast",
     "height × 0.75": "face_distorted",
     "height × 0.6": "face_distorted",
@@ -41,6 +40,12 @@ def test_a_face_that_the_camera_spoils_gives_no_age_and_the_fault_is_named(
         read_face(degraded(title), finder, 112)
     assert caught.value.status == status
     assert caught.value.face_count == 1
+
+
+def test_a_face_that_has_all_but_vanished_in_light_gives_no_age(finder: FaceFinder) -> None:
+    with pytest.raises(UnusableFaceError) as caught:
+        read_face(degraded("over-exposed × 4.0"), finder, 112)
+    assert caught.value.status in {"face_too_bright", "no_face"}
 
 
 @pytest.mark.parametrize("title", TAKEN)

@@ -10,6 +10,7 @@ from models.serving.face_photo import (
     SEARCHED_SIDE_PIXELS,
     SMALLEST_FACE_SQUARE_PIXELS,
     UnusableFaceError,
+    cut_face,
     decode_to_search,
     read_crop,
     read_face,
@@ -123,3 +124,13 @@ def test_bounds_are_checked_before_a_photo_is_searched(finder: FaceFinder) -> No
     with pytest.raises(UnusablePhotoError) as caught:
         read_face(photo_bytes(camera_photo()), finder, SIDE, PhotoLimits(max_pixels=1000))
     assert caught.value.status == "too_many_pixels"
+
+
+def test_a_photo_too_long_for_any_face_is_not_searched() -> None:
+    strip = photo_bytes(Image.new("RGB", (32 * 64 + 1, 32)), "PNG")
+    with pytest.raises(UnusableFaceError, match="no face was found in the 2049 × 32 pixels"):
+        cut_face(decode_to_search(strip), NoFinder(), SIDE)  # type: ignore[arg-type]
+
+
+class NoFinder:
+    """Fails when it is asked anything."""
