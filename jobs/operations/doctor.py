@@ -22,7 +22,7 @@ from typing import Literal
 from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
-from jobs.ages.age_inference import check_model
+from jobs.ages.age_inference import check_model, computes_int8_as_floats
 from jobs.errors import InputError, one_line
 from jobs.local_spark import java_home, java_version, local_spark_environment
 from jobs.settings import Settings
@@ -176,7 +176,7 @@ def worker_words(settings: Settings) -> str:
         f"Python {sys.version.split()[0]} at {sys.executable} with "
         f"{settings.inference_engine} {version(settings.inference_engine)}, and the weights"
     )
-    if settings.inference_engine == "openvino" and not adds_int8_exactly():
+    if computes_int8_as_floats(settings.inference_engine):
         words += "; the processor lacks dot products of 8-bit numbers (VNNI), so estimates take twice the time"
     return words
 

@@ -3,8 +3,8 @@
 `checkout-ages export` made the networks. They take (n, height, width, 3) uint8 RGB, without any preprocessing.
 
 A network says the same on every processor. Those without instructions for dot products of 8-bit numbers (VNNI, on x86)
-add two products in 16 bits, which cuts large sums off. There the network would answer as if nothing were wrong, but with
-other ages. So there its 8-bit values are computed with as floats, which takes twice the time.
+add two products in 16 bits, which cuts large sums off. There the network would say other ages without a word. So its
+8-bit values are computed with as floats there, which takes twice the time.
 """
 
 from __future__ import annotations

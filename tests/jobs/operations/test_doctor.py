@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from jobs.cli import app
 from jobs.operations import doctor
-from jobs.operations.doctor import CHECKS, Finding, findings
+from jobs.operations.doctor import CHECKS, Finding, findings, worker_words
 from jobs.settings import Settings
 from jobs.warehouse.object_store import ObjectStore
 from tests.servers.s3_server import S3_ENVIRONMENT
@@ -118,3 +118,11 @@ def test_a_store_on_s3_is_found_writable_and_its_clock_right(
     on_s3 = settings.model_copy(update={"warehouse_uri": f"{s3_bucket}/doctored"})
     assert [finding(monkeypatch, on_s3, name).status for name in ("warehouse", "clock")] == ["ok", "ok"]
     assert not list(ObjectStore(on_s3.warehouse_uri).list())
+
+
+@pytest.mark.parametrize("is_slow", [False, True])
+def test_a_processor_without_8_bit_dot_products_is_told_of(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, is_slow: bool
+) -> None:
+    monkeypatch.setattr(doctor, "computes_int8_as_floats", lambda engine: is_slow)
+    assert ("(VNNI), so estimates take twice the time" in worker_words(settings)) == is_slow
