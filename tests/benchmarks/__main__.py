@@ -129,7 +129,7 @@ def _arguments() -> argparse.Namespace:
         help="where chain keeps its rows, and what it goes on with",
     )
     parser.add_argument(
-        "--driver-memory", default=DRIVER_MEMORY, help="heap of Spark's driver, tasks included, for chain"
+        "--driver-memory", default=DRIVER_MEMORY, help="heap of Spark's driver, without tasks, for chain"
     )
     parser.add_argument("--out", type=Path, default=Path(".demo/bench.json"))
     return parser.parse_args()

@@ -10,10 +10,23 @@ from rich.table import Table
 from tests.benchmarks.chain_table import ChainRow
 
 MEBIBYTE = 1024 * 1024
-HEADINGS = ("seconds", "CPU s", "Python", "JVM", "worker", "all", "spilled", "temporary", "rows", "files", "read")
+HEADINGS = (
+    "seconds",
+    "CPU s",
+    "Python",
+    "driver",
+    "executor",
+    "worker",
+    "all",
+    "spilled",
+    "temporary",
+    "rows",
+    "files",
+    "read",
+)
 CAPTION = (
-    "Memory and files in MiB. Python: the process of the step, or Spark's driver; worker: the largest Python worker of "
-    "Spark (both, and the JVM, RSS); all: all processes at one time (PSS). Spilled: what Spark's tasks moved to the "
+    "Memory and files in MiB. Python: the process of the step; driver and executor: their JVMs; worker: the largest "
+    "Python worker of Spark (all RSS); all: all processes at one time (PSS). Spilled: what Spark's tasks moved to the "
     "disk; temporary: largest size of temporary files, of Spark and of DuckDB. Rows and files: what the step wrote. "
     "The night is without landing, estimates and inference, its steps one after the other; memory is the most of any. "
     "A reader's seconds are those of its answer, without the start; read is what it asked the system for."
@@ -41,11 +54,11 @@ def _table(photos: int, rows: Sequence[ChainRow]) -> Table:
 
 
 def _cells(row: ChainRow) -> list[str]:
-    memory = (row.python_bytes, row.jvm_bytes, row.worker_bytes, row.all_bytes, row.spilled_bytes, row.temporary_bytes)
+    memory = (row.python_bytes, row.jvm_bytes, row.executor_bytes, row.worker_bytes, row.all_bytes)
     return [
         f"{row.seconds:,.1f}",
         f"{row.cpu_seconds:,.1f}",
-        *map(_mebibytes, memory),
+        *map(_mebibytes, (*memory, row.spilled_bytes, row.temporary_bytes)),
         "" if row.rows is None else f"{row.rows:,}",
         _mebibytes(row.file_bytes),
         _mebibytes(row.read_bytes),
@@ -55,7 +68,7 @@ def _cells(row: ChainRow) -> list[str]:
 def _sums(night: Sequence[ChainRow]) -> list[str]:
     most = [
         max(getattr(row, name) or 0 for row in night)
-        for name in ("python_bytes", "jvm_bytes", "worker_bytes", "all_bytes")
+        for name in ("python_bytes", "jvm_bytes", "executor_bytes", "worker_bytes", "all_bytes")
     ]
     return [
         f"{sum(row.seconds for row in night):,.1f}",

@@ -22,6 +22,7 @@ RUN_PY = REPOSITORY / "jobs" / "run.py"
 CONSTANT_INFERENCE = REPOSITORY / "tests" / "benchmarks" / "constant_inference.py"
 OPTIONS = ("--business-date", BUSINESS_DATE.isoformat(), "--run-id", RUN_ID)
 PYTHON = (sys.executable, "-m")
+EXECUTOR_MEMORY_MIB = 3072
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,10 @@ class ChainStep:
 
 @dataclass(frozen=True)
 class Applications:
-    """How Spark applications are submitted: the number of their task slots, and the folder of their event logs."""
+    """How Spark applications are submitted: the number of their task slots, and the folder of their event logs.
+
+    Tasks run in an executor, a process of its own, so that the driver's memory is what it needs on a cluster too.
+    """
 
     slots: int
     events: Path
@@ -45,8 +49,10 @@ class Applications:
         properties = (f"{name}={value}" for name, value in logging_options(self.events).items())
         options = [word for setting in properties for word in ("--conf", setting)]
         submit = str(Path(sys.prefix, "bin", "spark-submit"))
-        named = ("--master", f"local[{self.slots}]", "--name", f"checkout-ages {name}")
-        return (submit, *named, *options, str(application), name, *OPTIONS)
+        master = f"local-cluster[1,{self.slots},{EXECUTOR_MEMORY_MIB}]"
+        named = ("--master", master, "--name", f"checkout-ages {name}")
+        memory = ("--executor-memory", f"{EXECUTOR_MEMORY_MIB}m")
+        return (submit, *named, *memory, *options, str(application), name, *OPTIONS)
 
 
 def chain_steps(photos: int, applications: Applications) -> Iterator[ChainStep]:

@@ -31,7 +31,9 @@ class ChainRow:
     python_bytes: int | None
     """Largest Python process that runs the step's own code: the driver of Spark, or the step itself (RSS)."""
     jvm_bytes: int | None
-    """Spark's JVM, with its tasks (RSS)."""
+    """The JVM of Spark's driver (RSS)."""
+    executor_bytes: int | None
+    """The JVM of Spark's executor, which runs the tasks (RSS). None for a reader: its tasks run in the driver."""
     worker_bytes: int | None
     """Largest Python worker of Spark (RSS)."""
     all_bytes: int

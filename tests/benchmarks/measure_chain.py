@@ -2,8 +2,8 @@
 
 Photos are landed for the listing alone, and their estimates are written: see chain_day. Inference as a constant is run
 up to LARGEST_INFERENCE photos, and is no part of the night's sum. Every other step of a night runs as in Airflow: a
-process of its own, submitted to Spark where the step is a Spark application, with Spark's settings for large days. They
-run one after the other, where Airflow runs some at a time.
+process of its own, submitted to Spark where the step is a Spark application. Spark has the settings for large days, and
+an executor of its own for its tasks. Steps run one after the other, where Airflow runs some at a time.
 
 Everything is in one folder: the table of all rows, and for each size its landing and warehouse until all its rows are
 there. So a run that was cut short goes on from there. The largest size is also read by DuckDB, Spark and pandas.
@@ -21,6 +21,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import pyspark
 from rich.console import Console
 
 from jobs.landing.deliveries import transactions_folder
@@ -36,10 +37,10 @@ from tests.benchmarks.chain_table import ChainRow, ChainTable
 from tests.benchmarks.large_day import store_count
 from tests.benchmarks.measure_nights import BUSINESS_DATE, RUN_ID, environment
 from tests.benchmarks.measured_run import measured_run
-from tests.benchmarks.memory import JVM, PYTHON, WORKER
+from tests.benchmarks.memory import EXECUTOR, JVM, PYTHON, WORKER
 from tests.benchmarks.spark_events import spilled_bytes
 
-DRIVER_MEMORY = "3g"
+DRIVER_MEMORY = "1g"
 PUBLISH = "publish_night"
 
 
@@ -121,6 +122,7 @@ class ChainSize:
             cpu_seconds=round(run.memory.cpu_seconds(), 1),
             python_bytes=run.memory.largest_bytes(PYTHON),
             jvm_bytes=run.memory.largest_bytes(JVM),
+            executor_bytes=run.memory.largest_bytes(EXECUTOR),
             worker_bytes=run.memory.largest_bytes(WORKER),
             all_bytes=run.memory.peak_tree_bytes(),
             spilled_bytes=spilled_bytes(self.folder / "events") if step.name in SPARK_STEPS else None,
@@ -154,7 +156,8 @@ class ChainSize:
     def _variables(self) -> dict[str, str]:
         landing, warehouse = self._store("landing").uri, self._store("warehouse").uri
         spills = self.folder / "scratch" / "spark"
-        return environment(os.environ, landing, warehouse, spills, len(self.cores), self.driver_memory)
+        variables = environment(os.environ, landing, warehouse, spills, len(self.cores), self.driver_memory)
+        return variables | {"SPARK_HOME": str(_spark_home(self.folder / "spark"))}
 
     @property
     def _lines_file(self) -> Path:
@@ -166,6 +169,15 @@ class ChainSize:
 
     def _store(self, name: str) -> ObjectStore:
         return ObjectStore((self.folder / name).as_uri())
+
+
+def _spark_home(folder: Path) -> Path:
+    """Make a folder that stands for Spark's own, because executors write their logs to it."""
+    folder.mkdir(exist_ok=True)
+    for entry in Path(pyspark.__file__).resolve().parent.iterdir():
+        if not (folder / entry.name).exists():
+            (folder / entry.name).symlink_to(entry)
+    return folder
 
 
 def _size(store: ObjectStore, folder: str) -> int:

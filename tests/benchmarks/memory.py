@@ -14,11 +14,13 @@ from threading import Event, Thread
 
 import psutil
 
-SPARK_WORKER, SPARK_JVM = "Spark's Python worker", "Spark's JVM"
-PYTHON, JVM, WORKER = "python", "jvm", "worker"
+SPARK_WORKER, SPARK_EXECUTOR, SPARK_JVM = "Spark's Python worker", "Spark's executor", "Spark's JVM"
+PYTHON, JVM, EXECUTOR, WORKER = "python", "jvm", "executor", "worker"
 """Roles of the processes of a step."""
+ROLES = {SPARK_WORKER: WORKER, SPARK_EXECUTOR: EXECUTOR, SPARK_JVM: JVM}
 PROCESS_NAMES = {
     "pyspark.daemon": SPARK_WORKER,
+    "CoarseGrainedExecutorBackend": SPARK_EXECUTOR,
     "org.apache.spark": SPARK_JVM,
     "daft.execution.udf_worker": "Daft's worker",
     "gcs_server": "Ray's control store",
@@ -42,10 +44,8 @@ class ProcessMemory:
 
     @property
     def role(self) -> str:
-        """WORKER, JVM, or PYTHON: the process that runs the step's own code."""
-        if self.name == SPARK_WORKER:
-            return WORKER
-        return JVM if self.name == SPARK_JVM else PYTHON
+        """WORKER, EXECUTOR, JVM (the driver's), or PYTHON: the process that runs the step's own code."""
+        return ROLES.get(self.name, PYTHON)
 
 
 @dataclass
