@@ -56,6 +56,8 @@ RETRY_SECONDS = 180.0
 ATTEMPTS = 3
 """Tries where the library does not retry by itself: an answer cut off within a listing, a copy, a deletion."""
 RETRIED_BY_LIBRARY = " retries, max_retries"
+CUT_OFF = "request or response body error"
+"""Message for an answer that was cut off. The library does not retry after it, even if it says that it did before."""
 REFUSED_KEY = re.compile("Could not parse path|object with invalid path|Expected string path")
 """Messages by which obstore refuses a key: when it is read, listed, or deleted."""
 
@@ -266,7 +268,7 @@ class ObjectStore:
                     return
             except StoreError as error:
                 failures += 1
-                if failures == ATTEMPTS or RETRIED_BY_LIBRARY in str(error):
+                if failures == ATTEMPTS or _was_retried(error):
                     raise
                 _wait_before(failures)
 
@@ -474,11 +476,16 @@ def _with_retries(ask: Callable[[], Answer]) -> Answer:
         try:
             return ask()
         except exceptions.GenericError as error:
-            # The library has already retried, or the answer is final.
-            if RETRIED_BY_LIBRARY in str(error) or " 403 " in str(error) or " 404 " in str(error):
+            is_final = " 403 " in str(error) or " 404 " in str(error)
+            if is_final or _was_retried(error):
                 raise
         _wait_before(failures)
     return ask()
+
+
+def _was_retried(error: Exception) -> bool:
+    """Say whether the library has already repeated the request as often as it does."""
+    return RETRIED_BY_LIBRARY in str(error) and CUT_OFF not in str(error)
 
 
 def _wait_before(attempt: int) -> None:

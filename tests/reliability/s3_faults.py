@@ -283,6 +283,7 @@ def meet_faults_of_tables(proxy: FaultProxy, findings: Findings) -> None:
         again = error_of(lambda warehouse=warehouse: lock_and_let_go(warehouse))  # type: ignore[misc]
         findings.expect(error is None or isinstance(error, StoreError), f"a lock with {fault} ends in: {error!r}")
         findings.expect(again is None, f"a lock after {fault} is not taken over by its own run: {again!r}")
+    meet_two_faults_of_one_request(proxy, findings)
     warehouse = Warehouse(ObjectStore(f"s3://{BUCKET}/tables-lasting"), "run")
     publish(warehouse, rows)
     for method, fault in itertools.product(("GET", "PUT", "HEAD"), ("slow_down", "reset", "stall")):
@@ -294,6 +295,17 @@ def meet_faults_of_tables(proxy: FaultProxy, findings: Findings) -> None:
         findings.expect(named, f"a table whose every {method} meets {fault} ends in: {error!r}")
     proxy.follow(lambda request: None)
     meet_a_table_replaced_while_it_is_read(findings)
+
+
+def meet_two_faults_of_one_request(proxy: FaultProxy, findings: Findings) -> None:
+    """Cut off the answer to a request that the library has already repeated: all rows come."""
+    rows = photo_rows(20_000)
+    for first in ("slow_down", "reset"):
+        warehouse = Warehouse(ObjectStore(f"s3://{BUCKET}/tables-twice-{first}"), "run")
+        proxy.follow(lambda request, first=first: {1: first, 2: "reset_in_body"}.get(request.number))  # type: ignore[misc]
+        published = publish(warehouse, rows)
+        findings.expect(published is not None and published.equals(rows), f"a table with {first}, then half an answer")
+    proxy.follow(lambda request: None)
 
 
 def meet_a_table_replaced_while_it_is_read(findings: Findings) -> None:

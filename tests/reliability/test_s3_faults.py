@@ -55,3 +55,9 @@ def test_a_client_that_ignores_which_version_was_listed_is_found_out(proxy: Faul
     findings = s3_faults.findings_of_a_careless_client(proxy)
     assert findings.wrongly_inferred > 0
     assert findings.unexpected
+
+
+def test_a_table_is_published_whole_though_a_repeated_request_is_cut_off(proxy: FaultProxy) -> None:
+    findings = Findings()
+    s3_faults.meet_two_faults_of_one_request(proxy, findings)
+    assert findings.unexpected == []
