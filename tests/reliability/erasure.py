@@ -30,6 +30,7 @@ from jobs.settings import Settings, read_settings
 from jobs.steps.order import module_of, run_night, run_windows
 from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.run_records import RunRecords
+from jobs.warehouse.staging import Staging
 from jobs.warehouse.warehouse import Warehouse
 from tests.given.day_of_an_erasure import OUTCOMES, land_day, photo_key
 from tests.given.rows import BUSINESS_DATE
@@ -48,7 +49,7 @@ KILLED_AT = (
     (erase, "_proof"),
 )
 """Functions in which an erasure is killed, one after the other, before it may finish."""
-KILLED_LATE = (Warehouse, "mark_checked")
+KILLED_LATE = (Staging, "mark_checked")
 """One more such function; after this kill the day is built a second time."""
 READ_FROM_LANDING = ("checkout_photos", "transaction_lines")
 AS_OF = date(2026, 6, 30)
