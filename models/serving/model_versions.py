@@ -28,7 +28,7 @@ PINNED_SHA256 = {
     "centerface/openvino_int8.bin": "51879ecc656a940f52efabf2ae23a05e4abe3902d344aae44dd2e58b29130534",
     "centerface/openvino_int8.xml": "78477323453e50daeee489e9e3bdaecdd70e3cb1cf3e12a89153b777d4eaeb1a",
     "hse_faceres_deep/weights.npz": "f870a95e35177001fadd650818ac2d2972528f0312bb945ee6efb251770da1c6",
-    "sample_people-1.npz": "df92db55cb821843c38a067184cd6caf53d75d564636aa4b9901f6352d9cec5d",
+    "sample_people-1.npz": "bdcc85e78b750531d0284e039dcec86563bdbc438392156d0318688c5d1cce54",
     "synthetic_faces-2.npz": "4689521194ddb1b6d94bab6ae335ea56557fd60271a18f09de89e12815229304",
 }
 """All files that are read from `models/weights`, with the sha256 of the committed bytes. Others are refused."""

@@ -52,15 +52,17 @@ class Airflow:
     environment: Mapping[str, str]
 
     def command(self, *arguments: str) -> str:
-        """Run a command of `airflow` and return its output. Raises CalledProcessError with the output when it fails."""
+        """Run a command of `airflow` and return its output. Raises RuntimeError with the output when it fails."""
         done = subprocess.run(
             ["airflow", *arguments],
             env=dict(self.environment),
-            check=True,
+            check=False,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
+        if done.returncode:
+            raise RuntimeError(f"`airflow {' '.join(arguments)}` ended with {done.returncode}:\n{done.stdout}")
         return done.stdout
 
     def query(self, sql: str) -> list[tuple[str, ...]]:
