@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.serving.model_versions import WEIGHTS_FOLDER
+from models.serving.openvino_engine import compile_exactly
 from tests.benchmarks.estimator import MODEL_VERSION
 from tests.benchmarks.job import Job, Ready, batches
 from tests.benchmarks.keras_recipe import load_keras_network
@@ -87,7 +88,7 @@ def _openvino(name: str, threads: int, fp32_network: Path) -> Callable[[int, int
     def prepare(side: int, batch_size: int) -> Predict:
         network = core.read_model(fp32_network if precision else INT8_NETWORK)
         network.reshape([batch_size, side, side, 3])
-        queue = openvino.AsyncInferQueue(core.compile_model(network, "CPU", properties), threads)
+        queue = openvino.AsyncInferQueue(compile_exactly(core, network, properties), threads)
         return lambda pixels: _queued(queue, pixels, batch_size)
 
     return prepare
