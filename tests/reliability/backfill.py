@@ -135,6 +135,8 @@ def new_airflow(folder: Path) -> Airflow:
         {
             **environment,
             **SHORT_WAITS,
+            # On a busy machine the five seconds that SQLite waits for a lock are too few for so many processes.
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home.absolute() / 'airflow.db'}?timeout=120",
             "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
             "AIRFLOW__CORE__PARALLELISM": str(RUNS_AT_A_TIME),
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
