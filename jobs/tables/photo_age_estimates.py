@@ -10,7 +10,7 @@ import logging
 from datetime import date
 
 from pyspark.accumulators import Accumulator
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from jobs.ages.age_columns import photo_age_estimator
@@ -91,8 +91,14 @@ def dealt_to_tasks(photos: DataFrame, photo_count: int) -> DataFrame:
     # rank gives photos of equal size the same number, and so the same task. In order of the size itself, one task would
     # get all the large photos; the hash mixes them.
     photos_before = F.rank().over(Window.orderBy(F.xxhash64("size_bytes"))) - 1
-    task = F.floor(photos_before * tasks / max(1, photo_count)).cast("int")
+    task = task_number(photos_before, tasks, photo_count)
     return photos.withColumn("task", task).repartitionById(tasks, "task").drop("task")
+
+
+def task_number(photos_before: Column, tasks: int, photo_count: int) -> Column:
+    """Return the task of a photo that so many photos come before."""
+    # As long numbers: from some 700,000 photos on the product is beyond Spark's int.
+    return F.floor(photos_before.cast("long") * tasks / max(1, photo_count)).cast("int")
 
 
 def _task_count(photo_count: int, slots: int) -> int:

@@ -20,7 +20,14 @@ from jobs.errors import InputError
 from jobs.operations.sample_day.sample_faces import synthetic_face_photos
 from jobs.schemas.landed import CHECKOUT_PHOTOS, PHOTO_AGE_ESTIMATES
 from jobs.settings import Settings
-from jobs.tables.photo_age_estimates import _task_count, dealt_to_tasks, photo_age_estimates, reusable_estimates, run
+from jobs.tables.photo_age_estimates import (
+    _task_count,
+    dealt_to_tasks,
+    photo_age_estimates,
+    reusable_estimates,
+    run,
+    task_number,
+)
 from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.warehouse import Warehouse
 from models.serving.age_estimator import AgeEstimator
@@ -348,6 +355,12 @@ def night(spark: SparkSession, settings: Settings, run_id: str, photos: list[dic
     published = warehouse.read_published(PHOTO_AGE_ESTIMATES, BUSINESS_DATE)
     assert published is not None
     return published.drop("run_id").collect()
+
+
+def test_the_last_of_ten_million_photos_has_a_task_too(spark: SparkSession) -> None:
+    before = spark.createDataFrame([(0,), (5_000_000,), (9_999_999,)], "photos_before int")
+    tasks = before.select(task_number(F.col("photos_before"), 40_000, 10_000_000)).collect()
+    assert [task for (task,) in tasks] == [0, 20_000, 39_999]
 
 
 def test_tasks_get_equal_numbers_of_photos_and_photos_of_one_size_meet_in_one(spark: SparkSession) -> None:
