@@ -40,15 +40,11 @@ def test_large_sums_are_found_to_be_cut_off_where_they_are() -> None:
 
 
 @pytest.mark.parametrize(("batch_size", "threads"), [(1, 1), (32, 2), (16, 2), (8, 2)])
-def test_a_network_says_the_same_in_batches_of_any_size_and_in_both_ways_of_computing(
+def test_a_network_computed_with_floats_says_the_same_in_batches_of_any_size(
     monkeypatch: pytest.MonkeyPatch, batch_size: int, threads: int
 ) -> None:
-    if not adds_int8_exactly():
-        expected = logits(OpenVinoNetwork(NETWORK, 112, 16, 1), 16)
-    else:
-        monkeypatch.setattr(openvino_engine, "adds_int8_exactly", lambda: False)
-        expected = logits(OpenVinoNetwork(NETWORK, 112, 16, 1), 16)
-        monkeypatch.undo()
+    monkeypatch.setattr(openvino_engine, "adds_int8_exactly", lambda: False)
+    expected = logits(OpenVinoNetwork(NETWORK, 112, 16, 1), 16)
     said = logits(OpenVinoNetwork(NETWORK, 112, batch_size, threads), batch_size)
     assert np.abs(said - expected).mean() < 0.05
 
