@@ -35,6 +35,11 @@ MOST_BROADCAST = "10MB"
 """Broadcast a join side only when its measured size is below this. Spark cannot estimate how many rows our Python
 readers return, so broadcasts are never planned ahead."""
 
+MOST_PARTITIONS = 256
+"""Partitions of a shuffle before Spark (AQE) joins small ones, up to 64 MB each. So a small day has one or two, and a
+task never gets more than its memory holds of a day of a hundred million receipt lines: with four, it did. Up to 200,
+each task that writes a shuffle opens a file for each partition."""
+
 PACKAGES = ("jobs", "models")
 INSTALLED = Path(__file__).resolve().parents[1]
 
@@ -54,13 +59,16 @@ def spark_session(name: str) -> SparkSession:
         .config("spark.ui.showConsoleProgress", "false")
         .config("spark.sql.autoBroadcastJoinThreshold", "-1")
         .config("spark.sql.adaptive.autoBroadcastJoinThreshold", MOST_BROADCAST)
+        # Without this, the rows of a DataFrame that is kept in memory stay in MOST_PARTITIONS, however few they are.
+        .config("spark.sql.optimizer.canChangeCachedPlanOutputPartitioning", "true")
         .config("spark.scheduler.minRegisteredResourcesRatio", ENOUGH_EXECUTORS)
         .getOrCreate()
     )
     session.sparkContext.setLogLevel("ERROR")
-    # Spark's default of 200 partitions is far too many for a small day; a value that was set is kept.
+    # A value that was set is kept.
     if not session.sparkContext.getConf().contains("spark.sql.shuffle.partitions"):
-        session.conf.set("spark.sql.shuffle.partitions", max(4, 2 * session.sparkContext.defaultParallelism))
+        partitions = max(MOST_PARTITIONS, 2 * session.sparkContext.defaultParallelism)
+        session.conf.set("spark.sql.shuffle.partitions", partitions)
     return session
 
 

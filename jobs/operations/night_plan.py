@@ -225,7 +225,8 @@ def in_words(plan: NightPlan, day: Day, rates: Rates) -> list[tuple[str, str]]:
         ("  listing the photos", f"{plan.listing_seconds:,.0f} s"),
         ("  inference", f"{plan.inference_seconds:,.0f} s on {plan.cores} cores"),
         ("  all other steps", f"{plan.tables_seconds:,.0f} s, with any number of cores"),
-        ("cores", f"{plan.cores}, as {plan.executors} executors of {cores_each}"),
+        ("cores", f"{plan.cores} for a step, as {plan.executors} executors of {cores_each}"),
+        ("  fair share", f"one executor of {cores_each} more, for the step that runs side by side with it"),
         (
             "memory",
             f"{plan.executor_gib:g} GiB per executor with its Python workers, {plan.driver_gib:g} GiB for the driver",

@@ -1,16 +1,20 @@
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from pyspark.errors import PythonException
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from jobs.errors import InputError, StoreError
 from jobs.landing.deliveries import landed_photos
 from jobs.spark import code_digest, refuse_other_code, reraising_worker_errors
 from tests.given.rows import BUSINESS_DATE
+
+ADAPTIVE = "spark.sql.adaptive"
+ADVISORY = f"{ADAPTIVE}.advisoryPartitionSizeInBytes"
 
 
 def installed(folder: Path, **contents: str) -> Path:
@@ -68,3 +72,31 @@ def test_a_landing_that_does_not_answer_is_told_in_a_sentence(
         reraising_worker_errors(),
     ):
         landed_photos(spark, "ftp://x", BUSINESS_DATE).collect()
+
+
+@pytest.mark.parametrize("is_kept", [False, True], ids=["streamed", "kept in memory"])
+def test_rows_are_shuffled_to_as_many_tasks_as_their_size_asks_for(spark: SparkSession, is_kept: bool) -> None:
+    small_tasks = dict.fromkeys((f"{ADAPTIVE}.coalescePartitions.minPartitionSize", ADVISORY), "16KB")
+    with set_for_a_while(spark, small_tasks):
+        few, many = (task_count(shuffled(spark.range(rows), is_kept)) for rows in (100, 400_000))
+    assert few <= 2
+    assert many > 50
+
+
+@contextmanager
+def set_for_a_while(spark: SparkSession, settings: dict[str, str]) -> Iterator[None]:
+    before = {name: spark.conf.get(name) for name in settings}
+    for name, value in settings.items():
+        spark.conf.set(name, value)
+    yield
+    for name, value in before.items():
+        spark.conf.set(name, str(value))
+
+
+def shuffled(numbers: DataFrame, is_kept: bool) -> DataFrame:
+    counts = numbers.groupBy(F.xxhash64("id")).count()
+    return counts.cache() if is_kept else counts
+
+
+def task_count(rows: DataFrame) -> int:
+    return rows.select(F.spark_partition_id()).distinct().count()
