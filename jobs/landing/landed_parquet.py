@@ -15,6 +15,7 @@ from jobs.landing.landed_header import wanted_columns
 from jobs.landing.landed_ids import ID_FIELDS
 from jobs.landing.landed_lines import MOST_UNFOLDED_PER_BYTE, UnreadableFileError, most_unfolded_bytes, what_it_is
 from jobs.landing.landed_records import BATCH_ROWS, Records
+from jobs.warehouse.parquet_batches import parquet_batches
 
 LEAST_PARQUET_ROWS = 1_000_000
 """A Parquet file may have so many rows, or one per byte if that is more."""
@@ -40,7 +41,7 @@ def read_parquet(stream: io.BufferedReader, fields: Sequence[str]) -> Iterator[R
         raise UnreadableFileError(f"unzips to more than {most_bytes} bytes or {most_rows} rows; deliver it in parts")
     wanted = wanted_columns(parquet.schema_arrow.names, fields)
     first_row = 1
-    for batch in parquet.iter_batches(batch_size=BATCH_ROWS, columns=wanted):
+    for batch in parquet_batches(parquet, wanted, BATCH_ROWS):
         texts = [_as_text(batch.column(name), is_id=name in ID_FIELDS) for name in wanted]
         yield Records(pa.table(texts, names=wanted), np.arange(first_row, first_row + batch.num_rows))
         first_row += batch.num_rows

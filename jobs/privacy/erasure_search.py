@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from jobs.landing.tombstones import KEY, ErasedPeople
 from jobs.schemas.landed import TRANSACTION_LINES
+from jobs.warehouse.parquet_batches import parquet_batches
 from jobs.warehouse.warehouse import Warehouse
 
 RECEIPT_FIELDS = frozenset(TRANSACTION_LINES.column_names)
@@ -74,7 +75,7 @@ def _found_in_file(parquet: pq.ParquetFile, erased: ErasedPeople, needles: tuple
     # Most files have no column to search, and are not read at all.
     if not columns:
         return 0
-    return sum(found_rows(batch, erased, needles, is_of_day) for batch in parquet.iter_batches(columns=columns))
+    return sum(found_rows(batch, erased, needles, is_of_day) for batch in parquet_batches(parquet, columns))
 
 
 def _date_of(key: str) -> date | None:

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from jobs.schemas.table import Table
 from jobs.warehouse.layout import parquet, published_key
 from jobs.warehouse.object_store import ObjectStore
+from jobs.warehouse.parquet_batches import parquet_batches
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class PublishedTables:
         if not self.store.exists(key):
             return None
         with self.store.reader(key) as stream:
-            first = next(pq.ParquetFile(stream).iter_batches(batch_size=1, columns=["run_id"]), None)
+            first = next(parquet_batches(pq.ParquetFile(stream), ["run_id"]), None)
         return first["run_id"][0].as_py() if first else None
 
     def row_count(self, table: Table, business_date: date) -> int:

@@ -18,6 +18,7 @@ from jobs.schemas.table import Table
 from jobs.spark import refuse_folder_of_this_machine
 from jobs.warehouse.layout import partition
 from jobs.warehouse.object_store import ObjectStore
+from jobs.warehouse.parquet_batches import parquet_batches
 from jobs.warehouse.table_files import TableFile, write_table_file
 
 if TYPE_CHECKING:
@@ -151,7 +152,7 @@ class Staging:
             schema = pa.schema(
                 [staged.schema_arrow.field(name) for name in columns if name in staged.schema_arrow.names]
             )
-            yield pa.RecordBatchReader.from_batches(schema, staged.iter_batches(columns=schema.names))
+            yield pa.RecordBatchReader.from_batches(schema, parquet_batches(staged, schema.names))
 
     def location(self, table: Table, business_date: date) -> str:
         """Return the URI of a staged table of the run, for messages and queries."""
