@@ -32,7 +32,7 @@ def test_cores_are_what_inference_takes_in_the_time_that_all_else_leaves() -> No
     assert plan.cores == math.ceil(500_000 / 50 / 2_304) == 5
     assert (plan.listing_seconds, plan.tables_seconds, plan.inference_seconds) == (500, 220, 2_000)
     assert plan.seconds == 2_720
-    assert (plan.executors, plan.executor_gib, plan.driver_gib) == (2, 7, 2)
+    assert (plan.executors, plan.executor_gib, plan.driver_gib) == (2, 7, 1)
     assert plan.warehouse_gib_per_day == 2_500_000 * 1024 / 1024**3
     assert plan.landing_gib_per_day == 500_000 * 200_000 / 1024**3
 
@@ -62,9 +62,9 @@ def test_a_planned_night_ends_in_time_and_one_core_less_would_not_do(
         (["1000", "5", "nan"], "--hours is nan: give more than 0 and at most 24, when the next night begins"),
         (["3", "5", "1"], "--stores is 5, more than photos (3): correct one of them"),
         (
-            ["3000000", "5", "4"],
-            "a day of 3,000,000 photos and 30,000,000 receipt lines is larger than any measured (1,000,000 photos, "
-            "10,000,000 lines): split the stores over 3 landings and warehouses or more, and plan one of them",
+            ["30000000", "5", "4"],
+            "a day of 30,000,000 photos and 300,000,000 receipt lines is larger than any measured (10,000,000 photos, "
+            "100,000,000 lines): split the stores over 3 landings and warehouses or more, and plan one of them",
         ),
         (
             ["1000", "5", "1", "--lines-per-photo", "inf"],
@@ -100,7 +100,7 @@ def test_a_plan_says_what_to_set_and_what_the_rates_are_of(tmp_path: Path) -> No
     path.write_text(RATES.model_dump_json())
     options = ["--photos-per-day=200000", "--stores=300", "--hours=3", "--rates", str(path)]
     said = " ".join(CliRunner().invoke(app, ["plan", *options]).stdout.replace("│", " ").split())
-    assert "spark.cores.max 1, spark.executor.cores 1, spark.executor.memory 1g, spark.driver.memory 2g" in said
+    assert "spark.cores.max 1, spark.executor.cores 1, spark.executor.memory 1g, spark.driver.memory 1g" in said
     assert "a machine of round numbers, 2026-11-20" in said
 
 
