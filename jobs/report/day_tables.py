@@ -1,4 +1,4 @@
-"""day_tables: loads the parts of a day's published tables that a report needs into a DuckDB database in memory."""
+"""day_tables: loads the parts of a day's published tables that a report needs into a DuckDB database."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from datetime import date, timedelta
 from typing import Any
 
 import duckdb
-import pyarrow as pa
 
 from jobs.errors import InputError, StoreError
 from jobs.schemas.alcohol import ALCOHOL_REVIEW_CASES, ALCOHOL_SALE_AUDIT, CASHIER_ALCOHOL_AUDIT
@@ -18,8 +17,7 @@ from jobs.schemas.buyers import AGE_GROUP_AFFINITY, AGE_GROUP_PURCHASES, AGE_MIX
 from jobs.schemas.landed import PHOTO_AGE_ESTIMATES, PHOTO_COVERAGE, REJECTED_TRANSACTION_LINES
 from jobs.schemas.runs import CHECK_RESULTS
 from jobs.schemas.table import Table
-from jobs.warehouse.duckdb_tables import published_tables_in_duckdb
-from jobs.warehouse.table_files import with_all_columns
+from jobs.warehouse.duckdb_tables import copy_rows, duckdb_on_disk
 from jobs.warehouse.warehouse import Warehouse
 
 THREADS = 8
@@ -83,32 +81,26 @@ def day_tables(warehouse: Warehouse, business_date: date, trailing_window_days: 
             f"business date {business_date} is not published in '{warehouse.store.uri}'; run its night first"
         )
     run = max(runs, key=lambda each: each["published_at"])
-    window = warehouse.published.read_arrow(CASHIER_ALCOHOL_AUDIT, business_date, list(WINDOW_COLUMNS))
-    tables = {
-        table: _rows(warehouse.published.read_arrow(table, business_date, list(names)), table, names)
-        for table, names in COLUMNS.items()
-    }
-    # A page of two runs would contradict itself, so it is not made while another run publishes.
-    for table, rows in tables.items():
-        _refuse_another_run(table, rows, run["run_id"], business_date)
-    # Added after the check: the window is published by a run of its own.
-    tables[CASHIER_ALCOHOL_AUDIT] = _rows(window, CASHIER_ALCOHOL_AUDIT, WINDOW_COLUMNS)
     before = _runs_before(warehouse, business_date, trailing_window_days)
-    with published_tables_in_duckdb(tables) as connection:
-        yield DayTables(business_date, run, len(runs), before, window is not None, connection)
+    has_window = warehouse.published.has_day(CASHIER_ALCOHOL_AUDIT, business_date)
+    # On disk, because a large day has millions of receipts.
+    with duckdb_on_disk() as connection:
+        for table, names in (*COLUMNS.items(), (CASHIER_ALCOHOL_AUDIT, WINDOW_COLUMNS)):
+            with warehouse.published.batches(table, business_date, names) as rows:
+                copy_rows(connection, table.name, rows)
+            # A page of two runs would contradict itself, so it is not made while another run publishes. The window is
+            # published by a run of its own.
+            if table != CASHIER_ALCOHOL_AUDIT:
+                _refuse_another_run(connection, table, run["run_id"], business_date)
+        yield DayTables(business_date, run, len(runs), before, has_window, connection)
 
 
-def _rows(published: pa.Table | None, table: Table, names: Sequence[str]) -> pa.Table:
-    """Return the columns of these names; no rows where nothing is published."""
-    schema = table.schema_of(names)
-    return schema.empty_table() if published is None else with_all_columns(published, schema)
-
-
-def _refuse_another_run(table: Table, rows: pa.Table, run_id: str, business_date: date) -> None:
-    others = set(rows["run_id"].unique().to_pylist()) - {run_id}
-    if others:
+def _refuse_another_run(connection: duckdb.DuckDBPyConnection, table: Table, run_id: str, business_date: date) -> None:
+    query = f"SELECT min(run_id) FROM {table.name} WHERE run_id <> $run_id"
+    (other,) = connection.execute(query, {"run_id": run_id}).fetchone() or (None,)
+    if other:
         raise StoreError(
-            f"published table '{table.name}' of {business_date} is from run '{min(others)}', but the day from run "
+            f"published table '{table.name}' of {business_date} is from run '{other}', but the day from run "
             f"'{run_id}': another run is publishing the day, or died while it did; finish that run, then report again"
         )
 

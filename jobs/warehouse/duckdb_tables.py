@@ -1,10 +1,9 @@
-"""duckdb_tables: opens tables in DuckDB: staged ones, published ones, or all objects of a store.
+"""duckdb_tables: opens tables in DuckDB: staged ones, rows that are copied into it, or all objects of a store.
 
 Staged tables are streamed into a file in a temporary folder, which takes a few hundred megabytes for ten million
 receipt lines and is deleted afterwards; one query over one table streams past DuckDB without such a copy. DuckDB stays
-within MEMORY_LIMIT and uses the disk. Objects of a store are read
-with the credentials of the environment. Nothing is downloaded: httpfs is loaded from its wheel. Its secret is only in
-the connection's memory, never in a database file.
+within MEMORY_LIMIT and uses the disk. Objects of a store are read with the credentials of the environment. Nothing is
+downloaded: httpfs is loaded from its wheel. Its secret is only in the connection's memory, never in a database file.
 """
 
 from __future__ import annotations
@@ -64,10 +63,15 @@ def staged_tables_in_duckdb(
             connection.register(name, rows)
         for table, names in columns.items():
             with staging.batches(table, business_date, names) as staged_rows:
-                connection.register("staged_rows", staged_rows)
-                connection.execute(f"CREATE TABLE {table.name} AS FROM staged_rows")
-                connection.unregister("staged_rows")
+                copy_rows(connection, table.name, staged_rows)
         yield connection
+
+
+def copy_rows(connection: duckdb.DuckDBPyConnection, name: str, rows: pa.Table | pa.RecordBatchReader) -> None:
+    """Copy rows into a new table of a database."""
+    connection.register("new_rows", rows)
+    connection.execute(f"CREATE TABLE {name} AS FROM new_rows")
+    connection.unregister("new_rows")
 
 
 @contextmanager
@@ -93,15 +97,6 @@ def staged_figures(
         cursor = connection.execute(query, parameters)
         names = [name for name, *_ in cursor.description or ()]
         return dict(zip(names, cursor.fetchone() or (), strict=True))
-
-
-@contextmanager
-def published_tables_in_duckdb(rows_of_tables: Mapping[Table, pa.Table]) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open a DuckDB database in memory with rows of published tables, each under the table's name."""
-    with duckdb.connect() as connection:
-        for table, rows in rows_of_tables.items():
-            connection.register(table.name, rows)
-        yield connection
 
 
 def duckdb_over_store(store: ObjectStore, file: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 
@@ -14,6 +15,7 @@ from jobs.schemas.table import Table
 from jobs.warehouse.layout import parquet, published_key
 from jobs.warehouse.object_store import ObjectStore
 from jobs.warehouse.parquet_batches import parquet_batches
+from jobs.warehouse.table_files import with_all_columns
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,23 @@ class PublishedTables:
             return None
         with self.store.reader(key) as stream:
             return pq.read_table(stream, columns=columns, filters=condition)
+
+    @contextmanager
+    def batches(self, table: Table, business_date: date, columns: Sequence[str]) -> Iterator[pa.RecordBatchReader]:
+        """Read some columns of a day as a stream of batches; no rows if the day is not published.
+
+        A column that the file does not have is null.
+        """
+        schema = table.schema_of(columns)
+        key = published_key(table, business_date)
+        if not self.store.exists(key):
+            yield pa.RecordBatchReader.from_batches(schema, ())
+            return
+        with self.store.reader(key) as stream:
+            parquet = pq.ParquetFile(stream)
+            names = [name for name in columns if name in parquet.schema_arrow.names]
+            batches = (with_all_columns(batch, schema) for batch in parquet_batches(parquet, names))
+            yield pa.RecordBatchReader.from_batches(schema, batches)
 
     def read_days(
         self, table: Table, days: Iterable[date], columns: list[str], condition: pc.Expression | None = None

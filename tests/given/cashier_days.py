@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from jobs.schemas.alcohol import ALCOHOL_SALE_AUDIT, CASHIER_ALCOHOL_DAYS
 from jobs.tables.cashier_alcohol_days import cashier_alcohol_days
-from jobs.warehouse.duckdb_tables import published_tables_in_duckdb
+from tests.given.duckdb_rows import rows_in_duckdb
 from tests.given.rows import at
 
 
@@ -44,5 +44,5 @@ def day_of(*rows: list[dict[str, Any]], run_id: str = "night-1") -> pa.Table:
 
 def cashier_days_of(sales: pa.Table | pd.DataFrame) -> pa.Table:
     """Return cashier_alcohol_days of rows of alcohol_sale_audit in hours of UTC, without model and run."""
-    with published_tables_in_duckdb({ALCOHOL_SALE_AUDIT: sales}) as connection:
+    with rows_in_duckdb({ALCOHOL_SALE_AUDIT: sales}) as connection:
         return cashier_alcohol_days(connection, "UTC")

@@ -5,7 +5,7 @@ from jobs.schemas.buyers import TRANSACTION_AGES
 from jobs.schemas.table import TRANSACTION_KEY
 from jobs.settings import Settings
 from jobs.tables.alcohol_review_cases import alcohol_review_cases
-from jobs.warehouse.duckdb_tables import published_tables_in_duckdb
+from tests.given.duckdb_rows import rows_in_duckdb
 from tests.given.rows import arrow_rows, at
 
 
@@ -36,7 +36,7 @@ def cases_of(settings: Settings, *sales: dict[str, Any]) -> list[dict[str, Any]]
         ALCOHOL_SALE_AUDIT: arrow_rows(ALCOHOL_SALE_AUDIT, *sales),
         TRANSACTION_AGES: arrow_rows(TRANSACTION_AGES, *photos),
     }
-    with published_tables_in_duckdb(rows) as connection:
+    with rows_in_duckdb(rows) as connection:
         cases = alcohol_review_cases(connection, settings.review_case_minimum_probability, settings.review_case_limit)
     return cases.sort_by("review_rank").to_pylist()
 

@@ -8,8 +8,8 @@ import pytest
 
 from jobs.schemas.alcohol import ALCOHOL_SALE_AUDIT, CASHIER_ALCOHOL_DAYS
 from jobs.tables.cashier_alcohol_days import cashier_alcohol_days
-from jobs.warehouse.duckdb_tables import published_tables_in_duckdb
 from tests.given.alcohol_sales import sale
+from tests.given.duckdb_rows import rows_in_duckdb
 from tests.given.rows import arrow_rows, at
 
 SUMS = [name for name in CASHIER_ALCOHOL_DAYS.column_names if name not in ("model_version", "run_id")]
@@ -27,7 +27,7 @@ NOT_LOGGED = {"id_check": None, "audit_status": "check_not_logged"}
 
 
 def cashier_days(*sales: dict[str, Any]) -> list[dict[str, Any]]:
-    with published_tables_in_duckdb({ALCOHOL_SALE_AUDIT: arrow_rows(ALCOHOL_SALE_AUDIT, *sales)}) as connection:
+    with rows_in_duckdb({ALCOHOL_SALE_AUDIT: arrow_rows(ALCOHOL_SALE_AUDIT, *sales)}) as connection:
         days = cashier_alcohol_days(connection, "Europe/Moscow")
     by_key = [("store_id", "ascending"), ("cashier_id", "ascending")]
     return days.select(SUMS).sort_by(by_key).to_pylist()

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from jobs.schemas.buyers import TRANSACTION_AGES
 from jobs.schemas.landed import CHECKOUT_PHOTOS, PHOTO_AGE_ESTIMATES, PHOTO_COVERAGE
 from jobs.tables.photo_coverage import photo_coverage
-from jobs.warehouse.duckdb_tables import published_tables_in_duckdb
+from tests.given.duckdb_rows import rows_in_duckdb
 from tests.given.rows import arrow_rows, at
 
 TILL = {"store_id": "0042", "till_id": "03"}
@@ -36,7 +36,7 @@ def coverage_of(
         PHOTO_AGE_ESTIMATES: arrow_rows(PHOTO_AGE_ESTIMATES, *photos),
         TRANSACTION_AGES: arrow_rows(TRANSACTION_AGES, *transactions),
     }
-    with published_tables_in_duckdb(rows) as connection:
+    with rows_in_duckdb(rows) as connection:
         coverage = photo_coverage(connection, time_zone)
     names = [name for name in PHOTO_COVERAGE.column_names if name not in ("model_version", "run_id")]
     rows_of_days = coverage.sort_by([(name, "ascending") for name in PHOTO_COVERAGE.key]).select(names).to_pylist()
