@@ -25,6 +25,8 @@ GIB_PER_SLOT = 2.0
 GIB_PER_EXECUTOR_JVM = 1.0
 GIB_OF_DRIVER = 1.0
 """Heap of the driver's JVM. It holds no photo and no line: a hundred million lines were run with it, in 0.6 GiB."""
+TEMPORARY_BYTES_PER_LINE = 200.0
+"""What `transaction_lines`, the step with the most temporary files, has on the executors' disks at one time."""
 LISTING_TASKS = 32
 RECKONED_CORES = (16, 64, 256)
 MILLION = 1_000_000
@@ -100,6 +102,7 @@ class NightPlan:
     tables_seconds: float
     landing_gib_per_day: float
     warehouse_gib_per_day: float
+    temporary_gib: float
     gives_way_first: str
 
     @property
@@ -144,6 +147,7 @@ def night_plan(day: Day, rates: Rates) -> NightPlan:
         tables_seconds=tables,
         landing_gib_per_day=day.photo_count * day.photo_kilobytes * 1000 / GIB,
         warehouse_gib_per_day=(day.photo_count * rates.bytes_per_photo + day.line_count * rates.bytes_per_line) / GIB,
+        temporary_gib=day.line_count * TEMPORARY_BYTES_PER_LINE / GIB,
         gives_way_first=_gives_way_first(day),
     )
 
@@ -211,8 +215,8 @@ def _gives_way_first(day: Day) -> str:
     if photos < MILLION / 2:
         return "small objects: one request to the object store per photo, 8 at a time in each task"
     return (
-        "the single file of each table's day, which one task sorts and writes; and the listing, which "
-        f"{min(day.store_count, LISTING_TASKS)} tasks share by store"
+        "transaction_lines, which is half of all steps but inference: it reads, compares and sorts all lines, and one "
+        f"task writes the file; and the listing, which {min(day.store_count, LISTING_TASKS)} tasks share by store"
     )
 
 
@@ -228,10 +232,11 @@ def in_words(plan: NightPlan, day: Day, rates: Rates) -> list[tuple[str, str]]:
         ("  fair share", f"one executor of {cores_each} more, for the step that runs side by side with it"),
         (
             "memory",
-            f"{plan.executor_gib:g} GiB per executor with its Python workers, {plan.driver_gib:g} GiB for the driver",
+            f"{plan.executor_gib:g} GiB per executor with its Python workers, {plan.driver_gib:g} GiB of heap for the driver",
         ),
         ("landing", f"{plan.landing_gib_per_day:,.1f} GiB of photos per day"),
         ("warehouse", f"{plan.warehouse_gib_per_day:,.3f} GiB per day"),
+        ("temporary files", f"{plan.temporary_gib:,.1f} GiB at one time, on the executors' disks (spark.local.dir)"),
         ("runs out first", plan.gives_way_first),
         ("rates", f"{rates.machine}, {rates.measured_on}"),
         ("reckoned, not measured", "listing + starts + lines + photos / (photos per core and second × cores)"),

@@ -34,6 +34,7 @@ def test_cores_are_what_inference_takes_in_the_time_that_all_else_leaves() -> No
     assert plan.seconds == 2_720
     assert (plan.executors, plan.executor_gib, plan.driver_gib) == (2, 7, 1)
     assert plan.warehouse_gib_per_day == 2_500_000 * 1024 / 1024**3
+    assert plan.temporary_gib == 2_000_000 * 200 / 1024**3
     assert plan.landing_gib_per_day == 500_000 * 200_000 / 1024**3
 
 
@@ -116,7 +117,7 @@ def test_nights_on_more_cores_are_reckoned_and_said_not_to_be_measured() -> None
 
 @pytest.mark.parametrize(
     ("photos", "words"),
-    [(1_000, "nothing"), (50_000, "the cores"), (300_000, "small objects"), (900_000, "single file")],
+    [(1_000, "nothing"), (50_000, "the cores"), (300_000, "small objects"), (900_000, "transaction_lines")],
 )
 def test_each_order_of_magnitude_says_what_gives_way_first(photos: int, words: str) -> None:
     day = Day(photos, 100, 8)
