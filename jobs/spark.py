@@ -40,6 +40,10 @@ MOST_PARTITIONS = 256
 task never gets more than its memory holds of a day of a hundred million receipt lines: with four, it did. Up to 200,
 each task that writes a shuffle opens a file for each partition."""
 
+KEPT_AT_A_TIME = "1000"
+"""Rows that are made columns at once, of a DataFrame that is kept in memory. With Spark's 10,000, the columns of
+receipt lines as delivered took more memory than a gigabyte of heap has beside two tasks."""
+
 PACKAGES = ("jobs", "models")
 INSTALLED = Path(__file__).resolve().parents[1]
 
@@ -61,6 +65,7 @@ def spark_session(name: str) -> SparkSession:
         .config("spark.sql.adaptive.autoBroadcastJoinThreshold", MOST_BROADCAST)
         # Without this, the rows of a DataFrame that is kept in memory stay in MOST_PARTITIONS, however few they are.
         .config("spark.sql.optimizer.canChangeCachedPlanOutputPartitioning", "true")
+        .config("spark.sql.inMemoryColumnarStorage.batchSize", KEPT_AT_A_TIME)
         .config("spark.scheduler.minRegisteredResourcesRatio", ENOUGH_EXECUTORS)
         .getOrCreate()
     )

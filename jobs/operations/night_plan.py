@@ -22,7 +22,8 @@ SHARE_FOR_RETRIES = 0.2
 CORES_PER_EXECUTOR = 4
 GIB_PER_SLOT = 2.0
 """Memory of a Python worker with a task of one core. Less is not enough: hostile photos bring it to 1.8."""
-GIB_PER_EXECUTOR_JVM = 1.0
+HEAP_GIB_PER_SLOT = 0.5
+"""Heap of an executor for each of its task slots, in whole GiB: two slots had one GiB for a hundred million lines."""
 GIB_OF_DRIVER = 1.0
 """Heap of the driver's JVM. It holds no photo and no line: a hundred million lines were run with it, in 0.6 GiB."""
 TEMPORARY_BYTES_PER_LINE = 200.0
@@ -95,6 +96,7 @@ class NightPlan:
 
     cores: int
     executors: int
+    executor_heap_gib: int
     executor_gib: float
     driver_gib: float
     listing_seconds: float
@@ -140,7 +142,8 @@ def night_plan(day: Day, rates: Rates) -> NightPlan:
     return NightPlan(
         cores=cores,
         executors=executors,
-        executor_gib=GIB_PER_EXECUTOR_JVM + GIB_PER_SLOT * cores_each,
+        executor_heap_gib=math.ceil(HEAP_GIB_PER_SLOT * cores_each),
+        executor_gib=math.ceil(HEAP_GIB_PER_SLOT * cores_each) + GIB_PER_SLOT * cores_each,
         driver_gib=GIB_OF_DRIVER,
         listing_seconds=listing,
         inference_seconds=_inference_seconds(day, rates, cores),
@@ -247,6 +250,6 @@ def in_words(plan: NightPlan, day: Day, rates: Rates) -> list[tuple[str, str]]:
         (
             "spark-defaults.conf",
             f"spark.cores.max {plan.cores}, spark.executor.cores {cores_each}, "
-            f"spark.executor.memory {GIB_PER_EXECUTOR_JVM:g}g, spark.driver.memory {plan.driver_gib:g}g",
+            f"spark.executor.memory {plan.executor_heap_gib}g, spark.driver.memory {plan.driver_gib:g}g",
         ),
     ]

@@ -32,7 +32,7 @@ def test_cores_are_what_inference_takes_in_the_time_that_all_else_leaves() -> No
     assert plan.cores == math.ceil(500_000 / 50 / 2_304) == 5
     assert (plan.listing_seconds, plan.tables_seconds, plan.inference_seconds) == (500, 220, 2_000)
     assert plan.seconds == 2_720
-    assert (plan.executors, plan.executor_gib, plan.driver_gib) == (2, 7, 1)
+    assert (plan.executors, plan.executor_heap_gib, plan.executor_gib, plan.driver_gib) == (2, 2, 8, 1)
     assert plan.warehouse_gib_per_day == 2_500_000 * 1024 / 1024**3
     assert plan.temporary_gib == 2_000_000 * 200 / 1024**3
     assert plan.landing_gib_per_day == 500_000 * 200_000 / 1024**3
