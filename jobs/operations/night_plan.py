@@ -235,7 +235,8 @@ def in_words(plan: NightPlan, day: Day, rates: Rates) -> list[tuple[str, str]]:
         ("  fair share", f"one executor of {cores_each} more, for the step that runs side by side with it"),
         (
             "memory",
-            f"{plan.executor_gib:g} GiB per executor with its Python workers, {plan.driver_gib:g} GiB of heap for the driver",
+            f"{plan.executor_gib:g} GiB per executor with its Python workers, {plan.driver_gib:g} GiB of heap for the "
+            "driver",
         ),
         ("landing", f"{plan.landing_gib_per_day:,.1f} GiB of photos per day"),
         ("warehouse", f"{plan.warehouse_gib_per_day:,.3f} GiB per day"),
