@@ -1,6 +1,8 @@
-"""many_days: kill `checkout-ages backfill` at random moments, and a task of the DAG checkout_ages_backfill once.
+"""many_days: kill `checkout-ages backfill` at ten moments, and a task of the DAG checkout_ages_backfill once.
 
 The command is killed by SIGKILL with all its processes, and run again under its run id, until its days are published.
+Every second kill comes at a random moment, the others as soon as estimates of a day are staged: on a slow machine no
+random moment may meet them.
 Then a real scheduler backfills 28 days; the Spark application of a chunk is killed in the middle, and tried again.
 Each day must be whole, and published once. Estimates that were staged when a process was killed must be published as
 they were: the seconds that they took are in the mark of the staged table and in the run's record.
@@ -14,7 +16,8 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from contextlib import suppress
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -34,6 +37,7 @@ log = logging.getLogger(__name__)
 FIRST = date(2026, 11, 1)
 KILLED_DAYS, KILLS, QUICK_KILLS = 8, 10, 1
 SHORTEST_SECONDS, LONGEST_SECONDS = 5.0, 60.0
+PATIENCE_SECONDS, POLL_SECONDS = 300.0, 0.05
 SCHEDULED_DAYS, DAYS_BEFORE_THE_KILL = 28, 3
 RUN_ID = "months"
 DAG_ID = "checkout_ages_backfill"
@@ -52,19 +56,20 @@ def killed_command(folder: Path, kills: int) -> Figures:
     staged_seconds: dict[date, float] = {}
     moments = random.Random(SEED)
     for number in range(kills):
+        began, staged_before = time.monotonic(), set(staged_seconds)
         process = _start(folder, days)
-        seconds = moments.uniform(SHORTEST_SECONDS, LONGEST_SECONDS)
-        try:
-            process.wait(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            kill_tree(process.pid)
-            process.wait()
-        staged_seconds = dict(_staged_seconds(folder / "warehouse")) | staged_seconds
+        if number % 2:
+            _wait(process, moments.uniform(SHORTEST_SECONDS, LONGEST_SECONDS))
+        else:
+            _wait_for_estimates(process, folder / "warehouse", staged_before)
+        kill_tree(process.pid)
+        process.wait()
+        staged_seconds = _staged_seconds(folder / "warehouse") | staged_seconds
         whole = len(whole_days(folder / "warehouse", days))
         log.info(
             "kill %s after %.0f s: %s days whole, estimates of %s staged so far",
             number + 1,
-            seconds,
+            time.monotonic() - began,
             whole,
             len(staged_seconds),
         )
@@ -114,10 +119,28 @@ def _start(folder: Path, days: list[date]) -> subprocess.Popen[bytes]:
         return subprocess.Popen(command, env=environment, stdout=output, stderr=output)
 
 
-def _staged_seconds(warehouse: Path) -> Iterator[tuple[date, float]]:
-    """Yield the days whose estimates are staged, with the seconds that they took."""
-    for mark in warehouse.glob(f"_staging/{RUN_ID}/*/photo_age_estimates/_STAGED.json"):
-        yield date.fromisoformat(mark.parts[-3].removeprefix("business_date=")), json.loads(mark.read_text())["seconds"]
+def _wait(process: subprocess.Popen[bytes], seconds: float) -> None:
+    """Wait some seconds, or until the process has ended."""
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=seconds)
+
+
+def _wait_for_estimates(process: subprocess.Popen[bytes], warehouse: Path, before: set[date]) -> None:
+    """Wait until estimates of a day are staged that were not before, or the process has ended."""
+    ends = time.monotonic() + PATIENCE_SECONDS
+    while process.poll() is None and time.monotonic() < ends and _marks(warehouse).keys() <= before:
+        time.sleep(POLL_SECONDS)
+
+
+def _marks(warehouse: Path) -> dict[date, Path]:
+    """Return the marks of staged estimates by their day."""
+    marks = warehouse.glob(f"_staging/{RUN_ID}/*/photo_age_estimates/_STAGED.json")
+    return {date.fromisoformat(mark.parts[-3].removeprefix("business_date=")): mark for mark in marks}
+
+
+def _staged_seconds(warehouse: Path) -> dict[date, float]:
+    """Return the seconds that the staged estimates of each day took. No process may write meanwhile."""
+    return {day: json.loads(mark.read_text())["seconds"] for day, mark in _marks(warehouse).items()}
 
 
 def _published_seconds(warehouse: Path, day: date) -> float | None:
